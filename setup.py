@@ -1,0 +1,35 @@
+"""Packaging of stale_jax."""
+
+from setuptools import find_namespace_packages, setup
+
+setup(
+  name="stale_jax",
+  version="0.1.0",
+  description="Maximum-entropy video diffusion in JAX",
+  license="Apache-2.0",
+  python_requires=">=3.11,<3.14",
+  packages=find_namespace_packages(include=["stale_jax*", "configs*", "experiments*"]),
+  include_package_data=True,
+  install_requires=[
+    "absl-py",
+    "av>=14",
+    "chex",
+    "flax>=0.10",
+    "grain>=0.2.3",
+    "jax>=0.10,<0.13",
+    "jaxtyping",
+    "ml-collections>=1.0",
+    "numpy",
+    "optax",
+    "orbax-checkpoint>=0.11",
+    "scikit-learn",
+    "tensorboardX",
+    "tensorflow-datasets",
+  ],
+  extras_require={
+    "tpu": ["jax[tpu]>=0.10,<0.13"],
+    "cuda": ["jax[cuda13]>=0.10,<0.13"],
+    "plan": ["libtpu"],
+    "dev": ["lxml", "pytest", "pytest-xdist", "ruff"],
+  },
+)

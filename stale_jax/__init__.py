@@ -1,0 +1,1 @@
+"""stale_jax: maximum-entropy video diffusion in JAX."""

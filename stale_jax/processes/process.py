@@ -1,0 +1,50 @@
+"""The protocol every process follows: how a clip goes stale, and how one step is undone."""
+
+from typing import NamedTuple, Protocol
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Sample = Float[Array, "batch frames *shape"]
+Times = Float[Array, "batch frames"]
+
+
+class Corruption(NamedTuple):
+  """A noised array and what the network's output is compared with.
+
+  Attributes:
+    x_t: the noised array, [batch, frames, *shape].
+    target: the process's own regression target, same shape; opaque to callers.
+  """
+
+  x_t: Array
+  target: Array
+
+
+class Process(Protocol):
+  """One array going from data (time 0) to the prior (time 1), and back.
+
+  Data live in [-1, 1]. Time has one value a frame, so that a clip may be partly
+  clean. Every method is pure; noise is drawn outside and handed in.
+  """
+
+  def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
+
+  def corrupt(self, key: PRNGKeyArray, x0: Sample, t: Times) -> Corruption: ...
+
+  def loss(self, output: Sample, corruption: Corruption, t: Times) -> Sample: ...
+
+  def denoised(self, output: Sample, x_t: Sample, t: Times) -> Sample: ...
+
+  def velocity(self, output: Sample, x_t: Sample, t: Times) -> Sample: ...
+
+  def project(self, x: Sample) -> Sample: ...
+
+  def step(self, noise: Sample, output: Sample, x_t: Sample, t: Times, s: Times) -> Sample: ...
+
+  def noise_of(self, x_s: Sample, output: Sample, x_t: Sample, t: Times, s: Times) -> Sample: ...
+
+
+def per_frame(t: Times, like: Sample) -> Array:
+  """Shapes `t` [batch, frames] to broadcast against `like` [batch, frames, *shape]."""
+  return jnp.reshape(t, t.shape + (1,) * (like.ndim - t.ndim))

@@ -1,0 +1,200 @@
+"""Reflected diffusion on the box: Brownian motion that folds back at the walls.
+
+u_sigma = fold(u_0 + sigma z) on u in [0, 1] (the interface keeps x = 2u - 1). Its
+stationary law is the uniform distribution: reverse diffusion that starts from
+maximum entropy, with an exact kernel, an SDE and an ODE (Lou and Ermon, Reflected
+Diffusion Models, arXiv 2304.04740).
+
+The network's output O is x0-style: the score is the affine function
+s = -a(sigma) (u - O) / (min(sigma, .4) sigma), so that the least-squares fit to the
+exact kernel score is exact, whatever O is called. O tends to x0 as sigma tends to
+0; it is not a posterior mean at large sigma.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stale_jax.processes.process import Corruption, per_frame
+
+# Below: three image charges either side. Above: six cosines. Both are float32-exact here.
+_SWITCH = 0.35
+_SIGMA_CAP = 0.4
+
+
+def fold(u):
+  """Reflects the real line into [0, 1]."""
+  r = jnp.mod(u, 2.0)
+  return jnp.where(r > 1.0, 2.0 - r, r)
+
+
+def fold_box(x):
+  """Reflects the real line into [-1, 1]."""
+  return 2.0 * fold((x + 1.0) / 2.0) - 1.0
+
+
+def _image_charges(u, y, sigma):
+  k = jnp.arange(-1, 2, dtype=u.dtype)
+  means = jnp.concatenate([y[..., None] + 2 * k, -y[..., None] + 2 * k], -1)
+  offset = u[..., None] - means
+  return offset, -0.5 * jnp.square(offset / sigma[..., None])
+
+
+def _cosines(u, y, sigma):
+  n = jnp.arange(1, 7, dtype=u.dtype)
+  decay = jnp.exp(-0.5 * jnp.square(n * jnp.pi * sigma[..., None])) * jnp.cos(n * jnp.pi * y[..., None])
+  angle = n * jnp.pi * u[..., None]
+  density = 1 + 2 * jnp.sum(decay * jnp.cos(angle), -1)
+  slope = -2 * jnp.sum(decay * n * jnp.pi * jnp.sin(angle), -1)
+  return density, slope
+
+
+def kernel(u, y, sigma):
+  """Transition density K(u | y) on [0, 1] (Neumann heat kernel); arguments broadcast."""
+  u, y, sigma = jnp.broadcast_arrays(u, y, sigma)
+  low = jnp.minimum(sigma, _SWITCH)
+  _, logits = _image_charges(u, y, low)
+  images = jnp.exp(jax.nn.logsumexp(logits, -1)) / (low * np.sqrt(2 * np.pi))
+  return jnp.where(sigma < _SWITCH, images, _cosines(u, y, jnp.maximum(sigma, _SWITCH))[0])
+
+
+def kernel_score(u, y, sigma):
+  """d/du log K(u | y) on [0, 1], in float32-exact form at every sigma; arguments broadcast."""
+  u, y, sigma = jnp.broadcast_arrays(u, y, sigma)
+  low, high = jnp.minimum(sigma, _SWITCH), jnp.maximum(sigma, _SWITCH)
+  # The softmax form cannot underflow.
+  offset, logits = _image_charges(u, y, low)
+  images = -jnp.sum(jax.nn.softmax(logits, -1) * offset, -1) / jnp.square(low)
+  density, slope = _cosines(u, y, high)
+  return jnp.where(sigma < _SWITCH, images, slope / jnp.maximum(density, 1e-6))
+
+
+@functools.cache
+def _noise_rms_table() -> tuple[np.ndarray, np.ndarray]:
+  """log sigma and log rms of eps* = -sigma score over y, u ~ K, in float64 by quadrature."""
+  sigmas = np.geomspace(1e-3, 3.0, 96)
+  nodes, weights = np.polynomial.legendre.leggauss(96)
+  y, wy = (nodes + 1) / 2, weights / 2
+  rms = []
+  for sigma in sigmas:
+    if sigma < 0.05:  # One wall at a time, on a grid fine enough for the kernel's width.
+      # By symmetry integrate over both starting points near the walls and inside.
+      z, wz = np.polynomial.hermite_e.hermegauss(80)
+      wz = wz / wz.sum()
+      uu = y[:, None] + sigma * z
+      r = np.mod(uu, 2)
+      uu, yy = np.where(r > 1, 2 - r, r), np.broadcast_to(y[:, None], uu.shape)
+      w = wy[:, None] * wz
+    else:
+      uu, yy = np.meshgrid(y, y)
+      w = wy[:, None] * wy
+    k = np.arange(-8, 9)
+    means = np.concatenate([yy[..., None] + 2 * k, -yy[..., None] + 2 * k], -1)
+    d = uu[..., None] - means
+    g = np.exp(-0.5 * (d / sigma) ** 2)
+    dens = g.sum(-1) / (sigma * np.sqrt(2 * np.pi))
+    score = -(g * d).sum(-1) / np.maximum(g.sum(-1), 1e-300) / sigma**2
+    if sigma > 0.6:  # The image sum cancels; the cosine series does not.
+      n = np.arange(1, 20)
+      e = np.exp(-0.5 * (n * np.pi * sigma) ** 2) * np.cos(n * np.pi * yy[..., None])
+      dens = 1 + 2 * (e * np.cos(n * np.pi * uu[..., None])).sum(-1)
+      score = -2 * (e * n * np.pi * np.sin(n * np.pi * uu[..., None])).sum(-1) / dens
+    density = 1.0 if sigma < 0.05 else dens
+    rms.append(np.sqrt((w * density * (sigma * score) ** 2).sum()))
+  return np.log(sigmas), np.log(rms)
+
+
+def noise_rms(sigma):
+  """a(sigma): the rms of eps* for data uniform on the box; the 1 / E|s|^2 weight."""
+  log_sigma, log_rms = _noise_rms_table()
+  # Interpolated without its Gaussian tail sigma pi exp(-pi^2 sigma^2 / 2), which is steep.
+  tail = np.square(np.pi * np.exp(log_sigma)) / 2
+  smooth = jnp.interp(jnp.log(jnp.maximum(sigma, 1e-3)), jnp.asarray(log_sigma), jnp.asarray(log_rms + tail))
+  return jnp.exp(smooth - jnp.square(jnp.pi * sigma) / 2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reflected:
+  """Reflected diffusion, sigma geometric in time: sigma(t) = min (max/min)^t, and 0 at t = 0.
+
+  Attributes:
+    sigma_min: least noise, in units of the [0, 1] box.
+    sigma_max: noise of the prior. The distance to uniform is (2/pi) exp(-pi^2 sigma^2 / 2)
+      a coordinate; 1.6 serves 2e5 coordinates.
+  """
+
+  sigma_min: float = 0.01
+  sigma_max: float = 1.6
+
+  def sigma(self, t):
+    """Noise level at time t, in [0, 1]-box units; exactly 0 at t = 0."""
+    return jnp.where(t > 0, self.sigma_min * (self.sigma_max / self.sigma_min) ** t, 0.0)
+
+  def time(self, sigma):
+    """The time at which the noise level is `sigma`."""
+    return jnp.log(sigma / self.sigma_min) / np.log(self.sigma_max / self.sigma_min)
+
+  def prior(self, key, shape):
+    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+
+  def corrupt(self, key, x0, t):
+    """Draws x_t given x0 [batch, frames, *shape]; the target is eps* / a(sigma)."""
+    sigma = per_frame(self.sigma(t), x0)
+    u0 = (x0 + 1) / 2
+    u = fold(u0 + sigma * jax.random.normal(key, x0.shape))
+    level = jnp.maximum(sigma, self.sigma_min)
+    target = -level * kernel_score(u, u0, level) / noise_rms(level)
+    return Corruption(2 * u - 1, jax.lax.stop_gradient(target))
+
+  def _scaled_noise(self, output, x_t, sigma):
+    """(u - O) / min(sigma, .4): the estimate of eps* / a(sigma)."""
+    return (x_t - output) / 2 / jnp.clip(sigma, self.sigma_min, _SIGMA_CAP)
+
+  def loss(self, output, corruption, t):
+    """Denoising score matching against the exact kernel, an element, unit scale at every sigma."""
+    sigma = per_frame(self.sigma(t), output)
+    weight = jnp.minimum(1.0, jnp.square(sigma / 0.05))
+    return weight * jnp.square(self._scaled_noise(output, corruption.x_t, sigma) - corruption.target)
+
+  def score(self, output, x_t, t):
+    """Score in [0, 1]-box units."""
+    sigma = jnp.maximum(per_frame(self.sigma(t), x_t), self.sigma_min)
+    return -noise_rms(sigma) * self._scaled_noise(output, x_t, sigma) / sigma
+
+  def output_for_score(self, score, x_t, t):
+    """The network output that stands for `score`: the inverse of `score`."""
+    sigma = jnp.maximum(per_frame(self.sigma(t), x_t), self.sigma_min)
+    return x_t + 2 * jnp.minimum(sigma, _SIGMA_CAP) * sigma * score / noise_rms(sigma)
+
+  def denoised(self, output, x_t, t):
+    """fold(u + sigma^2 s): the mean of the image charge, which is E[x0 | x_t] only as sigma -> 0."""
+    sigma = per_frame(self.sigma(t), x_t)
+    return fold_box(x_t + 2 * jnp.square(sigma) * self.score(output, x_t, t))
+
+  def velocity(self, output, x_t, t):
+    """dx/dt of the probability-flow ODE du/dsigma = -sigma s."""
+    sigma = per_frame(self.sigma(t), x_t)
+    rate = np.log(self.sigma_max / self.sigma_min)
+    return -2 * jnp.square(sigma) * rate * self.score(output, x_t, t)
+
+  def project(self, x):
+    return fold_box(x)
+
+  def _posterior(self, output, x_t, t, s):
+    sigma_t, sigma_s = per_frame(self.sigma(t), x_t), per_frame(self.sigma(s), x_t)
+    q = jnp.maximum(jnp.square(sigma_t) - jnp.square(sigma_s), 0.0)
+    mean = x_t + 2 * q * self.score(output, x_t, t)
+    return mean, 2 * jnp.sqrt(q) * sigma_s / jnp.maximum(sigma_t, self.sigma_min)
+
+  def step(self, noise, output, x_t, t, s):
+    """One ancestral step from t to s < t, folded; the step to s = 0 draws no noise and is clipped."""
+    mean, std = self._posterior(output, x_t, t, s)
+    return jnp.where(std > 0, fold_box(mean + std * noise), jnp.clip(mean, -1.0, 1.0))
+
+  def noise_of(self, x_s, output, x_t, t, s):
+    """The (unfolded) noise with which `step` leads from x_t to x_s; 0 where the step draws none."""
+    mean, std = self._posterior(output, x_t, t, s)
+    return jnp.where(std > 0, (x_s - mean) / jnp.maximum(std, 1e-12), 0.0)
