@@ -1,0 +1,58 @@
+"""Clip and Sense: the one data type that flows through everything."""
+
+import dataclasses
+
+import flax.struct
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+# sense -> [batch, frames, *sense.shape], values in [-1, 1]; a missing sense is absent.
+Clip = dict[str, Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sense:
+  """One channel of experience: what a frame of it looks like.
+
+  Attributes:
+    name: its key in a Clip.
+    shape: of one frame, channels last: sight is (height, width, 3), touch (4,).
+    rate: frames a second. Every sense of a clip has the same rate.
+    patch: what one token covers: (frames, *extent along each axis of `shape` but the last).
+    channels: the name of each entry of the last axis. Where a channel is an intensity,
+      -1 is none and 1 is full.
+  """
+
+  name: str
+  shape: tuple[int, ...]
+  rate: float
+  patch: tuple[int, ...]
+  channels: tuple[str, ...]
+
+  def __post_init__(self):
+    if len(self.patch) != len(self.shape) or len(self.channels) != self.shape[-1]:
+      raise ValueError(f"Sense {self.name}: patch {self.patch} or channels do not fit shape {self.shape}.")
+    if any(n % p for n, p in zip(self.shape, self.patch[1:], strict=False)):
+      raise ValueError(f"Sense {self.name}: patch {self.patch} does not divide shape {self.shape}.")
+
+  def grid(self, frames: int) -> tuple[int, ...]:
+    """How many tokens along (time, *space) a clip of `frames` frames has."""
+    return (frames // self.patch[0], *(n // p for n, p in zip(self.shape, self.patch[1:], strict=False)))
+
+
+@flax.struct.dataclass
+class Context:
+  """Everything a denoiser is told beside the noised clip.
+
+  Attributes:
+    text: tokens of `models.text.tokenize`, 0 where there is none.
+    valid: sense -> which frames of which example are real; a sense not named here is all real.
+  """
+
+  text: Int[Array, "batch length"]
+  valid: dict[str, Bool[Array, "batch frames"]] = flax.struct.field(default_factory=dict)
+
+
+def intensity(values) -> np.ndarray:
+  """Maps [-1, 1] to intensities in [0, 1]."""
+  return np.clip((np.asarray(values, np.float32) + 1) / 2, 0, 1)

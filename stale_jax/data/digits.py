@@ -1,0 +1,189 @@
+"""Real handwritten digits, coloured, moving and bouncing: five senses with known ground truth.
+
+The 1,797 8x8 digits inside scikit-learn (UCI Optical Recognition of Handwritten Digits)
+move across a dark canvas. Each sense follows a rule that a reader can check by eye:
+
+  sight   a digit of one colour moves along one axis, 1 (slowly) or 2 (quickly) pixels a
+          frame, and bounces off the walls. It goes the captioned way for two frames at least.
+  sound   its pitch, one of ten of a pentatonic scale, sounds throughout; a click a bounce.
+  touch   the wall that is hit: 1 at the impact, halved every frame after.
+  smell   a scent a colour, building up: 1 - .6^(frame + 1).
+  taste   digit d tastes of basic taste d mod 5; from five on, half as much of the next one too.
+  balance (not among the five; name it in config.senses) where the digit is: x right, y down.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from stale_jax.clip import Sense
+from stale_jax.config import nearest
+from stale_jax.errors import UserError
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+COLOURS = {
+  "red": (1, 0.1, 0.1),
+  "green": (0.1, 1, 0.1),
+  "blue": (0.2, 0.2, 1),
+  "yellow": (1, 1, 0.1),
+  "cyan": (0.1, 1, 1),
+  "magenta": (1, 0.1, 1),
+}
+DIRECTIONS = ("left", "right", "up", "down")
+SPEEDS = ("slowly", "quickly")  # 1 and 2 pixels a frame.
+SCENTS = ("rose", "pine_tree", "lilac", "chrysanthemum", "mint", "grape")  # In the order of COLOURS.
+TASTES = ("sweet", "sour", "salty", "bitter", "umami")
+WALLS = ("left", "right", "top", "bottom")  # The wall ahead of each of DIRECTIONS.
+PITCHES = tuple(round(261.63 * 2 ** (n / 12)) for n in (0, 2, 4, 7, 9, 12, 14, 16, 19, 21))  # Hz
+
+_SPRITE = 8
+
+
+@functools.cache
+def _handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
+  """Digits [n, 8, 8] in [0, 1] and their labels; one in five, by a fixed shuffle, is for testing."""
+  from sklearn.datasets import load_digits
+
+  data = load_digits()
+  order = np.random.default_rng(0).permutation(len(data.target))
+  test = len(order) // 5
+  chosen = order[:test] if split == "test" else order[test:]
+  return (data.images[chosen] / 16).astype(np.float32), data.target[chosen]
+
+
+def caption(labels: dict[str, int]) -> str:
+  """The sentence for labels digit, colour, direction and speed (indices)."""
+  return (
+    f"a {tuple(COLOURS)[labels['colour']]} {DIGITS[labels['digit']]} moves "
+    f"{DIRECTIONS[labels['direction']]} {SPEEDS[labels['speed']]}"
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Digits:
+  """A source of labelled clips, random access and deterministic in (seed, index).
+
+  Attributes:
+    split: "train" or "test"; their handwriting is disjoint.
+    seed: of everything drawn.
+    size: the number of clips before indices repeat (each is drawn anew, so any size will do).
+    canvas: height and width in pixels, at least 12.
+    frames: a clip.
+    rate: frames a second.
+  """
+
+  split: str = "train"
+  seed: int = 0
+  size: int = 1 << 24
+  canvas: int = 16
+  frames: int = 8
+  rate: float = 8.0
+
+  def __post_init__(self):
+    if self.split not in ("train", "test"):
+      raise UserError(f"unknown split {self.split!r}: {nearest(self.split, ('train', 'test'))}")
+    if self.canvas < _SPRITE + 4 or self.canvas % 4 or self.frames % 4:
+      raise UserError(
+        f"digits need a canvas of at least {_SPRITE + 4} pixels and frames, both divisible by 4; "
+        f"got canvas={self.canvas}, frames={self.frames}."
+      )
+
+  @property
+  def senses(self) -> dict[str, Sense]:
+    """Every sense this source can give, by name."""
+
+    def sense(name, channels, shape=(), patch=()):
+      channels = tuple(channels)
+      return Sense(
+        name=name, shape=(*shape, len(channels)), rate=self.rate, patch=(4, *patch), channels=channels
+      )
+
+    every = (
+      sense("sight", ("red", "green", "blue"), (self.canvas, self.canvas), (4, 4)),
+      sense("sound", (*(f"{pitch} Hz" for pitch in PITCHES), "click")),
+      sense("touch", WALLS),
+      sense("smell", SCENTS),
+      sense("taste", TASTES),
+      sense("balance", ("x", "y")),
+    )
+    return {s.name: s for s in every}
+
+  def __len__(self) -> int:
+    return self.size
+
+  def __getitem__(self, index: int) -> dict:
+    """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index."""
+    rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
+    images, targets = _handwriting(self.split)
+    which = rng.integers(len(targets))
+    labels = {
+      "digit": int(targets[which]),
+      "colour": int(rng.integers(len(COLOURS))),
+      "direction": int(rng.integers(len(DIRECTIONS))),
+      "speed": int(rng.integers(len(SPEEDS))),
+    }
+    place, hits = self._path(rng, labels["direction"], labels["speed"] + 1)
+    clip = {
+      "sight": self._sight(images[which], tuple(COLOURS.values())[labels["colour"]], place),
+      "sound": _sound(labels["digit"], hits),
+      "touch": _touch(hits),
+      "smell": _smell(labels["colour"], self.frames),
+      "taste": _taste(labels["digit"], self.frames),
+      "balance": place[:, ::-1] / (self.canvas - _SPRITE),
+    }
+    clip = {name: (2 * value - 1).astype(np.float32) for name, value in clip.items()}
+    return {"clip": clip, "caption": caption(labels), "labels": labels, "index": int(index)}
+
+  def _path(self, rng, direction: int, speed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top-left corner (row, column) a frame, and the impacts [frames, walls]."""
+    room = self.canvas - _SPRITE
+    sign = 1 if DIRECTIONS[direction] in ("right", "down") else -1
+    # The wall ahead is a whole number of steps away, and two steps at least.
+    ahead = speed * rng.integers(2, room // speed + 1)
+    travelled = speed * np.arange(self.frames) + room - ahead
+    bounced = travelled % (2 * room)
+    along = np.minimum(bounced, 2 * room - bounced)
+    across = np.full(self.frames, rng.integers(room + 1))
+    hits = np.zeros((self.frames, len(WALLS)), np.float32)
+    # Directions come in pairs of opposites, and so do the walls ahead of them.
+    hits[:, direction] = bounced == room
+    hits[:, direction ^ 1] = (bounced == 0) & (travelled > 0)
+    along = along if sign > 0 else room - along
+    horizontal = DIRECTIONS[direction] in ("left", "right")
+    return np.stack([across, along] if horizontal else [along, across], -1), hits
+
+  def _sight(self, digit, colour, place) -> np.ndarray:
+    canvas = np.zeros((self.frames, self.canvas, self.canvas, 3), np.float32)
+    stamp = digit[..., None] * np.asarray(colour, np.float32)
+    for frame, (row, column) in enumerate(place):
+      canvas[frame, row : row + _SPRITE, column : column + _SPRITE] = stamp
+    return canvas
+
+
+def _sound(digit: int, hits) -> np.ndarray:
+  sound = np.zeros((len(hits), len(PITCHES) + 1), np.float32)
+  sound[:, digit] = 0.8
+  sound[:, -1] = hits.max(-1)
+  return sound
+
+
+def _touch(hits) -> np.ndarray:
+  touch = np.array(hits)
+  for frame in range(1, len(touch)):
+    touch[frame] = np.maximum(touch[frame], touch[frame - 1] / 2)
+  return touch
+
+
+def _smell(colour: int, frames: int) -> np.ndarray:
+  smell = np.zeros((frames, len(SCENTS)), np.float32)
+  smell[:, colour] = 1 - 0.6 ** np.arange(1, frames + 1)
+  return smell
+
+
+def _taste(digit: int, frames: int) -> np.ndarray:
+  taste = np.zeros((frames, len(TASTES)), np.float32)
+  taste[:, digit % 5] = 1
+  if digit >= 5:
+    taste[:, (digit + 1) % 5] = 0.5
+  return taste

@@ -1,0 +1,20 @@
+"""From config sections to processes and time densities."""
+
+from stale_jax.config import choose
+from stale_jax.processes.flow import GaussianFlow, UniformFlow
+from stale_jax.processes.process import Process
+from stale_jax.processes.reflected import Reflected
+from stale_jax.processes.times import LogitNormal, Shifted, TimeDensity, Uniform
+
+PROCESSES = {"reflected": Reflected, "uniform_flow": UniformFlow, "gaussian_flow": GaussianFlow}
+DENSITIES = {"uniform": Uniform, "logit_normal": LogitNormal, "shifted": Shifted}
+
+
+def build_process(section) -> Process:
+  """`section.name` is one of PROCESSES; the other keys are its fields."""
+  return choose(PROCESSES, section, "process")
+
+
+def build_density(section) -> TimeDensity:
+  """`section.name` is one of DENSITIES; the other keys are its fields."""
+  return choose(DENSITIES, section, "times")
