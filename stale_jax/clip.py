@@ -45,12 +45,27 @@ class Context:
   """Everything a denoiser is told beside the noised clip.
 
   Attributes:
-    text: tokens of `models.text.tokenize`, 0 where there is none.
+    text: tokens of `text.tokenize`, 0 where there is none.
     valid: sense -> which frames of which example are real; a sense not named here is all real.
   """
 
   text: Int[Array, "batch length"]
   valid: dict[str, Bool[Array, "batch frames"]] = flax.struct.field(default_factory=dict)
+
+
+@flax.struct.dataclass
+class Batch:
+  """What a training step is given.
+
+  Attributes:
+    clip: clean.
+    context: its captions and which frames are real.
+    index: of each example in its source.
+  """
+
+  clip: Clip
+  context: Context
+  index: Int[Array, "batch"]
 
 
 def intensity(values) -> np.ndarray:

@@ -1,0 +1,46 @@
+"""Five-sense movies of handwritten digits: the model that ships with the repository.
+
+python -m experiments.train --config=configs/digits.py --workdir=runs/digits
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  config = ConfigDict()
+  config.seed = 0
+  config.senses = ("sight", "sound", "touch", "smell", "taste")
+  config.source = {"name": "digits", "canvas": 16, "frames": 8}
+  config.process = {"name": "uniform_flow"}
+  # Most of a clip is decided near the noise: look there.
+  config.times = {"name": "logit_normal", "mean": -1.5, "std": 1.5}
+  config.model = {
+    "width": 160,
+    "side_width": 32,
+    "text_width": 64,
+    "condition_width": 96,
+    "depth": 6,
+    "heads": 4,
+    "text_length": 48,
+    "dtype": "float32",
+  }
+  # The other senses follow from the caption and the picture: a fifth of the weight serves them.
+  config.objective = {
+    "name": "denoising",
+    "weights": {"sound": 0.2, "touch": 0.2, "smell": 0.1, "taste": 0.1},
+  }
+  config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "warmup": 200, "b2": 0.99, "weight_decay": 0.01}
+  config.ema = {"decay": 0.999}
+  config.mesh = {"data": -1, "fsdp": 1}
+  config.training = {
+    "steps": 9000,
+    "batch": 64,
+    "accumulate": 1,
+    "caption_dropout": 0.1,
+    "init_from": "",
+    "log_every": 20,
+    "checkpoint_every": 500,
+    "keep": 3,
+  }
+  config.sampling = {"solver": "euler", "steps": 20, "guidance": 2.5, "shift": 6.0}
+  return config

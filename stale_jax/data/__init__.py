@@ -1,0 +1,7 @@
+"""Sources of clips, and the loader that batches them."""
+
+from stale_jax.data.build import build_senses, build_source
+from stale_jax.data.digits import Digits
+from stale_jax.data.loader import collate, loader
+
+__all__ = ["Digits", "build_senses", "build_source", "collate", "loader"]

@@ -1,0 +1,27 @@
+"""From config sections to a source and its senses."""
+
+from collections.abc import Sequence
+
+from stale_jax.clip import Sense
+from stale_jax.config import choose, nearest
+from stale_jax.data.digits import Digits
+from stale_jax.errors import UserError
+
+SOURCES = {"digits": Digits}
+
+
+def build_source(section):
+  """`section.name` is one of SOURCES; the other keys are its fields."""
+  return choose(SOURCES, section, "source")
+
+
+def build_senses(names: Sequence[str], source) -> tuple[Sense, ...]:
+  """The named senses of `source`, in order.
+
+  Raises:
+    UserError: the source has no such sense.
+  """
+  for name in names:
+    if name not in source.senses:
+      raise UserError(f"the source has no sense {name!r}: {nearest(name, source.senses)}")
+  return tuple(source.senses[name] for name in names)

@@ -1,0 +1,25 @@
+"""From a config section to a model."""
+
+from collections.abc import Sequence
+
+from stale_jax.clip import Sense
+from stale_jax.config import construct
+from stale_jax.errors import UserError
+from stale_jax.models.text import PATCH
+from stale_jax.models.transformer import Transformer
+
+
+def build_model(section, senses: Sequence[Sense]) -> Transformer:
+  """The transformer over `senses`; `section` holds its other fields.
+
+  Raises:
+    UserError: an unknown key, or sizes that do not fit one another.
+  """
+  model = construct(Transformer, {**section, "senses": tuple(senses)}, "model")
+  if model.width % model.heads or model.width // model.heads % 2:
+    raise UserError(
+      f"model.width={model.width} must give each of model.heads={model.heads} heads an even width."
+    )
+  if model.text_length % PATCH:
+    raise UserError(f"model.text_length={model.text_length} must be a multiple of {PATCH}.")
+  return model

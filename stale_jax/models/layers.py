@@ -1,0 +1,54 @@
+"""What every stream of the transformer is made of: dense layers, time features, rotary positions."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Dense(nn.Module):
+  """A dense layer over the last axis, all other axes flattened to one.
+
+  On the CPU the weight gradient of a product with one contracted axis runs three times
+  faster than with two; elsewhere the reshape is free.
+  """
+
+  features: int
+  kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch features"]:
+    flat = jnp.reshape(x, (-1, x.shape[-1]))
+    y = nn.Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(flat)
+    return jnp.reshape(y, (*x.shape[:-1], self.features))
+
+
+def time_features(t: Float[Array, "*batch"], features: int = 64) -> Float[Array, "*batch features"]:
+  """Sines and cosines of t at frequencies from 1 to 1000 (DDPM, arXiv 2006.11239, after the Transformer)."""
+  angle = t[..., None] * np.geomspace(1.0, 1000.0, features // 2, dtype=np.float32)
+  return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
+
+
+def rotary_angles(
+  positions: Float[np.ndarray, "tokens 3"], head_width: int, theta: float = 100.0
+) -> Float[np.ndarray, "tokens head_width//2"]:
+  """Angles of 3-D rotary embedding: half the head's pairs turn with time, a quarter each with y and x.
+
+  `positions` is (time in frames, y, x in patches). Su et al., RoFormer, arXiv 2104.09864.
+  """
+  pairs = head_width // 2
+  shares = (pairs - 2 * (pairs // 4), pairs // 4, pairs // 4)
+  angles = [
+    positions[:, axis, None] * theta ** (-np.arange(share) / share) for axis, share in enumerate(shares)
+  ]
+  return np.concatenate(angles, -1).astype(np.float32)
+
+
+def rotate(
+  x: Float[Array, "batch tokens heads width"], angles: Float[Array, "tokens width//2"]
+) -> Float[Array, "batch tokens heads width"]:
+  """Turns each pair (i, i + width/2) of the last axis by its angle."""
+  cos, sin = jnp.cos(angles)[:, None].astype(x.dtype), jnp.sin(angles)[:, None].astype(x.dtype)
+  a, b = jnp.split(x, 2, -1)
+  return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

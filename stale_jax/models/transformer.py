@@ -1,0 +1,215 @@
+"""A video transformer over all senses and text at once.
+
+Every sense, and the caption, is a stream with its own weights and width; one joint
+attention lets all of them see one another (MMDiT: Stable Diffusion 3, arXiv 2403.03206).
+Modulation is adaLN-zero (DiT, arXiv 2212.09748) from the caption and from the times of
+the frames a token covers, so that frames may be at different times.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.models.layers import Dense, rotary_angles, rotate, time_features
+from stale_jax.models.text import TextEncoder
+
+# A stream's tokens: x [batch, time, place, width]; condition [batch, time, condition_width].
+_zeros = nn.initializers.zeros
+
+
+def patchify(x: Float[Array, "batch frames *shape"], sense: Sense) -> Float[Array, "batch time place values"]:
+  """Cuts a sense into tokens: time-major, each the values of one patch."""
+  batch, frames, *shape = x.shape
+  sizes = (frames, *shape)
+  split = [n for size, p in zip(sizes[:-1], sense.patch, strict=True) for n in (size // p, p)]
+  x = jnp.reshape(x, (batch, *split, sizes[-1]))
+  axes = len(sense.patch)
+  x = jnp.transpose(x, (0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2), 2 * axes + 1))
+  grid = sense.grid(frames)
+  return jnp.reshape(x, (batch, grid[0], math.prod(grid[1:]), -1))
+
+
+def unpatchify(
+  tokens: Float[Array, "batch time place values"], sense: Sense
+) -> Float[Array, "batch frames *shape"]:
+  """Undoes `patchify`."""
+  batch, time = tokens.shape[:2]
+  grid = sense.grid(time * sense.patch[0])
+  axes = len(sense.patch)
+  x = jnp.reshape(tokens, (batch, *grid, *sense.patch, sense.shape[-1]))
+  order = [axis for i in range(axes) for axis in (1 + i, 1 + axes + i)]
+  x = jnp.transpose(x, (0, *order, 2 * axes + 1))
+  return jnp.reshape(x, (batch, time * sense.patch[0], *sense.shape))
+
+
+def positions(sense: Sense, frames: int) -> Float[np.ndarray, "tokens 3"]:
+  """(time of the patch's middle in frames, y, x in patches) of each token; absent axes are 0."""
+  grid = sense.grid(frames)
+  coordinates = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1).reshape(-1, len(grid))
+  out = np.zeros((len(coordinates), 3), np.float32)
+  out[:, 0] = coordinates[:, 0] * sense.patch[0] + (sense.patch[0] - 1) / 2
+  for axis in range(1, min(len(grid), 3)):
+    out[:, axis] = coordinates[:, axis]
+  return out
+
+
+class RMSNorm(nn.Module):
+  """Root-mean-square norm of the last axis with a learned scale (QK-norm)."""
+
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+    y = x * jax.lax.rsqrt(jnp.mean(jnp.square(x.astype(jnp.float32)), -1, keepdims=True) + 1e-6)
+    return (y * scale).astype(self.dtype)
+
+
+def _norm(x):
+  """LayerNorm without parameters, in float32."""
+  y = x.astype(jnp.float32)
+  y = y - y.mean(-1, keepdims=True)
+  return (y * jax.lax.rsqrt(jnp.mean(jnp.square(y), -1, keepdims=True) + 1e-6)).astype(x.dtype)
+
+
+def _modulate(x, shift, scale):
+  return _norm(x) * (1 + scale[:, :, None]) + shift[:, :, None]
+
+
+class Block(nn.Module):
+  """Joint attention over all streams, then a perceptron a stream."""
+
+  heads: int
+  head_width: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, streams, conditions, angles, mask):
+    """streams, conditions, angles: name -> array; mask [batch, tokens], true where a token is real."""
+
+    def dense(features, name, **kw):
+      return Dense(features, dtype=self.dtype, name=name, **kw)
+
+    modulations, queries, keys, values = {}, [], [], []
+    for name, x in streams.items():
+      width = x.shape[-1]
+      m = dense(6 * width, f"{name}_modulation", kernel_init=_zeros)(nn.silu(conditions[name]))
+      modulations[name] = jnp.split(m, 6, -1)
+      shift, scale, *_ = modulations[name]
+      qkv = dense(3 * self.heads * self.head_width, f"{name}_qkv")(_modulate(x, shift, scale))
+      q, k, v = jnp.split(jnp.reshape(qkv, (x.shape[0], -1, 3 * self.heads, self.head_width)), 3, 2)
+      queries.append(rotate(RMSNorm(self.dtype, name=f"{name}_query_norm")(q), angles[name]))
+      keys.append(rotate(RMSNorm(self.dtype, name=f"{name}_key_norm")(k), angles[name]))
+      values.append(v)
+    q, k, v = (jnp.concatenate(parts, 1) for parts in (queries, keys, values))
+    attended = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None, None, :])
+    attended = jnp.reshape(attended, (*attended.shape[:2], -1))
+
+    out, start = {}, 0
+    for name, x in streams.items():
+      tokens = x.shape[1] * x.shape[2]
+      _, _, gate, shift, scale, gate_mlp = modulations[name]
+      y = dense(x.shape[-1], f"{name}_out")(attended[:, start : start + tokens])
+      start += tokens
+      x = x + gate[:, :, None] * jnp.reshape(y, x.shape)
+      h = nn.gelu(dense(4 * x.shape[-1], f"{name}_up")(_modulate(x, shift, scale)))
+      out[name] = x + gate_mlp[:, :, None] * dense(x.shape[-1], f"{name}_down")(h)
+    return out
+
+
+class Transformer(nn.Module):
+  """The denoiser's network: x0-style outputs for every sense of the clip it is given.
+
+  Attributes:
+    senses: what it can see; a clip may lack some of them, and `Context.valid` masks frames.
+    width: of the sight stream.
+    side_width: of every other sense's stream.
+    text_width: of the caption's stream.
+    condition_width: of the vector of time and caption that modulates the blocks.
+    depth: blocks.
+    heads: of attention; each is width / heads wide in every stream.
+    text_length: bytes of a caption that are read, a multiple of 4.
+    dtype: of the computation; parameters are float32.
+  """
+
+  senses: tuple[Sense, ...]
+  width: int = 160
+  side_width: int = 32
+  text_width: int = 64
+  condition_width: int = 96
+  depth: int = 6
+  heads: int = 4
+  text_length: int = 48
+  dtype: str = "float32"
+
+  @nn.compact
+  def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
+    """Outputs in the shapes of `clip`.
+
+    Raises:
+      ValueError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape].
+    """
+    dtype = jnp.dtype(self.dtype)
+    present = [sense for sense in self.senses if sense.name in clip]
+    self._check(clip, t)
+
+    def dense(features, name, **kw):
+      return Dense(features, dtype=dtype, name=name, **kw)
+
+    text, text_real = TextEncoder(self.text_width, dtype=dtype, name="text")(context.text)
+    weight = text_real[..., None].astype(dtype)
+    pooled = jnp.sum(text * weight, 1) / jnp.sum(weight, 1)
+    pooled = dense(self.condition_width, "pooled")(pooled)[:, None]
+    features = time_features(t).astype(dtype)  # [batch, frames, features]
+
+    def condition(name, features):
+      h = nn.silu(dense(self.condition_width, f"{name}_time")(features))
+      return dense(self.condition_width, f"{name}_condition")(h) + pooled
+
+    streams = {"text": text[:, None]}
+    conditions = {"text": condition("text", features.mean(1, keepdims=True))}
+    angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.width // self.heads)}
+    masks = [text_real]
+    for sense in present:
+      x, name = clip[sense.name].astype(dtype), sense.name
+      valid = context.valid.get(name)
+      if valid is not None:
+        x = jnp.where(jnp.reshape(valid, valid.shape + (1,) * len(sense.shape)), x, 0)
+      tokens = patchify(x, sense)
+      batch, time, place, _ = tokens.shape
+      width = self.width if name == "sight" else self.side_width
+      streams[name] = dense(width, f"{name}_in")(tokens)
+      conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1)))
+      angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)
+      real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
+      masks.append(jnp.repeat(real, place, 1))
+    mask = jnp.concatenate(masks, 1)
+
+    for layer in range(self.depth):
+      block = Block(self.heads, self.width // self.heads, dtype, name=f"block_{layer}")
+      streams = block(streams, conditions, angles, mask)
+
+    out = {}
+    for sense in present:
+      x, name = streams[sense.name], sense.name
+      m = dense(2 * x.shape[-1], f"{name}_modulation", kernel_init=_zeros)(nn.silu(conditions[name]))
+      x = _modulate(x, *jnp.split(m, 2, -1))
+      values = math.prod(sense.patch) * sense.shape[-1]
+      out[name] = unpatchify(dense(values, f"{name}_out", kernel_init=_zeros)(x), sense).astype(jnp.float32)
+    return out
+
+  def _check(self, clip: Clip, t) -> None:
+    known: dict[str, Sense] = {sense.name: sense for sense in self.senses}
+    for name, x in clip.items():
+      if name not in known:
+        raise ValueError(f"the model has no sense {name!r}; it has {', '.join(known)}.")
+      expected = (*t.shape, *known[name].shape)
+      if tuple(x.shape) != expected:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; the model expects {expected}.")
+      if t.shape[1] % known[name].patch[0]:
+        raise ValueError(f"{name} takes frames in groups of {known[name].patch[0]}; got {t.shape[1]}.")

@@ -1,0 +1,66 @@
+"""The denoising objective: the process's own loss, averaged over every sense's real frames."""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from stale_jax.clip import Batch, Clip
+from stale_jax.processes import Corruption, Process, TimeDensity, stratified
+from stale_jax.processes.process import per_frame
+
+
+@flax.struct.dataclass
+class Prediction:
+  """A network's answer to a corrupted batch.
+
+  Attributes:
+    output: the network's, in the shapes of the clip.
+    corruption: sense -> what was done to it.
+    t: when, [batch, frames].
+  """
+
+  output: Clip
+  corruption: dict[str, Corruption]
+  t: Float[Array, "batch frames"]
+
+
+def predict(denoiser, process: Process, density: TimeDensity, batch: Batch, key: PRNGKeyArray) -> Prediction:
+  """Corrupts each clip of the batch at one time drawn from `density` and asks the denoiser."""
+  size, frames = next(iter(batch.clip.values())).shape[:2]
+  key_time, key_noise = jax.random.split(key)
+  t = jnp.broadcast_to(stratified(key_time, density, size)[:, None], (size, frames))
+  corruption = {
+    name: process.corrupt(jax.random.fold_in(key_noise, zlib.crc32(name.encode())), x, t)
+    for name, x in batch.clip.items()
+  }
+  output = denoiser({name: c.x_t for name, c in corruption.items()}, t, batch.context)
+  return Prediction(output=output, corruption=corruption, t=t)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Denoising:
+  """Weighted mean over senses of `Process.loss`.
+
+  Attributes:
+    process: whose loss.
+    weights: sense -> weight; 1 where a sense is not named.
+  """
+
+  process: Process
+  weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+  def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
+    """The `loss` to minimise, and each sense's own as `loss/<sense>`."""
+    losses, total = {}, jnp.zeros(())
+    for name, output in prediction.output.items():
+      loss = self.process.loss(output, prediction.corruption[name], prediction.t)
+      real = batch.context.valid.get(name, jnp.ones(prediction.t.shape, bool))
+      real = jnp.broadcast_to(per_frame(real, loss), loss.shape)
+      losses[f"loss/{name}"] = jnp.sum(loss * real) / jnp.maximum(jnp.sum(real), 1)
+      total += self.weights.get(name, 1.0) * losses[f"loss/{name}"]
+    return {"loss": total, **losses}

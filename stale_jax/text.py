@@ -1,0 +1,29 @@
+"""Captions as bytes: any language, no vocabulary file."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+PAD, START, _FIRST_BYTE = 0, 1, 2
+VOCABULARY = _FIRST_BYTE + 256
+
+
+def tokenize(captions: Sequence[str], length: int) -> Int[np.ndarray, "batch length"]:
+  """UTF-8 bytes after a start token, padded with 0; what does not fit is cut at a character.
+
+  The empty caption is the start token alone: the unconditional context.
+  """
+  tokens = np.zeros((len(captions), length), np.int32)
+  tokens[:, 0] = START
+  for row, caption in zip(tokens, captions, strict=True):
+    data = caption.encode()[: length - 1].decode(errors="ignore").encode()
+    row[1 : 1 + len(data)] = np.frombuffer(data, np.uint8) + _FIRST_BYTE
+  return tokens
+
+
+def drop(tokens: Int[Array, "batch length"], keep: Bool[Array, "batch"]) -> Int[Array, "batch length"]:
+  """The unconditional context where `keep` is false."""
+  start = jnp.arange(tokens.shape[1]) == 0
+  return jnp.where(keep[:, None] | start, tokens, PAD)

@@ -1,0 +1,117 @@
+"""From a config to the objects of an experiment, once; no code below reads a config."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from stale_jax.clip import Sense
+from stale_jax.config import check_keys, choose, construct
+from stale_jax.data import build_senses, build_source
+from stale_jax.errors import UserError
+from stale_jax.models import Transformer, build_model
+from stale_jax.objectives import Denoising
+from stale_jax.processes import Process, TimeDensity, build_density, build_process
+from stale_jax.sampling.settings import Sampling
+from stale_jax.training.ema import Ema
+from stale_jax.training.optimizer import AdamW
+from stale_jax.training.sharding import MeshShape
+
+OBJECTIVES = {"denoising": Denoising}
+OPTIMIZERS = {"adamw": AdamW}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+  """How long and how often.
+
+  Attributes:
+    steps: optimizer updates in all.
+    batch: examples an update, over all devices.
+    accumulate: parts a batch is cut into, one after the other.
+    caption_dropout: share of captions withheld, for classifier-free guidance.
+    init_from: weights (a run's folder or a file; "shipped": those of the package) to start from.
+    log_every, checkpoint_every: steps.
+    keep: newest checkpoints that stay.
+  """
+
+  steps: int = 1000
+  batch: int = 64
+  accumulate: int = 1
+  caption_dropout: float = 0.1
+  init_from: str = ""
+  log_every: int = 20
+  checkpoint_every: int = 500
+  keep: int = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+  """A config, built."""
+
+  seed: int
+  source: Any
+  senses: tuple[Sense, ...]
+  process: Process
+  density: TimeDensity
+  model: Transformer
+  objective: Any
+  optimizer: Any
+  ema: Ema
+  mesh: MeshShape
+  training: Training
+  sampling: Sampling
+
+
+SECTIONS = (
+  "seed",
+  "senses",
+  "source",
+  "process",
+  "times",
+  "model",
+  "objective",
+  "optimizer",
+  "ema",
+  "mesh",
+  "training",
+  "sampling",
+)
+
+
+def build(config: Mapping[str, Any]) -> Experiment:
+  """Builds every section of `config`; sections left out take their defaults.
+
+  Raises:
+    UserError: an unknown section, key or name, or values that do not fit one another.
+  """
+  check_keys(config, SECTIONS, "config")
+  for section in ("senses", "source", "process"):
+    if section not in config:
+      raise UserError(f"the config lacks its section {section!r}.")
+  source = build_source(config["source"])
+  senses = build_senses(config["senses"], source)
+  process = build_process(config["process"])
+  training = construct(Training, config.get("training", {}), "training")
+  if training.batch % (training.accumulate * jax.process_count()):
+    raise UserError(
+      f"training.batch={training.batch} is not a multiple of training.accumulate={training.accumulate} "
+      f"times {jax.process_count()} process(es)."
+    )
+  return Experiment(
+    seed=config.get("seed", 0),
+    source=source,
+    senses=senses,
+    process=process,
+    density=build_density(config.get("times", {"name": "uniform"})),
+    model=build_model(config.get("model", {}), senses),
+    objective=choose(
+      OBJECTIVES, {"name": "denoising", **config.get("objective", {}), "process": process}, "objective"
+    ),
+    optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
+    ema=construct(Ema, config.get("ema", {}), "ema"),
+    mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),
+    training=training,
+    sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
+  )

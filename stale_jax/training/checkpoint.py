@@ -1,0 +1,118 @@
+"""Checkpoints that survive anything: asynchronous, whole or absent, verified when read.
+
+Each holds the training state, the data iterator's state and a fingerprint of the former.
+Orbax renames a finished checkpoint into place, so that a kill leaves none half-written;
+the fingerprint finds the ones that were damaged afterwards.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+
+from stale_jax.errors import UserError
+from stale_jax.training.state import State, fingerprint
+
+_fingerprint = jax.jit(fingerprint)
+
+
+class Checkpointer:
+  """The checkpoints of one run.
+
+  Args:
+    folder: of the run; they lie in its `checkpoints`.
+    keep: how many of the newest stay.
+
+  Raises:
+    UserError: the folder cannot be written.
+  """
+
+  def __init__(self, folder: Path, keep: int = 3):
+    self.folder = Path(folder).absolute() / "checkpoints"
+    try:
+      self.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise UserError(f"cannot write to {folder}: {error.strerror}. Choose another --workdir.") from error
+    self._keep = keep
+    self._open()
+
+  def _open(self):
+    options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, enable_async_checkpointing=True)
+    self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=("state", "rest"))
+
+  def latest(self) -> int | None:
+    """The newest finished checkpoint's step."""
+    return self._manager.latest_step()
+
+  def save(self, step: int, state: State, data: Any) -> None:
+    """Begins to save in the background; `data` is the iterator's state, as JSON."""
+    if step == self._manager.latest_step():
+      return
+    rest = {"data": data, "fingerprint": int(jax.device_get(_fingerprint(state)))}
+    items = ocp.args.Composite(state=ocp.args.StandardSave(state), rest=ocp.args.JsonSave(rest))
+    self._manager.save(step, args=items)
+
+  def restore(self, like: State, say: Callable[[str], None] = logging.warning) -> tuple[State, Any] | None:
+    """The newest undamaged state, in the shapes and shardings of `like`, and its data state.
+
+    A damaged checkpoint is moved aside, and `say` says so.
+
+    Returns:
+      None if there is no checkpoint at all.
+
+    Raises:
+      UserError: every checkpoint is damaged, or they are of another model.
+    """
+    damaged = []
+    while (step := self._manager.latest_step()) is not None:
+      try:
+        return self._read(step, like)
+      except Exception as error:  # Whatever a broken file makes its readers raise.
+        if mismatch := self._mismatch(step, like):
+          raise UserError(f"the checkpoints in {self.folder} are of another model: {mismatch}.") from error
+        aside = self.folder.parent / "damaged" / str(step)
+        shutil.rmtree(aside, ignore_errors=True)
+        self._manager.close()
+        aside.parent.mkdir(exist_ok=True)
+        shutil.move(self.folder / str(step), aside)
+        damaged.append(step)
+        self._open()
+        reason = str(error).strip().split("\n")[0][:120]
+        earlier = self._manager.latest_step()
+        then = "no earlier one is left" if earlier is None else f"going back to step {earlier}"
+        say(f"checkpoint {step} is damaged ({reason}); moved to {aside}, {then}.")
+    if damaged:
+      raise UserError(f"every checkpoint in {self.folder} is damaged; remove the folder to start anew.")
+    return None
+
+  def _read(self, step: int, like: State) -> tuple[State, Any]:
+    items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
+    found = self._manager.restore(step, args=items)
+    if int(jax.device_get(_fingerprint(found.state))) != found.rest["fingerprint"]:
+      raise ValueError("its bits have changed since it was written")
+    return found.state, found.rest["data"]
+
+  def _mismatch(self, step: int, like: State) -> str | None:
+    """The first array whose shape differs from the checkpoint's, if its description can be read."""
+    try:
+      saved = self._manager.item_metadata(step).state.tree
+      shapes = {
+        jax.tree_util.keystr(k): tuple(v.shape)
+        for k, v in jax.tree_util.tree_leaves_with_path(saved["params"])
+      }
+    except Exception:
+      return None
+    wanted = {jax.tree_util.keystr(k): v.shape for k, v in jax.tree_util.tree_leaves_with_path(like.params)}
+    for name in sorted(shapes | wanted):
+      if shapes.get(name) != wanted.get(name):
+        return f"{name} is {shapes.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
+    return None
+
+  def close(self) -> None:
+    """Waits for the save under way."""
+    self._manager.wait_until_finished()
+    self._manager.close()

@@ -1,0 +1,177 @@
+"""The training loop: one, for every config, on one device or many."""
+
+import collections
+import contextlib
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from stale_jax.data import collate, loader
+from stale_jax.errors import UserError
+from stale_jax.training.build import Experiment, build
+from stale_jax.training.checkpoint import Checkpointer
+from stale_jax.training.metrics import Metrics
+from stale_jax.training.sharding import batch_sharding, state_shardings
+from stale_jax.training.state import State, initial_state
+from stale_jax.training.step import make_loss, make_step
+from stale_jax.training.weights import load_weights
+
+
+def train(config: Mapping[str, Any], workdir: str | Path) -> State:
+  """Trains `config` in `workdir`, or goes on where the last call there stopped.
+
+  A run that is killed at any moment and started again ends with the very parameters of
+  one that was not. SIGTERM saves and returns early.
+
+  Raises:
+    UserError: bad config, an unwritable folder, a loss that is not finite, and the like.
+  """
+  experiment = build(config)
+  workdir = Path(workdir).absolute()
+  training = experiment.training
+  mesh = experiment.mesh.build()
+  checkpoints = Checkpointer(workdir, training.keep)
+  _keep_config(config, workdir)
+
+  optimizer = experiment.optimizer.build(training.steps)
+  like, shardings = _abstract_state(experiment, optimizer, mesh)
+  batches = iter(
+    loader(
+      experiment.source,
+      experiment.senses,
+      batch=training.batch // jax.process_count(),
+      text_length=experiment.model.text_length,
+      seed=experiment.seed,
+      shard=(jax.process_index(), jax.process_count()),
+    )
+  )
+
+  # The order of initialisation: this run's own checkpoint, then given weights, then a draw.
+  if restored := checkpoints.restore(like, say=print):
+    state, data = restored
+    batches.set_state(data)
+    print(f"resuming {workdir} at step {int(state.step)}.")
+  else:
+    state = jax.device_put(_fresh_state(experiment, optimizer), shardings)
+    if training.init_from:
+      params = _given_params(training.init_from, like)
+      state = state.replace(params=params, ema=jax.tree.map(np.copy, params))
+      state = jax.device_put(state, shardings)
+
+  loss = make_loss(
+    experiment.model, experiment.process, experiment.density, experiment.objective, training.caption_dropout
+  )
+  step_fn = jax.jit(
+    make_step(loss, optimizer, experiment.ema, training.accumulate),
+    donate_argnums=0,
+    out_shardings=(shardings, None),
+  )
+  step = int(state.step)
+  metrics = Metrics(workdir, step, training.steps)
+  indices = collections.deque(maxlen=training.log_every)
+  sharding = batch_sharding(mesh)
+  with _sigterm() as stopping, contextlib.closing(checkpoints), contextlib.closing(metrics):
+    with mesh, jax.transfer_guard("disallow"):
+      while step < training.steps and not stopping:
+        local = next(batches)
+        indices.append((step, local.index))
+        batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), local)
+        state, scalars = step_fn(state, batch)
+        step += 1
+        last = step == training.steps
+        saving = last or step % training.checkpoint_every == 0
+        if step % training.log_every == 0 or saving:
+          # The only place that waits for the device.
+          bad_step = int(jax.device_get(state.bad_step))
+          if bad_step >= 0:
+            raise UserError(_not_finite(bad_step, dict(indices), experiment, checkpoints))
+          if step % training.log_every == 0 or last:
+            metrics.write(step, {k: float(v) for k, v in jax.device_get(scalars).items()})
+        if saving:
+          checkpoints.save(step, state, batches.get_state())
+      if stopping and step < training.steps and int(jax.device_get(state.bad_step)) < 0:
+        checkpoints.save(step, state, batches.get_state())
+        print(f"\nSIGTERM: saved step {step} in {workdir}; the same command goes on from there.")
+  return state
+
+
+def _abstract_state(experiment: Experiment, optimizer, mesh):
+  """The state's shapes with shardings, and the shardings alone."""
+  shapes = jax.eval_shape(lambda: _fresh_state(experiment, optimizer))
+  shardings = state_shardings(mesh, shapes)
+  like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+  return like, shardings
+
+
+def _fresh_state(experiment: Experiment, optimizer) -> State:
+  key_init, key_run = jax.random.split(jax.random.key(experiment.seed))
+  return initial_state(init_params(experiment, key_init), optimizer, key_run)
+
+
+def init_params(experiment: Experiment, key):
+  """Parameters drawn from `key`."""
+  example = collate([experiment.source[0]], experiment.senses, experiment.model.text_length)
+  t = np.zeros(next(iter(example.clip.values())).shape[:2], np.float32)
+  return jax.jit(experiment.model.init)(key, example.clip, t, example.context)
+
+
+def _given_params(name: str, like: State):
+  """The weights `name` stands for.
+
+  Raises:
+    UserError: there are none, or they are of another model.
+  """
+  from stale_jax.pretrained import find_weights
+
+  params, _ = load_weights(find_weights(name))
+  wanted = jax.tree.map(lambda x: x.shape, like.params)
+  if jax.tree.map(np.shape, params) != wanted:
+    raise UserError(f"training.init_from={name}: those weights are of another model; use its config.")
+  return params
+
+
+def _keep_config(config: Mapping[str, Any], workdir: Path) -> None:
+  """Writes config.json, once; a resumed run may change its training but not what the weights mean."""
+  path = workdir / "config.json"
+  plain = json.loads(json.dumps(config))
+  if path.exists():
+    before = json.loads(path.read_text())
+    for section in ("senses", "source", "process", "model"):
+      if before.get(section) != plain.get(section):
+        raise UserError(
+          f"{workdir} holds a run with another {section} ({before.get(section)}); choose another --workdir."
+        )
+  partial = path.with_suffix(".partial")
+  partial.write_text(json.dumps(plain, indent=2))
+  partial.replace(path)
+
+
+def _not_finite(step: int, indices: Mapping[int, np.ndarray], experiment: Experiment, checkpoints) -> str:
+  """Names the step, the examples (and those that hold a NaN themselves) and the last good checkpoint."""
+  batch = [int(i) for i in indices[step]]
+  broken = [i for i in batch if not all(np.isfinite(x).all() for x in experiment.source[i]["clip"].values())]
+  checkpoints.close()
+  latest = checkpoints.latest()
+  good = "there is no checkpoint yet" if latest is None else f"the last good checkpoint is step {latest}"
+  cause = f"examples {broken} hold values that are not finite" if broken else "all its examples are finite"
+  return f"the loss is not finite at step {step + 1}, batch of examples {batch}: {cause}; {good}."
+
+
+@contextlib.contextmanager
+def _sigterm():
+  """A list that is non-empty once SIGTERM has come."""
+  came = []
+  try:
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+  except ValueError:  # Not the main thread: somebody else handles signals.
+    yield came
+    return
+  try:
+    yield came
+  finally:
+    signal.signal(signal.SIGTERM, before)

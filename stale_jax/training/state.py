@@ -1,0 +1,68 @@
+"""Everything that training carries from step to step."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from stale_jax.training.ema import Ema
+
+
+@flax.struct.dataclass
+class State:
+  """One checkpoint's worth of training.
+
+  Attributes:
+    step: updates done.
+    params: float32.
+    opt_state: the optimizer's.
+    ema: moving average of `params`: what is sampled from.
+    key: data of the run's PRNG key; every step folds its number into it.
+    bad_step: the first step whose loss or gradient was not finite; -1 while there is none.
+      From then on nothing is updated, so that the loop may look late.
+  """
+
+  step: Int[Array, ""]
+  params: Any
+  opt_state: Any
+  ema: Any
+  key: Array
+  bad_step: Int[Array, ""]
+
+
+def initial_state(params, optimizer: optax.GradientTransformation, key: PRNGKeyArray) -> State:
+  """The state before the first step."""
+  return State(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    opt_state=optimizer.init(params),
+    ema=jax.tree.map(jnp.copy, params),
+    key=jax.random.key_data(key),
+    bad_step=jnp.full((), -1, jnp.int32),
+  )
+
+
+def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:
+  """One optimizer step, or none if anything is or was not finite."""
+  good = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads)) & (state.bad_step < 0)
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  new = state.replace(params=params, opt_state=opt_state, ema=ema(state.ema, params, state.step))
+  new = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
+  bad_step = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
+  return new.replace(step=state.step + 1, bad_step=bad_step)
+
+
+def fingerprint(state: State) -> Array:
+  """A 32-bit sum over all words of the state, whatever its sharding; one flipped bit changes it."""
+
+  def leaf(x):
+    return jnp.sum(jax.lax.bitcast_convert_type(x, jnp.uint32), dtype=jnp.uint32)
+
+  total = jnp.zeros((), jnp.uint32)
+  for x in jax.tree.leaves(state):
+    total = total * jnp.uint32(1000003) + leaf(x)
+  return total

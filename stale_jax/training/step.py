@@ -1,0 +1,54 @@
+"""One training step: corrupt, predict, compare, update."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from stale_jax import text
+from stale_jax.clip import Batch
+from stale_jax.objectives import predict
+from stale_jax.processes import Process, TimeDensity
+from stale_jax.training.ema import Ema
+from stale_jax.training.state import State, update
+
+
+def make_loss(model, process: Process, density: TimeDensity, objective, caption_dropout: float):
+  """(params, batch, key) -> (loss, metrics), with that share of captions withheld."""
+
+  def loss(params, batch: Batch, key):
+    key_drop, key_predict = jax.random.split(key)
+    keep = jax.random.uniform(key_drop, batch.index.shape) >= caption_dropout
+    batch = batch.replace(context=batch.context.replace(text=text.drop(batch.context.text, keep)))
+
+    def denoiser(clip, t, context):
+      return model.apply(params, clip, t, context)
+
+    metrics = objective(predict(denoiser, process, density, batch, key_predict), batch)
+    return metrics["loss"], metrics
+
+  return loss
+
+
+def make_step(loss, optimizer: optax.GradientTransformation, ema: Ema, accumulate: int = 1):
+  """(state, batch) -> (state, metrics); the gradient is the mean over `accumulate` parts of the batch."""
+  gradient = jax.grad(loss, has_aux=True)
+
+  def step(state: State, batch: Batch):
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    if accumulate == 1:
+      grads, metrics = gradient(state.params, batch, key)
+    else:
+      parts = jax.tree.map(lambda x: jnp.reshape(x, (accumulate, -1, *x.shape[1:])), batch)
+
+      def body(total, part):
+        index, batch = part
+        new = gradient(state.params, batch, jax.random.fold_in(key, index))
+        return jax.tree.map(lambda a, b: a + b / accumulate, total, new), None
+
+      shapes = jax.eval_shape(gradient, state.params, jax.tree.map(lambda x: x[0], parts), key)
+      zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+      (grads, metrics), _ = jax.lax.scan(body, zeros, (jnp.arange(accumulate), parts))
+    metrics = {**metrics, "gradient_norm": optax.global_norm(grads)}
+    return update(state, grads, metrics["loss"], optimizer, ema), metrics
+
+  return step

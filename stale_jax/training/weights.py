@@ -1,0 +1,49 @@
+"""Weights to give away: one safetensors file with the config that made them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from stale_jax.errors import UserError
+
+
+def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:
+  """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece."""
+  flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
+  path = Path(path)
+  partial = path.with_name(path.name + ".partial")
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+      {name: np.asarray(value, dtype) for name, value in flat.items()},
+      partial,
+      metadata={"config": json.dumps(config)},
+    )
+    os.replace(partial, path)
+  except OSError as error:
+    raise UserError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
+  """(params in float32, config) of a file of `save_weights`.
+
+  Raises:
+    UserError: no such file, or it is none of ours.
+  """
+  if not Path(path).is_file():
+    raise UserError(f"no weights at {path}: give a run's folder or a .safetensors file.")
+  try:
+    with safe_open(path, framework="numpy") as file:
+      config = json.loads(file.metadata()["config"])
+      flat = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}
+  except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    raise UserError(f"{path} is not a weights file of stale_jax: {error}") from error
+  return traverse_util.unflatten_dict(flat, sep="/"), config
