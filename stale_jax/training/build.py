@@ -99,6 +99,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
       f"training.batch={training.batch} is not a multiple of training.accumulate={training.accumulate} "
       f"times {jax.process_count()} process(es)."
     )
+  objective = {"name": "denoising", **config.get("objective", {}), "process": process}
   return Experiment(
     seed=config.get("seed", 0),
     source=source,

@@ -99,14 +99,12 @@ class Checkpointer:
   def _mismatch(self, step: int, like: State) -> str | None:
     """The first array whose shape differs from the checkpoint's, if its description can be read."""
     try:
-      saved = self._manager.item_metadata(step).state.tree
-      shapes = {
-        jax.tree_util.keystr(k): tuple(v.shape)
-        for k, v in jax.tree_util.tree_leaves_with_path(saved["params"])
-      }
+      saved = self._manager.item_metadata(step).state.tree["params"]
     except Exception:
       return None
-    wanted = {jax.tree_util.keystr(k): v.shape for k, v in jax.tree_util.tree_leaves_with_path(like.params)}
+    leaves = jax.tree_util.tree_leaves_with_path
+    shapes = {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves(saved)}
+    wanted = {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves(like.params)}
     for name in sorted(shapes | wanted):
       if shapes.get(name) != wanted.get(name):
         return f"{name} is {shapes.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
