@@ -107,9 +107,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
     model=build_model(config.get("model", {}), senses),
-    objective=choose(
-      OBJECTIVES, {"name": "denoising", **config.get("objective", {}), "process": process}, "objective"
-    ),
+    objective=choose(OBJECTIVES, objective, "objective"),
     optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     ema=construct(Ema, config.get("ema", {}), "ema"),
     mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),
