@@ -44,6 +44,10 @@ class UniformFlow:
     """E[x0 | x_t], clipped to the box."""
     return self.project(output)
 
+  def clock(self, t):
+    """Time itself."""
+    return t
+
   def velocity(self, output, x_t, t):
     """dx/dt of the probability-flow ODE; 0 where t is 0."""
     tt = per_frame(t, x_t)

@@ -25,7 +25,8 @@ class Process(Protocol):
   """One array going from data (time 0) to the prior (time 1), and back.
 
   Data live in [-1, 1]. Time has one value a frame, so that a clip may be partly
-  clean. Every method is pure; noise is drawn outside and handed in.
+  clean. `velocity` is the probability-flow ODE's dx/dclock; `project` brings what a solver
+  made back to where the data can be. Every method is pure; noise is drawn outside and handed in.
   """
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
@@ -35,6 +36,8 @@ class Process(Protocol):
   def loss(self, output: Sample, corruption: Corruption, t: Times) -> Sample: ...
 
   def denoised(self, output: Sample, x_t: Sample, t: Times) -> Sample: ...
+
+  def clock(self, t: Times) -> Times: ...
 
   def velocity(self, output: Sample, x_t: Sample, t: Times) -> Sample: ...
 

@@ -174,11 +174,13 @@ class Reflected:
     sigma = per_frame(self.sigma(t), x_t)
     return fold_box(x_t + 2 * jnp.square(sigma) * self.score(output, x_t, t))
 
+  def clock(self, t):
+    """The noise level: in it the ODE is du/dsigma = -sigma s, and its last Euler step is the denoised mean."""
+    return self.sigma(t)
+
   def velocity(self, output, x_t, t):
-    """dx/dt of the probability-flow ODE du/dsigma = -sigma s."""
-    sigma = per_frame(self.sigma(t), x_t)
-    rate = np.log(self.sigma_max / self.sigma_min)
-    return -2 * jnp.square(sigma) * rate * self.score(output, x_t, t)
+    """dx/dsigma of the probability-flow ODE du/dsigma = -sigma s."""
+    return -2 * per_frame(self.sigma(t), x_t) * self.score(output, x_t, t)
 
   def project(self, x):
     return fold_box(x)

@@ -13,7 +13,7 @@ from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_model
 from stale_jax.objectives import Denoising
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
-from stale_jax.sampling.settings import Sampling
+from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import AdamW
 from stale_jax.training.sharding import MeshShape

@@ -1,0 +1,25 @@
+"""Guidance: functions from denoiser to denoiser."""
+
+import jax
+import jax.numpy as jnp
+
+from stale_jax import text
+from stale_jax.clip import Clip, Context
+from stale_jax.sampling.solvers import Denoiser
+
+
+def classifier_free(denoiser: Denoiser, scale: float) -> Denoiser:
+  """output_u + scale (output_c - output_u), both halves in one batch (Ho and Salimans, arXiv 2207.12598).
+
+  `scale` is static; 1 skips the unconditional half.
+  """
+  if scale == 1:
+    return denoiser
+
+  def guided(clip: Clip, t, context: Context) -> Clip:
+    nothing = context.replace(text=text.drop(context.text, jnp.zeros(len(context.text), bool)))
+    twice = jax.tree.map(lambda c, u: jnp.concatenate([c, u]), (clip, t, context), (clip, t, nothing))
+    output = denoiser(*twice)
+    return {name: u + scale * (c - u) for name, (c, u) in ((n, jnp.split(o, 2)) for n, o in output.items())}
+
+  return guided

@@ -1,0 +1,123 @@
+"""From the prior to a clip: Euler and Heun along the ODE, ancestral along the process's own steps."""
+
+import zlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.config import nearest
+from stale_jax.errors import UserError
+from stale_jax.processes import Process
+from stale_jax.processes.process import per_frame
+
+# (clip, times [batch, frames], context) -> the network's outputs, in the shapes of the clip.
+Denoiser = Callable[[Clip, Float[Array, "batch frames"], Context], Clip]
+
+
+def _keys(keys: PRNGKeyArray, name: str, step, frames: int):
+  """One key an example and frame, [batch, frames], whatever else is in the batch."""
+
+  def one(key, frame):
+    for number in (zlib.crc32(name.encode()), step, frame):
+      key = jax.random.fold_in(key, number)
+    return key
+
+  return jax.vmap(lambda key: jax.vmap(lambda frame: one(key, frame))(jnp.arange(frames)))(keys)
+
+
+def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: PRNGKeyArray) -> Clip:
+  """Draws time 1 of `keys.shape[0]` clips, an example and frame at a time."""
+  return {
+    s.name: jax.vmap(jax.vmap(lambda key, shape=s.shape: process.prior(key, shape)))(
+      _keys(keys, s.name, 0, frames)
+    )
+    for s in senses
+  }
+
+
+def _normal(keys: PRNGKeyArray, name: str, step, like: Array) -> Array:
+  draw = jax.vmap(jax.vmap(lambda key: jax.random.normal(key, like.shape[2:], like.dtype)))
+  return draw(_keys(keys, name, step + 1, like.shape[1]))
+
+
+def _move(process: Process, x, velocity, t, s):
+  moved = x + per_frame(process.clock(s) - process.clock(t), x) * velocity
+  # A frame that stays where it is in time is not touched at all.
+  return jnp.where(per_frame(s < t, x), process.project(moved), x)
+
+
+def euler(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step) -> Clip:
+  """One Euler step of the probability-flow ODE from times t to s."""
+  del keys, step
+  output = denoiser(x, t, context)
+  return {name: _move(process, x[name], process.velocity(output[name], x[name], t), t, s) for name in x}
+
+
+def heun(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step) -> Clip:
+  """One step of Heun's second order (Karras et al., arXiv 2206.00364, Alg. 1); Euler's where s is 0."""
+  del keys, step
+  output = denoiser(x, t, context)
+  first = {name: process.velocity(output[name], x[name], t) for name in x}
+  there = {name: _move(process, x[name], first[name], t, s) for name in x}
+  output = denoiser(there, s, context)
+
+  def correct(name):
+    second = process.velocity(output[name], there[name], s)
+    mean = _move(process, x[name], (first[name] + second) / 2, t, s)
+    return jnp.where(per_frame(s > 0, mean), mean, there[name])
+
+  return {name: correct(name) for name in x}
+
+
+def ancestral(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step) -> Clip:
+  """One step of the process itself, with fresh noise where it has any."""
+  output = denoiser(x, t, context)
+
+  def one(name):
+    moved = process.step(_normal(keys, name, step, x[name]), output[name], x[name], t, s)
+    return jnp.where(per_frame(s < t, moved), moved, x[name])
+
+  return {name: one(name) for name in x}
+
+
+SOLVERS = {"euler": euler, "heun": heun, "ancestral": ancestral}
+
+
+def solve(
+  process: Process,
+  denoiser: Denoiser,
+  x: Clip,
+  times: Float[Array, "steps+1 batch frames"],
+  context: Context,
+  keys: PRNGKeyArray,
+  solver: str = "euler",
+  callback: Callable[[Array, Clip], None] | None = None,
+) -> Clip:
+  """Brings `x` from times[0] to times[-1] in constant memory.
+
+  Args:
+    process: whose velocity or step is taken.
+    denoiser: the network, guided or not.
+    x: the clip at times[0].
+    times: never rising; frames where it does not fall stay as they are.
+    context: for the denoiser.
+    keys: one an example, [batch]; its noise depends on nothing else.
+    solver: one of SOLVERS.
+    callback: called on the host with (step, clip after it), for those who want the trajectory.
+
+  Raises:
+    UserError: an unknown solver.
+  """
+  if solver not in SOLVERS:
+    raise UserError(f"unknown solver {solver!r}: {nearest(solver, SOLVERS)}")
+
+  def body(step, x):
+    x = SOLVERS[solver](process, denoiser, x, times[step], times[step + 1], context, keys, step)
+    if callback is not None:
+      jax.debug.callback(callback, step, x, ordered=True)
+    return x
+
+  return jax.lax.fori_loop(0, len(times) - 1, body, x)
