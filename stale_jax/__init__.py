@@ -1,1 +1,17 @@
-"""stale_jax: maximum-entropy video diffusion in JAX."""
+"""Maximum-entropy video diffusion in JAX.
+
+model = stale_jax.load()
+movie = model.generate("a red seven moves left quickly", seed=0)
+"""
+
+import importlib
+
+# Loaded on first use, so that `import stale_jax` takes no time.
+_OFFERS = {"load": "pretrained", "Model": "pretrained", "Movie": "movie", "UserError": "errors"}
+__all__ = list(_OFFERS)
+
+
+def __getattr__(name: str):
+  if name not in _OFFERS:
+    raise AttributeError(f"module 'stale_jax' has no attribute {name!r}")
+  return getattr(importlib.import_module(f"stale_jax.{_OFFERS[name]}"), name)

@@ -1,10 +1,139 @@
-"""Trained models: where they lie and how they are loaded."""
+"""Trained models: where they lie, how they are loaded, how they make movies."""
 
+import functools
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-SHIPPED = Path(__file__).parent / "weights" / "digits.safetensors"
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stale_jax.clip import Clip, Context
+from stale_jax.compilation import keep_compiled
+from stale_jax.config import construct
+from stale_jax.errors import UserError
+from stale_jax.movie import Movie
+from stale_jax.sampling import SOLVERS, Sampling, sample
+from stale_jax.text import tokenize
+from stale_jax.training.build import Experiment, build
+from stale_jax.training.checkpoint import newest_ema
+from stale_jax.training.weights import SHIPPED, load_weights
 
 
-def find_weights(name: str) -> Path:
-  """The file that `name` stands for: "shipped", or a path."""
-  return SHIPPED if name == "shipped" else Path(name)
+@functools.cache
+def _sampler(experiment_id: int, model, process, senses, frames: int, settings: Sampling):
+  """The compiled sampler of a shape; one a setting."""
+  del experiment_id
+
+  @jax.jit
+  def run(params, text, keys):
+    def denoiser(clip, t, context):
+      return model.apply(params, clip, t, context)
+
+    return sample(process, denoiser, senses, frames, Context(text=text), keys, settings)
+
+  return run
+
+
+class Model:
+  """A trained model.
+
+  Attributes:
+    experiment: the built config it was trained by.
+    params: of its network, float32.
+    name: where it was loaded from.
+  """
+
+  def __init__(self, experiment: Experiment, params: Any, name: str):
+    self.experiment, self.params, self.name = experiment, params, name
+
+  @property
+  def frames(self) -> int:
+    """Frames of the clips it was trained on."""
+    return self.experiment.source.frames
+
+  def sample(
+    self, prompts: Sequence[str], seeds: Sequence[int], *, frames: int | None = None, **overrides
+  ) -> Clip:
+    """One clip a prompt, as a batch; the clip of (prompt, seed) does not depend on the others.
+
+    Args:
+      prompts: captions; "" is the unconditional model.
+      seeds: one a prompt.
+      frames: of a clip; default as trained.
+      **overrides: of the fields of `Sampling` that the config set.
+
+    Raises:
+      UserError: an unknown or impossible setting.
+    """
+    config = {**vars(self.experiment.sampling), **{k: v for k, v in overrides.items() if v is not None}}
+    settings = construct(Sampling, config, "sampling")
+    if settings.solver not in SOLVERS:
+      raise UserError(f"unknown solver {settings.solver!r}; there are {', '.join(SOLVERS)}.")
+    if settings.steps < 1:
+      raise UserError(f"steps={settings.steps}: at least 1 is needed.")
+    model = self.experiment.model
+    run = _sampler(
+      id(self), model, self.experiment.process, self.experiment.senses, frames or self.frames, settings
+    )
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    return jax.device_get(run(self.params, tokenize(prompts, model.text_length), keys))
+
+  def generate(
+    self, prompt: str | Sequence[str], seed: int = 0, *, seconds: float | None = None, **overrides
+  ) -> Movie | list[Movie]:
+    """Makes the movie of `prompt`, or a list of them for a list, all from the same seed.
+
+    Args:
+      prompt: what is to be seen.
+      seed: of all the noise.
+      seconds: at least this long; default as trained. Longer clips are beyond what the model has seen.
+      **overrides: of `Sampling`: solver, steps, guidance, shift.
+
+    Raises:
+      UserError: an empty prompt, or a setting that is unknown or impossible.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    for text in prompts:
+      if not text.strip():
+        raise UserError("the prompt is empty; say what is to be seen, e.g. 'a red seven moves left quickly'.")
+    frames = self.frames
+    if seconds is not None:
+      if not 0 < seconds < math.inf:
+        raise UserError(f"seconds={seconds}: a positive number is needed.")
+      group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
+      frames = group * math.ceil(seconds * self.experiment.senses[0].rate / group - 1e-9)
+    clips = self.sample(prompts, [seed] * len(prompts), frames=frames, **overrides)
+    how = {**vars(self.experiment.sampling), **{k: v for k, v in overrides.items() if v is not None}}
+    movies = [
+      Movie(
+        clip={name: np.asarray(x[i]) for name, x in clips.items()},
+        senses=self.experiment.senses,
+        prompt=text,
+        seed=seed,
+        how={"model": self.name, **how},
+      )
+      for i, text in enumerate(prompts)
+    ]
+    return movies[0] if isinstance(prompt, str) else movies
+
+
+def load(path: str | Path | None = None) -> Model:
+  """The model in `path`: a run's folder (its newest EMA), a weights file, or, by default, the shipped one.
+
+  Raises:
+    UserError: there is no model at `path`.
+  """
+  keep_compiled()
+  if path is None or str(path) == "shipped":
+    params, config = load_weights(SHIPPED)
+    name = "shipped"
+  elif Path(path).is_dir():
+    params, config = newest_ema(Path(path))
+    name = str(path)
+  else:
+    params, config = load_weights(Path(path))
+    name = str(path)
+  return Model(build(config), jax.tree.map(jnp.asarray, params), name)

@@ -175,7 +175,7 @@ class Reflected:
     return fold_box(x_t + 2 * jnp.square(sigma) * self.score(output, x_t, t))
 
   def clock(self, t):
-    """The noise level: in it the ODE is du/dsigma = -sigma s, and its last Euler step is the denoised mean."""
+    """The noise level, in which the ODE's last Euler step is the denoised mean itself."""
     return self.sigma(t)
 
   def velocity(self, output, x_t, t):

@@ -5,6 +5,7 @@ Orbax renames a finished checkpoint into place, so that a kill leaves none half-
 the fingerprint finds the ones that were damaged afterwards.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,10 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from jax.sharding import SingleDeviceSharding
 
 from stale_jax.errors import UserError
 from stale_jax.training.state import State, fingerprint
-
-_fingerprint = jax.jit(fingerprint)
 
 
 class Checkpointer:
@@ -52,7 +52,7 @@ class Checkpointer:
     """Begins to save in the background; `data` is the iterator's state, as JSON."""
     if step == self._manager.latest_step():
       return
-    rest = {"data": data, "fingerprint": int(jax.device_get(_fingerprint(state)))}
+    rest = {"data": data, "fingerprint": fingerprint(state)}
     items = ocp.args.Composite(state=ocp.args.StandardSave(state), rest=ocp.args.JsonSave(rest))
     self._manager.save(step, args=items)
 
@@ -92,7 +92,7 @@ class Checkpointer:
   def _read(self, step: int, like: State) -> tuple[State, Any]:
     items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
     found = self._manager.restore(step, args=items)
-    if int(jax.device_get(_fingerprint(found.state))) != found.rest["fingerprint"]:
+    if fingerprint(found.state) != found.rest["fingerprint"]:
       raise ValueError("its bits have changed since it was written")
     return found.state, found.rest["data"]
 
@@ -114,3 +114,24 @@ class Checkpointer:
     """Waits for the save under way."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
+  """(averaged parameters of the newest checkpoint, config) of a run.
+
+  Raises:
+    UserError: `folder` holds no run with a checkpoint.
+  """
+  folder = Path(folder).absolute()
+  if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
+    raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
+  config = json.loads((folder / "config.json").read_text())
+  with ocp.CheckpointManager(folder / "checkpoints", item_names=("state", "rest")) as manager:
+    step = manager.latest_step()
+    if step is None:
+      raise UserError(f"the run in {folder} has no checkpoint yet.")
+    saved = manager.item_metadata(step).state.tree
+    everywhere = SingleDeviceSharding(jax.devices()[0])
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), saved)
+    found = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
+  return found.state["ema"], config

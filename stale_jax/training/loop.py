@@ -14,12 +14,12 @@ import numpy as np
 from stale_jax.data import collate, loader
 from stale_jax.errors import UserError
 from stale_jax.training.build import Experiment, build
-from stale_jax.training.checkpoint import Checkpointer
+from stale_jax.training.checkpoint import Checkpointer, newest_ema
 from stale_jax.training.metrics import Metrics
 from stale_jax.training.sharding import batch_sharding, state_shardings
 from stale_jax.training.state import State, initial_state
 from stale_jax.training.step import make_loss, make_step
-from stale_jax.training.weights import load_weights
+from stale_jax.training.weights import SHIPPED, load_weights
 
 
 def train(config: Mapping[str, Any], workdir: str | Path) -> State:
@@ -126,9 +126,10 @@ def _given_params(name: str, like: State):
   Raises:
     UserError: there are none, or they are of another model.
   """
-  from stale_jax.pretrained import find_weights
-
-  params, _ = load_weights(find_weights(name))
+  if Path(name).is_dir():
+    params, _ = newest_ema(Path(name))
+  else:
+    params, _ = load_weights(SHIPPED if name == "shipped" else Path(name))
   wanted = jax.tree.map(lambda x: x.shape, like.params)
   if jax.tree.map(np.shape, params) != wanted:
     raise UserError(f"training.init_from={name}: those weights are of another model; use its config.")

@@ -14,6 +14,9 @@ from safetensors.numpy import save_file
 
 from stale_jax.errors import UserError
 
+# The model that comes with the package.
+SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
+
 
 def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:
   """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece."""

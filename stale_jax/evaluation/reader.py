@@ -1,0 +1,158 @@
+"""Reads from the picture alone what a clip of the digits source shows.
+
+A tracker finds the ink of each frame; a small network, fitted on real training clips,
+reads digit, colour, direction, speed and the impacts from what it tracked. What it says
+of real test clips is the scale on which its word about generated ones is to be weighed.
+"""
+
+import dataclasses
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, Int
+
+from stale_jax.clip import intensity
+from stale_jax.data.digits import COLOURS, DIGITS, DIRECTIONS, SPEEDS, WALLS
+
+LABELS = {"digit": len(DIGITS), "colour": len(COLOURS), "direction": len(DIRECTIONS), "speed": len(SPEEDS)}
+_GLYPH = 10  # Pixels across what is cut out around the ink.
+_CLIPS, _STEPS, _BATCH = 8192, 1500, 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What was read from n clips.
+
+  Attributes:
+    labels: digit, colour, direction, speed -> [n] indices.
+    hits: whether the digit hits each of the four walls, [n, frames, 4].
+    features: of the network's last layers, for Fréchet distances, [n, 96].
+    glyphs: the digit as seen on average, at unit norm, [n, 100].
+  """
+
+  labels: dict[str, Int[np.ndarray, "n"]]
+  hits: np.ndarray
+  features: Float[np.ndarray, "n features"]
+  glyphs: Float[np.ndarray, "n pixels"]
+
+
+def track(sight: Float[np.ndarray, "n frames height width 3"]) -> dict[str, np.ndarray]:
+  """The ink of each clip: path [n, frames, 2] (pixels), mass [n, frames], colour [n, 3], glyphs [n, 2, g, g].
+
+  The glyph is the ink around its centre of mass, averaged over each half of the clip.
+  """
+  colour = intensity(sight)
+  ink = colour.max(-1)
+  n, frames, height, width = ink.shape
+  mass = ink.sum((2, 3))
+  safe = np.maximum(mass, 1e-6)
+  path = np.stack(
+    [(ink.sum(3) * np.arange(height)).sum(2) / safe, (ink.sum(2) * np.arange(width)).sum(2) / safe], -1
+  )
+  half = _GLYPH // 2
+  padded = np.pad(ink, ((0, 0), (0, 0), (half, half), (half, half)))
+  corner = np.rint(path).astype(int)
+  rows = corner[..., 0, None] + np.arange(_GLYPH)
+  columns = corner[..., 1, None] + np.arange(_GLYPH)
+  index = np.arange(n)[:, None, None, None], np.arange(frames)[:, None, None]
+  cut = padded[(*index, rows[..., :, None], columns[..., None, :])]
+  glyphs = np.stack([part.mean(1) for part in np.array_split(cut, 2, axis=1)], 1)
+  total = (colour * ink[..., None]).sum((1, 2, 3))
+  return {
+    "path": path,
+    "mass": mass,
+    "colour": total / np.maximum(total.max(-1, keepdims=True), 1e-6),
+    "glyphs": glyphs,
+  }
+
+
+def _inputs(tracked: dict[str, np.ndarray], canvas: int) -> tuple[np.ndarray, np.ndarray]:
+  """What the network sees of form [n, values] and of colour and motion [n, values]."""
+  n = len(tracked["mass"])
+  path = tracked["path"] / canvas - 0.5
+  motion = (tracked["colour"], 4 * path, 8 * np.diff(path, axis=1), tracked["mass"] / 16)
+  form = 2 * tracked["glyphs"].reshape(n, -1)
+  return form.astype(np.float32), np.concatenate([x.reshape(n, -1) for x in motion], 1).astype(np.float32)
+
+
+class _Network(nn.Module):
+  """Form tells the digit; colour and motion the rest."""
+
+  frames: int
+
+  @nn.compact
+  def __call__(self, form, motion, key=None):
+    h = nn.relu(nn.Dense(512)(form))
+    if key is not None:
+      h = h * jax.random.bernoulli(key, 0.7, h.shape) / 0.7
+    form = nn.relu(nn.Dense(64)(h))
+    hidden = nn.relu(nn.Dense(128)(motion))
+    motion = nn.relu(nn.Dense(32)(hidden))
+    heads = {name: nn.Dense(size)(form if name == "digit" else motion) for name, size in LABELS.items()}
+    return heads, nn.Dense(self.frames * len(WALLS))(hidden), jnp.concatenate([form, motion], -1)
+
+
+class Reader:
+  """Fitted on real clips of `source` (its training split); deterministic in `seed`."""
+
+  def __init__(self, source, seed: int = 0):
+    self._canvas = source.canvas
+    self._network = _Network(source.frames)
+    examples = [source[int(i)] for i in np.random.default_rng(seed).integers(0, len(source), _CLIPS)]
+    inputs = _inputs(track(np.stack([e["clip"]["sight"] for e in examples])), self._canvas)
+    labels = {name: np.array([e["labels"][name] for e in examples]) for name in LABELS}
+    hits = impacts(np.stack([e["clip"]["touch"] for e in examples])).reshape(_CLIPS, -1)
+    self._params = self._fit(inputs, labels, hits.astype(np.float32), jax.random.key(seed))
+
+  def _fit(self, inputs, labels, hits, key):
+    network = self._network
+    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, _STEPS), weight_decay=0.02)
+
+    def loss(params, key):
+      key_rows, key_noise, key_drop = jax.random.split(key, 3)
+      rows = jax.random.randint(key_rows, (_BATCH,), 0, len(hits))
+      form, motion = (jnp.asarray(x)[rows] for x in inputs)
+      form += 0.1 * jax.random.normal(key_noise, form.shape)
+      heads, hit_logits, _ = network.apply(params, form, motion, key_drop)
+      total = optax.sigmoid_binary_cross_entropy(hit_logits, jnp.asarray(hits)[rows]).sum(-1).mean()
+      for name, logits in heads.items():
+        total += optax.softmax_cross_entropy_with_integer_labels(
+          logits, jnp.asarray(labels[name])[rows]
+        ).mean()
+      return total
+
+    def body(step, carry):
+      params, state = carry
+      grads = jax.grad(loss)(params, jax.random.fold_in(key, step))
+      updates, state = optimizer.update(grads, state, params)
+      return optax.apply_updates(params, updates), state
+
+    params = network.init(key, *(x[:1] for x in inputs))
+    return jax.jit(lambda p: jax.lax.fori_loop(0, _STEPS, body, (p, optimizer.init(p)))[0])(params)
+
+  def __call__(self, sight: Float[np.ndarray, "n frames height width 3"]) -> Reading:
+    """Reads the clips' pictures."""
+    tracked = track(np.asarray(sight))
+    heads, hits, features = jax.device_get(self._network.apply(self._params, *_inputs(tracked, self._canvas)))
+    glyphs = tracked["glyphs"].mean(1).reshape(len(sight), -1)
+    return Reading(
+      labels={name: logits.argmax(-1) for name, logits in heads.items()},
+      hits=hits.reshape(*np.shape(sight)[:2], len(WALLS)) > 0,
+      features=features,
+      glyphs=glyphs / np.maximum(np.linalg.norm(glyphs, axis=1, keepdims=True), 1e-6),
+    )
+
+
+@functools.cache
+def fitted_reader(source) -> Reader:
+  """One Reader a source and process: fitting takes seconds."""
+  return Reader(source)
+
+
+def impacts(touch: Float[np.ndarray, "*batch frames 4"]) -> np.ndarray:
+  """Which walls are hit when: touch is 1 at an impact and at most .5 after."""
+  return intensity(touch) >= 0.75

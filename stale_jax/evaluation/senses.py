@@ -1,0 +1,43 @@
+"""Do the senses agree with sight? Events felt against the events that what is seen calls for."""
+
+import numpy as np
+from jaxtyping import Bool
+
+from stale_jax.clip import Clip, intensity
+from stale_jax.data.digits import COLOURS, PITCHES, TASTES
+from stale_jax.evaluation.reader import Reading, impacts
+
+
+def f1(felt: Bool[np.ndarray, "..."], seen: Bool[np.ndarray, "..."]) -> float:
+  """Harmonic mean of precision and recall over all entries; 1 where neither has an event."""
+  both = np.sum(felt & seen)
+  either = np.sum(felt) + np.sum(seen)
+  return float(2 * both / either) if either else 1.0
+
+
+def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
+  """F1 of touch, sound, smell and taste [n, frames, channels] against what was read from sight.
+
+  touch: an impact at that frame on that wall. sound: the seen digit's pitch and no other,
+  every frame, and a click at each seen impact. smell: the seen colour's scent and no other,
+  in the last frame, when it has built up. taste: the seen digit's tastes, at both levels.
+  """
+  digit, colour = reading.labels["digit"], reading.labels["colour"]
+  scores = {}
+  if "touch" in clip:
+    scores["touch"] = f1(impacts(clip["touch"]), reading.hits)
+  if "sound" in clip:
+    sound = intensity(clip["sound"])
+    pitch = np.broadcast_to((digit[:, None] == np.arange(len(PITCHES)))[:, None], sound[..., :-1].shape)
+    seen = np.concatenate([pitch, reading.hits.any(-1, keepdims=True)], -1)
+    scores["sound"] = f1(sound >= np.append(np.full(len(PITCHES), 0.4), 0.5), seen)
+  if "smell" in clip:
+    seen = colour[:, None] == np.arange(len(COLOURS))
+    scores["smell"] = f1(intensity(clip["smell"])[:, -1] >= 0.5, seen)
+  if "taste" in clip:
+    strong = digit[:, None] % 5 == np.arange(len(TASTES))
+    faint = ((digit[:, None] + 1) % 5 == np.arange(len(TASTES))) & (digit[:, None] >= 5)
+    taste = intensity(clip["taste"]).mean(1)
+    felt = np.stack([taste >= 0.75, taste >= 0.25], -1)
+    scores["taste"] = f1(felt, np.stack([strong, strong | faint], -1))
+  return scores

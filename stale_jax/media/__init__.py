@@ -1,0 +1,25 @@
+"""Movies as files: video, sensory effects, exact arrays, and a page to look at."""
+
+from stale_jax.media.arrays import read_arrays, write_arrays
+from stale_jax.media.folder import make_folder, save_movie, write_whole
+from stale_jax.media.page import movie_html, write_page
+from stale_jax.media.picture import contact_sheet, png
+from stale_jax.media.sem import write_sem
+from stale_jax.media.sound import synthesise
+from stale_jax.media.video import CODECS, write_video
+
+__all__ = [
+  "CODECS",
+  "contact_sheet",
+  "make_folder",
+  "movie_html",
+  "png",
+  "read_arrays",
+  "save_movie",
+  "synthesise",
+  "write_arrays",
+  "write_page",
+  "write_sem",
+  "write_video",
+  "write_whole",
+]

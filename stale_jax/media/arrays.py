@@ -1,0 +1,43 @@
+"""The exact arrays of a movie, and a JSON file that says what they are."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stale_jax.clip import Sense
+from stale_jax.errors import UserError
+
+
+def write_arrays(
+  stem: Path, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], info: Mapping[str, Any]
+) -> None:
+  """Writes `stem`.npz (every sense as it is) and `stem`.json (`info`, and each sense's description)."""
+  with stem.with_name(stem.name + ".npz").open("wb") as file:
+    np.savez_compressed(file, **clip)
+  described = {name: dataclasses.asdict(senses[name]) for name in clip}
+  text = json.dumps({**info, "senses": described}, indent=2, ensure_ascii=False)
+  stem.with_name(stem.name + ".json").write_text(text + "\n")
+
+
+def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Sense], dict[str, Any]]:
+  """(clip, senses, info): what `write_arrays` was given, bit for bit.
+
+  Raises:
+    UserError: one of the two files is missing or broken.
+  """
+  stem = Path(stem)
+  try:
+    info = json.loads(stem.with_name(stem.name + ".json").read_text())
+    with np.load(stem.with_name(stem.name + ".npz")) as file:
+      clip = dict(file)
+    senses = {
+      name: Sense(**{k: tuple(v) if isinstance(v, list) else v for k, v in sense.items()})
+      for name, sense in info.pop("senses").items()
+    }
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(f"no movie's arrays at {stem}: {error}") from error
+  return clip, senses, info

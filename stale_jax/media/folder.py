@@ -1,0 +1,72 @@
+"""A movie as files side by side: video, sensory effects, arrays."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stale_jax.clip import Sense
+from stale_jax.errors import UserError
+from stale_jax.media.arrays import write_arrays
+from stale_jax.media.sem import write_sem
+from stale_jax.media.video import suffix, write_video
+
+
+def make_folder(folder: str | Path) -> Path:
+  """Creates `folder` if need be; raises UserError if it cannot be written."""
+  folder = Path(folder)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    raise UserError(f"cannot write to {folder}: {error.strerror}. Choose another folder.") from error
+  return folder
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+  """Writes a file so that it is there whole or not at all."""
+  partial = path.with_name(path.name + ".partial")
+  partial.write_bytes(data.encode() if isinstance(data, str) else data)
+  os.replace(partial, path)
+
+
+def save_movie(
+  folder: str | Path,
+  stem: str,
+  clip: Mapping[str, np.ndarray],
+  senses: Mapping[str, Sense],
+  info: Mapping[str, Any],
+  codec: str = "h264",
+) -> Path:
+  """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`, all or none.
+
+  Args:
+    clip: sense -> [frames, *shape].
+    info: what the JSON file says of how the movie was made.
+
+  Returns:
+    The video's path.
+
+  Raises:
+    UserError: the folder cannot be written, or the codec is unknown.
+  """
+  video = stem + suffix(codec)
+  folder = make_folder(folder)
+  # Made in a folder of their own and moved when all are whole.
+  making = Path(tempfile.mkdtemp(prefix=".movie-", dir=folder))
+  try:
+    write_video(making / video, clip, senses, codec)
+    write_sem(making / f"{stem}.sem.xml", clip, senses)
+    write_arrays(making / stem, clip, senses, info)
+    for path in making.iterdir():
+      os.replace(path, folder / path.name)
+  except OSError as error:
+    raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
+  finally:
+    shutil.rmtree(making, ignore_errors=True)
+  return folder / video

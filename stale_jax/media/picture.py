@@ -1,0 +1,54 @@
+"""Frames as 8-bit pictures: enlarging, and PNG."""
+
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from stale_jax.clip import intensity
+
+
+def to_bytes(
+  sight: Float[np.ndarray, "*frames height width 3"],
+) -> UInt8[np.ndarray, "*frames height width 3"]:
+  """[-1, 1] to 0..255."""
+  return np.rint(intensity(sight) * 255).astype(np.uint8)
+
+
+def enlarge(
+  frames: UInt8[np.ndarray, "frames height width 3"], least: int = 256
+) -> UInt8[np.ndarray, "frames height2 width2 3"]:
+  """Repeats pixels until the shorter side has `least`; the last row or column once more if a side is odd."""
+  times = max(1, -(-least // min(frames.shape[1:3])))
+  frames = frames.repeat(times, 1).repeat(times, 2)
+  odd = [(0, size % 2) for size in frames.shape[1:3]]
+  return np.pad(frames, ((0, 0), *odd, (0, 0)), mode="edge")
+
+
+def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+  """Encodes one picture."""
+  codec = av.CodecContext.create("png", "w")
+  codec.height, codec.width, codec.pix_fmt = *picture.shape[:2], "rgb24"
+  codec.time_base = Fraction(1, 25)  # A codec must have one.
+  frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+  out = io.BytesIO()
+  for packet in (*codec.encode(frame), *codec.encode(None)):
+    out.write(bytes(packet))
+  return out.getvalue()
+
+
+def strip(sight: Float[np.ndarray, "frames height width 3"], gap: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+  """All frames side by side, a grey line between."""
+  frames = to_bytes(sight)
+  line = np.full((frames.shape[1], gap, 3), 96, np.uint8)
+  parts = [part for frame in frames for part in (frame, line)][:-1]
+  return np.concatenate(parts, 1)
+
+
+def contact_sheet(sight: Float[np.ndarray, "n frames height width 3"]) -> UInt8[np.ndarray, "h w 3"]:
+  """One clip a row."""
+  rows = [strip(clip) for clip in sight]
+  line = np.full((1, rows[0].shape[1], 3), 96, np.uint8)
+  return np.concatenate([part for row in rows for part in (row, line)][:-1])

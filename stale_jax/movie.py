@@ -1,0 +1,60 @@
+"""A movie: one generated clip, to look at, to save, to compute with."""
+
+import dataclasses
+import functools
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stale_jax.clip import Sense
+from stale_jax.media import movie_html, save_movie
+
+
+@dataclasses.dataclass(frozen=True)
+class Movie:
+  """What `Model.generate` returns.
+
+  Attributes:
+    clip: sense -> [frames, *sense.shape], in [-1, 1].
+    senses: descriptions of them.
+    prompt: what was asked for.
+    seed: of its noise.
+    how: the model and the sampler's settings.
+  """
+
+  clip: dict[str, np.ndarray]
+  senses: tuple[Sense, ...]
+  prompt: str
+  seed: int
+  how: dict[str, Any]
+
+  @functools.cached_property
+  def stem(self) -> str:
+    """Its file name without ending, from prompt and seed."""
+    words = "-".join(re.findall(r"\w+", self.prompt.lower()))[:60].strip("-")
+    return f"{words or 'movie'}-{self.seed}"
+
+  @property
+  def facts(self) -> str:
+    """The line under its title."""
+    return ", ".join(f"{name} {value}" for name, value in {"seed": self.seed, **self.how}.items())
+
+  def described(self) -> dict[str, Sense]:
+    """Its senses by name."""
+    return {sense.name: sense for sense in self.senses if sense.name in self.clip}
+
+  def save(self, folder: str | Path, codec: str = "h264") -> Path:
+    """Writes video, effects and arrays into `folder` (see `media.save_movie`); returns the video's path."""
+    info = {"prompt": self.prompt, "seed": self.seed, **self.how}
+    return save_movie(folder, self.stem, self.clip, self.described(), info, codec)
+
+  def page_entry(self, video: Path) -> tuple:
+    """What the page of movies wants of it; `video` is the file that `save` wrote."""
+    return self.clip, self.described(), self.prompt, self.facts, video
+
+  def _repr_html_(self) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+      return movie_html(*self.page_entry(self.save(folder)))
