@@ -9,7 +9,7 @@ setup(
   license="Apache-2.0",
   python_requires=">=3.11,<3.14",
   packages=find_namespace_packages(include=["stale_jax*", "configs*", "experiments*"]),
-  include_package_data=True,
+  package_data={"stale_jax": ["weights/*.safetensors"], "stale_jax.media": ["*.css", "*.js"]},
   install_requires=[
     "absl-py",
     "av>=14",
@@ -22,6 +22,7 @@ setup(
     "numpy",
     "optax",
     "orbax-checkpoint>=0.11",
+    "safetensors",
     "scikit-learn",
     "tensorboardX",
     "tensorflow-datasets",
