@@ -1,5 +1,6 @@
 """How every program starts and how it fails: one clear line, exit code 2, no stack trace."""
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -8,27 +9,29 @@ from absl import flags, logging
 from stale_jax.errors import UserError
 
 
-def run(main: Callable[[], int | None], argv: list[str] | None = None) -> None:
+def run(main: Callable[[], int | None]) -> None:
   """Parses the flags, calls `main` and exits with what it returns (None is 0)."""
+  logging.set_verbosity(logging.ERROR)
   try:
-    rest = flags.FLAGS(sys.argv if argv is None else argv)
-    if len(rest) > 1:
-      raise UserError(f"unexpected argument {rest[1]!r}; options start with --.")
-    logging.set_verbosity(logging.ERROR)
+    _parse()
     sys.exit(main())
   except UserError as error:
-    message = str(error)
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse() -> None:
+  try:
+    rest = flags.FLAGS(sys.argv)
+    if "config" in flags.FLAGS:
+      flags.FLAGS["config"].value.to_dict()  # A missing file is only complained of when it is read.
   except flags.Error as error:
+    raise UserError(str(error)) from error
+  # A config is Python, and what it or a wrong override raises while being read is for its author.
+  except Exception as error:
     message = str(error)
-  except (AttributeError, KeyError, TypeError, ValueError, OSError, ImportError) as error:
-    # What ml_collections raises while it parses --config; anything later is our own fault.
-    if flags.FLAGS.is_parsed():
-      raise
-    message = _config_error(error)
-  print("error: " + " ".join(message.split()), file=sys.stderr)
-  sys.exit(2)
-
-
-def _config_error(error: Exception) -> str:
-  """The same complaint with the nearest valid key, where the config knows it."""
-  return str(error)
+    if close := re.search(r"(\w+)\W+n?Did you mean \W*(\w+)", message):
+      message = f"unknown config key {close[1]}: did you mean {close[2]!r}?"
+    raise UserError(f"cannot read --config: {message}") from error
+  if len(rest) > 1:
+    raise UserError(f"unexpected argument {rest[1]!r}; options begin with --.")

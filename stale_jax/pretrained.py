@@ -1,6 +1,7 @@
 """Trained models: where they lie, how they are loaded, how they make movies."""
 
 import functools
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,10 +45,11 @@ class Model:
     experiment: the built config it was trained by.
     params: of its network, float32.
     name: where it was loaded from.
+    scores: what `experiments.evaluate` last said of it, if anything.
   """
 
-  def __init__(self, experiment: Experiment, params: Any, name: str):
-    self.experiment, self.params, self.name = experiment, params, name
+  def __init__(self, experiment: Experiment, params: Any, name: str, scores: dict[str, Any] | None = None):
+    self.experiment, self.params, self.name, self.scores = experiment, params, name, scores or {}
 
   @property
   def frames(self) -> int:
@@ -127,13 +129,13 @@ def load(path: str | Path | None = None) -> Model:
     UserError: there is no model at `path`.
   """
   keep_compiled()
-  if path is None or str(path) == "shipped":
-    params, config = load_weights(SHIPPED)
-    name = "shipped"
-  elif Path(path).is_dir():
-    params, config = newest_ema(Path(path))
-    name = str(path)
+  name = "shipped" if path is None else str(path)
+  path = SHIPPED if name == "shipped" else Path(path)
+  if path.is_dir():
+    params, config = newest_ema(path)
+    scores = path / "evaluation.json"
   else:
-    params, config = load_weights(Path(path))
-    name = str(path)
-  return Model(build(config), jax.tree.map(jnp.asarray, params), name)
+    params, config = load_weights(path)
+    scores = path.with_suffix(".json")
+  scores = json.loads(scores.read_text()) if scores.exists() else {}
+  return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores)

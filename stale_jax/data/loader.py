@@ -6,12 +6,24 @@ import grain
 import numpy as np
 
 from stale_jax.clip import Batch, Context, Sense
+from stale_jax.errors import UserError
 from stale_jax.text import tokenize
 
 
 def collate(examples: Sequence[dict], senses: Sequence[Sense], text_length: int) -> Batch:
-  """Stacks examples. A sense that an example lacks is zeros marked as not real."""
+  """Stacks examples. A sense that an example lacks is zeros marked as not real.
+
+  Raises:
+    UserError: an array whose shape is not [frames, *sense.shape].
+  """
   frames = next(iter(examples[0]["clip"].values())).shape[0]
+  for example in examples:
+    for sense in senses:
+      shape = np.shape(example["clip"].get(sense.name, np.zeros((frames, *sense.shape))))
+      if shape != (frames, *sense.shape):
+        raise UserError(
+          f"example {example['index']}: {sense.name} has shape {shape}, expected {(frames, *sense.shape)}."
+        )
   clip, valid = {}, {}
   for sense in senses:
     blank = np.zeros((frames, *sense.shape), np.float32)

@@ -30,7 +30,7 @@ def _real(source, count: int) -> tuple[Clip, dict[str, np.ndarray]]:
   return clip, {name: np.array([e["labels"][name] for e in examples]) for name in LABELS}
 
 
-def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> dict[str, Any]:
+def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tuple[dict[str, Any], Clip]:
   """Generates every caption in turn and reads the clips back.
 
   Args:
@@ -40,6 +40,7 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> di
     **overrides: of `Sampling`.
 
   Returns:
+    The scores, and the generated clips. The scores are
     digit, colour, direction, speed: share read back as the caption says.
     sense_f1: mean over senses of the F1 of felt against seen events; sense_f1_each.
     frechet: of the reader's features to real test clips; frechet_floor: of real training clips, as many.
@@ -74,7 +75,7 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> di
   real = reader(real_clip["sight"])
   train_clip, _ = _real(dataclasses.replace(source, split="train", seed=1), max(clips, _REAL))
   train = reader(train_clip["sight"])
-  return {
+  scores = {
     **_score(clip, labels, reading),
     "frechet": frechet(reading.features, real.features),
     "frechet_floor": frechet(train.features[:clips], real.features),
@@ -82,3 +83,4 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> di
     "clips": clips,
     "real": _score(real_clip, real_labels, real),
   }
+  return scores, clip

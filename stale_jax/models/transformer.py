@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip, Context, Sense
+from stale_jax.errors import UserError
 from stale_jax.models.layers import Dense, rotary_angles, rotate, time_features
 from stale_jax.models.text import TextEncoder
 
@@ -152,7 +153,7 @@ class Transformer(nn.Module):
     """Outputs in the shapes of `clip`.
 
     Raises:
-      ValueError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape].
+      UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape].
     """
     dtype = jnp.dtype(self.dtype)
     present = [sense for sense in self.senses if sense.name in clip]
@@ -207,9 +208,9 @@ class Transformer(nn.Module):
     known: dict[str, Sense] = {sense.name: sense for sense in self.senses}
     for name, x in clip.items():
       if name not in known:
-        raise ValueError(f"the model has no sense {name!r}; it has {', '.join(known)}.")
+        raise UserError(f"the model has no sense {name!r}; it has {', '.join(known)}.")
       expected = (*t.shape, *known[name].shape)
       if tuple(x.shape) != expected:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; the model expects {expected}.")
+        raise UserError(f"{name} has shape {tuple(x.shape)}; the model expects {expected}.")
       if t.shape[1] % known[name].patch[0]:
-        raise ValueError(f"{name} takes frames in groups of {known[name].patch[0]}; got {t.shape[1]}.")
+        raise UserError(f"{name} takes frames in groups of {known[name].patch[0]}; got {t.shape[1]}.")

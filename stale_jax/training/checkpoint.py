@@ -20,6 +20,11 @@ from stale_jax.errors import UserError
 from stale_jax.training.state import State, fingerprint
 
 
+def _manager(folder: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
+  handlers = {"state": ocp.StandardCheckpointHandler(), "rest": ocp.JsonCheckpointHandler()}
+  return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
+
+
 class Checkpointer:
   """The checkpoints of one run.
 
@@ -42,7 +47,7 @@ class Checkpointer:
 
   def _open(self):
     options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, enable_async_checkpointing=True)
-    self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=("state", "rest"))
+    self._manager = _manager(self.folder, options)
 
   def latest(self) -> int | None:
     """The newest finished checkpoint's step."""
@@ -126,7 +131,7 @@ def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
     raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
   config = json.loads((folder / "config.json").read_text())
-  with ocp.CheckpointManager(folder / "checkpoints", item_names=("state", "rest")) as manager:
+  with _manager(folder / "checkpoints") as manager:
     step = manager.latest_step()
     if step is None:
       raise UserError(f"the run in {folder} has no checkpoint yet.")

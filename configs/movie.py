@@ -1,0 +1,23 @@
+"""A little more training of the shipped model: what `make movie` runs.
+
+  python -m experiments.train --config=configs/movie.py --workdir=runs/movie
+
+Hardware: 2 CPU cores. Time: about a minute and a half, half of it compilation.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import digits
+
+
+def get_config() -> ConfigDict:
+  config = digits.get_config()
+  config.training.init_from = "shipped"
+  config.training.steps = 120
+  config.training.log_every = 5
+  config.training.checkpoint_every = 120
+  # Fresh clips, and steps small enough to keep what was learned.
+  config.seed = 1
+  config.optimizer.learning_rate = 1e-4
+  config.optimizer.warmup = 20
+  return config
