@@ -52,13 +52,19 @@ def _cosines(u, y, sigma):
   return density, slope
 
 
-def kernel(u, y, sigma):
-  """Transition density K(u | y) on [0, 1] (Neumann heat kernel); arguments broadcast."""
+def log_kernel(u, y, sigma):
+  """log of the transition density K(u | y) on [0, 1] (Neumann heat kernel); arguments broadcast."""
   u, y, sigma = jnp.broadcast_arrays(u, y, sigma)
   low = jnp.minimum(sigma, _SWITCH)
   _, logits = _image_charges(u, y, low)
-  images = jnp.exp(jax.nn.logsumexp(logits, -1)) / (low * np.sqrt(2 * np.pi))
-  return jnp.where(sigma < _SWITCH, images, _cosines(u, y, jnp.maximum(sigma, _SWITCH))[0])
+  images = jax.nn.logsumexp(logits, -1) - jnp.log(low * np.sqrt(2 * np.pi))
+  cosines = jnp.log(jnp.maximum(_cosines(u, y, jnp.maximum(sigma, _SWITCH))[0], 1e-6))
+  return jnp.where(sigma < _SWITCH, images, cosines)
+
+
+def kernel(u, y, sigma):
+  """Transition density K(u | y) on [0, 1]; arguments broadcast."""
+  return jnp.exp(log_kernel(u, y, sigma))
 
 
 def kernel_score(u, y, sigma):

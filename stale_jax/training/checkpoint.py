@@ -121,8 +121,8 @@ class Checkpointer:
     self._manager.close()
 
 
-def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
-  """(averaged parameters of the newest checkpoint, config) of a run.
+def newest_state(folder: Path) -> dict[str, Any]:
+  """The whole state of a run's newest checkpoint, as plain dictionaries of arrays on one device.
 
   Raises:
     UserError: `folder` holds no run with a checkpoint.
@@ -130,13 +130,17 @@ def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
   folder = Path(folder).absolute()
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
     raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
-  config = json.loads((folder / "config.json").read_text())
   with _manager(folder / "checkpoints") as manager:
     step = manager.latest_step()
     if step is None:
       raise UserError(f"the run in {folder} has no checkpoint yet.")
     saved = manager.item_metadata(step).state.tree
-    everywhere = SingleDeviceSharding(jax.devices()[0])
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), saved)
-    found = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
-  return found.state["ema"], config
+    device = SingleDeviceSharding(jax.devices()[0])
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), saved)
+    return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))).state
+
+
+def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
+  """(averaged parameters of the newest checkpoint, config) of a run; raises as `newest_state`."""
+  state = newest_state(folder)
+  return state["ema"], json.loads((Path(folder) / "config.json").read_text())

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from stale_jax.compilation import keep_compiled
 from stale_jax.data import collate, loader
 from stale_jax.errors import UserError
 from stale_jax.training.build import Experiment, build
@@ -31,6 +32,7 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   Raises:
     UserError: bad config, an unwritable folder, a loss that is not finite, and the like.
   """
+  keep_compiled()
   experiment = build(config)
   workdir = Path(workdir).absolute()
   training = experiment.training

@@ -1,0 +1,123 @@
+"""Distributions whose scores and posterior means are known exactly: what samplers are checked against."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.stats import norm
+
+from stale_jax.clip import Clip, Context
+from stale_jax.processes import Process, Reflected, UniformFlow
+from stale_jax.processes.process import per_frame
+from stale_jax.processes.reflected import kernel_score, log_kernel
+from stale_jax.sampling import Denoiser
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldedMixture:
+  """A mixture of Gaussians on the line, folded into [0, 1] by reflection at both ends.
+
+  Noising by the reflected process only widens its Gaussians, so its score is exact at
+  every noise level. The default has two narrow modes, one of them hugging a wall.
+  """
+
+  means: tuple[float, ...] = (0.03, 0.40, 0.90)
+  sds: tuple[float, ...] = (0.03, 0.03, 0.08)
+  weights: tuple[float, ...] = (0.3, 0.4, 0.3)
+
+  def _images(self) -> Float[np.ndarray, "modes images"]:
+    """Means of the Gaussians that folding adds up."""
+    means, shifts = np.array(self.means)[:, None], 2 * np.arange(-4, 5)
+    return np.concatenate([means + shifts, -means + shifts], -1)
+
+  def density(self, u: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """On [0, 1], in float64."""
+    sds, weights = np.array(self.sds)[:, None], np.array(self.weights)[:, None]
+    return (weights * norm.pdf(u[:, None, None], self._images(), sds)).sum((1, 2))
+
+  def cdf(self, u: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """On [0, 1], in float64."""
+    sds, weights, means = np.array(self.sds)[:, None], np.array(self.weights)[:, None], self._images()
+    below = norm.cdf(u[:, None, None], means, sds) - norm.cdf(0, means, sds)
+    return (weights * below).sum((1, 2))
+
+  def ks(self, u: np.ndarray) -> float:
+    """Kolmogorov-Smirnov distance of samples `u` in [0, 1] to this distribution."""
+    u = np.sort(np.asarray(u, np.float64).ravel())
+    cdf, n = self.cdf(u), len(u)
+    return float(max(np.max(cdf - np.arange(n) / n), np.max(np.arange(1, n + 1) / n - cdf)))
+
+  def wasserstein(self, u: np.ndarray) -> float:
+    """First Wasserstein distance of samples `u` in [0, 1] to this distribution."""
+    grid = np.linspace(0, 1, 20001)
+    empirical = np.searchsorted(np.sort(np.asarray(u).ravel()), grid, side="right") / np.size(u)
+    return float(np.trapezoid(np.abs(empirical - self.cdf(grid)), grid))
+
+  def score(self, u: Array, sigma: Array) -> Array:
+    """d/du log density after reflected noise of level `sigma`; arguments broadcast."""
+    u, sigma = jnp.broadcast_arrays(u, sigma)
+    sd = jnp.sqrt(jnp.square(sigma[..., None]) + jnp.square(jnp.array(self.sds)))[..., None]
+    offset = u[..., None, None] - jnp.asarray(self._images(), u.dtype)
+    logits = -0.5 * jnp.square(offset / sd) - jnp.log(sd) + jnp.log(jnp.array(self.weights))[:, None]
+    weight = jax.nn.softmax(logits.reshape(*u.shape, -1), -1).reshape(logits.shape)
+    return -jnp.sum(weight * offset / jnp.square(sd), (-2, -1))
+
+  def denoiser(self, process: Process) -> Denoiser:
+    """The exact network of `process`, for clips whose every value has this distribution (as 2u - 1).
+
+    Raises:
+      NotImplementedError: for a process other than Reflected and UniformFlow.
+    """
+    if isinstance(process, Reflected):
+
+      def one(x, t):
+        sigma = jnp.maximum(per_frame(process.sigma(t), x), process.sigma_min)
+        return process.output_for_score(self.score((x + 1) / 2, sigma), x, t)
+
+    elif type(process) is UniformFlow:
+      # x0 given x_t is this distribution cut to the interval that the noise can have come from.
+      grid = np.linspace(0, 1, 2**16 + 1)
+      middle = (grid[1:] + grid[:-1]) / 2
+      mass = np.append(0, np.cumsum(self.density(middle) * np.diff(grid)))
+      moment = np.append(0, np.cumsum(self.density(middle) * middle * np.diff(grid)))
+
+      def one(x, t):
+        t = per_frame(t, x)
+        scale = jnp.maximum(1 - t, 1e-9)
+        ends = [jnp.clip(((x + side * t) / scale + 1) / 2, 0, 1) for side in (-1, 1)]
+        (f0, f1), (g0, g1) = ([jnp.interp(end, grid, table) for end in ends] for table in (mass, moment))
+        inside = f1 - f0
+        mean = jnp.where(inside > 1e-13, (g1 - g0) / jnp.maximum(inside, 1e-13), sum(ends) / 2)
+        return 2 * mean - 1
+
+    else:
+      raise NotImplementedError(f"no exact denoiser for {type(process).__name__}.")
+
+    def denoiser(clip: Clip, t, context: Context) -> Clip:
+      del context
+      return {name: one(x, t) for name, x in clip.items()}
+
+    return denoiser
+
+
+def empirical_denoiser(process: Reflected, data: Float[Array, "n values"]) -> Denoiser:
+  """The optimal network of `process` for `data` in [-1, 1], one example a frame: it recites them."""
+  y = (jnp.asarray(data) + 1) / 2
+
+  def one(u, sigma):
+    logits = jnp.sum(log_kernel(u, y, sigma), -1)
+    return jax.nn.softmax(logits) @ kernel_score(u, y, sigma)
+
+  def denoiser(clip: Clip, t, context: Context) -> Clip:
+    del context
+
+    def each(x):
+      sigma = jnp.maximum(process.sigma(t), process.sigma_min)
+      score = jax.vmap(jax.vmap(one))((x + 1) / 2, sigma)
+      return process.output_for_score(score, x, t)
+
+    return {name: each(x) for name, x in clip.items()}
+
+  return denoiser

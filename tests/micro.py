@@ -1,0 +1,34 @@
+"""The smallest experiment that has every part: a config, and the command line that makes it."""
+
+from configs import digits
+
+OVERRIDES = {
+  "senses": ("sight", "touch"),
+  "source.canvas": 12,
+  "source.frames": 4,
+  "model.width": 32,
+  "model.side_width": 16,
+  "model.text_width": 16,
+  "model.condition_width": 16,
+  "model.depth": 1,
+  "model.heads": 2,
+  "training.batch": 8,
+  "training.steps": 40,
+  "training.log_every": 4,
+  "training.checkpoint_every": 8,
+  "sampling.steps": 4,
+}
+
+
+def config(**overrides) -> dict:
+  """As plain data; double underscores in keys stand for dots."""
+  config = digits.get_config()
+  config.update_from_flattened_dict({**OVERRIDES, **{k.replace("__", "."): v for k, v in overrides.items()}})
+  return config.to_dict()
+
+
+def command(workdir, **overrides) -> list[str]:
+  """Arguments of experiments.train for the same."""
+  values = {**OVERRIDES, **{k.replace("__", "."): v for k, v in overrides.items()}}
+  flags = [f"--config.{k}={v!r}" if isinstance(v, tuple) else f"--config.{k}={v}" for k, v in values.items()]
+  return ["-m", "experiments.train", "--config=configs/digits.py", f"--workdir={workdir}", *flags]

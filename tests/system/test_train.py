@@ -1,0 +1,147 @@
+"""The training program, killed, damaged and misused."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from stale_jax.training.checkpoint import newest_state
+from tests import micro
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(arguments):
+  return subprocess.Popen(
+    [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+  )
+
+
+def finish(arguments):
+  process = start(arguments)
+  out, _ = process.communicate(timeout=300)
+  return process.returncode, out
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("uninterrupted")
+  code, out = finish(micro.command(workdir))
+  assert code == 0, out
+  return workdir
+
+
+def kill(process, draw, lines):
+  """Kills -9 a random moment after so many lines of progress: in compilation, in a step, in a save."""
+  for _ in range(lines):
+    process.stdout.readline()
+  time.sleep(draw.uniform(0, 4) if lines == 0 else draw.uniform(0, 0.1))
+  process.kill()
+  process.wait()
+
+
+def test_a_run_killed_at_random_moments_ends_bitwise_as_one_that_was_not(uninterrupted, tmp_path):
+  draw = random.Random()  # Any moment must do.
+  workdir = uninterrupted
+  for lines in (0, 3, 4):
+    kill(start(micro.command(tmp_path)), draw, lines)
+  code, out = finish(micro.command(tmp_path))
+  assert code == 0, out
+  want, got = newest_state(workdir), newest_state(tmp_path)
+  assert jax.tree.structure(want) == jax.tree.structure(got)
+  for a, b in zip(jax.tree.leaves(want), jax.tree.leaves(got), strict=True):
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+  def losses(folder):
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [(line["step"], line["loss"]) for line in lines]
+
+  assert losses(workdir) == losses(tmp_path)
+  assert [step for step, _ in losses(tmp_path)] == list(range(4, 41, 4))
+
+
+def test_sigterm_saves_and_exits_0_and_the_run_goes_on(uninterrupted, tmp_path):
+  process = start(micro.command(tmp_path, training__steps=100000, training__checkpoint_every=50000))
+  for line in process.stdout:
+    if line.startswith("step 8"):
+      break
+  process.send_signal(signal.SIGTERM)
+  out = process.stdout.read()
+  assert process.wait(timeout=60) == 0, out
+  saved = int(out.split("SIGTERM: saved step ")[1].split()[0])
+  assert saved >= 8
+  process = start(micro.command(tmp_path, training__steps=100000, training__checkpoint_every=50000))
+  first = process.stdout.readline()
+  process.kill()
+  process.wait()
+  assert f"at step {saved}" in first
+
+
+def test_a_damaged_checkpoint_falls_back_and_says_so(uninterrupted, tmp_path):
+  workdir = uninterrupted
+  copy = tmp_path / "run"
+  shutil.copytree(workdir, copy)
+  largest = max(
+    (copy / "checkpoints" / "40" / "state").rglob("*"), key=lambda p: p.is_file() and p.stat().st_size
+  )
+  data = bytearray(largest.read_bytes())
+  data[len(data) // 2] ^= 1
+  largest.write_bytes(data)
+  code, out = finish(micro.command(copy))
+  assert code == 0, out
+  assert "checkpoint 40 is damaged" in out and "going back to step 32" in out
+  assert "resuming" in out and "at step 32" in out
+  for a, b in zip(jax.tree.leaves(newest_state(workdir)), jax.tree.leaves(newest_state(copy)), strict=True):
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_a_truncated_checkpoint_falls_back_too(uninterrupted, tmp_path):
+  workdir = uninterrupted
+  copy = tmp_path / "run"
+  shutil.copytree(workdir, copy)
+  for file in (copy / "checkpoints" / "40" / "state").rglob("*"):
+    if file.is_file():
+      file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+  code, out = finish(micro.command(copy))
+  assert code == 0, out
+  assert "checkpoint 40 is damaged" in out and "at step 32" in out
+
+
+@pytest.mark.parametrize(
+  ("overrides", "words"),
+  [
+    ({"model__widht": 3}, ["unknown config key", "widht", "'width'"]),
+    ({"process__name": "uniform_flwo"}, ["uniform_flwo", "'uniform_flow'"]),
+    ({"senses": ("sight", "tuch")}, ["'tuch'", "'touch'"]),
+    ({"training__init_from": "/nowhere.safetensors"}, ["/nowhere.safetensors"]),
+    ({"source__canvas": 13}, ["canvas=13", "divisible by 4"]),
+    ({"mesh__data": 7}, ["mesh data=7", "1 device"]),
+    ({"training__batch": 9, "training__accumulate": 2}, ["training.batch=9"]),
+  ],
+)
+def test_bad_config_is_one_line_and_exit_2(tmp_path, overrides, words):
+  code, out = finish(micro.command(tmp_path / "run", **overrides))
+  assert code == 2
+  assert out.count("\n") == 1 and out.startswith("error: ")
+  for word in words:
+    assert word in out
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+  (tmp_path / "file").write_text("")
+  code, out = finish(micro.command(tmp_path / "file" / "run"))
+  assert code == 2 and out.count("\n") == 1 and "cannot write" in out
+
+
+def test_another_model_in_the_folder_is_refused(uninterrupted):
+  workdir = uninterrupted
+  code, out = finish(micro.command(workdir, model__depth=2))
+  assert code == 2 and out.count("\n") == 1 and "another model" in out
