@@ -9,7 +9,7 @@ setup(
   license="Apache-2.0",
   python_requires=">=3.11,<3.14",
   packages=find_namespace_packages(include=["stale_jax*", "configs*", "experiments*"]),
-  package_data={"stale_jax": ["weights/*.safetensors"], "stale_jax.media": ["*.css", "*.js"]},
+  package_data={"stale_jax": ["weights/*"], "stale_jax.media": ["*.css", "*.js"]},
   install_requires=[
     "absl-py",
     "av>=14",

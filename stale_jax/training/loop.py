@@ -20,14 +20,14 @@ from stale_jax.training.metrics import Metrics
 from stale_jax.training.sharding import batch_sharding, state_shardings
 from stale_jax.training.state import State, initial_state
 from stale_jax.training.step import make_loss, make_step
-from stale_jax.training.weights import SHIPPED, load_weights
+from stale_jax.training.weights import SHIPPED, load_weights, save_weights
 
 
 def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   """Trains `config` in `workdir`, or goes on where the last call there stopped.
 
   A run that is killed at any moment and started again ends with the very parameters of
-  one that was not. SIGTERM saves and returns early.
+  one that was not. At its end the averaged weights are in `weights.safetensors`. SIGTERM saves and returns early.
 
   Raises:
     UserError: bad config, an unwritable folder, a loss that is not finite, and the like.
@@ -77,8 +77,12 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   metrics = Metrics(workdir, step, training.steps)
   indices = collections.deque(maxlen=training.log_every)
   sharding = batch_sharding(mesh)
+  if step < training.steps:
+    print(
+      "compiling the training step: about half a minute for the shipped model, the first time.", flush=True
+    )
   with _sigterm() as stopping, contextlib.closing(checkpoints), contextlib.closing(metrics):
-    with mesh, jax.transfer_guard("disallow"):
+    with jax.transfer_guard("disallow"):
       while step < training.steps and not stopping:
         local = next(batches)
         indices.append((step, local.index))
@@ -99,6 +103,8 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
       if stopping and step < training.steps and int(jax.device_get(state.bad_step)) < 0:
         checkpoints.save(step, state, batches.get_state())
         print(f"\nSIGTERM: saved step {step} in {workdir}; the same command goes on from there.")
+  if step == training.steps:
+    save_weights(workdir / "weights.safetensors", state.ema, config)
   return state
 
 

@@ -47,7 +47,7 @@ def initial_state(params, optimizer: optax.GradientTransformation, key: PRNGKeyA
 
 def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:
   """One optimizer step, or none if anything is or was not finite."""
-  good = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads)) & (state.bad_step < 0)
+  good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads)) & (state.bad_step < 0)
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   new = state.replace(params=params, opt_state=opt_state, ema=ema(state.ema, params, state.step))

@@ -48,7 +48,7 @@ def make_step(loss, optimizer: optax.GradientTransformation, ema: Ema, accumulat
       shapes = jax.eval_shape(gradient, state.params, jax.tree.map(lambda x: x[0], parts), key)
       zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
       (grads, metrics), _ = jax.lax.scan(body, zeros, (jnp.arange(accumulate), parts))
-    metrics = {**metrics, "gradient_norm": optax.global_norm(grads)}
+    metrics = {**metrics, "gradient_norm": optax.tree.norm(grads)}
     return update(state, grads, metrics["loss"], optimizer, ema), metrics
 
   return step

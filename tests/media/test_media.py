@@ -1,0 +1,208 @@
+"""What is written is read back by other hands: PyAV decodes, lxml parses, NumPy loads."""
+
+import html
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import av
+import numpy as np
+import pytest
+from lxml import etree
+
+from stale_jax.data import Digits
+from stale_jax.data.digits import PITCHES
+from stale_jax.errors import UserError
+from stale_jax.media import contact_sheet, png, read_arrays, synthesise, write_page, write_sem, write_video
+from stale_jax.media.picture import enlarge, to_bytes
+from stale_jax.media.sem import SEDL, SI, XSI
+from stale_jax.movie import Movie
+
+SOURCE = Digits(split="test")
+SENSES = SOURCE.senses
+# A quick one hits its second wall within the clip.
+EXAMPLE = next(e for e in map(SOURCE.__getitem__, range(99)) if (e["clip"]["sound"][:, -1] > 0).sum() == 2)
+CLIP = {name: x for name, x in EXAMPLE["clip"].items() if name != "balance"}
+
+
+def movie(prompt="a red seven"):
+  return Movie(CLIP, tuple(SENSES.values()), prompt, 5, {"model": "test", "steps": 3})
+
+
+def decode(path):
+  with av.open(str(path)) as file:
+    frames = np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+    rate = float(file.streams.video[0].average_rate)
+    audio = None
+  with av.open(str(path)) as file:
+    if file.streams.audio:
+      parts = [frame.to_ndarray() for frame in file.decode(audio=0)]
+      audio = np.concatenate(parts, 1)[0]
+  return frames, rate, audio
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("vp9", ".webm")])
+def test_a_video_decodes_to_what_went_in(tmp_path, codec, suffix):
+  path = tmp_path / f"a{suffix}"
+  write_video(path, CLIP, SENSES, codec)
+  frames, rate, audio = decode(path)
+  want = enlarge(to_bytes(CLIP["sight"]))
+  assert frames.shape == want.shape == (8, 256, 256, 3) and rate == 8
+  assert np.abs(frames.astype(float) - want).mean() < 6
+  # As long as the picture, give or take a codec's block.
+  assert abs(len(audio) - 48000) <= 2048
+  pitch = PITCHES[EXAMPLE["labels"]["digit"]]
+  spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
+  assert abs(spectrum.argmax() * 48000 / len(audio) - pitch) < 3
+  # Above all pitches, energy begins where the sense says a click is.
+  high = np.fft.irfft(
+    np.where(np.arange(len(audio) // 2 + 1) * 48000 / len(audio) > 3000, np.fft.rfft(audio), 0)
+  )
+  energy = np.add.reduceat(np.square(high), np.arange(0, 8 * 6000, 6000))
+  clicks = CLIP["sound"][:, -1] > 0
+  assert energy[clicks].min() > 5 * energy[~clicks].max()
+
+
+def test_odd_sizes_and_silence(tmp_path):
+  rng = np.random.default_rng(0)
+  write_video(tmp_path / "a.mp4", {"sight": rng.uniform(-1, 1, (3, 301, 257, 3))}, SENSES)
+  frames, _, audio = decode(tmp_path / "a.mp4")
+  assert frames.shape == (3, 302, 258, 3) and audio is None
+  with pytest.raises(UserError, match="'h264'"):
+    write_video(tmp_path / "b.mp4", CLIP, SENSES, "h265")
+  with pytest.raises(UserError, match="sight"):
+    write_video(tmp_path / "b.mp4", {"sound": CLIP["sound"]}, SENSES)
+
+
+def test_sound_is_bounded_continuous_and_as_long_as_its_frames():
+  loud = np.ones((8, len(PITCHES) + 1))
+  for sound in (loud, CLIP["sound"], -loud):
+    wave = synthesise(sound, SENSES["sound"])
+    assert wave.shape == (48000,) and np.abs(wave).max() <= 1
+  assert not np.any(wave)
+  tone = -np.ones((8, len(PITCHES) + 1))
+  tone[2:5, 0] = 1
+  wave = synthesise(tone, SENSES["sound"])
+  # No jump larger than the sine's own slope: notes begin and end without a click.
+  assert np.abs(np.diff(wave)).max() < 1.2 * 0.4 * 2 * np.pi * PITCHES[0] / 48000
+  assert not np.any(wave[: 48000 // 8]) and np.abs(wave[18000:24000]).max() > 0.39
+
+
+def test_effects_are_valid_and_at_the_right_time(tmp_path):
+  count = write_sem(tmp_path / "a.xml", CLIP, SENSES)
+  root = etree.parse(str(tmp_path / "a.xml")).getroot()
+  assert root.tag == f"{{{SEDL}}}SEM" and root.get(f"{{{SI}}}timeScale") == "90000"
+  effects = root.findall(f"{{{SEDL}}}Effect")
+  assert len(effects) == count > 0
+  times = [int(e.get(f"{{{SI}}}pts")) for e in effects]
+  assert times == sorted(times)
+  allowed = {
+    "activate",
+    "duration",
+    "location",
+    "intensity-value",
+    "intensity-range",
+    "scent",
+    "sprayingType",
+  }
+  felt = np.zeros((8, 4))
+  for effect in effects:
+    kind = effect.get(f"{{{XSI}}}type")
+    # The prefix in the attribute's value must be bound.
+    assert effect.nsmap[kind.split(":")[0]].endswith("SEV-NS")
+    assert {key for key in effect.attrib if "}" not in key} <= allowed
+    assert effect.get("activate") == "true" and 0 < int(effect.get("intensity-value")) <= 100
+    if kind == "sev:SprayingType":
+      assert effect.get("sprayingType").startswith("urn:stale_jax:taste:")
+    if kind == "sev:ScentType":
+      assert effect.get("scent").startswith("urn:mpeg:mpeg-v:01-SI-ScentCS-NS:")
+    if kind == "sev:VibrationType":
+      start, frames = int(effect.get(f"{{{SI}}}pts")) // 11250, int(effect.get("duration")) // 11250
+      place = effect.get("location").split("NS:")[1]
+      wall = ["left:*:*", "right:*:*", "*:top:*", "*:bottom:*"].index(place)
+      felt[start : start + frames, wall] = int(effect.get("intensity-value")) / 100
+  level = (CLIP["touch"] + 1) / 2
+  np.testing.assert_allclose(felt, np.where(level >= 0.1, level, 0), atol=0.05)
+
+
+def test_a_description_without_effects_is_not_written(tmp_path):
+  still = {name: -np.ones_like(x) for name, x in CLIP.items()}
+  assert write_sem(tmp_path / "a.xml", still, SENSES) == 0
+  assert not (tmp_path / "a.xml").exists()
+
+
+def test_arrays_are_exact_and_described(tmp_path):
+  video = movie().save(tmp_path)
+  assert sorted(p.name for p in tmp_path.iterdir()) == [
+    "a-red-seven-5.json",
+    "a-red-seven-5.mp4",
+    "a-red-seven-5.npz",
+    "a-red-seven-5.sem.xml",
+  ]
+  clip, senses, info = read_arrays(video.with_suffix(""))
+  assert info == {"prompt": "a red seven", "seed": 5, "model": "test", "steps": 3}
+  for name, x in CLIP.items():
+    assert clip[name].dtype == x.dtype and senses[name] == SENSES[name]
+    np.testing.assert_array_equal(clip[name], x)
+  json.loads(video.with_suffix(".json").read_text())
+  with pytest.raises(UserError, match="no movie's arrays"):
+    read_arrays(tmp_path / "nothing")
+
+
+def test_an_unwritable_folder_and_a_bad_codec_leave_nothing(tmp_path):
+  (tmp_path / "file").write_text("mine")
+  with pytest.raises(UserError, match="cannot write to"):
+    movie().save(tmp_path / "file" / "movies")
+  with pytest.raises(UserError, match="unknown codec"):
+    movie().save(tmp_path / "new", codec="mpeg9")
+  assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+class Outside(HTMLParser):
+  """Everything that a browser would fetch, and every tag."""
+
+  def __init__(self):
+    super().__init__()
+    self.fetched, self.tags, self.text = [], [], []
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append(tag)
+    self.fetched += [v for k, v in attrs if k in ("src", "href") and not v.startswith("data:")]
+
+  def handle_data(self, data):
+    self.text.append(data)
+
+
+def test_the_page_is_whole_and_safe(tmp_path):
+  prompt = "<script>alert('x')</script> & \"more\" 😂"
+  entry = movie(prompt).page_entry(movie(prompt).save(tmp_path))
+  command = "python -m x --prompt='<b>'"
+  write_page(tmp_path / "index.html", [entry, entry], [("digit", 0.91, "of <all>")], command)
+  text = (tmp_path / "index.html").read_text()
+  page = Outside()
+  page.feed(text)
+  assert page.fetched == [] and "url(" not in text and "@import" not in text
+  assert page.tags.count("video") == 2 and page.tags.count("svg") == 10 and page.tags.count("img") == 16
+  assert page.tags.count("script") == 1 and "b" not in page.tags
+  assert html.escape(prompt) in text and html.escape(command) in text and "0.910" in text
+  for name in CLIP:
+    assert f"<h3>{name}</h3>" in text
+
+
+def test_a_movie_shows_itself_in_a_notebook():
+  page = Outside()
+  page.feed(movie()._repr_html_())
+  assert page.tags.count("video") == 1 and page.fetched == []
+  # Its style stays inside its own element.
+  style = re.search(r"<style>(.*?)</style>", movie()._repr_html_(), re.S)[1]
+  selectors = re.findall(r"^\s*([^{};@]+)\{", re.sub(r"/\*.*?\*/", "", style), re.M)
+  assert selectors and all(s.strip().startswith(".stale") for s in selectors)
+
+
+def test_png_is_lossless():
+  sheet = contact_sheet(np.stack([CLIP["sight"]] * 2))
+  assert sheet.shape == (33, 8 * 16 + 7, 3)
+  with av.open(io.BytesIO(png(sheet)), format="png_pipe") as file:
+    (frame,) = file.decode(video=0)
+  np.testing.assert_array_equal(frame.to_ndarray(format="rgb24"), sheet)

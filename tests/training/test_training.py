@@ -1,0 +1,167 @@
+"""Steps, averages, accumulation, meshes, bad numbers; and a sixth sense."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from stale_jax.data.digits import Digits
+from stale_jax.errors import UserError
+from stale_jax.pretrained import Model, load
+from stale_jax.training import build, train
+from stale_jax.training.checkpoint import newest_ema
+from stale_jax.training.ema import Ema
+from stale_jax.training.sharding import MeshShape, batch_sharding, state_shardings
+from stale_jax.training.state import fingerprint, initial_state
+from stale_jax.training.step import make_step
+from stale_jax.training.weights import load_weights, save_weights
+from tests import micro
+
+PARAMS = {"w": jnp.arange(6.0).reshape(2, 3)}
+
+
+def quadratic(params, batch, key):
+  loss = jnp.mean(jnp.square(batch @ params["w"] - jax.random.normal(key, (3,))))
+  return loss, {"loss": loss}
+
+
+def test_accumulation_is_the_mean_gradient_of_the_parts():
+  batch = jax.random.normal(jax.random.key(1), (8, 2))
+  optimizer = optax.sgd(0.1)
+  state = initial_state(PARAMS, optimizer, jax.random.key(0))
+  new, metrics = jax.jit(make_step(quadratic, optimizer, Ema(), accumulate=2))(state, batch)
+  key = jax.random.fold_in(jax.random.key(0), 0)
+  gradient = jax.grad(quadratic, has_aux=True)
+  grads = [gradient(PARAMS, batch[4 * i : 4 * i + 4], jax.random.fold_in(key, i)) for i in (0, 1)]
+  want = PARAMS["w"] - 0.1 * (grads[0][0]["w"] + grads[1][0]["w"]) / 2
+  np.testing.assert_allclose(new.params["w"], want, rtol=1e-6)
+  np.testing.assert_allclose(metrics["loss"], (grads[0][1]["loss"] + grads[1][1]["loss"]) / 2, rtol=1e-6)
+  assert int(new.step) == 1
+
+
+def test_nothing_changes_from_the_first_bad_step_on():
+  optimizer = optax.adam(0.1)
+  step = jax.jit(make_step(quadratic, optimizer, Ema()))
+  state = initial_state(PARAMS, optimizer, jax.random.key(0))
+  good = jnp.ones((4, 2))
+  state, _ = step(state, good)
+  before = state
+  state, _ = step(state, good.at[0, 0].set(jnp.nan))
+  state, _ = step(state, good)
+  assert int(state.bad_step) == 1 and int(state.step) == 3
+  for a, b in zip(jax.tree.leaves(before.params), jax.tree.leaves(state.params), strict=True):
+    np.testing.assert_array_equal(a, b)
+  for a, b in zip(jax.tree.leaves(before.opt_state), jax.tree.leaves(state.opt_state), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_ema_is_its_recursion():
+  ema, average, want = Ema(decay=0.9), {"w": jnp.zeros(2)}, np.zeros(2)
+  for step in range(200):
+    new = np.array([step, 1.0])
+    average = ema(average, {"w": jnp.asarray(new, jnp.float32)}, step)
+    decay = min(0.9, (1 + step) / (10 + step))
+    want = decay * want + (1 - decay) * new
+  np.testing.assert_allclose(average["w"], want, rtol=1e-5)
+
+
+def test_the_fingerprint_sees_every_bit():
+  state = initial_state(PARAMS, optax.sgd(0.1), jax.random.key(0))
+  print_ = fingerprint(state)
+  assert fingerprint(jax.tree.map(jnp.copy, state)) == print_
+  bits = np.asarray(PARAMS["w"]).copy().view(np.uint32)
+  bits[1, 2] ^= 1
+  assert fingerprint(state.replace(params={"w": jnp.asarray(bits.view(np.float32))})) != print_
+
+
+def test_meshes():
+  mesh = MeshShape().build()
+  assert dict(mesh.shape) == {"data": 1, "fsdp": 1}
+  assert batch_sharding(mesh).spec[0] == ("data", "fsdp")
+  assert all(s.is_fully_replicated for s in jax.tree.leaves(state_shardings(mesh, PARAMS)))
+  fake = np.empty(8, object)
+  fake[:] = jax.devices()[0]
+  with pytest.raises(UserError, match="does not fit 8 device"):
+    MeshShape(data=3, fsdp=2).build(fake)
+
+
+def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypatch):
+  honest = Digits.__getitem__
+  seen = []
+
+  def broken(self, index):
+    example = honest(self, index)
+    seen.append(index)
+    if len(seen) > 100 and index % 5 == 0:
+      example["clip"]["touch"][0, 0] = np.nan
+    return example
+
+  monkeypatch.setattr(Digits, "__getitem__", broken)
+  with pytest.raises(UserError) as error:
+    train(micro.config(training__steps=100), tmp_path)
+  message = str(error.value)
+  assert "\n" not in message and "not finite at step" in message and "last good checkpoint is step" in message
+  batch = [int(i) for i in message.split("batch of examples [")[1].split("]")[0].split(",")]
+  named = [int(i) for i in message.split(": examples [")[1].split("]")[0].split(",")]
+  assert len(batch) == 8 and named and named == [i for i in batch if i % 5 == 0]
+  monkeypatch.undo()
+  state, _ = newest_ema(tmp_path)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(state))
+
+
+def test_loss_falls_weights_travel_and_a_run_starts_from_them(tmp_path):
+  import json
+
+  config = micro.config(training__steps=60)
+  state = train(config, tmp_path / "a")
+  losses = [json.loads(line)["loss"] for line in (tmp_path / "a/metrics.jsonl").read_text().splitlines()]
+  assert losses[-1] < 0.5 * losses[0]
+  assert list((tmp_path / "a/tensorboard").iterdir())
+  save_weights(tmp_path / "w.safetensors", state.ema, config)
+  params, kept = load_weights(tmp_path / "w.safetensors")
+  assert kept == json.loads(json.dumps(config))
+  for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(state.ema), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
+  # A run from these weights starts where they end.
+  further = micro.config(
+    training__steps=4, training__init_from=str(tmp_path / "w.safetensors"), optimizer__learning_rate=0.0
+  )
+  state = train(further, tmp_path / "b")
+  for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(state.params), strict=True):
+    np.testing.assert_array_equal(a, b)
+  other = micro.config(training__init_from=str(tmp_path / "w.safetensors"), model__depth=2)
+  with pytest.raises(UserError, match="of another model"):
+    train(other, tmp_path / "c")
+  # Generation loads it the same from the run and from the file.
+  one = load(tmp_path / "a").generate("a red two", seed=3)
+  two = load(tmp_path / "w.safetensors").generate("a red two", seed=3)
+  np.testing.assert_allclose(one.clip["sight"], two.clip["sight"], atol=0.02)
+  with pytest.raises(UserError, match="empty"):
+    load(tmp_path / "a").generate("  ")
+  with pytest.raises(UserError, match="no run in"):
+    load(tmp_path)
+
+
+def test_a_sixth_sense_is_a_config_line(tmp_path):
+  config = micro.config(senses=("sight", "sound", "touch", "smell", "taste", "balance"), training__steps=8)
+  train(config, tmp_path)
+  movie = load(tmp_path).generate("a red two moves left slowly")
+  assert movie.clip["balance"].shape == (4, 2) and set(movie.clip) == set(config["senses"])
+  video = movie.save(tmp_path / "movies")
+  with np.load(video.with_suffix(".npz")) as file:
+    np.testing.assert_array_equal(file["balance"], movie.clip["balance"])
+  assert "balance" in movie._repr_html_()
+
+
+def test_a_seed_s_clip_does_not_depend_on_the_batch():
+  experiment = build(micro.config())
+  from stale_jax.training.loop import init_params
+
+  params = jax.tree.map(lambda x: x + 0.02, init_params(experiment, jax.random.key(0)))
+  model = Model(experiment, params, "fresh")
+  prompts = [f"a red {word}" for word in ("one", "two", "three", "four", "five")]
+  together = model.sample(prompts, range(5))
+  alone = model.sample(prompts[3:4], [3])
+  for name in together:
+    np.testing.assert_allclose(together[name][3:4], alone[name], atol=1e-4)
