@@ -25,7 +25,8 @@ def main() -> int:
   from stale_jax.config import nearest
   from stale_jax.errors import UserError
 
-  names = sorted(module.name for module in pkgutil.iter_modules(claims.__path__))
+  found = pkgutil.iter_modules(claims.__path__)
+  names = sorted(module.name for module in found if not module.name.startswith("_"))
   if LIST.value:
     for name in names:
       print(f"{name:32}{_module(name).__doc__.splitlines()[0]}")

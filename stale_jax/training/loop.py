@@ -27,7 +27,8 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   """Trains `config` in `workdir`, or goes on where the last call there stopped.
 
   A run that is killed at any moment and started again ends with the very parameters of
-  one that was not. At its end the averaged weights are in `weights.safetensors`. SIGTERM saves and returns early.
+  one that was not, its averaged weights in `weights.safetensors`. SIGTERM saves and
+  returns early.
 
   Raises:
     UserError: bad config, an unwritable folder, a loss that is not finite, and the like.
