@@ -57,10 +57,9 @@ def test_folders_name_what_they_offer_and_no_more(path):
 
 def test_importing_is_light_and_brings_no_other_framework():
   code = (
-    "import sys, time; began = time.perf_counter(); import stale_jax; took = time.perf_counter() - began\n"
+    "import sys, stale_jax; print([m for m in ('jax', 'numpy') if m in sys.modules])\n"
     "import stale_jax.training, stale_jax.pretrained, stale_jax.evaluation\n"
-    "print(took, [m for m in ('torch', 'tensorflow') if m in sys.modules])"
+    "print([m for m in ('torch', 'tensorflow') if m in sys.modules])"
   )
   out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-  took, others = out.stdout.strip().split(" ", 1)
-  assert float(took) < 1.5 and others == "[]"
+  assert out.stdout.split() == ["[]", "[]"]
