@@ -13,7 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.training.checkpoint import newest_state
+from stale_jax.training import build
+from stale_jax.training.checkpoint import Checkpointer, newest_state
+from stale_jax.training.loop import _abstract_state
 from tests import micro
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +85,20 @@ def test_sigterm_saves_and_exits_0_and_the_run_goes_on(uninterrupted, tmp_path):
   process.kill()
   process.wait()
   assert f"at step {saved}" in first
+
+
+def test_every_checkpoint_kept_is_whole_though_training_went_on_while_it_was_written(uninterrupted, tmp_path):
+  copy = tmp_path / "run"
+  shutil.copytree(uninterrupted, copy)
+  experiment = build(micro.config())
+  like, _ = _abstract_state(experiment, experiment.optimizer.build(40), experiment.mesh.build())
+  said = []
+  for step in (40, 32, 24):
+    checkpoints = Checkpointer(copy)
+    state, _ = checkpoints.restore(like, say=said.append)
+    checkpoints.close()
+    assert int(state.step) == step and not said
+    shutil.rmtree(copy / "checkpoints" / str(step))
 
 
 def test_a_damaged_checkpoint_falls_back_and_says_so(uninterrupted, tmp_path):
