@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
+
+# What json, numpy, zipfile and a Sense say of files that are cut off or not ours.
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def write_arrays(
@@ -20,7 +25,7 @@ def write_arrays(
     np.savez_compressed(file, **clip)
   described = {name: dataclasses.asdict(senses[name]) for name in clip}
   text = json.dumps({**info, "senses": described}, indent=2, ensure_ascii=False)
-  stem.with_name(stem.name + ".json").write_text(text + "\n")
+  stem.with_name(stem.name + ".json").write_text(text + "\n", encoding="utf-8")
 
 
 def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Sense], dict[str, Any]]:
@@ -31,13 +36,13 @@ def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Sense], di
   """
   stem = Path(stem)
   try:
-    info = json.loads(stem.with_name(stem.name + ".json").read_text())
+    info = json.loads(stem.with_name(stem.name + ".json").read_text(encoding="utf-8"))
     with np.load(stem.with_name(stem.name + ".npz")) as file:
       clip = dict(file)
     senses = {
       name: Sense(**{k: tuple(v) if isinstance(v, list) else v for k, v in sense.items()})
       for name, sense in info.pop("senses").items()
     }
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except (*_BROKEN, OSError) as error:
     raise UserError(f"no movie's arrays at {stem}: {error}") from error
   return clip, senses, info

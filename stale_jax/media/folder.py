@@ -1,5 +1,6 @@
 """A movie as files side by side: video, sensory effects, arrays."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -29,10 +30,15 @@ def make_folder(folder: str | Path) -> Path:
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
-  """Writes a file so that it is there whole or not at all."""
+  """Writes a file so that it is there whole or not at all; raises UserError if it cannot be written."""
   partial = path.with_name(path.name + ".partial")
-  partial.write_bytes(data.encode() if isinstance(data, str) else data)
-  os.replace(partial, path)
+  try:
+    partial.write_bytes(data.encode() if isinstance(data, str) else data)
+    os.replace(partial, path)
+  except OSError as error:
+    with contextlib.suppress(OSError):
+      partial.unlink()
+    raise UserError(f"cannot write {path}: {error.strerror}.") from error
 
 
 def save_movie(
@@ -43,7 +49,9 @@ def save_movie(
   info: Mapping[str, Any],
   codec: str = "h264",
 ) -> Path:
-  """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`, all or none.
+  """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`, each whole.
+
+  If one cannot be made, none is written. Without a sensory effect there is no stem.sem.xml.
 
   Args:
     clip: sense -> [frames, *shape].
@@ -61,10 +69,12 @@ def save_movie(
   making = Path(tempfile.mkdtemp(prefix=".movie-", dir=folder))
   try:
     write_video(making / video, clip, senses, codec)
-    write_sem(making / f"{stem}.sem.xml", clip, senses)
+    effects = write_sem(making / f"{stem}.sem.xml", clip, senses)
     write_arrays(making / stem, clip, senses, info)
     for path in making.iterdir():
       os.replace(path, folder / path.name)
+    if not effects:  # Those of an earlier movie of this name would be wrong.
+      (folder / f"{stem}.sem.xml").unlink(missing_ok=True)
   except OSError as error:
     raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
   finally:

@@ -14,7 +14,7 @@ from stale_jax.media.plots import plot
 
 
 def _asset(name: str) -> str:
-  return (Path(__file__).parent / name).read_text()
+  return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _data(kind: str, data: bytes) -> str:

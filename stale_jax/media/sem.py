@@ -1,5 +1,6 @@
 """Touch, smell and taste as MPEG-V Sensory Effect Metadata (ISO/IEC 23005-3, 2010 namespaces)."""
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ _LOCATION = "urn:mpeg:mpeg-v:01-SI-LocationCS-NS:"
 _TASTE = "urn:stale_jax:taste:"
 _WALLS = {"left": "left:*:*", "right": "right:*:*", "top": "*:top:*", "bottom": "*:bottom:*"}
 _ON, _OFF = 0.2, 0.1  # An effect begins above the one and lasts until below the other.
+_HOLD = 0.1  # It keeps its intensity until it is this far off.
+_LEAST = 0.1  # Seconds an effect lasts at least: devices are slow.
 
 
 def _attributes(sense: str, channel: str) -> dict[str, str] | None:
@@ -34,26 +37,30 @@ def _attributes(sense: str, channel: str) -> dict[str, str] | None:
   return None
 
 
-def _runs(level: Float[np.ndarray, "frames"]) -> list[tuple[int, int, int]]:
-  """(first frame, end frame, per cent) of each stretch of about constant intensity, with hysteresis."""
-  runs, on = [], False
+def _runs(level: Float[np.ndarray, "frames"], least: int) -> list[list[int]]:
+  """[first frame, end frame, per cent] of each stretch of about constant intensity.
+
+  For its first `least` frames a stretch goes on whatever comes, with the greatest intensity met.
+  """
+  runs: list[list[int]] = []
   for frame, value in enumerate(level):
-    on = value >= (_OFF if on else _ON)
     percent = 5 * round(20 * float(value))
-    if not on:
-      continue
-    if runs and runs[-1][1] == frame and runs[-1][2] == percent:
-      runs[-1] = (runs[-1][0], frame + 1, percent)
-    else:
-      runs.append((frame, frame + 1, percent))
+    last = runs[-1] if runs and runs[-1][1] == frame else None
+    if last and frame - last[0] < least:
+      last[1:] = frame + 1, max(last[2], percent)
+    elif last and value >= _OFF and abs(value - last[2] / 100) <= _HOLD:
+      last[1] = frame + 1
+    elif value >= (_OFF if last else _ON):
+      runs.append([frame, frame + 1, percent])
   return runs
 
 
 def write_sem(path: Path, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense]) -> int:
   """Writes the effects of the clip's senses [frames, channels] in order of time.
 
-  Intensities are rounded to 5 per cent. Senses other than touch, smell and taste have no
-  effect type and are left to the arrays.
+  Intensities are multiples of 5 per cent, within 10 of the sense's; an effect lasts .1 s at
+  least, the end of the movie aside. Senses other than touch, smell and taste have no effect
+  type and are left to the arrays, whose JSON file describes every sense.
 
   Returns:
     How many effects there are. A description must hold at least one: with none, no file is written.
@@ -65,11 +72,12 @@ def write_sem(path: Path, clip: Mapping[str, np.ndarray], senses: Mapping[str, S
     if name in ("sight", "sound"):
       continue
     level = intensity(values).reshape(len(values), -1)
-    ticks = TIMESCALE / senses[name].rate
+    rate = senses[name].rate
     for channel, label in enumerate(senses[name].channels):
       attributes = _attributes(name, label)
-      for start, end, percent in _runs(level[:, channel]) if attributes else ():
-        effects.append((round(start * ticks), round((end - start) * ticks), percent, attributes))
+      for start, end, percent in _runs(level[:, channel], math.ceil(_LEAST * rate)) if attributes else ():
+        pts = round(start * TIMESCALE / rate)
+        effects.append((pts, round(end * TIMESCALE / rate) - pts, percent, attributes))
   if not effects:
     return 0
   root = ET.Element(
@@ -77,7 +85,8 @@ def write_sem(path: Path, clip: Mapping[str, np.ndarray], senses: Mapping[str, S
   )
   # ElementTree drops prefixes that only occur in attribute values.
   root.set("xmlns:sev", SEV)
-  root.append(ET.Comment(f" MPEG-V has no taste: it is a SprayingType whose term begins with {_TASTE} "))
+  if any("sprayingType" in attributes for *_, attributes in effects):
+    root.append(ET.Comment(f" MPEG-V has no taste: it is a SprayingType whose term begins with {_TASTE} "))
   for pts, duration, percent, attributes in sorted(effects, key=lambda effect: effect[:2]):
     effect = ET.SubElement(root, f"{{{SEDL}}}Effect")
     effect.set(f"{{{XSI}}}type", attributes["type"])

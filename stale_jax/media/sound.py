@@ -18,7 +18,8 @@ def synthesise(
   """The waveform of `sound`, in [-1, 1], exactly as long as its frames.
 
   A channel named "262 Hz" is a sine of that pitch, as loud as its intensity. A channel
-  named "click" sounds where its intensity rises past one half. Others are silent.
+  named "click" is a burst of noise where its intensity rises past one half. Others are
+  silent. If tones and clicks together would clip, all is made quieter alike.
   """
   level = intensity(sound)
   frames = len(level)
@@ -28,7 +29,7 @@ def synthesise(
   middle = (np.arange(frames) + 0.5) / sense.rate
   flat = max(0.5 / sense.rate - _FADE / 2, 0)
   knots = np.stack([middle - flat, middle + flat], -1).ravel()
-  wave = np.zeros(samples)
+  wave, clicks = np.zeros(samples), np.zeros(samples)
   for channel, name in enumerate(sense.channels):
     if pitch := re.fullmatch(r"(\d+(?:\.\d+)?) Hz", name):
       loudness = np.interp(now, knots, np.repeat(level[:, channel], 2))
@@ -36,13 +37,16 @@ def synthesise(
     elif name == "click":
       before = np.append(0, level[:-1, channel])
       for frame in np.flatnonzero((level[:, channel] >= 0.5) & (before < 0.5)):
-        wave += _burst(now - frame / sense.rate, level[frame, channel])
-  edge = np.minimum(now, samples / rate - now) / _FADE
-  wave *= np.clip(edge, 0, 1)
+        start = round(frame * rate / sense.rate)
+        burst = _burst(rate)[: samples - start]
+        clicks[start : start + len(burst)] += level[frame, channel] * burst
+  # Tones fade at both ends of the movie, so that it loops without a crack; a click may be anywhere.
+  wave = wave * np.clip(np.minimum(now, samples / rate - now) / _FADE, 0, 1) + clicks
   return (wave / max(np.abs(wave).max(initial=0), 1)).astype(np.float32)
 
 
-def _burst(since: np.ndarray, strength: float) -> np.ndarray:
+def _burst(rate: int) -> Float[np.ndarray, "samples"]:
   """White noise that dies away; the same every time."""
+  since = np.arange(round(_CLICK * rate)) / rate
   noise = np.random.default_rng(0).uniform(-1, 1, since.size)
-  return 0.5 * strength * noise * np.where((since >= 0) & (since < _CLICK), np.exp(-since / (_CLICK / 5)), 0)
+  return 0.5 * noise * np.exp(-since / (_CLICK / 5))

@@ -18,6 +18,7 @@ CODECS = {
   "h264": (".mp4", "libx264", {"crf": "16", "preset": "medium"}, "aac"),
   "vp9": (".webm", "libvpx-vp9", {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4"}, "libopus"),
 }
+_BT709, _LIMITED = 1, 1  # ISO/IEC 23091-2 numbers, as FFmpeg's AVCOL constants.
 
 
 def suffix(codec: str) -> str:
@@ -32,7 +33,8 @@ def write_video(
 ) -> None:
   """Writes sight [frames, height, width, 3], and sound if there is any, to `path`.
 
-  Small pictures are enlarged to 256 pixels. "h264" is MP4 (H.264 and AAC), "vp9" WebM (VP9 and Opus).
+  Small pictures are enlarged to 256 pixels or more by repeating theirs. "h264" is MP4 (H.264
+  and AAC), "vp9" WebM (VP9 and Opus). The sound is as long as the picture, to a millisecond.
 
   Raises:
     UserError: an unknown codec, or a clip without sight.
@@ -47,11 +49,16 @@ def write_video(
     rate = Fraction(senses["sight"].rate).limit_denominator(1001)
     video = file.add_stream(video_codec, rate=rate, options=options)
     video.height, video.width, video.pix_fmt = *frames.shape[1:3], "yuv420p"
+    # Said in the file, since players guess differently where it is not.
+    context = video.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    context.color_range = _LIMITED
     audio = None
     if "sound" in clip:
       audio = file.add_stream(audio_codec, rate=RATE, layout="mono")
     for index, pixels in enumerate(frames):
       frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+      frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
       frame.pts, frame.time_base = index, 1 / rate
       file.mux(video.encode(frame))
     file.mux(video.encode(None))

@@ -38,11 +38,14 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   workdir = Path(workdir).absolute()
   training = experiment.training
   mesh = experiment.mesh.build()
+  optimizer = experiment.optimizer.build(training.steps)
+  like, shardings = _abstract_state(experiment, optimizer, mesh)
+  # Weights that are not there or do not fit are found out before anything is written.
+  begun = (workdir / "checkpoints").exists()
+  given = _given_params(training.init_from, like) if training.init_from and not begun else None
   checkpoints = Checkpointer(workdir, training.keep)
   _keep_config(config, workdir)
 
-  optimizer = experiment.optimizer.build(training.steps)
-  like, shardings = _abstract_state(experiment, optimizer, mesh)
   batches = iter(
     loader(
       experiment.source,
@@ -61,10 +64,8 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
     print(f"resuming {workdir} at step {int(state.step)}.")
   else:
     state = jax.device_put(_fresh_state(experiment, optimizer), shardings)
-    if training.init_from:
-      params = _given_params(training.init_from, like)
-      state = state.replace(params=params, ema=jax.tree.map(np.copy, params))
-      state = jax.device_put(state, shardings)
+    if given := given or (training.init_from and _given_params(training.init_from, like)):
+      state = jax.device_put(state.replace(params=given, ema=jax.tree.map(np.copy, given)), shardings)
 
   loss = make_loss(
     experiment.model, experiment.process, experiment.density, experiment.objective, training.caption_dropout
@@ -79,9 +80,7 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   indices = collections.deque(maxlen=training.log_every)
   sharding = batch_sharding(mesh)
   if step < training.steps:
-    print(
-      "compiling the training step: about half a minute for the shipped model, the first time.", flush=True
-    )
+    print("compiling the training step: half a minute for the shipped model, the first time.", flush=True)
   with _sigterm() as stopping, contextlib.closing(checkpoints), contextlib.closing(metrics):
     with jax.transfer_guard("disallow"):
       while step < training.steps and not stopping:

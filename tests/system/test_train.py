@@ -145,7 +145,7 @@ def test_a_truncated_checkpoint_falls_back_too(uninterrupted, tmp_path):
 )
 def test_bad_config_is_one_line_and_exit_2(tmp_path, overrides, words):
   code, out = finish(micro.command(tmp_path / "run", **overrides))
-  assert code == 2
+  assert code == 2 and not (tmp_path / "run").exists()
   assert out.count("\n") == 1 and out.startswith("error: ")
   for word in words:
     assert word in out
