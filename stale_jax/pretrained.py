@@ -24,9 +24,8 @@ from stale_jax.training.weights import SHIPPED, load_weights
 
 
 @functools.cache
-def _sampler(experiment_id: int, model, process, senses, frames: int, settings: Sampling):
-  """The compiled sampler of a shape; one a setting."""
-  del experiment_id
+def _sampler(model, process, senses, frames: int, settings: Sampling):
+  """The sampler, compiled once a shape."""
 
   @jax.jit
   def run(params, text, keys):
@@ -77,9 +76,8 @@ class Model:
     if settings.steps < 1:
       raise UserError(f"steps={settings.steps}: at least 1 is needed.")
     model = self.experiment.model
-    run = _sampler(
-      id(self), model, self.experiment.process, self.experiment.senses, frames or self.frames, settings
-    )
+    experiment = self.experiment
+    run = _sampler(model, experiment.process, experiment.senses, frames or self.frames, settings)
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     return jax.device_get(run(self.params, tokenize(prompts, model.text_length), keys))
 

@@ -17,7 +17,9 @@ def measure(seed: int) -> dict:
 
   model = load()
   senses, frames = model.experiment.senses, model.frames
-  context = Context(text=jnp.asarray(tokenize(["a red seven moves left quickly"] * 4, 48)))
+  context = Context(
+    text=jnp.asarray(tokenize(["a red seven moves left quickly"] * 4, model.experiment.model.text_length))
+  )
   keys = jax.random.split(jax.random.key(seed), 4)
 
   def trained(clip, t, context):

@@ -9,8 +9,11 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.media.folder import write_whole
-from stale_jax.media.picture import enlarge, png, to_bytes
+from stale_jax.media.picture import png, shrink, to_bytes
 from stale_jax.media.plots import plot
+
+# Up to so many frames, a picture of the storyboard is at least so many pixels wide.
+_CELLS, _SMALLEST = ((12, 120), (40, 76)), 56
 
 
 def _asset(name: str) -> str:
@@ -23,17 +26,22 @@ def _data(kind: str, data: bytes) -> str:
 
 def _movie(clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: Path):
   kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
-  pictures = enlarge(to_bytes(clip["sight"]), 64)
+  # One by one: a long movie of large frames takes much memory.
+  frames, rate = len(clip["sight"]), senses["sight"].rate
+  pictures = (shrink(to_bytes(frame[None]))[0] for frame in clip["sight"])
   board = "".join(
     f'<figure><img alt="frame {i}" src="{_data("image/png", png(picture))}">'
-    f"<figcaption>{i / senses['sight'].rate:.2f} s</figcaption></figure>"
+    f"<figcaption>{round(i / rate, 3):g} s</figcaption></figure>"
     for i, picture in enumerate(pictures)
   )
+  cell = next((cell for most, cell in _CELLS if frames <= most), _SMALLEST)
   plots = "".join(f"<div><h3>{html.escape(n)}</h3>{plot(clip[n], senses[n])}</div>" for n in clip)
   return (
-    f'<section class="movie"><h2>{html.escape(title)}</h2><p class="facts">{html.escape(facts)}</p>'
+    f'<section class="movie" data-seconds="{frames / rate:.6f}"><h2>{html.escape(title)}</h2>'
+    f'<p class="facts">{html.escape(facts)}</p>'
     f'<div class="look"><video controls loop muted autoplay playsinline '
-    f'src="{_data(kind, video.read_bytes())}"></video><div class="board">{board}</div></div>'
+    f'src="{_data(kind, video.read_bytes())}"></video>'
+    f'<div class="board" style="--cell:{cell}px">{board}</div></div>'
     f'<div class="senses">{plots}</div></section>'
   )
 
@@ -60,20 +68,25 @@ def write_page(
 
   Args:
     movies: each as the arguments of `movie_html`.
-    scores: (name, value, what it means), in order; may be empty.
+    scores: of the model that made them: (name, value, what it means), in order; may be empty.
     command: what made the page.
+
+  Raises:
+    UserError: the page cannot be written.
   """
   rows = "".join(
-    f'<tr><td>{html.escape(name)}</td><td>{value:.3f}</td><td class="about">{html.escape(about)}</td></tr>'
+    f'<tr><td>{html.escape(name)}</td><td class="value">{value:.3f}</td>'
+    f'<td class="about">{html.escape(about)}</td></tr>'
     for name, value, about in scores
   )
-  table = f"<table><tr><th>Score</th><th>Value</th><th>What it is</th></tr>{rows}</table>" if rows else ""
-  count = f"{len(movies)} movie" + "s" * (len(movies) != 1)
+  head = "<tr><th>score</th><th>value</th><th>what it is</th></tr>"
+  table = f"<h3>How good the model is</h3><table>{head}{rows}</table>" if rows else ""
+  count = "One movie" if len(movies) == 1 else f"{len(movies)} movies, each"
   body = (
-    f'<main class="stale"><h1>Stale movies</h1><p class="lead">{count}, each generated in all its senses at '
-    f"once from uniform noise.</p>{''.join(_movie(*movie) for movie in movies)}"
-    f'<section class="movie"><h2>How they were made</h2><pre>{html.escape(command)}</pre>{table}</section>'
-    "</main>"
+    f'<main class="stale"><h1>Stale movies</h1><p class="lead">{count} generated in all its senses '
+    f"at once from noise.</p>{''.join(_movie(*movie) for movie in movies)}"
+    f'<section class="movie">{table}<h3>The command that made this page</h3><pre>{html.escape(command)}</pre>'
+    "</section></main>"
   )
   write_whole(
     Path(path),

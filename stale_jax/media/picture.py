@@ -27,6 +27,16 @@ def enlarge(
   return np.pad(frames, ((0, 0), *odd, (0, 0)), mode="edge")
 
 
+def shrink(
+  frames: UInt8[np.ndarray, "frames height width 3"], most: int = 128
+) -> UInt8[np.ndarray, "frames height2 width2 3"]:
+  """Averages blocks of pixels until the shorter side has less than twice `most`."""
+  times = max(1, min(frames.shape[1:3]) // most)
+  height, width = (size // times for size in frames.shape[1:3])
+  blocks = frames[:, : height * times, : width * times].reshape(-1, height, times, width, times, 3)
+  return np.rint(blocks.mean((2, 4))).astype(np.uint8) if times > 1 else frames
+
+
 def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
   """Encodes one picture."""
   codec = av.CodecContext.create("png", "w")

@@ -1,67 +1,73 @@
-"""A sense over time as inline SVG."""
+"""A sense over time as inline SVG, its labels as HTML so that they stay legible at any width."""
 
 import html
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense, intensity
 
-_WIDTH, _ROW, _LABEL, _FOOT, _PAD = 640, 17, 116, 24, 4
-# What the colours of sight are drawn in; every other channel takes the accent of the page.
-_SIGHT = {"red": "#e5484d", "green": "#30a46c", "blue": "#3e7bfa"}
+_ROW = 18  # Pixels.
+_TONES = 8  # More channels than these are a heat map, fewer a curve each.
+_SIGHT = {"red": "#e5484d", "green": "#30a46c", "blue": "#4a7dfc"}
+# Legible on light and on dark.
+_COLOURS = {"sound": "#7c66dc", "touch": "#e08a1e", "smell": "#2f9e77", "taste": "#d6517d"}
+_OTHER = "#6b84a3"
 
 
 def plot(values: Float[np.ndarray, "frames *shape"], sense: Sense) -> str:
-  """The sense's channels as rows of a heat map, time from left to right; darker is stronger.
+  """A row a channel, time from left to right.
 
-  Sight (and any sense with space) is averaged over space first.
+  Up to eight channels are curves, as high as the intensity; more are a heat map, as opaque
+  as the intensity, with the last channel on top, as a piano roll has its highest note.
+  Sight (and any sense with space) is averaged over space, and scaled to its greatest value.
+  The playhead is where the CSS variable --at (0 to 1) puts it.
   """
   values = np.asarray(values, np.float32)
   level = intensity(values).mean(tuple(range(1, values.ndim - 1)))
-  frames, channels = level.shape
-  # The mean of a small bright thing on a dark canvas is faint: scale to the greatest.
   note = ""
   if values.ndim > 2:
+    # The mean of a small bright thing on a dark canvas is faint.
     peak = float(level.max())
     level = level / max(peak, 1e-6)
-    note = f", mean over the picture, full is {peak:.2f}"
-  width = (_WIDTH - _LABEL) / frames
-  height = channels * _ROW
-  parts = []
-  for row, name in enumerate(sense.channels):
-    y = row * _ROW + _PAD
-    parts.append(f'<text x="{_LABEL - 8}" y="{y + 12}" text-anchor="end">{html.escape(_pretty(name))}</text>')
-    colour = f' fill="{_SIGHT[name]}"' if name in _SIGHT and sense.name == "sight" else ""
-    parts.append(f'<rect class="bed" x="{_LABEL}" y="{y}" width="{_WIDTH - _LABEL}" height="{_ROW - 2}"/>')
-    for frame in range(frames):
-      if level[frame, row] >= 0.01:
-        title = f"{_pretty(name)}, {frame / sense.rate:.2f} s: {level[frame, row]:.2f}"
-        parts.append(
-          f'<rect class="on"{colour} x="{_LABEL + frame * width:.1f}" y="{y}" width="{width:.1f}" '
-          f'height="{_ROW - 2}" opacity="{level[frame, row]:.2f}"><title>{html.escape(title)}</title></rect>'
-        )
-  parts += _axis(frames / sense.rate, height)
-  label = html.escape(f"{sense.name} over time{note}")
+    note = f'<p class="note">mean over the picture; full height is {peak:.2f}</p>'
+  frames, channels = level.shape
+  order = range(channels) if channels <= _TONES else range(channels)[::-1]
+  names, parts = [], []
+  for row, channel in enumerate(order):
+    name = html.escape(sense.channels[channel].replace("_", " "))
+    names.append(f'<span title="{name}">{name}</span>')
+    parts.append(f'<rect class="bed" y="{row + 0.06:.2f}" width="{frames}" height=".88"/>')
+    peak = int(level[:, channel].argmax())
+    title = f"{name}: at most {level[peak, channel]:.2f}, at {peak / sense.rate:.3g} s"
+    colour = f' style="fill:{_SIGHT[name]}"' if sense.name == "sight" and name in _SIGHT else ""
+    draw = _curve if channels <= _TONES else _heat
+    parts.append(f'<g class="on"{colour}>{draw(level[:, channel], row)}<title>{title}</title></g>')
+  label = html.escape(f"{sense.name} over {frames / sense.rate:.3g} seconds")
   return (
-    f'<svg viewBox="0 0 {_WIDTH} {height + _FOOT + _PAD}" role="img" aria-label="{label}" '
-    f'data-left="{_LABEL}">{"".join(parts)}'
-    f'<line class="head" x1="{_LABEL}" x2="{_LABEL}" y1="{_PAD}" y2="{height + _PAD}"/></svg>'
+    f'<div class="plot" style="--on:{_COLOURS.get(sense.name, _OTHER)}"><div class="names">{"".join(names)}'
+    f'</div><div class="rows"><svg viewBox="0 0 {frames} {channels}" preserveAspectRatio="none" '
+    f'style="height:{channels * _ROW}px" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    f'<i class="head"></i></div>{_axis(frames / sense.rate)}</div>{note}'
   )
 
 
-def _pretty(name: str) -> str:
-  return name.replace("_", " ")
+def _curve(level: Float[np.ndarray, "frames"], row: int) -> str:
+  """A filled staircase."""
+  steps = "".join(f"V{row + 0.94 - 0.88 * float(x):.3f}H{i + 1}" for i, x in enumerate(level))
+  return f'<path d="M0 {row + 0.94:.2f}{steps}V{row + 0.94:.2f}Z"/>'
 
 
-def _axis(seconds: float, height: int) -> Sequence[str]:
-  """Five ticks from 0 to the end, in seconds."""
-  parts = []
-  for tick in range(5):
-    x = _LABEL + (_WIDTH - _LABEL) * tick / 4
-    anchor = "start" if tick == 0 else "end" if tick == 4 else "middle"
-    unit = " s" if tick == 4 else ""
-    value = f"{seconds * tick / 4:.2f}".rstrip("0").rstrip(".")
-    parts.append(f'<text x="{x:.1f}" y="{height + _PAD + 16}" text-anchor="{anchor}">{value}{unit}</text>')
-  return parts
+def _heat(level: Float[np.ndarray, "frames"], row: int) -> str:
+  """A box a frame; they overlap by a little, or a hairline shows between them."""
+  return "".join(
+    f'<rect x="{i}" y="{row + 0.06:.2f}" width="1.01" height=".88" opacity="{x:.2f}"/>'
+    for i, x in enumerate(level)
+    if x >= 0.01
+  )
+
+
+def _axis(seconds: float) -> str:
+  """Five ticks from 0 to the end."""
+  ticks = "".join(f"<span>{seconds * tick / 4:.3g}{' s' if tick == 4 else ''}</span>" for tick in range(5))
+  return f'<div class="axis">{ticks}</div>'

@@ -1,5 +1,6 @@
 """What is written is read back by other hands: PyAV decodes, lxml parses, NumPy loads."""
 
+import dataclasses
 import html
 import io
 import json
@@ -11,12 +12,23 @@ import numpy as np
 import pytest
 from lxml import etree
 
+from stale_jax.clip import Sense
 from stale_jax.data import Digits
 from stale_jax.data.digits import PITCHES
 from stale_jax.errors import UserError
-from stale_jax.media import contact_sheet, png, read_arrays, synthesise, write_page, write_sem, write_video
-from stale_jax.media.picture import enlarge, to_bytes
-from stale_jax.media.sem import SEDL, SI, XSI
+from stale_jax.media import (
+  contact_sheet,
+  png,
+  read_arrays,
+  save_movie,
+  synthesise,
+  write_page,
+  write_sem,
+  write_video,
+)
+from stale_jax.media.picture import enlarge, shrink, to_bytes
+from stale_jax.media.plots import plot
+from stale_jax.media.sem import SEDL, SI, XSI, _runs
 from stale_jax.movie import Movie
 
 SOURCE = Digits(split="test")
@@ -51,7 +63,7 @@ def test_a_video_decodes_to_what_went_in(tmp_path, codec, suffix):
   assert frames.shape == want.shape == (8, 256, 256, 3) and rate == 8
   assert np.abs(frames.astype(float) - want).mean() < 6
   # As long as the picture, give or take a codec's block.
-  assert abs(len(audio) - 48000) <= 2048
+  assert abs(len(audio) - 48000) <= 1024
   pitch = PITCHES[EXAMPLE["labels"]["digit"]]
   spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
   assert abs(spectrum.argmax() * 48000 / len(audio) - pitch) < 3
@@ -62,6 +74,29 @@ def test_a_video_decodes_to_what_went_in(tmp_path, codec, suffix):
   energy = np.add.reduceat(np.square(high), np.arange(0, 8 * 6000, 6000))
   clicks = CLIP["sound"][:, -1] > 0
   assert energy[clicks].min() > 5 * energy[~clicks].max()
+
+
+@pytest.mark.parametrize("rate", [7.3, 23.976, 30000 / 1001])
+def test_picture_and_sound_keep_time_at_any_rate(tmp_path, rate):
+  source = Digits(rate=rate)
+  write_video(tmp_path / "a.mp4", source[0]["clip"], source.senses)
+  with av.open(str(tmp_path / "a.mp4")) as file:
+    for stream in file.streams:
+      assert abs(float(stream.duration * stream.time_base) - 8 / rate) < 2e-3 and stream.start_time == 0
+    times = [float(frame.pts * frame.time_base) for frame in file.decode(video=0)]
+  np.testing.assert_allclose(times, np.arange(8) / rate, atol=1e-4)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("vp9", ".webm")])
+def test_colours_are_said_and_kept(tmp_path, codec, suffix):
+  colours = np.array([[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1], [0, 0.5, -0.5]])
+  sight = np.broadcast_to(colours[:, None, None], (5, 16, 16, 3))
+  write_video(tmp_path / f"a{suffix}", {"sight": sight}, SENSES, codec)
+  frames, _, _ = decode(tmp_path / f"a{suffix}")
+  assert np.abs(frames.mean((1, 2)) - to_bytes(colours)).max() < 6
+  with av.open(str(tmp_path / f"a{suffix}")) as file:
+    context = file.streams.video[0].codec_context
+    assert (context.colorspace, context.color_range) == (1, 1)
 
 
 def test_odd_sizes_and_silence(tmp_path):
@@ -87,6 +122,18 @@ def test_sound_is_bounded_continuous_and_as_long_as_its_frames():
   # No jump larger than the sine's own slope: notes begin and end without a click.
   assert np.abs(np.diff(wave)).max() < 1.2 * 0.4 * 2 * np.pi * PITCHES[0] / 48000
   assert not np.any(wave[: 48000 // 8]) and np.abs(wave[18000:24000]).max() > 0.39
+
+
+def test_a_click_is_heard_wherever_it_is_and_only_there():
+  for onset in (0, 3, 7):
+    sound = -np.ones((8, len(PITCHES) + 1))
+    sound[onset:, -1] = 1  # It lasts, and yet it clicks once.
+    loud = np.abs(synthesise(sound, SENSES["sound"]).reshape(8, 6000)).max(1)
+    assert loud[onset] > 0.3 and np.count_nonzero(loud) == 1
+  # Silence stays silence however long, and nothing overflows.
+  with np.errstate(all="raise"):
+    long = np.tile(CLIP["sound"], (20, 1))
+    assert np.isfinite(synthesise(long, SENSES["sound"])).all()
 
 
 def test_effects_are_valid_and_at_the_right_time(tmp_path):
@@ -126,6 +173,28 @@ def test_effects_are_valid_and_at_the_right_time(tmp_path):
   np.testing.assert_allclose(felt, np.where(level >= 0.1, level, 0), atol=0.05)
 
 
+def test_effects_neither_flicker_nor_miss_an_impact():
+  def runs(*level, least=1):
+    return [tuple(run) for run in _runs(np.array(level), least)]
+
+  # Held while it wavers by less than a tenth, then followed.
+  assert runs(0.5, 0.55, 0.47, 0.58, 0.7) == [(0, 4, 50), (4, 5, 70)]
+  # Begins above .2, ends below .1.
+  assert runs(0.15, 0.2, 0.12, 0.09, 0.15) == [(1, 3, 20)]
+  # One frame's impact lasts long enough to be felt, at its full strength.
+  assert runs(0, 0.3, 1, 0, 0, 0, least=3) == [(1, 4, 100)]
+  assert runs(0, 0, 0, 0, 0, 1, least=3) == [(5, 6, 100)]
+  noisy = 0.5 + np.random.default_rng(0).normal(0, 0.03, 240)
+  assert len(runs(*noisy, least=3)) < 12
+
+
+def test_a_movie_without_effects_leaves_no_old_ones(tmp_path):
+  silent = {name: x if name == "sight" else -np.ones_like(x) for name, x in CLIP.items()}
+  for clip, count in ((CLIP, 4), (silent, 3)):
+    save_movie(tmp_path, "a", clip, SENSES, {})
+    assert len(list(tmp_path.iterdir())) == count
+
+
 def test_a_description_without_effects_is_not_written(tmp_path):
   still = {name: -np.ones_like(x) for name, x in CLIP.items()}
   assert write_sem(tmp_path / "a.xml", still, SENSES) == 0
@@ -146,6 +215,11 @@ def test_arrays_are_exact_and_described(tmp_path):
     assert clip[name].dtype == x.dtype and senses[name] == SENSES[name]
     np.testing.assert_array_equal(clip[name], x)
   json.loads(video.with_suffix(".json").read_text())
+  whole = video.with_suffix(".npz").read_bytes()
+  for broken in (b"", b"junk", whole[: len(whole) // 2], whole[:200] + bytes(50) + whole[250:]):
+    video.with_suffix(".npz").write_bytes(broken)
+    with pytest.raises(UserError, match="no movie's arrays"):
+      read_arrays(video.with_suffix(""))
   with pytest.raises(UserError, match="no movie's arrays"):
     read_arrays(tmp_path / "nothing")
 
@@ -156,7 +230,13 @@ def test_an_unwritable_folder_and_a_bad_codec_leave_nothing(tmp_path):
     movie().save(tmp_path / "file" / "movies")
   with pytest.raises(UserError, match="unknown codec"):
     movie().save(tmp_path / "new", codec="mpeg9")
+  with pytest.raises(UserError, match="cannot write"):
+    write_page(tmp_path / "file" / "index.html", [], [], "")
   assert [p.name for p in tmp_path.iterdir()] == ["file"]
+  (tmp_path / "index.html").mkdir()
+  with pytest.raises(UserError, match="cannot write"):
+    write_page(tmp_path / "index.html", [], [], "")
+  assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "index.html"]
 
 
 class Outside(HTMLParser):
@@ -182,7 +262,8 @@ def test_the_page_is_whole_and_safe(tmp_path):
   text = (tmp_path / "index.html").read_text()
   page = Outside()
   page.feed(text)
-  assert page.fetched == [] and "url(" not in text and "@import" not in text
+  visible = re.sub(r"base64,[^\"]*|^ *// .*$", "", text, flags=re.M)
+  assert page.fetched == [] and "url(" not in text and "@import" not in text and "//" not in visible
   assert page.tags.count("video") == 2 and page.tags.count("svg") == 10 and page.tags.count("img") == 16
   assert page.tags.count("script") == 1 and "b" not in page.tags
   assert html.escape(prompt) in text and html.escape(command) in text and "0.910" in text
@@ -198,6 +279,27 @@ def test_a_movie_shows_itself_in_a_notebook():
   style = re.search(r"<style>(.*?)</style>", movie()._repr_html_(), re.S)[1]
   selectors = re.findall(r"^\s*([^{};@]+)\{", re.sub(r"/\*.*?\*/", "", style), re.M)
   assert selectors and all(s.strip().startswith(".stale") for s in selectors)
+
+
+def test_plots_hold_every_channel_and_escape_it():
+  names = ("<b>", *(f"tone_{i}" for i in range(9)))
+  sense = Sense(name="hum", shape=(10,), rate=4.0, patch=(4,), channels=names)
+  values = -np.ones((4, 10))
+  values[2, 0] = 1
+  for channels in (4, 10):
+    few = dataclasses.replace(sense, shape=(channels,), channels=names[:channels])
+    text = plot(values[:, :channels], few)
+    etree.fromstring(text)
+    assert text.count("<title>") == channels and "<b>" not in text and "tone 3" in text
+    assert "at most 1.00, at 0.5 s" in text and "<span>0.25</span>" in text and "<span>1 s</span>" in text
+
+
+def test_a_storyboard_picture_is_the_frame_made_smaller():
+  frames = np.random.default_rng(0).integers(0, 256, (2, 301, 513, 3), dtype=np.uint8)
+  small = shrink(frames)
+  assert small.shape == (2, 150, 256, 3)
+  np.testing.assert_allclose(small[0, 3, 5], frames[0, 6:8, 10:12].mean((0, 1)), atol=0.51)
+  assert shrink(frames[:, :16, :16]).shape == (2, 16, 16, 3)
 
 
 def test_png_is_lossless():

@@ -1,0 +1,117 @@
+"""From a trained run to movies and scores, by the programs, and what they say when misused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import micro
+
+ROOT = Path(__file__).parents[2]
+
+
+def program(name, *arguments):
+  done = subprocess.run(
+    [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("run")
+  subprocess.run([sys.executable, *micro.command(workdir)], cwd=ROOT, check=True, capture_output=True)
+  return workdir
+
+
+def test_evaluate_then_generate(run, tmp_path):
+  code, out, err = program(
+    "evaluate", f"--workdir={run}", "--suite=captions", "--clips=12", f"--sheet={tmp_path / 'sheet.png'}"
+  )
+  assert code == 0, err
+  scores = json.loads(out.splitlines()[-1])
+  keys = "digit colour direction speed sense_f1 frechet frechet_floor nearest_train real".split()
+  assert set(keys) <= set(scores) and scores["real"]["colour"] > 0.9
+  assert json.loads((run / "evaluation.json").read_text()) == scores
+  assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+  prompts = ["a red seven moves left quickly", "ein blaues <b>Ü</b>"]
+  code, out, err = program(
+    "generate",
+    f"--workdir={run}",
+    f"--out={tmp_path / 'movies'}",
+    *(f"--prompt={p}" for p in prompts),
+    "--codec=vp9",
+  )
+  assert code == 0, err
+  names = sorted(path.name for path in (tmp_path / "movies").iterdir())
+  assert [name for name in names if name.endswith(".webm")] == [
+    "a-red-seven-moves-left-quickly-0.webm",
+    "ein-blaues-b-ü-b-0.webm",
+  ]
+  assert "index.html" in names and len(names) >= 7
+  page = (tmp_path / "movies" / "index.html").read_text()
+  assert f"{scores['digit']:.3f}" in page and "ein blaues &lt;b&gt;" in page and "--codec=vp9" in page
+
+  # The same seed makes the same movie; twice the length is made too.
+  again = tmp_path / "again"
+  code, _, err = program(
+    "generate", f"--workdir={run}", f"--out={again}", f"--prompt={prompts[0]}", "--seconds=1"
+  )
+  assert code == 0, err
+  info = json.loads((again / "a-red-seven-moves-left-quickly-0.json").read_text())
+  assert info["prompt"] == prompts[0] and info["steps"] == 4
+
+
+@pytest.mark.parametrize(
+  ("name", "arguments", "words"),
+  [
+    ("generate", ["--prompt=", "--out={new}"], "prompt is empty"),
+    ("generate", ["--prompt=a", "--out={file}/x"], "cannot write"),
+    ("generate", ["--prompt=a", "--out={new}", "--codec=h265"], "did you mean 'h264'"),
+    ("generate", ["--prompt=a", "--out={new}", "--solver=eulr"], "eulr"),
+    ("generate", ["--prompt=a", "--out={new}", "--steps=0"], "steps=0"),
+    ("generate", ["--prompt=a", "--out={new}", "--seconds=-1"], "seconds=-1"),
+    ("generate", ["--prompt=a", "--out={new}", "--workdir={file}/none"], "no weights at"),
+    ("generate", ["--prompt=a", "--out={new}", "--workdir={file}"], "not a weights file"),
+    ("generate", ["--out={new}"], "--prompt"),
+    ("evaluate", ["--suite=caption"], "did you mean 'captions'"),
+    ("evaluate", ["--suite=captions", "--clips=0"], "clips=0"),
+    ("reproduce", ["--claim=prior_is_unifrom"], "did you mean 'prior_is_uniform'"),
+  ],
+)
+def test_misuse_is_one_line_and_leaves_nothing(run, tmp_path, name, arguments, words):
+  (tmp_path / "file").write_text("x")
+  places = {"new": tmp_path / "new", "file": tmp_path / "file"}
+  arguments = [argument.format(**places) for argument in arguments]
+  if name != "reproduce" and not any(a.startswith("--workdir") for a in arguments):
+    arguments.append(f"--workdir={run}")
+  code, out, err = program(name, *arguments)
+  assert code == 2, (out, err)
+  assert err.startswith("error: ") and err.count("\n") == 1 and words in err
+  assert not (tmp_path / "new").exists() or not list((tmp_path / "new").iterdir())
+
+
+def test_claims_are_listed():
+  code, out, _ = program("reproduce", "--list")
+  assert code == 0
+  names = [line.split()[0] for line in out.splitlines()]
+  for claim in (
+    *("prior_is_uniform", "infinite_steps_recover_data", "stays_in_the_box"),
+    *("senses_agree", "resume_is_exact_slow", "faster_than_torch_slow"),
+  ):
+    assert claim in names
+
+
+def test_a_claim_ends_in_json_and_its_exit_code():
+  code, out, err = program("reproduce", "--claim=prior_is_uniform")
+  result = json.loads(out.splitlines()[-1])
+  assert code == 0, err
+  assert result["claim"] == "prior_is_uniform" and result["holds"] and result["value"] <= result["bar"]
+  assert result["seed"] == 0 and "jax" in result["machine"]
