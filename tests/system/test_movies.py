@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from stale_jax.media import read_arrays
 from tests import micro
 
 ROOT = Path(__file__).parents[2]
@@ -42,13 +44,9 @@ def test_evaluate_then_generate(run, tmp_path):
   assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
   prompts = ["a red seven moves left quickly", "ein blaues <b>Ü</b>"]
-  code, out, err = program(
-    "generate",
-    f"--workdir={run}",
-    f"--out={tmp_path / 'movies'}",
-    *(f"--prompt={p}" for p in prompts),
-    "--codec=vp9",
-  )
+  asked = [f"--prompt={prompt}" for prompt in prompts]
+  movies = f"--out={tmp_path / 'movies'}"
+  code, out, err = program("generate", f"--workdir={run}", movies, *asked, "--codec=vp9")
   assert code == 0, err
   names = sorted(path.name for path in (tmp_path / "movies").iterdir())
   assert [name for name in names if name.endswith(".webm")] == [
@@ -59,14 +57,17 @@ def test_evaluate_then_generate(run, tmp_path):
   page = (tmp_path / "movies" / "index.html").read_text()
   assert f"{scores['digit']:.3f}" in page and "ein blaues &lt;b&gt;" in page and "--codec=vp9" in page
 
-  # The same seed makes the same movie; twice the length is made too.
-  again = tmp_path / "again"
-  code, _, err = program(
-    "generate", f"--workdir={run}", f"--out={again}", f"--prompt={prompts[0]}", "--seconds=1"
-  )
-  assert code == 0, err
-  info = json.loads((again / "a-red-seven-moves-left-quickly-0.json").read_text())
-  assert info["prompt"] == prompts[0] and info["steps"] == 4
+  # The same seed makes the same movie, alone; and one twice as long is twice as long.
+  alone, longer = tmp_path / "alone", tmp_path / "longer"
+  for folder, more in ((alone, []), (longer, ["--seconds=1"])):
+    code, _, err = program("generate", f"--workdir={run}", f"--out={folder}", asked[0], *more)
+    assert code == 0, err
+  clips = [
+    read_arrays(folder / "a-red-seven-moves-left-quickly-0")[0]["sight"]
+    for folder in (tmp_path / "movies", alone, longer)
+  ]
+  np.testing.assert_allclose(clips[0], clips[1], atol=1e-4)
+  assert len(clips[1]) == 4 and len(clips[2]) == 8
 
 
 @pytest.mark.parametrize(
