@@ -18,7 +18,7 @@ CODECS = {
   "h264": (".mp4", "libx264", {"crf": "16", "preset": "medium"}, "aac"),
   "vp9": (".webm", "libvpx-vp9", {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4"}, "libopus"),
 }
-_BT709, _LIMITED = 1, 1  # ISO/IEC 23091-2 numbers, as FFmpeg's AVCOL constants.
+_BT709 = 1  # ISO/IEC 23091-2, for matrix, primaries and transfer alike.
 
 
 def suffix(codec: str) -> str:
@@ -52,7 +52,6 @@ def write_video(
     # Said in the file, since players guess differently where it is not.
     context = video.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
-    context.color_range = _LIMITED
     audio = None
     if "sound" in clip:
       audio = file.add_stream(audio_codec, rate=RATE, layout="mono")
