@@ -135,5 +135,8 @@ def load(path: str | Path | None = None) -> Model:
   else:
     params, config = load_weights(path)
     scores = path.with_suffix(".json")
-  scores = json.loads(scores.read_text()) if scores.exists() else {}
+  try:
+    scores = json.loads(scores.read_text())
+  except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
+    scores = {}
   return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores)
