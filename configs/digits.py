@@ -1,6 +1,11 @@
 """Five-sense movies of handwritten digits: the model that ships with the repository.
 
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits
+
+Hardware: 2 CPU cores. Time: 3 steps a second when they have nothing else to do, 70 minutes.
+Result (experiments.evaluate --suite=captions): digit .63, colour 1.00, direction 1.00, speed .99,
+senses .81. The shipped weights were trained with the length of the run, and with it the cosine,
+set to 9,000 steps at first and extended at steps 6,760 and 7,620.
 """
 
 from ml_collections import ConfigDict
