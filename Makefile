@@ -14,7 +14,7 @@ movie: .venv/installed
 	  --prompt="a yellow five moves right quickly"
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .
