@@ -15,15 +15,15 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.senses = ("sight", "sound", "touch", "smell", "taste")
-  config.source = {"name": "digits", "canvas": 16, "frames": 8}
+  config.source = {"name": "digits", "canvas": 16, "frames": 8, "patch": 8}
   config.process = {"name": "uniform_flow"}
   # Most of a clip is decided near the noise: look there.
   config.times = {"name": "logit_normal", "mean": -1.5, "std": 1.5}
   config.model = {
-    "width": 160,
+    "width": 192,
     "side_width": 32,
-    "text_width": 64,
-    "condition_width": 96,
+    "text_width": 96,
+    "condition_width": 128,
     "depth": 6,
     "heads": 4,
     "text_length": 48,
@@ -34,7 +34,14 @@ def get_config() -> ConfigDict:
     "name": "denoising",
     "weights": {"sound": 0.2, "touch": 0.2, "smell": 0.1, "taste": 0.1},
   }
-  config.optimizer = {"name": "adamw", "learning_rate": 2e-3, "warmup": 200, "b2": 0.99, "weight_decay": 0.01}
+  config.optimizer = {
+    "name": "muon",
+    "matrix_learning_rate": 0.02,
+    "learning_rate": 2e-3,
+    "warmup": 200,
+    "b2": 0.99,
+    "weight_decay": 0.01,
+  }
   config.ema = {"decay": 0.999}
   config.mesh = {"data": -1, "fsdp": 1}
   config.training = {

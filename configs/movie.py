@@ -18,6 +18,5 @@ def get_config() -> ConfigDict:
   config.training.checkpoint_every = 120
   # Fresh clips, and steps small enough to keep what was learned.
   config.seed = 1
-  config.optimizer.learning_rate = 1e-4
-  config.optimizer.warmup = 20
+  config.optimizer = {"name": "adamw", "learning_rate": 1e-4, "warmup": 20}
   return config

@@ -6,6 +6,7 @@ OVERRIDES = {
   "senses": ("sight", "touch"),
   "source.canvas": 12,
   "source.frames": 4,
+  "source.patch": 2,
   "model.width": 32,
   "model.side_width": 16,
   "model.text_width": 16,

@@ -70,6 +70,7 @@ class Digits:
     size: the number of clips before indices repeat (each is drawn anew, so any size will do).
     canvas: height and width in pixels, at least 12.
     frames: a clip.
+    patch: frames that one token covers, for every sense.
     rate: frames a second.
   """
 
@@ -78,16 +79,18 @@ class Digits:
   size: int = 1 << 24
   canvas: int = 16
   frames: int = 8
+  patch: int = 4
   rate: float = 8.0
 
   def __post_init__(self):
     if self.split not in ("train", "test"):
       raise UserError(f"unknown split {self.split!r}: {nearest(self.split, ('train', 'test'))}")
-    if self.canvas < _SPRITE + 4 or self.canvas % 4 or self.frames % 4:
+    if self.canvas < _SPRITE + 4 or self.canvas % 4:
       raise UserError(
-        f"digits need a canvas of at least {_SPRITE + 4} pixels and frames, both divisible by 4; "
-        f"got canvas={self.canvas}, frames={self.frames}."
+        f"digits need a canvas of at least {_SPRITE + 4} pixels, divisible by 4; got canvas={self.canvas}."
       )
+    if self.patch < 1 or self.frames < 1 or self.frames % self.patch:
+      raise UserError(f"source.frames={self.frames} must be a multiple of source.patch={self.patch}.")
 
   @property
   def senses(self) -> dict[str, Sense]:
@@ -96,7 +99,11 @@ class Digits:
     def sense(name, channels, shape=(), patch=()):
       channels = tuple(channels)
       return Sense(
-        name=name, shape=(*shape, len(channels)), rate=self.rate, patch=(4, *patch), channels=channels
+        name=name,
+        shape=(*shape, len(channels)),
+        rate=self.rate,
+        patch=(self.patch, *patch),
+        channels=channels,
       )
 
     every = (

@@ -15,11 +15,11 @@ from stale_jax.objectives import Denoising
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
-from stale_jax.training.optimizer import AdamW
+from stale_jax.training.optimizer import AdamW, Muon
 from stale_jax.training.sharding import MeshShape
 
 OBJECTIVES = {"denoising": Denoising}
-OPTIMIZERS = {"adamw": AdamW}
+OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -149,3 +149,5 @@ def test_unknown_senses_and_sizes_are_named():
     build_senses(("smel",), SOURCE)
   with pytest.raises(UserError, match="canvas=10"):
     Digits(canvas=10)
+  with pytest.raises(UserError, match="frames=6 must be a multiple of source.patch=4"):
+    Digits(frames=6)

@@ -12,6 +12,7 @@ from stale_jax.pretrained import Model, load
 from stale_jax.training import build, train
 from stale_jax.training.checkpoint import newest_ema
 from stale_jax.training.ema import Ema
+from stale_jax.training.optimizer import Muon
 from stale_jax.training.sharding import MeshShape, batch_sharding, state_shardings
 from stale_jax.training.state import fingerprint, initial_state
 from stale_jax.training.step import make_step
@@ -54,6 +55,33 @@ def test_nothing_changes_from_the_first_bad_step_on():
     np.testing.assert_array_equal(a, b)
   for a, b in zip(jax.tree.leaves(before.opt_state), jax.tree.leaves(state.opt_state), strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def test_muon_orthogonalises_the_matrices_of_blocks_and_only_them():
+  rng = np.random.default_rng(0)
+  shapes = {"block_0": {"up": (6, 24), "a_modulation": (6, 12), "bias": (6,)}, "out": {"kernel": (6, 4)}}
+  draw = jax.tree.map(
+    lambda shape: rng.standard_normal(shape), shapes, is_leaf=lambda x: isinstance(x, tuple)
+  )
+  params = jax.tree.map(lambda x: jnp.zeros(x.shape), draw)
+  options = {"warmup": 0, "weight_decay": 0.0, "clip": 1e9}
+  optimizer = Muon(learning_rate=1e-3, matrix_learning_rate=0.02, **options).build(10)
+  updates, state = optimizer.update(jax.tree.map(jnp.float32, draw), optimizer.init(params), params)
+  # The quintic of Newton and Schulz, five times over the singular values in float64.
+  u, values, v = np.linalg.svd(draw["block_0"]["up"], full_matrices=False)
+  values /= np.linalg.norm(values)
+  for _ in range(5):
+    values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+  want = -0.02 * np.sqrt(24 / 6) * (u * values) @ v
+  np.testing.assert_allclose(updates["block_0"]["up"], want, atol=2e-6)
+  # Adam's first step is the sign of the gradient.
+  for updated, gradient in (
+    (updates["block_0"]["a_modulation"], draw["block_0"]["a_modulation"]),
+    (updates["block_0"]["bias"], draw["block_0"]["bias"]),
+    (updates["out"]["kernel"], draw["out"]["kernel"]),
+  ):
+    assert (np.sign(updated) == -np.sign(gradient)).all()
+    np.testing.assert_allclose(abs(updated), abs(updated).mean(), rtol=1e-3)
 
 
 def test_ema_is_its_recursion():
@@ -125,7 +153,10 @@ def test_loss_falls_weights_travel_and_a_run_starts_from_them(tmp_path):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
   # A run from these weights starts where they end.
   further = micro.config(
-    training__steps=4, training__init_from=str(tmp_path / "w.safetensors"), optimizer__learning_rate=0.0
+    training__steps=4,
+    training__init_from=str(tmp_path / "w.safetensors"),
+    optimizer__learning_rate=0.0,
+    optimizer__matrix_learning_rate=0.0,
   )
   state = train(further, tmp_path / "b")
   for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(state.params), strict=True):
