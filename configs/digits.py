@@ -15,12 +15,12 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.senses = ("sight", "sound", "touch", "smell", "taste")
-  config.source = {"name": "digits", "canvas": 16, "frames": 8, "patch": 8}
+  config.source = {"name": "digits", "canvas": 16, "frames": 8, "patch": 4}
   config.process = {"name": "uniform_flow"}
   # Most of a clip is decided near the noise: look there.
   config.times = {"name": "logit_normal", "mean": -1.5, "std": 1.5}
   config.model = {
-    "width": 192,
+    "width": 160,
     "side_width": 32,
     "text_width": 96,
     "condition_width": 128,

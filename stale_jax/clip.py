@@ -6,6 +6,8 @@ import flax.struct
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from stale_jax.text import drop
+
 # sense -> [batch, frames, *sense.shape], values in [-1, 1]; a missing sense is absent.
 Clip = dict[str, Array]
 
@@ -47,10 +49,20 @@ class Context:
   Attributes:
     text: tokens of `text.tokenize`, 0 where there is none.
     valid: sense -> which frames of which example are real; a sense not named here is all real.
+    apart: examples whose senses are denoised each by itself, not seeing the others; None: no example's.
   """
 
   text: Int[Array, "batch length"]
   valid: dict[str, Bool[Array, "batch frames"]] = flax.struct.field(default_factory=dict)
+  apart: Bool[Array, "batch"] | None = None
+
+  def withhold(self, which: Bool[Array, "batch"]) -> "Context":
+    """The unconditional context for those examples: no caption, and no sense tells of another.
+
+    Were the senses together, the sound of a digit would stand in for its caption, and the
+    unconditional model would know what guidance is to lead away from.
+    """
+    return self.replace(text=drop(self.text, ~which), apart=which)
 
 
 @flax.struct.dataclass

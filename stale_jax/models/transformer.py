@@ -91,7 +91,7 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, streams, conditions, angles, mask):
-    """streams, conditions, angles: name -> array; mask [batch, tokens], true where a token is real."""
+    """streams, conditions, angles: name -> array; mask [batch, to or 1, from]: who sees whom."""
 
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
@@ -108,7 +108,7 @@ class Block(nn.Module):
       keys.append(rotate(RMSNorm(self.dtype, name=f"{name}_key_norm")(k), angles[name]))
       values.append(v)
     q, k, v = (jnp.concatenate(parts, 1) for parts in (queries, keys, values))
-    attended = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None, None, :])
+    attended = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None])
     attended = jnp.reshape(attended, (*attended.shape[:2], -1))
 
     out, start = {}, 0
@@ -189,7 +189,12 @@ class Transformer(nn.Module):
       angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
       masks.append(jnp.repeat(real, place, 1))
-    mask = jnp.concatenate(masks, 1)
+    mask = jnp.concatenate(masks, 1)[:, None]
+    if context.apart is not None:
+      # A sense sees itself and the caption, which then sees no sense.
+      stream = np.repeat(np.arange(len(masks)), [m.shape[1] for m in masks])
+      own = (stream[:, None] == stream) | (stream == 0)
+      mask = mask & (~context.apart[:, None, None] | own)
 
     for layer in range(self.depth):
       block = Block(self.heads, self.width // self.heads, dtype, name=f"block_{layer}")

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 
-from stale_jax import text
 from stale_jax.clip import Clip, Context
 from stale_jax.sampling.solvers import Denoiser
 
@@ -17,7 +16,8 @@ def classifier_free(denoiser: Denoiser, scale: float) -> Denoiser:
     return denoiser
 
   def guided(clip: Clip, t, context: Context) -> Clip:
-    nothing = context.replace(text=text.drop(context.text, jnp.zeros(len(context.text), bool)))
+    everyone = jnp.ones(len(context.text), bool)
+    nothing, context = context.withhold(everyone), context.replace(apart=~everyone)
     twice = jax.tree.map(lambda c, u: jnp.concatenate([c, u]), (clip, t, context), (clip, t, nothing))
     output = denoiser(*twice)
     return {name: u + scale * (c - u) for name, (c, u) in ((n, jnp.split(o, 2)) for n, o in output.items())}

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from stale_jax import text
 from stale_jax.clip import Batch
 from stale_jax.objectives import predict
 from stale_jax.processes import Process, TimeDensity
@@ -13,12 +12,12 @@ from stale_jax.training.state import State, update
 
 
 def make_loss(model, process: Process, density: TimeDensity, objective, caption_dropout: float):
-  """(params, batch, key) -> (loss, metrics), with that share of captions withheld."""
+  """(params, batch, key) -> (loss, metrics), that share of examples unconditional."""
 
   def loss(params, batch: Batch, key):
     key_drop, key_predict = jax.random.split(key)
-    keep = jax.random.uniform(key_drop, batch.index.shape) >= caption_dropout
-    batch = batch.replace(context=batch.context.replace(text=text.drop(batch.context.text, keep)))
+    dropped = jax.random.uniform(key_drop, batch.index.shape) < caption_dropout
+    batch = batch.replace(context=batch.context.withhold(dropped))
 
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)

@@ -65,6 +65,22 @@ def test_every_sense_and_the_caption_reach_every_other(inputs, apply):
   assert not same(out, base)
 
 
+def test_apart_each_sense_is_denoised_as_if_it_were_alone(inputs, apply):
+  clip, t, context = inputs
+  together = apply(clip, t, context)
+  out = apply(clip, t, context.replace(apart=jnp.array([True, False])))
+  for name in clip:
+    alone = apply({name: clip[name]}, t, context.replace(apart=jnp.array([True, True])))
+    np.testing.assert_allclose(out[name][0], alone[name][0], atol=1e-5)
+    np.testing.assert_allclose(out[name][1], together[name][1], atol=1e-5)
+    assert np.abs(out[name][0] - together[name][0]).max() > 1e-4
+  # Withheld, nothing is left of the caption or of the other senses, by whatever way.
+  withheld = apply(clip, t, context.withhold(jnp.array([True, True])))
+  other = {name: clip[name] if name == "sight" else -clip[name] for name in clip}
+  nothing = Context(text=jnp.asarray(text.tokenize(["", ""], 24)), apart=jnp.array([True, True]))
+  np.testing.assert_allclose(apply(other, t, nothing)["sight"], withheld["sight"], atol=1e-5)
+
+
 def test_a_masked_sense_is_an_absent_one_whatever_it_holds(inputs, apply):
   clip, t, context = inputs
   masked = context.replace(valid={"touch": jnp.zeros((2, 8), bool)})
