@@ -84,7 +84,8 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   with _sigterm() as stopping, contextlib.closing(checkpoints), contextlib.closing(metrics):
     with jax.transfer_guard("disallow"):
       while step < training.steps and not stopping:
-        local = next(batches)
+        with metrics.waiting_for_data():
+          local = next(batches)
         indices.append((step, local.index))
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), local)
         state, scalars = step_fn(state, batch)

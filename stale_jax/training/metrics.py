@@ -1,5 +1,6 @@
 """Where numbers go: a line on the terminal, JSON lines, TensorBoard."""
 
+import contextlib
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ class Metrics:
     self._drop_after(start)
     self._file = self._path.open("a")
     self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=start + 1)
-    self._total, self._step, self._time = total, start, time.monotonic()
+    self._total, self._step, self._time, self._waited = total, start, time.monotonic(), 0.0
     self._live = sys.stdout.isatty()
 
   def _drop_after(self, start: int) -> None:
@@ -40,12 +41,20 @@ class Metrics:
     partial.write_text("".join(kept))
     os.replace(partial, self._path)
 
+  @contextlib.contextmanager
+  def waiting_for_data(self):
+    """Counts the time inside it, which `write` reports as `data_wait`, a share of all time."""
+    began = time.monotonic()
+    yield
+    self._waited += time.monotonic() - began
+
   def write(self, step: int, scalars: dict[str, float]) -> None:
     """Records `scalars` after `step` updates and shows loss, speed and time left."""
     now = time.monotonic()
-    speed = (step - self._step) / max(now - self._time, 1e-9)
-    self._step, self._time = step, now
-    scalars = {**scalars, "steps_per_second": speed}
+    passed = max(now - self._time, 1e-9)
+    speed = (step - self._step) / passed
+    scalars = {**scalars, "steps_per_second": speed, "data_wait": self._waited / passed}
+    self._step, self._time, self._waited = step, now, 0.0
     self._file.write(json.dumps({"step": step, **scalars}) + "\n")
     self._file.flush()
     for name, value in scalars.items():
