@@ -5,10 +5,12 @@ python -m experiments.generate [--workdir=runs/digits] --prompt="a red seven mov
 
 import shlex
 import sys
+from pathlib import Path
 
 from absl import flags
 
 from experiments.main import run
+from stale_jax.errors import UserError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
 PROMPT = flags.DEFINE_multi_string("prompt", None, "What is to be seen; may be given several times.")
@@ -34,23 +36,30 @@ ABOUT = {
 
 
 def main() -> None:
-  from stale_jax.media import make_folder, write_page
+  from stale_jax.files import make_folder
+  from stale_jax.media import write_page
   from stale_jax.media.video import suffix
   from stale_jax.pretrained import load
 
   suffix(CODEC.value)
-  out = make_folder(OUT.value)
   model = load(WORKDIR.value)
-  movies = model.generate(
-    PROMPT.value,
-    SEED.value,
-    seconds=SECONDS.value,
-    solver=SOLVER.value,
-    steps=STEPS.value,
-    guidance=GUIDANCE.value,
-  )
+  existed = Path(OUT.value).exists()
+  out = make_folder(OUT.value)
+  try:
+    movies = model.generate(
+      PROMPT.value,
+      SEED.value,
+      seconds=SECONDS.value,
+      solver=SOLVER.value,
+      steps=STEPS.value,
+      guidance=GUIDANCE.value,
+    )
+  except UserError:
+    if not existed:
+      out.rmdir()
+    raise
   entries = [movie.page_entry(movie.save(out, CODEC.value)) for movie in movies]
-  scores = [(name, model.scores[name], about) for name, about in ABOUT.items() if name in model.scores]
+  scores = [(name, model.scores[name], about) for name, about in ABOUT.items() if model.scores.get(name)]
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
   write_page(out / "index.html", entries, scores, command)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")

@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from absl import flags, logging
+from absl import app, flags, logging
 
 from stale_jax.errors import UserError
 
@@ -15,12 +15,16 @@ def run(main: Callable[[], int | None]) -> None:
   try:
     _parse()
     sys.exit(main())
+  except KeyboardInterrupt:
+    print("interrupted.", file=sys.stderr)
+    sys.exit(130)
   except UserError as error:
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     sys.exit(2)
 
 
 def _parse() -> None:
+  app.define_help_flags()
   try:
     rest = flags.FLAGS(sys.argv)
     if "config" in flags.FLAGS:

@@ -18,7 +18,7 @@ from experiments.main import run
 
 LIST = flags.DEFINE_boolean("list", False, "Names the claims.")
 CLAIM = flags.DEFINE_string("claim", None, "Which to check.")
-SEED = flags.DEFINE_integer("seed", 0, "Of everything drawn.", lower_bound=0)
+SEED = flags.DEFINE_integer("seed", 0, "Of everything drawn.", lower_bound=0, upper_bound=10**6)
 
 
 def main() -> int:

@@ -44,6 +44,13 @@ def choose(registry: Mapping[str, type], section: Mapping[str, Any], where: str)
   return construct(registry[name], section, where)
 
 
+def at_least(least: int, where: str, **values: int) -> None:
+  """Raises UserError if one of `values`, keys of the section `where`, is less than `least`."""
+  for key, value in values.items():
+    if value < least:
+      raise UserError(f"{where}.{key}={value}: at least {least} is needed.")
+
+
 def check_keys(section: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
   """Raises UserError if `section` has a key outside `valid`."""
   for key in section:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import re
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ class Movie:
 
   @functools.cached_property
   def stem(self) -> str:
-    """Its file name without ending, from prompt and seed."""
+    """Its file name without ending, from prompt and seed; no two prompts share one."""
     words = "-".join(re.findall(r"\w+", self.prompt.lower()))[:60].strip("-")
-    return f"{words or 'movie'}-{self.seed}"
+    if words.replace("-", " ") != self.prompt:  # The words do not say it all.
+      words = f"{words or 'movie'}-{zlib.crc32(self.prompt.encode()):08x}"
+    return f"{words}-{self.seed}"
 
   @property
   def facts(self) -> str:

@@ -1,5 +1,6 @@
 """Trained models: where they lie, how they are loaded, how they make movies."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -16,7 +17,7 @@ from stale_jax.compilation import keep_compiled
 from stale_jax.config import construct
 from stale_jax.errors import UserError
 from stale_jax.movie import Movie
-from stale_jax.sampling import SOLVERS, Sampling, sample
+from stale_jax.sampling import Sampling, classifier_free, sample
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import newest_ema
@@ -24,15 +25,16 @@ from stale_jax.training.weights import SHIPPED, load_weights
 
 
 @functools.cache
-def _sampler(model, process, senses, frames: int, settings: Sampling):
+def _sampler(model, process, senses, solver: str, guided: bool):
   """The sampler, compiled once a shape."""
 
   @jax.jit
-  def run(params, text, keys):
+  def run(params, text, keys, times, scale):
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)
 
-    return sample(process, denoiser, senses, frames, Context(text=text), keys, settings)
+    chosen = classifier_free(denoiser, scale) if guided else denoiser
+    return sample(process, chosen, senses, times, Context(text=text), keys, solver)
 
   return run
 
@@ -64,22 +66,33 @@ class Model:
       prompts: captions; "" is the unconditional model.
       seeds: one a prompt.
       frames: of a clip; default as trained.
-      **overrides: of the fields of `Sampling` that the config set.
+      **overrides: of `Sampling`.
+
+    Raises:
+      UserError: an unknown or impossible setting or seed.
+    """
+    seeds = np.asarray(seeds, np.int64)
+    if seeds.min() < 0 or seeds.max() >= 2**32:
+      raise UserError(f"seeds lie from 0 to 2^32 - 1; got {seeds.min()} to {seeds.max()}.")
+    settings, experiment = self.settings(**overrides), self.experiment
+    guided = settings.guidance != 1
+    run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    text = tokenize(prompts, experiment.model.text_length)
+    times, parts = settings.times(frames or self.frames), []
+    for start in range(0, len(seeds), settings.batch):
+      rows = np.minimum(np.arange(start, start + settings.batch), len(seeds) - 1)
+      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, settings.guidance)))
+    return {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
+
+  def settings(self, **overrides) -> Sampling:
+    """The sampler's settings: those of the config, but for `overrides` that are not None.
 
     Raises:
       UserError: an unknown or impossible setting.
     """
-    config = {**vars(self.experiment.sampling), **{k: v for k, v in overrides.items() if v is not None}}
-    settings = construct(Sampling, config, "sampling")
-    if settings.solver not in SOLVERS:
-      raise UserError(f"unknown solver {settings.solver!r}; there are {', '.join(SOLVERS)}.")
-    if settings.steps < 1:
-      raise UserError(f"steps={settings.steps}: at least 1 is needed.")
-    model = self.experiment.model
-    experiment = self.experiment
-    run = _sampler(model, experiment.process, experiment.senses, frames or self.frames, settings)
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
-    return jax.device_get(run(self.params, tokenize(prompts, model.text_length), keys))
+    given = {k: v for k, v in overrides.items() if v is not None}
+    return construct(Sampling, {**vars(self.experiment.sampling), **given}, "sampling")
 
   def generate(
     self, prompt: str | Sequence[str], seed: int = 0, *, seconds: float | None = None, **overrides
@@ -96,9 +109,8 @@ class Model:
       UserError: an empty prompt, or a setting that is unknown or impossible.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    for text in prompts:
-      if not text.strip():
-        raise UserError("the prompt is empty; say what is to be seen, e.g. 'a red seven moves left quickly'.")
+    for text in prompts or [""]:
+      self._check(text)
     frames = self.frames
     if seconds is not None:
       if not 0 < seconds < math.inf:
@@ -106,7 +118,7 @@ class Model:
       group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
       frames = group * math.ceil(seconds * self.experiment.senses[0].rate / group - 1e-9)
     clips = self.sample(prompts, [seed] * len(prompts), frames=frames, **overrides)
-    how = {**vars(self.experiment.sampling), **{k: v for k, v in overrides.items() if v is not None}}
+    how = dataclasses.asdict(self.settings(**overrides))
     movies = [
       Movie(
         clip={name: np.asarray(x[i]) for name, x in clips.items()},
@@ -118,6 +130,18 @@ class Model:
       for i, text in enumerate(prompts)
     ]
     return movies[0] if isinstance(prompt, str) else movies
+
+  def _check(self, prompt: str) -> None:
+    """Raises UserError if `prompt` says nothing, or not all of it would be read."""
+    if not prompt.strip():
+      raise UserError("the prompt is empty; say what is to be seen, e.g. 'a red seven moves left quickly'.")
+    try:
+      length = len(prompt.encode())
+    except UnicodeEncodeError as error:
+      raise UserError("the prompt is not valid UTF-8.") from error
+    most = self.experiment.model.text_length - 1
+    if length > most:
+      raise UserError(f"the prompt has {length} bytes and this model reads {most}: shorten {prompt!r}.")
 
 
 def load(path: str | Path | None = None) -> Model:

@@ -6,6 +6,7 @@ The shipped configuration at full size, 24 steps, killed three times.
 
 def measure(seed: int) -> dict:
   import random
+  import re
   import subprocess
   import sys
   import tempfile
@@ -15,35 +16,49 @@ def measure(seed: int) -> dict:
   import jax
   import numpy as np
 
+  from stale_jax.errors import UserError
   from stale_jax.training.checkpoint import newest_state
 
-  def command(folder):
+  root = Path(__file__).parents[2]
+
+  def start(folder):
     options = {"steps": 24, "log_every": 2, "checkpoint_every": 6}
     flags = [f"--config.training.{key}={value}" for key, value in options.items()]
-    return [
-      *(sys.executable, "-m", "experiments.train", "--config=configs/digits.py"),
-      *(f"--workdir={folder}", *flags),
-    ]
+    program = (sys.executable, "-m", "experiments.train", "--config=configs/digits.py", f"--workdir={folder}")
+    return subprocess.Popen([*program, *flags], cwd=root, stdout=subprocess.PIPE, text=True)
+
+  def finish(folder):
+    process = start(folder)
+    out, _ = process.communicate()
+    if process.returncode:
+      raise UserError(f"training failed with exit code {process.returncode}: {out[-200:]}")
+    return out
 
   draw, kills = random.Random(seed), 0
   with tempfile.TemporaryDirectory() as folder:
     whole, killed = Path(folder) / "whole", Path(folder) / "killed"
-    subprocess.run(command(whole), check=True, stdout=subprocess.DEVNULL)
+    finish(whole)
+    # In its first seconds, and then so many lines of progress (2 steps each) after it began to step.
     for lines in (0, 4, 3):
-      process = subprocess.Popen(command(killed), stdout=subprocess.PIPE, text=True)
-      seen = [process.stdout.readline() for _ in range(lines)]
-      time.sleep(draw.uniform(0, 10 if lines == 0 else 1))
+      process = start(killed)
+      seen = ""
+      while lines:
+        seen = process.stdout.readline()
+        lines -= seen.startswith("step")
+      time.sleep(draw.uniform(0, 1))
       process.kill()
       kills += process.wait() == -9
-      print(f"killed after: {seen[-1].strip() if seen else 'nothing'}")
-    subprocess.run(command(killed), check=True, stdout=subprocess.DEVNULL)
+      print(f"killed after: {seen.strip() or 'nothing'}")
+    resumed = re.search(r"at step (\d+)", finish(killed))
+    print(f"the last start: {resumed[0] if resumed else 'from nothing'}")
     a, b = (jax.tree.leaves(newest_state(path)) for path in (whole, killed))
   differing = sum(not np.array_equal(np.asarray(x), np.asarray(y)) for x, y in zip(a, b, strict=True))
   print(f"{len(a)} arrays of the final state, {differing} differ; {kills} kills")
   return {
     "value": differing,
     "bar": 0,
-    "holds": differing == 0 and kills == 3,
+    "holds": differing == 0 and kills == 3 and bool(resumed),
     "arrays": len(a),
     "kills": kills,
+    "resumed_at": int(resumed[1]) if resumed else None,
   }

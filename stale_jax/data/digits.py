@@ -41,7 +41,7 @@ _SPRITE = 8
 
 
 @functools.cache
-def _handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
+def handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
   """Digits [n, 8, 8] in [0, 1] and their labels; one in five, by a fixed shuffle, is for testing."""
   from sklearn.datasets import load_digits
 
@@ -122,7 +122,7 @@ class Digits:
   def __getitem__(self, index: int) -> dict:
     """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index."""
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
-    images, targets = _handwriting(self.split)
+    images, targets = handwriting(self.split)
     which = rng.integers(len(targets))
     labels = {
       "digit": int(targets[which]),

@@ -70,6 +70,12 @@ def track(sight: Float[np.ndarray, "n frames height width 3"]) -> dict[str, np.n
   }
 
 
+def glyphs(tracked: dict[str, np.ndarray]) -> Float[np.ndarray, "n pixels"]:
+  """The digit as seen on average, at unit norm."""
+  pixels = tracked["glyphs"].mean(1).reshape(len(tracked["mass"]), -1)
+  return pixels / np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-6)
+
+
 def _inputs(tracked: dict[str, np.ndarray], canvas: int) -> tuple[np.ndarray, np.ndarray]:
   """What the network sees of form [n, values] and of colour and motion [n, values]."""
   n = len(tracked["mass"])
@@ -138,12 +144,11 @@ class Reader:
     """Reads the clips' pictures."""
     tracked = track(np.asarray(sight))
     heads, hits, features = jax.device_get(self._network.apply(self._params, *_inputs(tracked, self._canvas)))
-    glyphs = tracked["glyphs"].mean(1).reshape(len(sight), -1)
     return Reading(
       labels={name: logits.argmax(-1) for name, logits in heads.items()},
       hits=hits.reshape(*np.shape(sight)[:2], len(WALLS)) > 0,
       features=features,
-      glyphs=glyphs / np.maximum(np.linalg.norm(glyphs, axis=1, keepdims=True), 1e-6),
+      glyphs=glyphs(tracked),
     )
 
 

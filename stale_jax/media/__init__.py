@@ -1,7 +1,7 @@
 """Movies as files: video, sensory effects, exact arrays, and a page to look at."""
 
 from stale_jax.media.arrays import read_arrays, write_arrays
-from stale_jax.media.folder import make_folder, save_movie, write_whole
+from stale_jax.media.folder import save_movie
 from stale_jax.media.page import movie_html, write_page
 from stale_jax.media.picture import contact_sheet, png
 from stale_jax.media.sem import write_sem
@@ -11,7 +11,6 @@ from stale_jax.media.video import CODECS, write_video
 __all__ = [
   "CODECS",
   "contact_sheet",
-  "make_folder",
   "movie_html",
   "png",
   "read_arrays",
@@ -21,5 +20,4 @@ __all__ = [
   "write_page",
   "write_sem",
   "write_video",
-  "write_whole",
 ]

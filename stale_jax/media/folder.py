@@ -1,6 +1,5 @@
 """A movie as files side by side: video, sensory effects, arrays."""
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -8,37 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
+from stale_jax.files import make_folder
 from stale_jax.media.arrays import write_arrays
 from stale_jax.media.sem import write_sem
 from stale_jax.media.video import suffix, write_video
-
-
-def make_folder(folder: str | Path) -> Path:
-  """Creates `folder` if need be; raises UserError if it cannot be written."""
-  folder = Path(folder)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-      pass
-  except OSError as error:
-    raise UserError(f"cannot write to {folder}: {error.strerror}. Choose another folder.") from error
-  return folder
-
-
-def write_whole(path: Path, data: str | bytes) -> None:
-  """Writes a file so that it is there whole or not at all; raises UserError if it cannot be written."""
-  partial = path.with_name(path.name + ".partial")
-  try:
-    partial.write_bytes(data.encode() if isinstance(data, str) else data)
-    os.replace(partial, path)
-  except OSError as error:
-    with contextlib.suppress(OSError):
-      partial.unlink()
-    raise UserError(f"cannot write {path}: {error.strerror}.") from error
 
 
 def save_movie(
@@ -77,6 +54,8 @@ def save_movie(
       (folder / f"{stem}.sem.xml").unlink(missing_ok=True)
   except OSError as error:
     raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
+  except av.FFmpegError as error:
+    raise UserError(f"cannot encode {video}: {error}.") from error
   finally:
     shutil.rmtree(making, ignore_errors=True)
   return folder / video

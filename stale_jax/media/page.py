@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stale_jax.clip import Sense
-from stale_jax.media.folder import write_whole
+from stale_jax.files import write_whole
 from stale_jax.media.picture import png, shrink, to_bytes
 from stale_jax.media.plots import plot
 

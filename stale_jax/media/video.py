@@ -47,14 +47,15 @@ def write_video(
   container_options = {"movflags": "+faststart"} if codec == "h264" else {}
   with av.open(str(path), "w", options=container_options) as file:
     rate = Fraction(senses["sight"].rate).limit_denominator(1001)
-    video = file.add_stream(video_codec, rate=rate, options=options)
+    try:
+      video = file.add_stream(video_codec, rate=rate, options=options)
+      audio = file.add_stream(audio_codec, rate=RATE, layout="mono") if "sound" in clip else None
+    except av.codec.codec.UnknownCodecError as error:
+      raise UserError(f"this PyAV cannot encode {codec} ({error}); choose another codec.") from error
     video.height, video.width, video.pix_fmt = *frames.shape[1:3], "yuv420p"
     # Said in the file, since players guess differently where it is not.
     context = video.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
-    audio = None
-    if "sound" in clip:
-      audio = file.add_stream(audio_codec, rate=RATE, layout="mono")
     for index, pixels in enumerate(frames):
       frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
       frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from stale_jax.clip import Sense
-from stale_jax.config import construct
+from stale_jax.config import at_least, construct, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.text import PATCH
 from stale_jax.models.transformer import Transformer
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def build_model(section, senses: Sequence[Sense]) -> Transformer:
@@ -16,6 +18,10 @@ def build_model(section, senses: Sequence[Sense]) -> Transformer:
     UserError: an unknown key, or sizes that do not fit one another.
   """
   model = construct(Transformer, {**section, "senses": tuple(senses)}, "model")
+  sizes = ("width", "side_width", "text_width", "condition_width", "depth", "heads", "text_length")
+  at_least(1, "model", **{name: getattr(model, name) for name in sizes})
+  if model.dtype not in DTYPES:
+    raise UserError(f"unknown model.dtype {model.dtype!r}: {nearest(model.dtype, DTYPES)}")
   if model.width % model.heads or model.width // model.heads % 2:
     raise UserError(
       f"model.width={model.width} must give each of model.heads={model.heads} heads an even width."

@@ -2,18 +2,18 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip, Context
 from stale_jax.sampling.solvers import Denoiser
 
 
-def classifier_free(denoiser: Denoiser, scale: float) -> Denoiser:
+def classifier_free(denoiser: Denoiser, scale: float | Float[Array, ""]) -> Denoiser:
   """output_u + scale (output_c - output_u), both halves in one batch (Ho and Salimans, arXiv 2207.12598).
 
-  `scale` is static; 1 skips the unconditional half.
+  The unconditional half is a clip of which nothing is known, the senses denoised each by
+  itself (`Context.withhold`): it leads toward the caption and toward senses that agree.
   """
-  if scale == 1:
-    return denoiser
 
   def guided(clip: Clip, t, context: Context) -> Clip:
     everyone = jnp.ones(len(context.text), bool)

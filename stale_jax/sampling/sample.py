@@ -1,14 +1,16 @@
-"""The whole of generation as one jittable function."""
+"""The sampler's settings, and the whole of generation as one jittable function."""
 
 import dataclasses
+import math
 
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
+from stale_jax.config import nearest
+from stale_jax.errors import UserError
 from stale_jax.processes import Process, grid
-from stale_jax.sampling.guidance import classifier_free
-from stale_jax.sampling.solvers import Denoiser, prior, solve
+from stale_jax.sampling.solvers import SOLVERS, Denoiser, prior, solve
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,26 +22,40 @@ class Sampling:
     steps: of the solver.
     guidance: scale of classifier-free guidance; 1 is none.
     shift: of the time grid; above 1 steps are smaller near the noise.
+    batch: clips made at once. Fewer are filled up and more are cut, so that one program
+      is compiled and a clip does not depend on how many were asked for.
   """
 
   solver: str = "euler"
   steps: int = 20
   guidance: float = 2.5
   shift: float = 6.0
+  batch: int = 8
+
+  def __post_init__(self):
+    if self.solver not in SOLVERS:
+      raise UserError(f"unknown solver {self.solver!r}: {nearest(self.solver, SOLVERS)}")
+    if self.steps < 1 or self.batch < 1:
+      raise UserError(f"steps={self.steps}, batch={self.batch}: at least 1 is needed of each.")
+    if not math.isfinite(self.guidance):
+      raise UserError(f"guidance={self.guidance}: a finite number is needed; 1 is none.")
+    if not 0 < self.shift < math.inf:
+      raise UserError(f"shift={self.shift}: a positive number is needed; 1 is none.")
+
+  def times(self, frames: int) -> Float[Array, "steps+1 batch frames"]:
+    """From 1 to 0, every frame together."""
+    times = grid(self.steps, self.shift)
+    return jnp.broadcast_to(times[:, None, None], (len(times), self.batch, frames))
 
 
 def sample(
   process: Process,
   denoiser: Denoiser,
   senses: tuple[Sense, ...],
-  frames: int,
+  times: Float[Array, "steps+1 batch frames"],
   context: Context,
   keys: PRNGKeyArray,
-  settings: Sampling,
+  solver: str,
 ) -> Clip:
-  """Draws one clip a key, every frame from time 1 to time 0 together."""
-  times = grid(settings.steps, settings.shift)
-  times = jnp.broadcast_to(times[:, None, None], (len(times), len(keys), frames))
-  x = prior(process, senses, frames, keys)
-  guided = classifier_free(denoiser, settings.guidance)
-  return solve(process, guided, x, times, context, keys, settings.solver)
+  """Draws one clip a key: from the prior along `times` to the data."""
+  return solve(process, denoiser, prior(process, senses, times.shape[-1], keys), times, context, keys, solver)

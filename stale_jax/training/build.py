@@ -4,10 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-
 from stale_jax.clip import Sense
-from stale_jax.config import check_keys, choose, construct
+from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_model
@@ -44,6 +42,20 @@ class Training:
   log_every: int = 20
   checkpoint_every: int = 500
   keep: int = 3
+
+  def __post_init__(self):
+    at_least(
+      1,
+      "training",
+      steps=self.steps,
+      batch=self.batch,
+      accumulate=self.accumulate,
+      log_every=self.log_every,
+      checkpoint_every=self.checkpoint_every,
+      keep=self.keep,
+    )
+    if not 0 <= self.caption_dropout < 1:
+      raise UserError(f"training.caption_dropout={self.caption_dropout} must be at least 0 and less than 1.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,14 +106,13 @@ def build(config: Mapping[str, Any]) -> Experiment:
   senses = build_senses(config["senses"], source)
   process = build_process(config["process"])
   training = construct(Training, config.get("training", {}), "training")
-  if training.batch % (training.accumulate * jax.process_count()):
-    raise UserError(
-      f"training.batch={training.batch} is not a multiple of training.accumulate={training.accumulate} "
-      f"times {jax.process_count()} process(es)."
-    )
+  seed = config.get("seed", 0)
+  if not 0 <= seed < 2**31:
+    raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
+  check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
   return Experiment(
-    seed=config.get("seed", 0),
+    seed=seed,
     source=source,
     senses=senses,
     process=process,

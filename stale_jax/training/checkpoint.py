@@ -38,6 +38,7 @@ class Checkpointer:
 
   def __init__(self, folder: Path, keep: int = 3):
     self.folder = Path(folder).absolute() / "checkpoints"
+    self._aside = self.folder.parent / "damaged"
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,9 +58,11 @@ class Checkpointer:
     """Begins to save in the background; `data` is the iterator's state, as JSON."""
     if step == self._manager.latest_step():
       return
-    rest = {"data": data, "fingerprint": fingerprint(state)}
-    items = ocp.args.Composite(state=ocp.args.StandardSave(state), rest=ocp.args.JsonSave(rest))
-    self._manager.save(step, args=items)
+    # The loop forbids copies from the device; this one is meant.
+    with jax.transfer_guard("allow"):
+      rest = {"data": data, "fingerprint": fingerprint(state, data)}
+      items = ocp.args.Composite(state=ocp.args.StandardSave(state), rest=ocp.args.JsonSave(rest))
+      self._manager.save(step, args=items)
 
   def restore(self, like: State, say: Callable[[str], None] = logging.warning) -> tuple[State, Any] | None:
     """The newest undamaged state, in the shapes and shardings of `like`, and its data state.
@@ -70,41 +73,35 @@ class Checkpointer:
       None if there is no checkpoint at all.
 
     Raises:
-      UserError: every checkpoint is damaged, or they are of another model.
+      UserError: every checkpoint is damaged, may not be read, or is of another model or optimizer.
     """
-    damaged = []
     while (step := self._manager.latest_step()) is not None:
       try:
-        return self._read(step, like)
+        return _read(self._manager, step, like)
+      except PermissionError as error:
+        raise UserError(f"cannot read {self.folder}: {error.strerror}.") from error
       except Exception as error:  # Whatever a broken file makes its readers raise.
         if mismatch := self._mismatch(step, like):
-          raise UserError(f"the checkpoints in {self.folder} are of another model: {mismatch}.") from error
-        aside = self.folder.parent / "damaged" / str(step)
+          raise UserError(f"the checkpoints in {self.folder} are of another run: {mismatch}.") from error
+        aside = self._aside / str(step)
         shutil.rmtree(aside, ignore_errors=True)
         self._manager.close()
-        aside.parent.mkdir(exist_ok=True)
+        self._aside.mkdir(exist_ok=True)
         shutil.move(self.folder / str(step), aside)
-        damaged.append(step)
         self._open()
         reason = str(error).strip().split("\n")[0][:120]
         earlier = self._manager.latest_step()
         then = "no earlier one is left" if earlier is None else f"going back to step {earlier}"
         say(f"checkpoint {step} is damaged ({reason}); moved to {aside}, {then}.")
-    if damaged:
+    if self._aside.is_dir() and any(self._aside.iterdir()):
       raise UserError(f"every checkpoint in {self.folder} is damaged; remove the folder to start anew.")
     return None
 
-  def _read(self, step: int, like: State) -> tuple[State, Any]:
-    items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
-    found = self._manager.restore(step, args=items)
-    if fingerprint(found.state) != found.rest["fingerprint"]:
-      raise ValueError("its bits have changed since it was written")
-    return found.state, found.rest["data"]
-
   def _mismatch(self, step: int, like: State) -> str | None:
-    """The first array whose shape differs from the checkpoint's, if its description can be read."""
+    """What differs between `like` and the checkpoint's shapes, if its description can be read."""
     try:
-      saved = self._manager.item_metadata(step).state.tree["params"]
+      tree = self._manager.item_metadata(step).state.tree
+      saved = tree["params"]
     except Exception:
       return None
     leaves = jax.tree_util.tree_leaves_with_path
@@ -113,6 +110,8 @@ class Checkpointer:
     for name in sorted(shapes | wanted):
       if shapes.get(name) != wanted.get(name):
         return f"{name} is {shapes.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
+    if _shapes(tree) != _shapes(like):
+      return "its optimizer is not this config's"
     return None
 
   def close(self) -> None:
@@ -121,26 +120,54 @@ class Checkpointer:
     self._manager.close()
 
 
+def _read(manager: ocp.CheckpointManager, step: int, like: Any) -> tuple[Any, Any]:
+  """(state in the structure of `like`, the iterator's state); raises ValueError if a bit of them changed."""
+  items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
+  found = manager.restore(step, args=items)
+  if fingerprint(found.state, found.rest["data"]) != found.rest["fingerprint"]:
+    raise ValueError("its bits have changed since it was written")
+  return found.state, found.rest["data"]
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+  return sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape"))
+
+
 def newest_state(folder: Path) -> dict[str, Any]:
-  """The whole state of a run's newest checkpoint, as plain dictionaries of arrays on one device.
+  """The whole state of a run's newest undamaged checkpoint, as plain dictionaries of arrays on one device.
+
+  Nothing is moved: the run may be going on.
 
   Raises:
-    UserError: `folder` holds no run with a checkpoint.
+    UserError: `folder` holds no run with an undamaged checkpoint.
   """
   folder = Path(folder).absolute()
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
     raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
   with _manager(folder / "checkpoints") as manager:
-    step = manager.latest_step()
-    if step is None:
+    steps = sorted(manager.all_steps(), reverse=True)
+    if not steps:
       raise UserError(f"the run in {folder} has no checkpoint yet.")
-    saved = manager.item_metadata(step).state.tree
     device = SingleDeviceSharding(jax.devices()[0])
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), saved)
-    return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))).state
+    for step in steps:
+      try:
+        saved = manager.item_metadata(step).state.tree
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), saved)
+        return _read(manager, step, like)[0]
+      except Exception as error:  # Whatever a broken file makes its readers raise.
+        logging.error("checkpoint %d of %s cannot be read: %s", step, folder, str(error).split("\n")[0][:120])
+  raise UserError(f"every checkpoint in {folder} is damaged.")
 
 
 def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
   """(averaged parameters of the newest checkpoint, config) of a run; raises as `newest_state`."""
   state = newest_state(folder)
-  return state["ema"], json.loads((Path(folder) / "config.json").read_text())
+  return state["ema"], read_config(Path(folder) / "config.json")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+  """A run's config; raises UserError if it cannot be read."""
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(f"cannot read {path}: {error}") from error

@@ -14,8 +14,9 @@ import numpy as np
 from stale_jax.compilation import keep_compiled
 from stale_jax.data import collate, loader
 from stale_jax.errors import UserError
+from stale_jax.files import write_whole
 from stale_jax.training.build import Experiment, build
-from stale_jax.training.checkpoint import Checkpointer, newest_ema
+from stale_jax.training.checkpoint import Checkpointer, newest_ema, read_config
 from stale_jax.training.metrics import Metrics
 from stale_jax.training.sharding import batch_sharding, state_shardings
 from stale_jax.training.state import State, initial_state
@@ -33,11 +34,21 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   Raises:
     UserError: bad config, an unwritable folder, a loss that is not finite, and the like.
   """
+  with _sigterm() as stopping:
+    return _train(config, workdir, stopping)
+
+
+def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> State:
   keep_compiled()
   experiment = build(config)
   workdir = Path(workdir).absolute()
   training = experiment.training
   mesh = experiment.mesh.build()
+  if training.batch % (mesh.size * training.accumulate):
+    raise UserError(
+      f"training.batch={training.batch} is not a multiple of {mesh.size} device(s) times "
+      f"training.accumulate={training.accumulate}."
+    )
   optimizer = experiment.optimizer.build(training.steps)
   like, shardings = _abstract_state(experiment, optimizer, mesh)
   # Weights that are not there or do not fit are found out before anything is written.
@@ -81,7 +92,9 @@ def train(config: Mapping[str, Any], workdir: str | Path) -> State:
   sharding = batch_sharding(mesh)
   if step < training.steps:
     print("compiling the training step: half a minute for the shipped model, the first time.", flush=True)
-  with _sigterm() as stopping, contextlib.closing(checkpoints), contextlib.closing(metrics):
+    # What was measured of these weights holds no longer.
+    (workdir / "evaluation.json").unlink(missing_ok=True)
+  with contextlib.closing(checkpoints), contextlib.closing(metrics):
     with jax.transfer_guard("disallow"):
       while step < training.steps and not stopping:
         with metrics.waiting_for_data():
@@ -150,15 +163,13 @@ def _keep_config(config: Mapping[str, Any], workdir: Path) -> None:
   path = workdir / "config.json"
   plain = json.loads(json.dumps(config))
   if path.exists():
-    before = json.loads(path.read_text())
+    before = read_config(path)
     for section in ("senses", "source", "process", "model"):
       if before.get(section) != plain.get(section):
         raise UserError(
           f"{workdir} holds a run with another {section} ({before.get(section)}); choose another --workdir."
         )
-  partial = path.with_suffix(".partial")
-  partial.write_text(json.dumps(plain, indent=2))
-  partial.replace(path)
+  write_whole(path, json.dumps(plain, indent=2))
 
 
 def _not_finite(step: int, indices: Mapping[int, np.ndarray], experiment: Experiment, checkpoints) -> str:

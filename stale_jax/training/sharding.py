@@ -23,6 +23,10 @@ class MeshShape:
   data: int = -1
   fsdp: int = 1
 
+  def __post_init__(self):
+    if not all(size == -1 or size >= 1 for size in (self.data, self.fsdp)):
+      raise UserError(f"mesh data={self.data}, fsdp={self.fsdp}: sizes are -1 or at least 1.")
+
   def build(self, devices=None) -> Mesh:
     """Raises UserError if the devices cannot be laid out so."""
     devices = np.asarray(jax.devices() if devices is None else devices)

@@ -37,7 +37,8 @@ def make_step(loss, optimizer: optax.GradientTransformation, ema: Ema, accumulat
     if accumulate == 1:
       grads, metrics = gradient(state.params, batch, key)
     else:
-      parts = jax.tree.map(lambda x: jnp.reshape(x, (accumulate, -1, *x.shape[1:])), batch)
+      # Every n-th example, so that each part lies on all the devices that the batch lies on.
+      parts = jax.tree.map(lambda x: jnp.reshape(x, (-1, accumulate, *x.shape[1:])).swapaxes(0, 1), batch)
 
       def body(total, part):
         index, batch = part

@@ -1,7 +1,6 @@
 """Weights to give away: one safetensors file with the config that made them."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from stale_jax.errors import UserError
+from stale_jax.files import write_whole
 
 # The model that comes with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
@@ -21,18 +21,8 @@ SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
 def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:
   """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece."""
   flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
-  path = Path(path)
-  partial = path.with_name(path.name + ".partial")
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-      {name: np.asarray(value, dtype) for name, value in flat.items()},
-      partial,
-      metadata={"config": json.dumps(config)},
-    )
-    os.replace(partial, path)
-  except OSError as error:
-    raise UserError(f"cannot write {path}: {error.strerror}.") from error
+  arrays = {name: np.asarray(value, dtype) for name, value in flat.items()}
+  write_whole(Path(path), save(arrays, metadata={"config": json.dumps(config)}))
 
 
 def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:

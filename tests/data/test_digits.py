@@ -100,10 +100,10 @@ def test_random_access_is_deterministic_in_seed_and_index():
   assert len({SOURCE[i]["caption"] for i in range(200)}) > 100
 
 
-def test_train_and_test_handwriting_are_disjoint_and_all_of_it():
-  from stale_jax.data.digits import _handwriting
+def test_train_and_testhandwriting_are_disjoint_and_all_of_it():
+  from stale_jax.data.digits import handwriting
 
-  train, test = _handwriting("train")[0], _handwriting("test")[0]
+  train, test = handwriting("train")[0], handwriting("test")[0]
   assert len(train) + len(test) == 1797 and len(test) == 359
   seen = {image.tobytes() for image in train}
   assert not any(image.tobytes() in seen for image in test)

@@ -1,0 +1,38 @@
+"""Eight devices, the parameters cut into parts: the same training as on one device."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from stale_jax.training.checkpoint import newest_state
+from tests import micro
+
+ROOT = Path(__file__).parents[2]
+
+
+def train(folder, devices, **overrides):
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  arguments = micro.command(folder, training__accumulate=2, training__batch=16, **overrides)
+  environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+  done = subprocess.run(
+    [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+  return done.stdout
+
+
+@pytest.mark.parametrize("fsdp", [4])
+def test_eight_devices_train_as_one_does_and_resume_there(tmp_path, fsdp):
+  short = {"training__steps": 4, "training__checkpoint_every": 2}
+  train(tmp_path / "one", 1, **short)
+  train(tmp_path / "eight", 8, mesh__fsdp=fsdp, **short)
+  want, got = newest_state(tmp_path / "one"), newest_state(tmp_path / "eight")
+  for a, b in zip(jax.tree.leaves(want["params"]), jax.tree.leaves(got["params"]), strict=True):
+    np.testing.assert_allclose(a, b, atol=2e-5)
+  out = train(tmp_path / "eight", 8, mesh__fsdp=fsdp, **{**short, "training__steps": 6})
+  assert "at step 4" in out
