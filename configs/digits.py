@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
   config.ema = {"decay": 0.999}
   config.mesh = {"data": -1, "fsdp": 1}
   config.training = {
-    "steps": 12000,
+    "steps": 9000,
     "batch": 64,
     "accumulate": 1,
     "caption_dropout": 0.1,

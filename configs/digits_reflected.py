@@ -13,6 +13,6 @@ from configs import digits
 def get_config() -> ConfigDict:
   config = digits.get_config()
   config.process = {"name": "reflected", "sigma_min": 0.01, "sigma_max": 1.6}
-  config.times = {"name": "logit_normal", "mean": -0.9, "std": 1.0}
+  config.times = {"name": "logit_normal", "mean": -1.2, "std": 0.9}
   config.sampling = {"solver": "ancestral", "steps": 50, "guidance": 2.5, "shift": 1.0}
   return config

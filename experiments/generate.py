@@ -29,8 +29,7 @@ ABOUT = {
   "direction": "the same of the direction of motion",
   "speed": "the same of the speed",
   "sense_f1": "do touch, sound, smell and taste agree with what is seen",
-  "frechet": "distance to real clips; the less the better",
-  "frechet_floor": "the same distance of real clips to real clips",
+  "frechet": "Fréchet distance to real clips, of features; the less the better",
   "nearest_train": "distance to the nearest training digit, over that of unseen real ones; 0 would be copies",
 }
 
@@ -59,9 +58,15 @@ def main() -> None:
       out.rmdir()
     raise
   entries = [movie.page_entry(movie.save(out, CODEC.value)) for movie in movies]
-  scores = [(name, model.scores[name], about) for name, about in ABOUT.items() if model.scores.get(name)]
+  said = model.scores
+  real = {**said.get("real", {}), "frechet": said.get("frechet_floor"), "nearest_train": 1.0}
+  scores = [
+    (name, said[name], real.get(name), about) for name, about in ABOUT.items() if said.get(name) is not None
+  ]
+  how = ", ".join(f"{name} {value}" for name, value in said.get("how", {}).items())
+  measured = f"Measured on {said.get('clips')} clips ({how}), by readers that were fitted on real ones."
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
-  write_page(out / "index.html", entries, scores, command)
+  write_page(out / "index.html", entries, scores, measured, command)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")
 
 

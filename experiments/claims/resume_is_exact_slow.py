@@ -42,9 +42,11 @@ def measure(seed: int) -> dict:
     for lines in (0, 4, 3):
       process = start(killed)
       seen = ""
-      while lines:
-        seen = process.stdout.readline()
-        lines -= seen.startswith("step")
+      for line in process.stdout if lines else ():
+        seen = line
+        lines -= line.startswith("step")
+        if not lines:
+          break
       time.sleep(draw.uniform(0, 1))
       process.kill()
       kills += process.wait() == -9

@@ -61,14 +61,17 @@ def movie_html(
 def write_page(
   path: Path,
   movies: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, Sense], str, str, Path]],
-  scores: Sequence[tuple[str, float, str]],
+  scores: Sequence[tuple[str, float, float | None, str]],
+  measured: str,
   command: str,
 ) -> None:
   """Writes the page of several movies to `path`, self-contained.
 
   Args:
     movies: each as the arguments of `movie_html`.
-    scores: of the model that made them: (name, value, what it means), in order; may be empty.
+    scores: of the model that made them: (name, value, the same of real clips, what it means), in
+      order; may be empty.
+    measured: how they were measured.
     command: what made the page.
 
   Raises:
@@ -76,11 +79,16 @@ def write_page(
   """
   rows = "".join(
     f'<tr><td>{html.escape(name)}</td><td class="value">{value:.3f}</td>'
+    f'<td class="value">{"" if real is None else f"{real:.3f}"}</td>'
     f'<td class="about">{html.escape(about)}</td></tr>'
-    for name, value, about in scores
+    for name, value, real, about in scores
   )
-  head = "<tr><th>score</th><th>value</th><th>what it is</th></tr>"
-  table = f"<h3>How good the model is</h3><table>{head}{rows}</table>" if rows else ""
+  head = "<tr><th>score</th><th>generated</th><th>real</th><th>what it is</th></tr>"
+  table = (
+    f'<h3>How good the model is</h3><p class="facts">{html.escape(measured)}</p><table>{head}{rows}</table>'
+    if rows
+    else ""
+  )
   count = "One movie" if len(movies) == 1 else f"{len(movies)} movies, each"
   body = (
     f'<main class="stale"><h1>Stale movies</h1><p class="lead">{count} generated in all its senses '

@@ -231,11 +231,11 @@ def test_an_unwritable_folder_and_a_bad_codec_leave_nothing(tmp_path):
   with pytest.raises(UserError, match="unknown codec"):
     movie().save(tmp_path / "new", codec="mpeg9")
   with pytest.raises(UserError, match="cannot write"):
-    write_page(tmp_path / "file" / "index.html", [], [], "")
+    write_page(tmp_path / "file" / "index.html", [], [], "", "")
   assert [p.name for p in tmp_path.iterdir()] == ["file"]
   (tmp_path / "index.html").mkdir()
   with pytest.raises(UserError, match="cannot write"):
-    write_page(tmp_path / "index.html", [], [], "")
+    write_page(tmp_path / "index.html", [], [], "", "")
   assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "index.html"]
 
 
@@ -258,14 +258,22 @@ def test_the_page_is_whole_and_safe(tmp_path):
   prompt = "<script>alert('x')</script> & \"more\" 😂"
   entry = movie(prompt).page_entry(movie(prompt).save(tmp_path))
   command = "python -m x --prompt='<b>'"
-  write_page(tmp_path / "index.html", [entry, entry], [("digit", 0.91, "of <all>")], command)
+  write_page(
+    tmp_path / "index.html", [entry, entry], [("digit", 0.91, 0.987, "of <all>")], "on <12>", command
+  )
   text = (tmp_path / "index.html").read_text()
   page = Outside()
   page.feed(text)
   assert page.fetched == [] and "url(" not in text and "@import" not in text and "://" not in text
   assert page.tags.count("video") == 2 and page.tags.count("svg") == 10 and page.tags.count("img") == 16
   assert page.tags.count("script") == 1 and "b" not in page.tags
-  assert html.escape(prompt) in text and html.escape(command) in text and "0.910" in text
+  assert (
+    html.escape(prompt) in text
+    and html.escape(command) in text
+    and "0.910" in text
+    and "0.987" in text
+    and "on &lt;12&gt;" in text
+  )
   for name in CLIP:
     assert f"<h3>{name}</h3>" in text
 

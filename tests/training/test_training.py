@@ -1,5 +1,6 @@
 """Steps, averages, accumulation, meshes, bad numbers; and a sixth sense."""
 
+import json
 import re
 
 import jax
@@ -145,7 +146,6 @@ def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypat
 
 
 def test_loss_falls_weights_travel_and_a_run_starts_from_them(tmp_path):
-  import json
 
   config = micro.config(training__steps=60)
   state = train(config, tmp_path / "a")
@@ -245,3 +245,20 @@ def test_a_seed_s_clip_does_not_depend_on_the_batch():
   for name in together:
     np.testing.assert_array_equal(together[name][3:4], alone[name])
     np.testing.assert_array_equal(together[name], many[name][:5])
+
+
+def test_the_shipped_model_is_what_its_config_makes():
+  from configs import digits, movie
+  from stale_jax.training.loop import init_params
+  from stale_jax.training.weights import SHIPPED
+
+  assert SHIPPED.stat().st_size < 20e6
+  params, config = load_weights(SHIPPED)
+  want = digits.get_config().to_dict()
+  plain = json.loads(json.dumps(want))
+  for section in plain:
+    assert config[section] == plain[section], section
+  shapes = jax.eval_shape(lambda: init_params(build(movie.get_config().to_dict()), jax.random.key(0)))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
+  scores = json.loads(SHIPPED.with_suffix(".json").read_text())
+  assert scores["suite"] == "captions" and scores["clips"] == 480
