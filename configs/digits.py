@@ -2,10 +2,9 @@
 
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-Hardware: 2 CPU cores. Time: 3 steps a second when they have nothing else to do, 70 minutes.
-Result (experiments.evaluate --suite=captions): digit .63, colour 1.00, direction 1.00, speed .99,
-senses .81. The shipped weights were trained with the length of the run, and with it the cosine,
-set to 9,000 steps at first and extended at steps 6,760 and 7,620.
+Hardware: 2 CPU cores. Time: 2.5 steps a second when they have nothing else to do, an hour.
+Result (experiments.evaluate --suite=captions): digit .90, colour 1.00, direction 1.00, speed .95,
+senses .95.
 """
 
 from ml_collections import ConfigDict
@@ -54,5 +53,5 @@ def get_config() -> ConfigDict:
     "checkpoint_every": 500,
     "keep": 3,
   }
-  config.sampling = {"solver": "euler", "steps": 20, "guidance": 2.5, "shift": 6.0}
+  config.sampling = {"solver": "euler", "steps": 20, "guidance": 4.0, "shift": 6.0}
   return config

@@ -2,7 +2,8 @@
 
   python -m experiments.train --config=configs/movie.py --workdir=runs/movie
 
-Hardware: 2 CPU cores. Time: about a minute and a half, half of it compilation.
+Hardware: 2 CPU cores. Time: about two minutes, half of it compilation.
+Result: the shipped model's scores, within their error bars.
 """
 
 from ml_collections import ConfigDict
