@@ -1,4 +1,4 @@
-"""Eight devices, the parameters cut into parts: the same training as on one device."""
+"""Four devices, the parameters cut into parts: the same training as on one device."""
 
 import os
 import subprocess
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
 from stale_jax.training.checkpoint import newest_state
 from tests import micro
@@ -18,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 def train(folder, devices, **overrides):
   flags = f"--xla_force_host_platform_device_count={devices}"
   arguments = micro.command(folder, training__accumulate=2, training__batch=16, **overrides)
-  environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+  # Simulated devices share a few threads: two programs at once could wait for each other for ever.
+  simulated = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "JAX_CPU_ENABLE_ASYNC_DISPATCH": "false"}
+  environment = {**os.environ, **simulated}
   done = subprocess.run(
     [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
   )
@@ -26,13 +27,12 @@ def train(folder, devices, **overrides):
   return done.stdout
 
 
-@pytest.mark.parametrize("fsdp", [4])
-def test_eight_devices_train_as_one_does_and_resume_there(tmp_path, fsdp):
+def test_four_devices_train_as_one_does_and_resume_there(tmp_path):
   short = {"training__steps": 4, "training__checkpoint_every": 2}
   train(tmp_path / "one", 1, **short)
-  train(tmp_path / "eight", 8, mesh__fsdp=fsdp, **short)
-  want, got = newest_state(tmp_path / "one"), newest_state(tmp_path / "eight")
+  train(tmp_path / "four", 4, mesh__fsdp=2, **short)
+  want, got = newest_state(tmp_path / "one"), newest_state(tmp_path / "four")
   for a, b in zip(jax.tree.leaves(want["params"]), jax.tree.leaves(got["params"]), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-5)
-  out = train(tmp_path / "eight", 8, mesh__fsdp=fsdp, **{**short, "training__steps": 6})
+  out = train(tmp_path / "four", 4, mesh__fsdp=2, **{**short, "training__steps": 6})
   assert "at step 4" in out
