@@ -38,8 +38,9 @@ def measure(seed: int) -> dict:
   with tempfile.TemporaryDirectory() as folder:
     whole, killed = Path(folder) / "whole", Path(folder) / "killed"
     finish(whole)
-    # In its first seconds, and then so many lines of progress (2 steps each) after it began to step.
-    for lines in (0, 4, 3):
+    # In its first second, and so many lines of progress (2 steps each) after it began to step: by the
+    # seventh the first checkpoint is done, for the second has waited for it.
+    for lines in (0, 7, 4):
       process = start(killed)
       seen = ""
       for line in process.stdout if lines else ():
