@@ -125,3 +125,15 @@ def test_a_claim_ends_in_json_and_its_exit_code():
   assert code == 0, err
   assert result["claim"] == "prior_is_uniform" and result["holds"] and result["value"] <= result["bar"]
   assert result["seed"] == 0 and "jax" in result["machine"]
+
+
+def test_the_notebook_runs_with_the_shipped_model(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  cells = json.loads((ROOT / "experiments/colab/first_movie.ipynb").read_text())["cells"]
+  code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+  assert "%pip install" in code[0]
+  names = {}
+  for cell in code[1:]:
+    exec(cell, names)
+  assert names["movie"].clip["sight"].shape == (8, 16, 16, 3)
+  assert (tmp_path / "movies" / "a-cyan-two-moves-down-slowly-1.mp4").stat().st_size > 1000
