@@ -1,4 +1,4 @@
-"""Four devices, the parameters cut into parts: the same training as on one device."""
+"""Two devices, the parameters cut into parts: the same training as on one device."""
 
 import os
 import subprocess
@@ -27,12 +27,12 @@ def train(folder, devices, **overrides):
   return done.stdout
 
 
-def test_four_devices_train_as_one_does_and_resume_there(tmp_path):
+def test_two_devices_train_as_one_does_and_resume_there(tmp_path):
   short = {"training__steps": 4, "training__checkpoint_every": 2}
   train(tmp_path / "one", 1, **short)
-  train(tmp_path / "four", 4, mesh__fsdp=2, **short)
-  want, got = newest_state(tmp_path / "one"), newest_state(tmp_path / "four")
+  train(tmp_path / "two", 2, mesh__fsdp=2, **short)
+  want, got = newest_state(tmp_path / "one"), newest_state(tmp_path / "two")
   for a, b in zip(jax.tree.leaves(want["params"]), jax.tree.leaves(got["params"]), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-5)
-  out = train(tmp_path / "four", 4, mesh__fsdp=2, **{**short, "training__steps": 6})
+  out = train(tmp_path / "two", 2, mesh__fsdp=2, **{**short, "training__steps": 6})
   assert "at step 4" in out
