@@ -2,10 +2,11 @@
 
 import contextlib
 import json
-import os
 import sys
 import time
 from pathlib import Path
+
+from stale_jax.files import write_whole
 
 
 class Metrics:
@@ -37,9 +38,7 @@ class Metrics:
           kept.append(line + "\n")
       except (ValueError, KeyError):  # The line a kill cut short.
         continue
-    partial = self._path.with_suffix(".partial")
-    partial.write_text("".join(kept))
-    os.replace(partial, self._path)
+    write_whole(self._path, "".join(kept))
 
   @contextlib.contextmanager
   def waiting_for_data(self):

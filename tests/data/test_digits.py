@@ -100,7 +100,7 @@ def test_random_access_is_deterministic_in_seed_and_index():
   assert len({SOURCE[i]["caption"] for i in range(200)}) > 100
 
 
-def test_train_and_testhandwriting_are_disjoint_and_all_of_it():
+def test_train_and_test_handwriting_are_disjoint_and_all_of_it():
   from stale_jax.data.digits import handwriting
 
   train, test = handwriting("train")[0], handwriting("test")[0]

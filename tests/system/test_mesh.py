@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 def train(folder, devices, **overrides):
   flags = f"--xla_force_host_platform_device_count={devices}"
   arguments = micro.command(folder, training__accumulate=2, training__batch=16, **overrides)
-  # Simulated devices share a few threads: two programs at once could wait for each other for ever.
-  simulated = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "JAX_CPU_ENABLE_ASYNC_DISPATCH": "false"}
+  # Simulated devices wait for one another inside a program, each on a thread of one pool. By default it
+  # has a thread a core, and whatever else takes one leaves a device waiting for ever.
+  simulated = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PJRT_NPROC": "16"}
   environment = {**os.environ, **simulated}
   done = subprocess.run(
     [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300

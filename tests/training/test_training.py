@@ -146,7 +146,6 @@ def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypat
 
 
 def test_loss_falls_weights_travel_and_a_run_starts_from_them(tmp_path):
-
   config = micro.config(training__steps=60)
   state = train(config, tmp_path / "a")
   losses = [json.loads(line)["loss"] for line in (tmp_path / "a/metrics.jsonl").read_text().splitlines()]
