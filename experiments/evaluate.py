@@ -10,6 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from stale_jax.errors import UserError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
 SUITE = flags.DEFINE_string("suite", None, "captions: does a clip show what its caption says?")
@@ -18,6 +19,9 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, uppe
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
+INTERVAL = flags.DEFINE_list(
+  "interval", None, "Of time, in which there is guidance: from,to (0 is the data)."
+)
 SHIFT = flags.DEFINE_float("shift", None, "Of the time grid.")
 SHEET = flags.DEFINE_string("sheet", None, "Writes a PNG of the first clips here.")
 flags.mark_flags_as_required(["suite"])
@@ -25,7 +29,6 @@ flags.mark_flags_as_required(["suite"])
 
 def main() -> None:
   from stale_jax.config import nearest
-  from stale_jax.errors import UserError
   from stale_jax.evaluation import evaluate_captions
   from stale_jax.files import make_folder, write_whole
   from stale_jax.media import contact_sheet, png
@@ -39,6 +42,7 @@ def main() -> None:
     "solver": SOLVER.value,
     "steps": STEPS.value,
     "guidance": GUIDANCE.value,
+    "interval": _numbers(INTERVAL.value),
     "shift": SHIFT.value,
   }
   sheet = Path(SHEET.value) if SHEET.value else None
@@ -55,6 +59,13 @@ def main() -> None:
     path = Path(WORKDIR.value)
     write_whole(path / "evaluation.json" if path.is_dir() else path.with_suffix(".json"), line + "\n")
   print(line)
+
+
+def _numbers(words: list[str] | None) -> tuple[float, ...] | None:
+  try:
+    return None if words is None else tuple(map(float, words))
+  except ValueError as error:
+    raise UserError(f"--interval={','.join(words)}: two numbers are needed.") from error
 
 
 if __name__ == "__main__":

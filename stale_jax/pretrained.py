@@ -29,11 +29,11 @@ def _sampler(model, process, senses, solver: str, guided: bool):
   """The sampler, compiled once a shape."""
 
   @jax.jit
-  def run(params, text, keys, times, scale):
+  def run(params, text, keys, times, scale, interval):
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)
 
-    chosen = classifier_free(denoiser, scale) if guided else denoiser
+    chosen = classifier_free(denoiser, scale, interval) if guided else denoiser
     return sample(process, chosen, senses, times, Context(text=text), keys, solver)
 
   return run
@@ -82,7 +82,8 @@ class Model:
     times, parts = settings.times(frames or self.frames), []
     for start in range(0, len(seeds), settings.batch):
       rows = np.minimum(np.arange(start, start + settings.batch), len(seeds) - 1)
-      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, settings.guidance)))
+      guidance = settings.guidance, jnp.asarray(settings.interval)
+      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance)))
     return {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
 
   def settings(self, **overrides) -> Sampling:

@@ -21,6 +21,7 @@ class Sampling:
     solver: "euler", "heun" or "ancestral".
     steps: of the solver.
     guidance: scale of classifier-free guidance; 1 is none.
+    interval: of time, from near the data (0) to near the noise (1), in which there is guidance.
     shift: of the time grid; above 1 steps are smaller near the noise.
     batch: clips made at once. Fewer are filled up and more are cut, so that one program
       is compiled and a clip does not depend on how many were asked for.
@@ -29,6 +30,7 @@ class Sampling:
   solver: str = "euler"
   steps: int = 20
   guidance: float = 2.5
+  interval: tuple[float, float] = (0.0, 1.0)
   shift: float = 6.0
   batch: int = 8
 
@@ -39,6 +41,8 @@ class Sampling:
       raise UserError(f"steps={self.steps}, batch={self.batch}: at least 1 is needed of each.")
     if not math.isfinite(self.guidance):
       raise UserError(f"guidance={self.guidance}: a finite number is needed; 1 is none.")
+    if len(self.interval) != 2 or not 0 <= self.interval[0] <= self.interval[1] <= 1:
+      raise UserError(f"interval={self.interval}: two times are needed, 0 <= from <= to <= 1.")
     if not 0 < self.shift < math.inf:
       raise UserError(f"shift={self.shift}: a positive number is needed; 1 is none.")
 

@@ -122,6 +122,16 @@ def test_guidance_is_its_formula():
     np.testing.assert_allclose(guided[name], want, atol=1e-5)
 
 
+def test_outside_its_interval_there_is_no_guidance():
+  keys = jax.vmap(jax.random.key)(jnp.arange(3))
+  x, t = prior(UniformFlow(), SENSES, 4, keys), jnp.tile(jnp.array([0.2, 0.3, 0.6, 0.7]), (3, 1))
+  free, guided = wild(x, t, context(3)), classifier_free(wild, 2.5)(x, t, context(3))
+  limited = classifier_free(wild, 2.5, (0.3, 0.65))(x, t, context(3))
+  for name in x:
+    np.testing.assert_allclose(limited[name][:, [0, 3]], free[name][:, [0, 3]], atol=1e-6)
+    np.testing.assert_allclose(limited[name][:, 1:3], guided[name][:, 1:3], atol=1e-6)
+
+
 def test_memory_does_not_grow_with_steps():
   keys = jax.vmap(jax.random.key)(jnp.arange(2))
 

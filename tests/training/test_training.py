@@ -203,6 +203,7 @@ def test_a_sixth_sense_is_a_config_line(tmp_path):
     ({"sampling__solver": "eulr"}, "did you mean 'euler'"),
     ({"sampling__shift": 0.0}, "shift=0.0"),
     ({"sampling__guidance": float("nan")}, "guidance=nan"),
+    ({"sampling__interval": (0.9, 0.1)}, "interval=(0.9, 0.1)"),
     ({"source__frames": 5}, "source.frames=5"),
     ({"objective__weights": {"suond": 1.0}}, "objective.weights.suond"),
   ],
