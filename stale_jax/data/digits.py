@@ -37,7 +37,7 @@ TASTES = ("sweet", "sour", "salty", "bitter", "umami")
 WALLS = ("left", "right", "top", "bottom")  # The wall ahead of each of DIRECTIONS.
 PITCHES = tuple(round(261.63 * 2 ** (n / 12)) for n in (0, 2, 4, 7, 9, 12, 14, 16, 19, 21))  # Hz
 
-_SPRITE = 8
+SPRITE = 8
 
 
 @functools.cache
@@ -85,9 +85,9 @@ class Digits:
   def __post_init__(self):
     if self.split not in ("train", "test"):
       raise UserError(f"unknown split {self.split!r}: {nearest(self.split, ('train', 'test'))}")
-    if self.canvas < _SPRITE + 4 or self.canvas % 4:
+    if self.canvas < SPRITE + 4 or self.canvas % 4:
       raise UserError(
-        f"digits need a canvas of at least {_SPRITE + 4} pixels, divisible by 4; got canvas={self.canvas}."
+        f"digits need a canvas of at least {SPRITE + 4} pixels, divisible by 4; got canvas={self.canvas}."
       )
     if self.patch < 1 or self.frames < 1 or self.frames % self.patch:
       raise UserError(f"source.frames={self.frames} must be a multiple of source.patch={self.patch}.")
@@ -137,14 +137,14 @@ class Digits:
       "touch": _touch(hits),
       "smell": _smell(labels["colour"], self.frames),
       "taste": _taste(labels["digit"], self.frames),
-      "balance": place[:, ::-1] / (self.canvas - _SPRITE),
+      "balance": place[:, ::-1] / (self.canvas - SPRITE),
     }
     clip = {name: (2 * value - 1).astype(np.float32) for name, value in clip.items()}
     return {"clip": clip, "caption": caption(labels), "labels": labels, "index": int(index)}
 
   def _path(self, rng, direction: int, speed: int) -> tuple[np.ndarray, np.ndarray]:
     """Top-left corner (row, column) a frame, and the impacts [frames, walls]."""
-    room = self.canvas - _SPRITE
+    room = self.canvas - SPRITE
     sign = 1 if DIRECTIONS[direction] in ("right", "down") else -1
     # The wall ahead is a whole number of steps away, and two steps at least.
     ahead = speed * rng.integers(2, room // speed + 1)
@@ -164,7 +164,7 @@ class Digits:
     canvas = np.zeros((self.frames, self.canvas, self.canvas, 3), np.float32)
     stamp = digit[..., None] * np.asarray(colour, np.float32)
     for frame, (row, column) in enumerate(place):
-      canvas[frame, row : row + _SPRITE, column : column + _SPRITE] = stamp
+      canvas[frame, row : row + SPRITE, column : column + SPRITE] = stamp
     return canvas
 
 

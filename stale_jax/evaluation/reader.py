@@ -32,12 +32,14 @@ class Reading:
     hits: whether the digit hits each of the four walls, [n, frames, 4].
     features: of the network's last layers, for Fréchet distances, [n, 96].
     glyphs: the digit as seen on average, at unit norm, [n, 100].
+    path: of the ink's centre of mass, (row, column) in pixels, [n, frames, 2].
   """
 
   labels: dict[str, Int[np.ndarray, "n"]]
   hits: np.ndarray
   features: Float[np.ndarray, "n features"]
   glyphs: Float[np.ndarray, "n pixels"]
+  path: Float[np.ndarray, "n frames 2"]
 
 
 def track(sight: Float[np.ndarray, "n frames height width 3"]) -> dict[str, np.ndarray]:
@@ -149,6 +151,7 @@ class Reader:
       hits=hits.reshape(*np.shape(sight)[:2], len(WALLS)) > 0,
       features=features,
       glyphs=glyphs(tracked),
+      path=tracked["path"],
     )
 
 

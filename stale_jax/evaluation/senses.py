@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from stale_jax.clip import Clip, intensity
-from stale_jax.data.digits import COLOURS, PITCHES, TASTES
+from stale_jax.data.digits import COLOURS, PITCHES, SPRITE, TASTES
 from stale_jax.evaluation.reader import Reading, impacts
 
 
@@ -16,11 +16,13 @@ def f1(felt: Bool[np.ndarray, "..."], seen: Bool[np.ndarray, "..."]) -> float:
 
 
 def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
-  """F1 of touch, sound, smell and taste [n, frames, channels] against what was read from sight.
+  """Agreement of each other sense [n, frames, channels] with what was read from sight, F1 but for balance.
 
   touch: an impact at that frame on that wall. sound: mean of two, the seen digit's pitch and no
   other, every frame, and a click at each seen impact. smell: the seen colour's scent and no other,
   in the last frame, when it has built up. taste: the seen digit's tastes, at both levels.
+  balance: share of frames in which it is within half a pixel of the path of the seen ink, both
+  about their means over the clip.
   """
   digit, colour = reading.labels["digit"], reading.labels["colour"]
   scores = {}
@@ -42,4 +44,8 @@ def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
     taste = intensity(clip["taste"]).mean(1)
     felt = np.stack([taste >= 0.75, taste >= 0.25], -1)
     scores["taste"] = f1(felt, np.stack([strong, strong | faint], -1))
+  if "balance" in clip:
+    room = clip["sight"].shape[2] - SPRITE
+    apart = intensity(clip["balance"])[..., ::-1] * room - reading.path
+    scores["balance"] = float(np.mean(np.abs(apart - apart.mean(1, keepdims=True)).max(-1) <= 0.5))
   return scores

@@ -12,7 +12,7 @@ from stale_jax.evaluation import evaluate_captions, f1, frechet
 from stale_jax.evaluation.memorisation import nearest_ratio
 from stale_jax.evaluation.reader import LABELS, impacts
 
-SENSES = ("sight", "sound", "touch", "smell", "taste")
+SENSES = ("sight", "sound", "touch", "smell", "taste", "balance")
 
 
 class Stub:
