@@ -1,24 +1,43 @@
 """How a clip goes stale, and how one step is undone."""
 
 from stale_jax.processes.build import build_density, build_process
-from stale_jax.processes.flow import GaussianFlow, UniformFlow
+from stale_jax.processes.flow import UniformFlow
+from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.process import Corruption, Process
 from stale_jax.processes.reflected import Reflected
-from stale_jax.processes.times import LogitNormal, Shifted, TimeDensity, Uniform, grid, shift, stratified
+from stale_jax.processes.times import (
+  CosMap,
+  LogitNormal,
+  Mode,
+  Shifted,
+  TimeDensity,
+  Uniform,
+  grid,
+  shift,
+  shift_factor,
+  stratified,
+)
+from stale_jax.processes.tokens import UniformTokens
 
 __all__ = [
+  "EDM",
+  "VP",
   "Corruption",
+  "CosMap",
   "GaussianFlow",
   "LogitNormal",
+  "Mode",
   "Process",
   "Reflected",
   "Shifted",
   "TimeDensity",
   "Uniform",
   "UniformFlow",
+  "UniformTokens",
   "build_density",
   "build_process",
   "grid",
   "shift",
+  "shift_factor",
   "stratified",
 ]

@@ -1,13 +1,28 @@
 """From config sections to processes and time densities."""
 
 from stale_jax.config import choose
-from stale_jax.processes.flow import GaussianFlow, UniformFlow
+from stale_jax.processes.flow import UniformFlow
+from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.process import Process
 from stale_jax.processes.reflected import Reflected
-from stale_jax.processes.times import LogitNormal, Shifted, TimeDensity, Uniform
+from stale_jax.processes.times import CosMap, LogitNormal, Mode, Shifted, TimeDensity, Uniform
+from stale_jax.processes.tokens import UniformTokens
 
-PROCESSES = {"reflected": Reflected, "uniform_flow": UniformFlow, "gaussian_flow": GaussianFlow}
-DENSITIES = {"uniform": Uniform, "logit_normal": LogitNormal, "shifted": Shifted}
+PROCESSES = {
+  "reflected": Reflected,
+  "uniform_flow": UniformFlow,
+  "gaussian_flow": GaussianFlow,
+  "vp": VP,
+  "edm": EDM,
+  "uniform_tokens": UniformTokens,
+}
+DENSITIES = {
+  "uniform": Uniform,
+  "logit_normal": LogitNormal,
+  "mode": Mode,
+  "cosmap": CosMap,
+  "shifted": Shifted,
+}
 
 
 def build_process(section) -> Process:

@@ -26,7 +26,12 @@ class Process(Protocol):
 
   Data live in [-1, 1]. Time has one value a frame, so that a clip may be partly
   clean. `velocity` is the probability-flow ODE's dx/dclock; `project` brings what a solver
-  made back to where the data can be. Every method is pure; noise is drawn outside and handed in.
+  made back to where the data can be. `coefficients` are the (alpha, sigma) of a process that
+  mixes data with noise, x_t = alpha x0 + sigma e. Every method is pure; noise is drawn outside
+  and handed in, standard normal.
+
+  `velocity` and `coefficients` raise UserError, and `noise_of` raises NotImplementedError, where
+  the process has no such thing.
   """
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
@@ -38,6 +43,8 @@ class Process(Protocol):
   def denoised(self, output: Sample, x_t: Sample, t: Times) -> Sample: ...
 
   def clock(self, t: Times) -> Times: ...
+
+  def coefficients(self, t: Times) -> tuple[Times, Times]: ...
 
   def velocity(self, output: Sample, x_t: Sample, t: Times) -> Sample: ...
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stale_jax.errors import UserError
 from stale_jax.processes.process import Corruption, per_frame
 
 # Below: three image charges either side. Above: six cosines. Both are float32-exact here.
@@ -183,6 +184,12 @@ class Reflected:
   def clock(self, t):
     """The noise level, in which the ODE's last Euler step is the denoised mean itself."""
     return self.sigma(t)
+
+  def coefficients(self, t):
+    """Raises UserError: folded noise is not added to the data."""
+    raise UserError(
+      "the reflected process folds its noise and has no alpha and sigma: use solver='heun' or 'ancestral'."
+    )
 
   def velocity(self, output, x_t, t):
     """dx/dsigma of the probability-flow ODE du/dsigma = -sigma s."""

@@ -1,12 +1,15 @@
 """Where in time training looks, and where a sampler stops: densities and grids on [0, 1]."""
 
 import dataclasses
+import math
 from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from stale_jax.errors import UserError
 
 
 class TimeDensity(Protocol):
@@ -36,6 +39,35 @@ class LogitNormal:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Mode:
+  """SD3's density with a mode in the middle (arXiv 2403.03206, eq. 20).
+
+  Attributes:
+    scale: from -1 (the ends are favoured) over 0 (uniform) to 2 / (pi - 2) (the middle is).
+  """
+
+  scale: float = 0.8
+
+  def __post_init__(self):
+    if not -1 <= self.scale <= 2 / (math.pi - 2):
+      raise UserError(f"mode density: scale={self.scale} must lie from -1 to 2 / (pi - 2) = 1.75.")
+
+  def quantile(self, u):
+    # Theirs, which falls, at 1 - u.
+    return u - self.scale * (jnp.square(jnp.sin(math.pi / 2 * u)) - u)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CosMap:
+  """The flow's times at which its log-SNR is that of the cosine schedule (SD3, arXiv 2403.03206, eq. 21)."""
+
+  def quantile(self, u):
+    # 1 - 1 / (tan + 1), finite at u = 1.
+    sine, cosine = jnp.sin(math.pi / 2 * u), jnp.cos(math.pi / 2 * u)
+    return sine / (sine + cosine)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Shifted:
   """Uniform time sent through `shift` (SD3, eq. 23): a factor above 1 looks toward the noise."""
 
@@ -48,6 +80,19 @@ class Shifted:
 def shift(t, factor: float):
   """t -> a t / (1 + (a - 1) t), which keeps 0 and 1 (SD3, arXiv 2403.03206, eq. 23)."""
   return factor * t / (1 + (factor - 1) * t)
+
+
+def shift_factor(values: int, reference: int) -> float:
+  """The factor of `shift` that keeps the uncertainty of a mean, sqrt(values / reference) (SD3, eq. 23).
+
+  More values, whether of a larger frame or of more frames, are harder to drown: their mean's noise
+  falls with the root of their number.
+
+  Args:
+    values: of a clip now: its tokens, or its frames times height times width.
+    reference: of a clip for which factor 1 is right, counted alike.
+  """
+  return math.sqrt(values / reference)
 
 
 def stratified(key: PRNGKeyArray, density: TimeDensity, batch: int) -> Float[Array, "batch"]:

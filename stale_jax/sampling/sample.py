@@ -18,7 +18,9 @@ class Sampling:
   """The sampler's settings.
 
   Attributes:
-    solver: "euler", "heun" or "ancestral".
+    solver: "euler", "heun" (two evaluations of the network a step), "multistep" (second order at one
+      evaluation a step, for processes that mix data with noise) or "ancestral" (the process's own
+      steps; for tokens the only one).
     steps: of the solver.
     guidance: scale of classifier-free guidance; 1 is none.
     interval: of time, from near the data (0) to near the noise (1), in which there is guidance.

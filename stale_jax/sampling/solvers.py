@@ -1,7 +1,8 @@
-"""From the prior to a clip: Euler and Heun along the ODE, ancestral along the process's own steps."""
+"""From the prior to a clip: Euler, Heun and multistep along the ODE, ancestral by the process's own steps."""
 
 import zlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,14 +50,15 @@ def _move(process: Process, x, velocity, t, s):
   return jnp.where(per_frame(s < t, x), process.project(moved), x)
 
 
-def euler(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step) -> Clip:
+def euler(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step, memory):
   """One Euler step of the probability-flow ODE from times t to s."""
   del keys, step
   output = denoiser(x, t, context)
-  return {name: _move(process, x[name], process.velocity(output[name], x[name], t), t, s) for name in x}
+  moved = {name: _move(process, x[name], process.velocity(output[name], x[name], t), t, s) for name in x}
+  return moved, memory
 
 
-def heun(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step) -> Clip:
+def heun(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step, memory):
   """One step of Heun's second order (Karras et al., arXiv 2206.00364, Alg. 1); Euler's where s is 0."""
   del keys, step
   output = denoiser(x, t, context)
@@ -69,10 +71,10 @@ def heun(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, 
     mean = _move(process, x[name], (first[name] + second) / 2, t, s)
     return jnp.where(per_frame(s > 0, mean), mean, there[name])
 
-  return {name: correct(name) for name in x}
+  return {name: correct(name) for name in x}, memory
 
 
-def ancestral(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step) -> Clip:
+def ancestral(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step, memory):
   """One step of the process itself, with fresh noise where it has any."""
   output = denoiser(x, t, context)
 
@@ -80,10 +82,58 @@ def ancestral(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Cont
     moved = process.step(_normal(keys, name, step, x[name]), output[name], x[name], t, s)
     return jnp.where(per_frame(s < t, moved), moved, x[name])
 
-  return {name: one(name) for name in x}
+  return {name: one(name) for name in x}, memory
 
 
-SOLVERS = {"euler": euler, "heun": heun, "ancestral": ancestral}
+def multistep(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step, memory):
+  """One step of DPM-Solver++(2M) (Lu et al., arXiv 2211.01095, Alg. 2): second order, one evaluation a step.
+
+  x_s / sigma_s = x_t / sigma_t + integral of x0 d(alpha / sigma) is exact for every process with
+  x_t = alpha x0 + sigma e, Gaussian or not. x0 is extrapolated from here and from the step before,
+  linearly in log(alpha / sigma), to the middle of the step. A frame's first step and its step to
+  s = 0 take x0 as it is here.
+  """
+  del keys, step
+  before, estimates = memory
+  output = denoiser(x, t, context)
+  (alpha_t, sigma_t), (alpha_s, sigma_s) = process.coefficients(t), process.coefficients(s)
+  last, here, there = (jnp.log(a) - jnp.log(b) for a, b in map(process.coefficients, (before, t, s)))
+  # Infinite or not a number at the ends of time and where nothing is remembered.
+  share = (there - here) / (here - last) / 2
+  share = jnp.where(jnp.isfinite(share), share, 0.0)
+  ratio = sigma_s / jnp.where(sigma_t > 0, sigma_t, 1.0)
+  gain = alpha_s - alpha_t * ratio
+  clean = {name: process.denoised(output[name], x[name], t) for name in x}
+
+  def one(name):
+    like = x[name]
+    w, r, g = (per_frame(c, like) for c in (share, ratio, gain))
+    target = process.project(clean[name] + w * (clean[name] - estimates[name]))
+    return jnp.where(per_frame(s < t, like), process.project(r * like + g * target), like)
+
+  # A frame that waits keeps what it remembers.
+  kept = {name: jnp.where(per_frame(s < t, x[name]), clean[name], estimates[name]) for name in x}
+  return {name: one(name) for name in x}, (jnp.where(s < t, t, before), kept)
+
+
+class Solver(NamedTuple):
+  """How one step is taken, and what is remembered of the steps before.
+
+  Attributes:
+    step: (process, denoiser, x, t, s, context, keys, step, memory) -> (x at s, memory).
+    memory: (x, t) -> what is remembered before the first step; most need nothing, and carry nothing.
+  """
+
+  step: Callable
+  memory: Callable = lambda x, t: ()
+
+
+SOLVERS = {
+  "euler": Solver(euler),
+  "heun": Solver(heun),
+  "ancestral": Solver(ancestral),
+  "multistep": Solver(multistep, memory=lambda x, t: (t, x)),
+}
 
 
 def solve(
@@ -109,15 +159,18 @@ def solve(
     callback: called on the host with (step, clip after it), for those who want the trajectory.
 
   Raises:
-    UserError: an unknown solver.
+    UserError: an unknown solver, or one that the process has no use for.
   """
   if solver not in SOLVERS:
     raise UserError(f"unknown solver {solver!r}: {nearest(solver, SOLVERS)}")
 
-  def body(step, x):
-    x = SOLVERS[solver](process, denoiser, x, times[step], times[step + 1], context, keys, step)
+  def body(step, carry):
+    x, memory = carry
+    t, s = times[step], times[step + 1]
+    x, memory = SOLVERS[solver].step(process, denoiser, x, t, s, context, keys, step, memory)
     if callback is not None:
       jax.debug.callback(callback, step, x, ordered=True)
-    return x
+    return x, memory
 
-  return jax.lax.fori_loop(0, len(times) - 1, body, x)
+  memory = SOLVERS[solver].memory(x, times[0])
+  return jax.lax.fori_loop(0, len(times) - 1, body, (x, memory))[0]
