@@ -78,10 +78,11 @@ def _training(seed: int, steps: int = 300):
 
   config = get_config()
   config.seed = seed
-  config.senses = ("sight", "touch")
+  config.senses = ("sight",)
+  config.objective = {"name": "denoising"}
   config.source.update(canvas=12, frames=4, patch=2)
   config.model.update(width=32, side_width=16, text_width=16, condition_width=16, depth=1, heads=2)
-  config.optimizer.warmup = 20
+  config.optimizer = {"name": "adamw", "warmup": 20}
   config.training.update(steps=steps, batch=8, log_every=steps // 3, checkpoint_every=steps)
   # What is looked for is tracked too, and its snapshots are left alone.
   config.ema = {"tracks": TRACKS + TARGETS, "snapshots": SNAPSHOTS}
