@@ -45,8 +45,9 @@ def main() -> None:
     make_folder(Path(OUT.value).parent)
 
   def measure(params) -> dict:
-    # One compilation: parameters are the sampler's arguments.
-    model = Model(trained.experiment, jax.tree.map(jnp.asarray, params), trained.name)
+    # Arrays of one kind, wherever they come from: the sampler is compiled once.
+    params = jax.tree.map(jnp.asarray, jax.device_get(params))
+    model = Model(trained.experiment, params, trained.name)
     return evaluate_captions(model, CLIPS.value)[0]
 
   own = measure(trained.params)

@@ -107,8 +107,8 @@ def weights_of(snapshots: Sequence[Snapshot], std: float) -> tuple[Float[np.ndar
   weights, misfit = combination(times, gammas, gamma_of(std))
   if misfit > _MISFIT:
     raise UserError(
-      f"std={std:g} is out of reach: these {len(snapshots)} snapshots miss {misfit:.0%} of its profile, and "
-      f"{_MISFIT:.0%} is allowed. Choose one between or nearer to their tracks, or take more (ema.snapshots)."
+      f"std={std:g} is out of reach: these {len(snapshots)} snapshots miss {misfit:.1%} of its profile, and "
+      f"{_MISFIT:.1%} is allowed. Choose one between or nearer to their tracks, or take more (ema.snapshots)."
     )
   return weights, misfit
 
