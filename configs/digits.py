@@ -35,13 +35,15 @@ def get_config() -> ConfigDict:
   }
   config.optimizer = {
     "name": "muon",
+    "schedule": "cosine",
     "matrix_learning_rate": 0.02,
     "learning_rate": 2e-3,
     "warmup": 200,
     "b2": 0.99,
     "weight_decay": 0.01,
   }
-  config.ema = {"decay": 0.999}
+  # With 32 snapshots, experiments.excavate makes an average of any length of them afterwards.
+  config.ema = {"decay": 0.999, "snapshots": 0}
   config.mesh = {"data": -1, "fsdp": 1}
   config.training = {
     "steps": 9000,

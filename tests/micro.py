@@ -13,6 +13,7 @@ OVERRIDES = {
   "model.condition_width": 16,
   "model.depth": 1,
   "model.heads": 2,
+  "ema.snapshots": 6,
   "training.batch": 8,
   "training.steps": 40,
   "training.log_every": 4,

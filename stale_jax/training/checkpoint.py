@@ -61,7 +61,7 @@ class Checkpointer:
     # The loop forbids copies from the device; this one is meant.
     with jax.transfer_guard("allow"):
       rest = {"data": data, "fingerprint": fingerprint(state, data)}
-      items = ocp.args.Composite(state=ocp.args.StandardSave(state), rest=ocp.args.JsonSave(rest))
+      items = ocp.args.Composite(state=ocp.args.StandardSave(_parts(state)), rest=ocp.args.JsonSave(rest))
       self._manager.save(step, args=items)
 
   def restore(self, like: State, say: Callable[[str], None] = logging.warning) -> tuple[State, Any] | None:
@@ -77,7 +77,8 @@ class Checkpointer:
     """
     while (step := self._manager.latest_step()) is not None:
       try:
-        return _read(self._manager, step, like)
+        parts, data = _read(self._manager, step, _parts(like))
+        return like.replace(**parts), data
       except PermissionError as error:
         raise UserError(f"cannot read {self.folder}: {error.strerror}.") from error
       except Exception as error:  # Whatever a broken file makes its readers raise.
@@ -127,6 +128,11 @@ def _read(manager: ocp.CheckpointManager, step: int, like: Any) -> tuple[Any, An
   if fingerprint(found.state, found.rest["data"]) != found.rest["fingerprint"]:
     raise ValueError("its bits have changed since it was written")
   return found.state, found.rest["data"]
+
+
+def _parts(state: State) -> dict[str, Any]:
+  """The fields that hold anything: one that a run does not use is not looked for in its checkpoints."""
+  return {name: value for name, value in vars(state).items() if jax.tree.leaves(value)}
 
 
 def _shapes(tree: Any) -> list[tuple[int, ...]]:

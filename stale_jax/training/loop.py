@@ -12,11 +12,14 @@ import jax
 import numpy as np
 
 from stale_jax.compilation import keep_compiled
+from stale_jax.config import construct
 from stale_jax.data import collate, loader
 from stale_jax.errors import UserError
 from stale_jax.files import write_whole
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import Checkpointer, newest_ema, read_config
+from stale_jax.training.ema import Ema
+from stale_jax.training.excavate import drop_snapshots_after, save_snapshots
 from stale_jax.training.metrics import Metrics
 from stale_jax.training.sharding import batch_sharding, state_shardings
 from stale_jax.training.state import State, initial_state
@@ -88,12 +91,15 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
   )
   step = int(state.step)
   metrics = Metrics(workdir, step, training.steps)
+  drop_snapshots_after(workdir, step)
+  snapshot_steps = experiment.ema.snapshot_steps(training.steps)
   indices = collections.deque(maxlen=training.log_every)
   sharding = batch_sharding(mesh)
   if step < training.steps:
     print("compiling the training step: half a minute for the shipped model, the first time.", flush=True)
     # What was measured of these weights holds no longer.
-    (workdir / "evaluation.json").unlink(missing_ok=True)
+    for measured in ("evaluation.json", "excavation.json"):
+      (workdir / measured).unlink(missing_ok=True)
   with contextlib.closing(checkpoints), contextlib.closing(metrics):
     with jax.transfer_guard("disallow"):
       while step < training.steps and not stopping:
@@ -105,13 +111,18 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
         step += 1
         last = step == training.steps
         saving = last or step % training.checkpoint_every == 0
-        if step % training.log_every == 0 or saving:
+        excavated = step in snapshot_steps
+        if step % training.log_every == 0 or saving or excavated:
           # The only place that waits for the device.
           bad_step = int(jax.device_get(state.bad_step))
           if bad_step >= 0:
             raise UserError(_not_finite(bad_step, dict(indices), experiment, checkpoints))
           if step % training.log_every == 0 or last:
             metrics.write(step, {k: float(v) for k, v in jax.device_get(scalars).items()})
+        # Before the checkpoint: what a run resumes from has its snapshots.
+        if excavated:
+          tracks = dict(zip(experiment.ema.kept, state.tracks, strict=True))
+          save_snapshots(workdir, step, tracks, config)
         if saving:
           checkpoints.save(step, state, batches.get_state())
       if stopping and step < training.steps and int(jax.device_get(state.bad_step)) < 0:
@@ -132,7 +143,8 @@ def _abstract_state(experiment: Experiment, optimizer, mesh):
 
 def _fresh_state(experiment: Experiment, optimizer) -> State:
   key_init, key_run = jax.random.split(jax.random.key(experiment.seed))
-  return initial_state(init_params(experiment, key_init), optimizer, key_run)
+  params = init_params(experiment, key_init)
+  return initial_state(params, optimizer, key_run, experiment.ema.start(params))
 
 
 def init_params(experiment: Experiment, key):
@@ -163,13 +175,17 @@ def _keep_config(config: Mapping[str, Any], workdir: Path) -> None:
   path = workdir / "config.json"
   plain = json.loads(json.dumps(config))
   if path.exists():
-    before = read_config(path)
-    for section in ("senses", "source", "process", "model"):
-      if before.get(section) != plain.get(section):
-        raise UserError(
-          f"{workdir} holds a run with another {section} ({before.get(section)}); choose another --workdir."
-        )
+    before, now = _meaning(read_config(path)), _meaning(plain)
+    for name, value in before.items():
+      if value != now[name]:
+        raise UserError(f"{workdir} holds a run with another {name} ({value}); choose another --workdir.")
   write_whole(path, json.dumps(plain, indent=2))
+
+
+def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
+  """What must stay as it is while a run goes on."""
+  sections = {section: config.get(section) for section in ("senses", "source", "process", "model")}
+  return {**sections, "ema.tracks": construct(Ema, config.get("ema", {}), "ema").kept}
 
 
 def _not_finite(step: int, indices: Mapping[int, np.ndarray], experiment: Experiment, checkpoints) -> str:

@@ -1,4 +1,4 @@
-"""Optimizers under a clipped gradient and a warmed-up cosine."""
+"""Optimizers under a clipped gradient and a warmed-up schedule."""
 
 import dataclasses
 
@@ -6,9 +6,7 @@ import jax
 import optax
 from optax.contrib import MuonDimensionNumbers
 
-
-def _schedule(peak: float, warmup: int, steps: int) -> optax.Schedule:
-  return optax.warmup_cosine_decay_schedule(0.0, peak, min(warmup, steps // 2), max(steps, 1))
+from stale_jax.training.schedules import check_schedule, warmed_up
 
 
 def _matrices(params):
@@ -22,6 +20,7 @@ class AdamW:
   Attributes:
     learning_rate: at its peak.
     warmup: steps of linear warm-up from 0.
+    schedule: what follows: "cosine" or "arctangent", which end at 0, or "constant".
     b1, b2: decay of the moments.
     weight_decay: of matrices; vectors (norms, biases) are left alone.
     clip: greatest global norm of a gradient.
@@ -29,14 +28,18 @@ class AdamW:
 
   learning_rate: float = 2e-3
   warmup: int = 200
+  schedule: str = "cosine"
   b1: float = 0.9
   b2: float = 0.99
   weight_decay: float = 0.01
   clip: float = 1.0
 
+  def __post_init__(self):
+    check_schedule(self.schedule)
+
   def build(self, steps: int) -> optax.GradientTransformation:
-    """For a run of `steps` updates, at the end of which the learning rate is 0."""
-    schedule = _schedule(self.learning_rate, self.warmup, steps)
+    """For a run of `steps` updates."""
+    schedule = warmed_up(self.schedule, self.learning_rate, self.warmup, steps)
     return optax.chain(
       optax.clip_by_global_norm(self.clip),
       optax.adamw(schedule, self.b1, self.b2, weight_decay=self.weight_decay, mask=_matrices),
@@ -59,11 +62,11 @@ class Muon(AdamW):
   momentum: float = 0.95
 
   def build(self, steps: int) -> optax.GradientTransformation:
-    """For a run of `steps` updates, at the end of which both learning rates are 0."""
+    """For a run of `steps` updates; both learning rates follow the schedule."""
     return optax.chain(
       optax.clip_by_global_norm(self.clip),
       optax.contrib.muon(
-        _schedule(self.matrix_learning_rate, self.warmup, steps),
+        warmed_up(self.schedule, self.matrix_learning_rate, self.warmup, steps),
         # A row an iteration: a scan, which compiles in a fraction of the unrolled loop's time.
         ns_coeffs=(_NEWTON_SCHULZ,) * 5,
         beta=self.momentum,
@@ -71,7 +74,7 @@ class Muon(AdamW):
         weight_decay_mask=_matrices,
         adam_b1=self.b1,
         adam_b2=self.b2,
-        adam_learning_rate=_schedule(self.learning_rate, self.warmup, steps),
+        adam_learning_rate=warmed_up(self.schedule, self.learning_rate, self.warmup, steps),
         muon_weight_dimension_numbers=_block_matrices,
       ),
     )

@@ -22,6 +22,7 @@ class State:
     params: float32.
     opt_state: the optimizer's.
     ema: moving average of `params`: what is sampled from.
+    tracks: power-function averages of `params`, if the run takes snapshots of them.
     key: data of the run's PRNG key; every step folds its number into it.
     bad_step: the first step whose loss or gradient was not finite; -1 while there is none.
       From then on nothing is updated, so that the loop may look late.
@@ -33,9 +34,12 @@ class State:
   ema: Any
   key: Array
   bad_step: Int[Array, ""]
+  tracks: tuple = ()
 
 
-def initial_state(params, optimizer: optax.GradientTransformation, key: PRNGKeyArray) -> State:
+def initial_state(
+  params, optimizer: optax.GradientTransformation, key: PRNGKeyArray, tracks: tuple = ()
+) -> State:
   """The state before the first step."""
   return State(
     step=jnp.zeros((), jnp.int32),
@@ -44,6 +48,7 @@ def initial_state(params, optimizer: optax.GradientTransformation, key: PRNGKeyA
     ema=jax.tree.map(jnp.copy, params),
     key=jax.random.key_data(key),
     bad_step=jnp.full((), -1, jnp.int32),
+    tracks=tracks,
   )
 
 
@@ -52,7 +57,12 @@ def update(state: State, grads, loss, optimizer: optax.GradientTransformation, e
   good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads)) & (state.bad_step < 0)
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
-  new = state.replace(params=params, opt_state=opt_state, ema=ema(state.ema, params, state.step))
+  new = state.replace(
+    params=params,
+    opt_state=opt_state,
+    ema=ema(state.ema, params, state.step),
+    tracks=ema.follow(state.tracks, params, state.step),
+  )
   new = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
   bad_step = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
   return new.replace(step=state.step + 1, bad_step=bad_step)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from stale_jax.training.checkpoint import newest_state
+from stale_jax.training.weights import load_weights
 from tests import micro
 
 ROOT = Path(__file__).parents[2]
@@ -35,5 +36,10 @@ def test_two_devices_train_as_one_does_and_resume_there(tmp_path):
   want, got = newest_state(tmp_path / "one"), newest_state(tmp_path / "two")
   for a, b in zip(jax.tree.leaves(want["params"]), jax.tree.leaves(got["params"]), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-5)
+  snapshots = sorted(path.name for path in (tmp_path / "one" / "snapshots").iterdir())
+  assert len(snapshots) == 8
+  for name in snapshots:
+    one, two = (load_weights(tmp_path / run / "snapshots" / name)[0] for run in ("one", "two"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one, two)
   out = train(tmp_path / "two", 2, mesh__fsdp=2, **{**short, "training__steps": 6})
   assert "at step 4" in out

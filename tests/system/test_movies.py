@@ -1,24 +1,29 @@
 """From a trained run to movies and scores, by the programs, and what they say when misused."""
 
 import json
+import os
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from stale_jax.media import read_arrays
+from stale_jax.training import excavate, find_snapshots
+from stale_jax.training.weights import load_weights
 from tests import micro
 
 ROOT = Path(__file__).parents[2]
 
 
-def program(name, *arguments):
+def program(name, *arguments, **environment):
   done = subprocess.run(
     [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
     cwd=ROOT,
+    env={**os.environ, **environment},
     capture_output=True,
     text=True,
     timeout=300,
@@ -72,6 +77,22 @@ def test_evaluate_then_generate(run, tmp_path):
   assert len(clips[1]) == 4 and len(clips[2]) == 8
 
 
+def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
+  best = tmp_path / "best.safetensors"
+  asked = (f"--workdir={run}", "--std=.1,.07", "--clips=8", f"--out={best}")
+  code, out, err = program("excavate", *asked, JAX_LOG_COMPILES="1")
+  assert code == 0, err
+  assert err.count("Finished XLA compilation of jit(run)") == 1
+  result = json.loads(out.splitlines()[-1])
+  assert json.loads((run / "excavation.json").read_text()) == result
+  assert [row["std"] for row in result["excavated"]] == [0.07, 0.1] and result["best"] in (0.07, 0.1)
+  assert result["step"] == 40 and result["snapshots"] == 12 and result["frechet_floor"] > 0
+  assert all("frechet" in row and "digit" in row for row in (result["own"], *result["excavated"]))
+  weights, _ = load_weights(best)
+  want = excavate(find_snapshots(run), result["best"])
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), weights, want)
+
+
 @pytest.mark.parametrize(
   ("name", "arguments", "words"),
   [
@@ -88,6 +109,11 @@ def test_evaluate_then_generate(run, tmp_path):
     ("generate", ["--out={new}"], "--prompt"),
     ("evaluate", ["--suite=caption"], "did you mean 'captions'"),
     ("evaluate", ["--suite=captions", "--clips=0"], "clips=0"),
+    ("excavate", ["--std=.01", "--out={new}/x"], "std=0.01 is out of reach"),
+    ("excavate", ["--std=.5", "--out={new}/x"], "relative standard deviation of 0.5"),
+    ("excavate", ["--std=a,.1"], "--std=a,.1"),
+    ("excavate", ["--workdir=shipped"], "no snapshots"),
+    ("excavate", ["--workdir={file}/none"], "no weights at"),
     ("reproduce", ["--claim=prior_is_unifrom"], "did you mean 'prior_is_uniform'"),
   ],
 )

@@ -16,6 +16,7 @@ import pytest
 from stale_jax.training import build
 from stale_jax.training.checkpoint import Checkpointer, newest_state
 from stale_jax.training.loop import _abstract_state
+from stale_jax.training.weights import load_weights
 from tests import micro
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,16 @@ def test_a_run_killed_at_random_moments_ends_bitwise_as_one_that_was_not(uninter
   for a, b in zip(jax.tree.leaves(want), jax.tree.leaves(got), strict=True):
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
+  # The snapshots are the same files of the same bytes, none missing and none too many.
+  want, got = ({p.name: p.read_bytes() for p in (f / "snapshots").iterdir()} for f in (workdir, tmp_path))
+  assert set(want) == {f"{t}_{std}.safetensors" for t in (7, 14, 20, 27, 34, 40) for std in (0.05, 0.1)}
+  assert got == want
+  # The last of them is the track that the state holds.
+  for index, std in enumerate((0.05, 0.1)):
+    snapshot, _ = load_weights(tmp_path / "snapshots" / f"40_{std}.safetensors")
+    tracks = newest_state(tmp_path)["tracks"]
+    jax.tree.map(np.testing.assert_array_equal, snapshot, tracks[index])
+
   def losses(folder):
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [(line["step"], line["loss"]) for line in lines]
@@ -113,11 +124,15 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(uninterrupted, tmp_path):
   )
   data = bytearray(largest.read_bytes())
   data[len(data) // 2] ^= 1
+  # What was taken after step 32 is taken again.
+  (copy / "snapshots" / "34_0.05.safetensors").write_bytes(b"of another future")
   largest.write_bytes(data)
   code, out = finish(micro.command(copy))
   assert code == 0, out
   assert "checkpoint 40 is damaged" in out and "going back to step 32" in out
   assert "resuming" in out and "at step 32" in out
+  for path in (workdir / "snapshots").iterdir():
+    assert path.read_bytes() == (copy / "snapshots" / path.name).read_bytes()
   for a, b in zip(jax.tree.leaves(newest_state(workdir)), jax.tree.leaves(newest_state(copy)), strict=True):
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
@@ -164,3 +179,6 @@ def test_another_model_in_the_folder_is_refused(uninterrupted):
   workdir = uninterrupted
   code, out = finish(micro.command(workdir, model__depth=2))
   assert code == 2 and out.count("\n") == 1 and "another model" in out
+  # Nor are tracks begun in the middle of a run, or left behind there.
+  code, out = finish(micro.command(workdir, ema__snapshots=0))
+  assert code == 2 and out.count("\n") == 1 and "another ema.tracks" in out

@@ -1,0 +1,101 @@
+"""Finds the best length of a run's EMA after the run. The last line of stdout is one JSON object.
+
+python -m experiments.excavate --workdir=runs/digits [--std=.03,.05,.07,.1,.15,.2] [--out=best.safetensors]
+
+The run must have taken snapshots: train with --config.ema.snapshots=32. A length is a relative
+standard deviation: .1 averages over about a tenth of the run. Post-hoc EMA is by Karras et al.,
+arXiv 2312.02696 (EDM2), section 3.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from experiments.main import run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder.")
+STD = flags.DEFINE_list("std", [".03", ".05", ".07", ".1", ".15", ".2"], "The lengths to try.")
+CLIPS = flags.DEFINE_integer("clips", 240, "How many to generate at each length.")
+OUT = flags.DEFINE_string("out", None, "Writes the best as weights (.safetensors) here.")
+flags.mark_flags_as_required(["workdir"])
+
+SHOWN = ("frechet", "digit", "colour", "direction", "speed", "sense_f1")
+
+
+def main() -> None:
+  import jax
+  import jax.numpy as jnp
+
+  from stale_jax.evaluation import evaluate_captions
+  from stale_jax.files import make_folder, write_whole
+  from stale_jax.pretrained import Model, load
+  from stale_jax.training import excavate, find_snapshots
+  from stale_jax.training.checkpoint import read_config
+  from stale_jax.training.excavate import weights_of
+  from stale_jax.training.weights import save_weights
+
+  stds = _stds(STD.value)
+  workdir = Path(WORKDIR.value)
+  trained = load(workdir)
+  snapshots = find_snapshots(workdir)
+  misfits = [weights_of(snapshots, std)[1] for std in stds]
+  if OUT.value:
+    make_folder(Path(OUT.value).parent)
+
+  def measure(params) -> dict:
+    # Arrays of one kind, wherever they come from: the sampler is compiled once.
+    params = jax.tree.map(jnp.asarray, jax.device_get(params))
+    model = Model(trained.experiment, params, trained.name)
+    return evaluate_captions(model, CLIPS.value)[0]
+
+  own = measure(trained.params)
+  shown = [key for key in SHOWN if own[key] is not None]
+
+  def show(name, scores):
+    print(f"{name:>10}" + "".join(f"{scores[key]:11.3f}" for key in shown), flush=True)
+
+  print(f"{'std':>10}" + "".join(f"{key:>11}" for key in shown))
+  show("run's own", own)
+  rows = []
+  for std, misfit in zip(stds, misfits, strict=True):
+    scores = measure(excavate(snapshots, std))
+    show(f"{std:g}", scores)
+    rows.append({"std": std, "misfit": misfit, **{key: scores[key] for key in shown}})
+  best = min(rows, key=lambda row: row["frechet"])
+  print(
+    f"by the Fréchet distance (real to real: {own['frechet_floor']:.1f}) the best is std={best['std']:g}."
+  )
+  if OUT.value:
+    save_weights(Path(OUT.value), excavate(snapshots, best["std"]), read_config(workdir / "config.json"))
+  result = {
+    "model": trained.name,
+    "step": snapshots[-1].step,
+    "snapshots": len(snapshots),
+    "clips": CLIPS.value,
+    "frechet_floor": own["frechet_floor"],
+    "own": {key: own[key] for key in shown},
+    "excavated": rows,
+    "best": best["std"],
+    "how": dataclasses.asdict(trained.settings()),
+  }
+  line = json.dumps(result)
+  write_whole(workdir / "excavation.json", line + "\n")
+  print(line)
+
+
+def _stds(words: list[str]) -> list[float]:
+  from stale_jax.errors import UserError
+
+  try:
+    stds = sorted({float(word) for word in words})
+  except ValueError:
+    stds = []
+  if not stds:
+    raise UserError(f"--std={','.join(words)}: numbers are needed, between commas.")
+  return stds
+
+
+if __name__ == "__main__":
+  run(main)
