@@ -13,8 +13,13 @@ from experiments.main import run
 from stale_jax.errors import UserError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-SUITE = flags.DEFINE_string("suite", None, "captions: does a clip show what its caption says?")
-CLIPS = flags.DEFINE_integer("clips", 480, "How many to generate; 480 is every caption once.")
+SUITE = flags.DEFINE_string(
+  "suite",
+  None,
+  "captions: does a clip show what its caption says? denoising: the loss on held-out clips. "
+  "dynamics: does a trajectory obey its law?",
+)
+CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
@@ -29,14 +34,13 @@ flags.mark_flags_as_required(["suite"])
 
 def main() -> None:
   from stale_jax.config import nearest
-  from stale_jax.evaluation import evaluate_captions
+  from stale_jax.evaluation import SUITES
   from stale_jax.files import make_folder, write_whole
   from stale_jax.media import contact_sheet, png
-  from stale_jax.pretrained import load
+  from stale_jax.pretrained import load, scores_path
 
-  suites = {"captions": evaluate_captions}
-  if SUITE.value not in suites:
-    raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, suites)}")
+  if SUITE.value not in SUITES:
+    raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
   model = load(WORKDIR.value)
   settings = {
     "solver": SOLVER.value,
@@ -47,18 +51,23 @@ def main() -> None:
   }
   sheet = Path(SHEET.value) if SHEET.value else None
   if sheet:
+    if "sight" not in [sense.name for sense in model.experiment.senses]:
+      raise UserError("--sheet shows pictures, and this model has no sight.")
     make_folder(sheet.parent)
-  scores, clip = suites[SUITE.value](model, CLIPS.value, SEED.value, **settings)
+  clips = {} if CLIPS.value is None else {"clips": CLIPS.value}
+  scores, clip = SUITES[SUITE.value].measure(model, seed=SEED.value, **clips, **settings)
+  if sheet and clip is None:
+    raise UserError(f"--sheet shows clips, and the suite {SUITE.value!r} makes none.")
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
-  how = {"seed": SEED.value, **dataclasses.asdict(model.settings(**settings))}
-  line = json.dumps({"suite": SUITE.value, "model": model.name, **scores, "how": how})
+  sampler = {} if clip is None else dataclasses.asdict(model.settings(**settings))
+  scores = {"suite": SUITE.value, "model": model.name, **scores, "how": {"seed": SEED.value, **sampler}}
   if WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.
-    path = Path(WORKDIR.value)
-    write_whole(path / "evaluation.json" if path.is_dir() else path.with_suffix(".json"), line + "\n")
-  print(line)
+    said = {**model.scores, SUITE.value: scores}
+    write_whole(scores_path(Path(WORKDIR.value)), json.dumps(said) + "\n")
+  print(json.dumps(scores))
 
 
 def _numbers(words: list[str] | None) -> tuple[float, ...] | None:

@@ -13,7 +13,7 @@ from experiments.main import run
 from stale_jax.errors import UserError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-PROMPT = flags.DEFINE_multi_string("prompt", None, "What is to be seen; may be given several times.")
+PROMPT = flags.DEFINE_multi_string("prompt", None, "What is to be made; may be given several times.")
 OUT = flags.DEFINE_string("out", None, "Folder for the movies and their index.html.")
 SECONDS = flags.DEFINE_float("seconds", None, "Length; default as trained.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0, upper_bound=2**32 - 1)
@@ -23,18 +23,9 @@ GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidan
 CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
 flags.mark_flags_as_required(["prompt", "out"])
 
-ABOUT = {
-  "digit": "clips whose digit is read back as the prompt says",
-  "colour": "the same of the colour",
-  "direction": "the same of the direction of motion",
-  "speed": "the same of the speed",
-  "sense_f1": "do touch, sound, smell and taste agree with what is seen",
-  "frechet": "Fréchet distance to real clips, of features; the less the better",
-  "nearest_train": "distance to the nearest training digit, over that of unseen real ones; 0 would be copies",
-}
-
 
 def main() -> None:
+  from stale_jax.evaluation import SUITES
   from stale_jax.files import make_folder
   from stale_jax.media import write_page
   from stale_jax.media.video import suffix
@@ -58,16 +49,18 @@ def main() -> None:
       out.rmdir()
     raise
   entries = [movie.page_entry(movie.save(out, CODEC.value)) for movie in movies]
-  said = model.scores
-  real = {**said.get("real", {}), "frechet": said.get("frechet_floor"), "nearest_train": 1.0}
-  scores = [
-    (name, said[name], real.get(name), about) for name, about in ABOUT.items() if said.get(name) is not None
-  ]
-  how = ", ".join(f"{name} {value}" for name, value in said.get("how", {}).items())
-  measured = f"Measured on {said.get('clips')} clips ({how}), by readers that were fitted on real ones."
+  said = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
+  scores = [row for suite, found in said.items() for row in SUITES[suite].shown(found)]
+  measured = "; ".join(
+    f"{suite}: {found.get('clips')} clips, {_facts(found)}" for suite, found in said.items()
+  )
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
   write_page(out / "index.html", entries, scores, measured, command)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")
+
+
+def _facts(scores) -> str:
+  return ", ".join(f"{name} {value}" for name, value in scores.get("how", {}).items())
 
 
 if __name__ == "__main__":

@@ -49,13 +49,13 @@ class Movie:
     """Its senses by name."""
     return {sense.name: sense for sense in self.senses if sense.name in self.clip}
 
-  def save(self, folder: str | Path, codec: str = "h264") -> Path:
-    """Writes video, effects and arrays into `folder` (see `media.save_movie`); returns the video's path."""
+  def save(self, folder: str | Path, codec: str = "h264") -> Path | None:
+    """Writes video, effects and arrays into `folder`; returns the video's path (see `media.save_movie`)."""
     info = {"prompt": self.prompt, "seed": self.seed, **self.how}
     return save_movie(folder, self.stem, self.clip, self.described(), info, codec)
 
-  def page_entry(self, video: Path) -> tuple:
-    """What the page of movies wants of it; `video` is the file that `save` wrote."""
+  def page_entry(self, video: Path | None) -> tuple:
+    """What the page of movies wants of it; `video` is what `save` returned."""
     return self.clip, self.described(), self.prompt, self.facts, video
 
   def _repr_html_(self) -> str:

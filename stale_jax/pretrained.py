@@ -46,7 +46,7 @@ class Model:
     experiment: the built config it was trained by.
     params: of its network, float32.
     name: where it was loaded from.
-    scores: what `experiments.evaluate` last said of it, if anything.
+    scores: suite -> what `experiments.evaluate` last said of it, where it has.
   """
 
   def __init__(self, experiment: Experiment, params: Any, name: str, scores: dict[str, Any] | None = None):
@@ -135,7 +135,8 @@ class Model:
   def _check(self, prompt: str) -> None:
     """Raises UserError if `prompt` says nothing, or not all of it would be read."""
     if not prompt.strip():
-      raise UserError("the prompt is empty; say what is to be seen, e.g. 'a red seven moves left quickly'.")
+      example = self.experiment.source[0]["caption"]
+      raise UserError(f"the prompt is empty; say what is to be made, e.g. {example!r}.")
     try:
       length = len(prompt.encode())
     except UnicodeEncodeError as error:
@@ -143,6 +144,11 @@ class Model:
     most = self.experiment.model.text_length - 1
     if length > most:
       raise UserError(f"the prompt has {length} bytes and this model reads {most}: shorten {prompt!r}.")
+
+
+def scores_path(path: Path) -> Path:
+  """Where the scores of the model in `path`, a run's folder or a weights file, are kept."""
+  return path / "evaluation.json" if path.is_dir() else path.with_suffix(".json")
 
 
 def load(path: str | Path | None = None) -> Model:
@@ -156,12 +162,10 @@ def load(path: str | Path | None = None) -> Model:
   path = SHIPPED if name == "shipped" else Path(path)
   if path.is_dir():
     params, config = newest_ema(path)
-    scores = path / "evaluation.json"
   else:
     params, config = load_weights(path)
-    scores = path.with_suffix(".json")
   try:
-    scores = json.loads(scores.read_text())
+    scores = json.loads(scores_path(path).read_text())
   except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
     scores = {}
   return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from stale_jax.clip import Sense
 from stale_jax.config import choose, nearest
 from stale_jax.data.digits import Digits
+from stale_jax.data.lorenz import Lorenz
 from stale_jax.errors import UserError
 
-SOURCES = {"digits": Digits}
+SOURCES = {"digits": Digits, "lorenz": Lorenz}
 
 
 def build_source(section):

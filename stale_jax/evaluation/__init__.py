@@ -1,8 +1,21 @@
 """What a model's clips are worth."""
 
 from stale_jax.evaluation.captions import evaluate_captions
+from stale_jax.evaluation.denoising import evaluate_denoising
+from stale_jax.evaluation.dynamics import evaluate_dynamics
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.reader import Reader, Reading
 from stale_jax.evaluation.senses import agreement, f1
+from stale_jax.evaluation.suites import SUITES
 
-__all__ = ["Reader", "Reading", "agreement", "evaluate_captions", "f1", "frechet"]
+__all__ = [
+  "SUITES",
+  "Reader",
+  "Reading",
+  "agreement",
+  "evaluate_captions",
+  "evaluate_denoising",
+  "evaluate_dynamics",
+  "f1",
+  "frechet",
+]

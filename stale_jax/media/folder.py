@@ -25,17 +25,18 @@ def save_movie(
   senses: Mapping[str, Sense],
   info: Mapping[str, Any],
   codec: str = "h264",
-) -> Path:
+) -> Path | None:
   """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`, each whole.
 
-  If one cannot be made, none is written. Without a sensory effect there is no stem.sem.xml.
+  If one cannot be made, none is written. Without sight there is no video, and without a sensory
+  effect no stem.sem.xml.
 
   Args:
     clip: sense -> [frames, *shape].
     info: what the JSON file says of how the movie was made.
 
   Returns:
-    The video's path.
+    The video's path, if there is one.
 
   Raises:
     UserError: the folder cannot be written, or the codec is unknown.
@@ -45,17 +46,19 @@ def save_movie(
   # Made in a folder of their own and moved when all are whole.
   making = Path(tempfile.mkdtemp(prefix=".movie-", dir=folder))
   try:
-    write_video(making / video, clip, senses, codec)
-    effects = write_sem(making / f"{stem}.sem.xml", clip, senses)
+    if "sight" in clip:
+      write_video(making / video, clip, senses, codec)
+    write_sem(making / f"{stem}.sem.xml", clip, senses)
     write_arrays(making / stem, clip, senses, info)
+    for name in (video, f"{stem}.sem.xml"):
+      if not (making / name).exists():  # That of an earlier movie of this name would be wrong.
+        (folder / name).unlink(missing_ok=True)
     for path in making.iterdir():
       os.replace(path, folder / path.name)
-    if not effects:  # Those of an earlier movie of this name would be wrong.
-      (folder / f"{stem}.sem.xml").unlink(missing_ok=True)
   except OSError as error:
     raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
   except av.FFmpegError as error:
     raise UserError(f"cannot encode {video}: {error}.") from error
   finally:
     shutil.rmtree(making, ignore_errors=True)
-  return folder / video
+  return folder / video if "sight" in clip else None

@@ -24,34 +24,44 @@ def _data(kind: str, data: bytes) -> str:
   return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _movie(clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: Path):
+def _movie(
+  clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: Path | None
+) -> str:
+  name, values = next(iter(clip.items()))
+  # By data-seconds the script and the style know that something plays.
+  playing = f' data-seconds="{len(values) / senses[name].rate:.6f}"' if video else ""
+  look = _look(clip["sight"], senses["sight"].rate, video) if video else ""
+  plots = "".join(f"<div><h3>{html.escape(n)}</h3>{plot(clip[n], senses[n])}</div>" for n in clip)
+  return (
+    f'<section class="movie"{playing}><h2>{html.escape(title)}</h2><p class="facts">{html.escape(facts)}</p>'
+    f'{look}<div class="senses">{plots}</div></section>'
+  )
+
+
+def _look(sight: np.ndarray, rate: float, video: Path) -> str:
+  """Player and storyboard."""
   kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
   # One by one: a long movie of large frames takes much memory.
-  frames, rate = len(clip["sight"]), senses["sight"].rate
-  pictures = (shrink(to_bytes(frame[None]))[0] for frame in clip["sight"])
+  pictures = (shrink(to_bytes(frame[None]))[0] for frame in sight)
   board = "".join(
     f'<figure><img alt="frame {i}" src="{_data("image/png", png(picture))}">'
     f"<figcaption>{round(i / rate, 3):g} s</figcaption></figure>"
     for i, picture in enumerate(pictures)
   )
-  cell = next((cell for most, cell in _CELLS if frames <= most), _SMALLEST)
-  plots = "".join(f"<div><h3>{html.escape(n)}</h3>{plot(clip[n], senses[n])}</div>" for n in clip)
+  cell = next((cell for most, cell in _CELLS if len(sight) <= most), _SMALLEST)
   return (
-    f'<section class="movie" data-seconds="{frames / rate:.6f}"><h2>{html.escape(title)}</h2>'
-    f'<p class="facts">{html.escape(facts)}</p>'
     f'<div class="look"><video controls loop muted autoplay playsinline '
     f'src="{_data(kind, video.read_bytes())}"></video>'
     f'<div class="board" style="--cell:{cell}px">{board}</div></div>'
-    f'<div class="senses">{plots}</div></section>'
   )
 
 
 def movie_html(
-  clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: Path
+  clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: Path | None
 ) -> str:
   """One movie, [frames, *shape] a sense, with its own style and script: for a notebook's output.
 
-  `video` is the file of the same movie, which is embedded.
+  `video` is the file of the same movie, which is embedded; without one the plots say it all.
   """
   inner = _movie(clip, senses, title, facts, video)
   style = _asset("movie.css")
@@ -60,7 +70,7 @@ def movie_html(
 
 def write_page(
   path: Path,
-  movies: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, Sense], str, str, Path]],
+  movies: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, Sense], str, str, Path | None]],
   scores: Sequence[tuple[str, float, float | None, str]],
   measured: str,
   command: str,

@@ -7,7 +7,6 @@ from jaxtyping import Float
 
 from stale_jax.clip import Sense, intensity
 
-_ROW = 18  # Pixels.
 _TONES = 8  # More channels than these are a heat map, fewer a curve each.
 _SIGHT = {"red": "#e5484d", "green": "#30a46c", "blue": "#4a7dfc"}
 # Legible on light and on dark.
@@ -21,7 +20,7 @@ def plot(values: Float[np.ndarray, "frames *shape"], sense: Sense) -> str:
   Up to eight channels are curves, as high as the intensity; more are a heat map, as opaque
   as the intensity, with the last channel on top, as a piano roll has its highest note.
   Sight (and any sense with space) is averaged over space, and scaled to its greatest value.
-  The playhead is where the CSS variable --at (0 to 1) puts it.
+  The playhead is where the CSS variable --at (0 to 1) puts it; a row is --row high.
   """
   values = np.asarray(values, np.float32)
   level = intensity(values).mean(tuple(range(1, values.ndim - 1)))
@@ -47,7 +46,7 @@ def plot(values: Float[np.ndarray, "frames *shape"], sense: Sense) -> str:
   return (
     f'<div class="plot" style="--on:{_COLOURS.get(sense.name, _OTHER)}"><div class="names">{"".join(names)}'
     f'</div><div class="rows"><svg viewBox="0 0 {frames} {channels}" preserveAspectRatio="none" '
-    f'style="height:{channels * _ROW}px" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    f'style="height:calc({channels}*var(--row))" role="img" aria-label="{label}">{"".join(parts)}</svg>'
     f'<i class="head"></i></div>{_axis(frames / sense.rate)}</div>{note}'
   )
 

@@ -128,8 +128,8 @@ class Transformer(nn.Module):
 
   Attributes:
     senses: what it can see; a clip may lack some of them, and `Context.valid` masks frames.
-    width: of the sight stream.
-    side_width: of every other sense's stream.
+    width: of the first sense's stream.
+    side_width: of every other sense's.
     text_width: of the caption's stream.
     condition_width: of the vector of time and caption that modulates the blocks.
     depth: blocks.
@@ -183,7 +183,7 @@ class Transformer(nn.Module):
         x = jnp.where(jnp.reshape(valid, valid.shape + (1,) * len(sense.shape)), x, 0)
       tokens = patchify(x, sense)
       batch, time, place, _ = tokens.shape
-      width = self.width if name == "sight" else self.side_width
+      width = self.width if sense == self.senses[0] else self.side_width
       streams[name] = dense(width, f"{name}_in")(tokens)
       conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1)))
       angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)

@@ -46,7 +46,7 @@ def test_evaluate_then_generate(run, tmp_path):
   scores = json.loads(out.splitlines()[-1])
   keys = "digit colour direction speed sense_f1 frechet frechet_floor nearest_train real".split()
   assert set(keys) <= set(scores) and scores["real"]["colour"] > 0.9
-  assert json.loads((run / "evaluation.json").read_text()) == scores
+  assert json.loads((run / "evaluation.json").read_text()) == {"captions": scores}
   assert scores["clips"] == 12 and scores["how"]["steps"] == 4
   assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 

@@ -1,0 +1,5 @@
+"""How should the learning rate fall?"""
+
+BASE = "configs/digits_micro.py"
+SUITES = ("denoising", "captions")
+ROWS = {name: {"optimizer.schedule": name} for name in ("cosine", "constant", "arctangent")}

@@ -1,0 +1,129 @@
+"""Trajectories of the Lorenz system: clips of another field, whose law is known exactly.
+
+  dx/dt = 10 (y - x)     dy/dt = x (28 - z) - y     dz/dt = x y - 8/3 z
+
+(Lorenz, Deterministic nonperiodic flow, 1963): a chaotic flow around two wings. There is
+nothing to see or hear; the one sense is `state`, the three coordinates over time, and the
+caption says on which wing a clip begins and ends.
+
+Any field is brought to the core so: a source says what its senses are (here one of three
+channels), gives the example at an index, in [-1, 1], with a caption, and has one line in
+`data/build.py`. One whose law is known has `advance` and `read` too, by which the suite
+`dynamics` measures what was generated.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+from jaxtyping import Float
+
+from stale_jax.clip import Sense
+from stale_jax.config import at_least, nearest
+from stale_jax.errors import UserError
+
+WINGS = ("left", "right")  # x < 0, x >= 0.
+# The attractor lies well inside this box, which becomes [-1, 1].
+_CENTRE = np.array([0.0, 0.0, 25.0])
+_HALF_WIDTH = np.array([20.0, 28.0, 25.0])
+_STEP = 0.005  # Time units of one step of Runge and Kutta.
+_SETTLE = 6000  # Steps after which a trajectory has forgotten where it was put.
+_TRAJECTORIES, _LENGTH = 256, 1024  # Of the data set: 51 time units each at the default stride.
+
+
+def field(state: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
+  """The time derivative of (x, y, z)."""
+  x, y, z = np.moveaxis(state, -1, 0)
+  return np.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z], -1)
+
+
+def integrate(state: Float[np.ndarray, "*batch 3"], steps: int) -> Float[np.ndarray, "*batch 3"]:
+  """So many fixed steps of the classical fourth-order Runge-Kutta method, in float64."""
+  for _ in range(steps):
+    k1 = field(state)
+    k2 = field(state + _STEP / 2 * k1)
+    k3 = field(state + _STEP / 2 * k2)
+    k4 = field(state + _STEP * k3)
+    state = state + _STEP / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+  return state
+
+
+@functools.cache
+def trajectories(seed: int, split: str, stride: int) -> Float[np.ndarray, "trajectories length 3"]:
+  """The data set: long stretches of the attractor, a frame every `stride` steps."""
+  rng = np.random.Generator(np.random.Philox(key=[seed, ("train", "test").index(split)]))
+  state = integrate(_CENTRE + _HALF_WIDTH * rng.uniform(-1, 1, (_TRAJECTORIES, 3)), _SETTLE)
+  out = np.empty((_TRAJECTORIES, _LENGTH, 3))
+  for frame in range(_LENGTH):
+    out[:, frame] = state
+    state = integrate(state, stride)
+  return out
+
+
+def caption(labels: dict[str, int]) -> str:
+  """The sentence for labels begin and end (indices)."""
+  return f"from the {WINGS[labels['begin']]} wing to the {WINGS[labels['end']]}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lorenz:
+  """A source of labelled clips, random access and deterministic in (seed, index).
+
+  A clip is a window of one of 256 long trajectories; those of the two splits begin elsewhere
+  and, the system being chaotic, have nothing more in common than the attractor.
+
+  Attributes:
+    split: "train" or "test".
+    seed: of everything drawn.
+    size: the number of clips before indices repeat.
+    frames: a clip.
+    patch: frames that one token covers.
+    stride: integration steps of .005 time units a frame; the clip's second is a time unit.
+  """
+
+  split: str = "train"
+  seed: int = 0
+  size: int = 1 << 24
+  frames: int = 64
+  patch: int = 4
+  stride: int = 10
+
+  def __post_init__(self):
+    if self.split not in ("train", "test"):
+      raise UserError(f"unknown split {self.split!r}: {nearest(self.split, ('train', 'test'))}")
+    at_least(1, "source", patch=self.patch, stride=self.stride, frames=self.frames)
+    if self.frames % self.patch:
+      raise UserError(f"source.frames={self.frames} must be a multiple of source.patch={self.patch}.")
+    if self.frames > _LENGTH:
+      raise UserError(f"source.frames={self.frames}: the trajectories have {_LENGTH}.")
+
+  @property
+  def senses(self) -> dict[str, Sense]:
+    """Every sense this source can give, by name."""
+    rate = 1 / (_STEP * self.stride)
+    return {
+      "state": Sense(name="state", shape=(3,), rate=rate, patch=(self.patch,), channels=("x", "y", "z"))
+    }
+
+  def __len__(self) -> int:
+    return self.size
+
+  def __getitem__(self, index: int) -> dict:
+    """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index."""
+    rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
+    long = trajectories(self.seed, self.split, self.stride)
+    start = rng.integers(_LENGTH - self.frames + 1)
+    window = long[rng.integers(_TRAJECTORIES), start : start + self.frames]
+    state = np.clip((window - _CENTRE) / _HALF_WIDTH, -1, 1).astype(np.float32)
+    labels = {name: int(value[0]) for name, value in self.read({"state": state[None]}).items()}
+    return {"clip": {"state": state}, "caption": caption(labels), "labels": labels, "index": int(index)}
+
+  def advance(self, state: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
+    """The law: the state, in [-1, 1], one frame later."""
+    state = np.asarray(state, np.float64) * _HALF_WIDTH + _CENTRE
+    return (integrate(state, self.stride) - _CENTRE) / _HALF_WIDTH
+
+  def read(self, clip: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a caption would say of the clips [n, frames, 3]: label -> [n] indices."""
+    x = np.asarray(clip["state"])[..., 0]
+    return {"begin": (x[:, 0] >= 0).astype(int), "end": (x[:, -1] >= 0).astype(int)}

@@ -1,0 +1,93 @@
+"""The suite `denoising`: the process's own loss on held-out clips, at fixed times and noise.
+
+Nothing is sampled, so that a small difference between two models shows long before their
+samples differ. The times are the same for every model, whatever density it was trained by.
+"""
+
+import dataclasses
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from stale_jax.clip import Batch
+from stale_jax.data import collate
+from stale_jax.errors import UserError
+from stale_jax.processes.process import per_frame
+
+TIMES = (np.arange(16, dtype=np.float32) + 0.5) / 16
+_BATCH = 64
+ABOUT = {"loss": "the process's loss on held-out clips, every time and sense alike; the less the better"}
+
+
+def clip_losses(model, process, params, batch: Batch, t: float, keys) -> dict[str, Float[Array, "batch"]]:
+  """Sense -> each clip's mean loss over its real frames, all of them at time `t`; its noise is of its key."""
+  size, frames = next(iter(batch.clip.values())).shape[:2]
+  t = jnp.full((size, frames), t)
+
+  def corrupt(name):
+    draw = jax.vmap(lambda key, x, t: process.corrupt(key, x[None], t[None]))
+    fold = jax.vmap(lambda key: jax.random.fold_in(key, zlib.crc32(name.encode())))
+    return jax.tree.map(lambda x: x[:, 0], draw(fold(keys), batch.clip[name], t))
+
+  corruption = {name: corrupt(name) for name in batch.clip}
+  output = model.apply(params, {name: c.x_t for name, c in corruption.items()}, t, batch.context)
+  losses = {}
+  for name in output:
+    loss = process.loss(output[name], corruption[name], t)
+    real = jnp.broadcast_to(per_frame(batch.context.valid[name], loss), loss.shape)
+    axes = tuple(range(1, loss.ndim))
+    losses[name] = jnp.sum(loss * real, axes) / jnp.maximum(jnp.sum(real, axes), 1)
+  return losses
+
+
+def evaluate_denoising(model, clips: int = 256, seed: int = 0, **overrides) -> tuple[dict[str, Any], None]:
+  """Denoises the first `clips` test clips, told their captions, at each of TIMES.
+
+  Args:
+    model: a `stale_jax.Model`.
+    clips: how many.
+    seed: of the noise; that of a clip depends on seed, clip, time and sense alone.
+    **overrides: of `Sampling`: none has a meaning here.
+
+  Returns:
+    The scores. They are
+    loss: mean over clips, times and senses, each alike; loss/SENSE of one sense.
+    error: the standard errors of these, of the choice of clips.
+    at: of each time, the mean over clips and senses.
+
+  Raises:
+    UserError: a sampler's setting is given, or the source has no test split.
+  """
+  if given := [name for name, value in overrides.items() if value is not None]:
+    raise UserError(f"the suite 'denoising' does not sample: leave out {', '.join(given)}.")
+  if clips < 2:
+    raise UserError(f"clips={clips}: at least 2 are needed.")
+  experiment = model.experiment
+  source = dataclasses.replace(experiment.source, split="test")
+  run = jax.jit(lambda *args: clip_losses(experiment.model, experiment.process, *args))
+  parts: list[dict[str, np.ndarray]] = []
+  for start in range(0, clips, _BATCH):
+    # The last batch is filled up, so that one program is compiled.
+    rows = np.minimum(np.arange(start, start + _BATCH), clips - 1)
+    batch = collate([source[int(i)] for i in rows], experiment.senses, experiment.model.text_length)
+    each = [run(model.params, batch, t, _keys(seed, rows, i)) for i, t in enumerate(TIMES)]
+    real = min(clips - start, _BATCH)
+    parts.append({name: np.stack([x[name] for x in jax.device_get(each)], 1)[:real] for name in each[0]})
+  losses = {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
+  every = np.mean(list(losses.values()), 0)  # [clips, times]
+  of_clip = {"loss": every.mean(1)} | {f"loss/{name}": x.mean(1) for name, x in losses.items()}
+  return {
+    **{name: float(x.mean()) for name, x in of_clip.items()},
+    "error": {name: float(x.std(ddof=1) / np.sqrt(clips)) for name, x in of_clip.items()},
+    "at": {f"{t:g}": float(x) for t, x in zip(TIMES, every.mean(0), strict=True)},
+    "clips": clips,
+  }, None
+
+
+def _keys(seed: int, clips: np.ndarray, time: int):
+  key = jax.random.fold_in(jax.random.key(seed), time)
+  return jax.vmap(lambda clip: jax.random.fold_in(key, clip))(jnp.asarray(clips))

@@ -1,0 +1,123 @@
+"""The suite `dynamics`: do generated trajectories obey the law of their source?
+
+For sources that know their law: `advance` takes a state one frame on, `read` says what a
+caption would say of a clip. The clip is one sense, of a vector a frame.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import wasserstein_distance
+
+from stale_jax.clip import Clip
+from stale_jax.errors import UserError
+
+ABOUT = {
+  "defect": "how far a frame is from where the law takes the one before, over how far that is (rms)",
+  "marginals": "Wasserstein distance of each coordinate's values to real ones, in [-1, 1], on average",
+  "caption": "clips that are as the caption says",
+  "lyapunov": "rate at which the law would part neighbours of the trajectory, a second",
+}
+_NUDGE = 1e-6  # Of the finite difference that linearises the law.
+
+
+def defect(clips: Float[np.ndarray, "n frames values"], advance) -> float:
+  """rms of x[k+1] - advance(x[k]) over that of advance(x[k]) - x[k]: 0 for the law, 1 for standing still."""
+  clips = np.asarray(clips, np.float64)
+  now, then = clips[:, :-1], clips[:, 1:]
+  there = advance(now)
+  return float(np.sqrt(np.mean(np.square(then - there)) / np.mean(np.square(there - now))))
+
+
+def marginals(
+  a: Float[np.ndarray, "n frames values"], b: Float[np.ndarray, "m frames values"]
+) -> list[float]:
+  """Wasserstein-1 distance of each coordinate, all clips and frames pooled."""
+  pooled = (np.asarray(x, np.float64).reshape(-1, x.shape[-1]).T for x in (a, b))
+  return [float(wasserstein_distance(x, y)) for x, y in zip(*pooled, strict=True)]
+
+
+def lyapunov(clips: Float[np.ndarray, "n frames values"], advance, rate: float) -> Float[np.ndarray, "n"]:
+  """The finite-time largest Lyapunov exponent along each clip, a second (Benettin et al., 1980).
+
+  A tangent vector is carried along by the law linearised at every frame; its growth is taken
+  over the second half, when it has turned to the direction that grows most.
+  """
+  clips = np.asarray(clips, np.float64)
+  tangent = np.random.default_rng(0).normal(size=(len(clips), clips.shape[-1]))
+  growth = []
+  for frame in range(clips.shape[1] - 1):
+    tangent = tangent / np.linalg.norm(tangent, axis=1, keepdims=True)
+    state = clips[:, frame]
+    tangent = (advance(state + _NUDGE * tangent) - advance(state - _NUDGE * tangent)) / (2 * _NUDGE)
+    growth.append(np.log(np.linalg.norm(tangent, axis=1)))
+  return rate * np.mean(growth[len(growth) // 2 :], 0)
+
+
+def _score(
+  clips: np.ndarray, wanted: dict[str, np.ndarray], other: np.ndarray, source, sense
+) -> dict[str, Any]:
+  read = source.read({sense.name: clips})
+  distances = marginals(clips, other)
+  rates = lyapunov(clips, source.advance, sense.rate)
+  each = {name: float(np.mean(read[name] == wanted[name])) for name in wanted}
+  return {
+    "defect": defect(clips, source.advance),
+    "marginals": float(np.mean(distances)),
+    "marginals_each": dict(zip(sense.channels, distances, strict=True)),
+    "caption": float(np.mean(np.all([read[name] == wanted[name] for name in wanted], 0))),
+    "caption_each": each,
+    "lyapunov": float(rates.mean()),
+    "lyapunov_error": float(rates.std(ddof=1) / np.sqrt(len(rates))),
+    "clipped": float(np.mean(np.abs(clips) >= 1)),
+  }
+
+
+def evaluate_dynamics(model, clips: int = 512, seed: int = 0, **overrides) -> tuple[dict[str, Any], Clip]:
+  """Generates the captions of test clips and holds the trajectories against the law.
+
+  Args:
+    model: a `stale_jax.Model` of a source that knows its law.
+    clips: how many.
+    seed: of the first clip; the others count up.
+    **overrides: of `Sampling`.
+
+  Returns:
+    The scores, and the generated clips. The scores are
+    defect: see `defect`; defect_shuffled: of real clips, their frames in another order.
+    marginals: mean over coordinates of `marginals` to real clips, marginals_each: of each.
+    caption: share of clips with every label as asked; caption_each: of each label.
+    lyapunov: mean of `lyapunov`; lyapunov_error: its standard error.
+    clipped: share of values at the ends of [-1, 1].
+    real: the same of as many real training clips.
+
+  Raises:
+    UserError: the source does not know its law.
+  """
+  source = model.experiment.source
+  if not hasattr(source, "advance") or len(model.experiment.senses) != 1:
+    raise UserError("the suite 'dynamics' needs a source that knows its law, such as 'lorenz'.")
+  if clips < 2:
+    raise UserError(f"clips={clips}: at least 2 are needed.")
+  (sense,) = model.experiment.senses
+  examples = [dataclasses.replace(source, split="test")[i] for i in range(clips)]
+  test, labels = _stack(examples, sense)
+  train, train_labels = _stack([dataclasses.replace(source, split="train")[i] for i in range(clips)], sense)
+  seeds = [seed + i for i in range(clips)]
+  clip = jax.device_get(model.sample([e["caption"] for e in examples], seeds, **overrides))
+  order = np.random.default_rng(0).permuted(np.tile(np.arange(test.shape[1]), (clips, 1)), axis=1)
+  shuffled = np.take_along_axis(test, order[..., None], 1)
+  return {
+    **_score(clip[sense.name], labels, test, source, sense),
+    "defect_shuffled": defect(shuffled, source.advance),
+    "clips": clips,
+    "real": _score(train, train_labels, test, source, sense),
+  }, clip
+
+
+def _stack(examples, sense) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  values = np.stack([e["clip"][sense.name] for e in examples])
+  return values, {name: np.array([e["labels"][name] for e in examples]) for name in examples[0]["labels"]}

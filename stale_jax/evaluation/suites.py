@@ -1,0 +1,35 @@
+"""The suites by name: what `experiments.evaluate` can measure."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from stale_jax.evaluation import captions, denoising, dynamics
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+  """One way to measure a model.
+
+  Attributes:
+    measure: (model, clips, seed, **overrides of Sampling) -> (scores, the clips it made or None);
+      scores are JSON, and `real` in them, if there, the same scores of real clips.
+    about: what each score to be shown means, in order; `loss/sight` is shown with `loss`.
+  """
+
+  measure: Callable
+  about: Mapping[str, str]
+
+  def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
+    """(name, value, the same of real clips if it is known, what it means) of each score to be shown."""
+    for kind, meaning in self.about.items():
+      for name, value in scores.items():
+        if name.split("/")[0] == kind and value is not None:
+          yield name, value, scores.get("real", {}).get(name, scores.get(f"{name}_floor")), meaning
+
+
+SUITES = {
+  "captions": Suite(captions.evaluate_captions, captions.ABOUT),
+  "denoising": Suite(denoising.evaluate_denoising, denoising.ABOUT),
+  "dynamics": Suite(dynamics.evaluate_dynamics, dynamics.ABOUT),
+}
