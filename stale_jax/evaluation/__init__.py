@@ -2,7 +2,18 @@
 
 from stale_jax.evaluation.captions import evaluate_captions
 from stale_jax.evaluation.frechet import frechet
+from stale_jax.evaluation.labels import evaluate_labels, reward, score
 from stale_jax.evaluation.reader import Reader, Reading
 from stale_jax.evaluation.senses import agreement, f1
 
-__all__ = ["Reader", "Reading", "agreement", "evaluate_captions", "f1", "frechet"]
+__all__ = [
+  "Reader",
+  "Reading",
+  "agreement",
+  "evaluate_captions",
+  "evaluate_labels",
+  "f1",
+  "frechet",
+  "reward",
+  "score",
+]

@@ -164,7 +164,7 @@ def _keep_config(config: Mapping[str, Any], workdir: Path) -> None:
   plain = json.loads(json.dumps(config))
   if path.exists():
     before = read_config(path)
-    for section in ("senses", "source", "process", "model"):
+    for section in ("senses", "source", "process", "model", "cringe"):
       if before.get(section) != plain.get(section):
         raise UserError(
           f"{workdir} holds a run with another {section} ({before.get(section)}); choose another --workdir."
