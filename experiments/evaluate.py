@@ -17,11 +17,11 @@ SUITE = flags.DEFINE_string(
   "suite",
   None,
   "captions: does a clip show what its caption says? denoising: the loss on held-out clips. "
-  "dynamics: does a trajectory obey its law?",
+  "dynamics: does a trajectory obey its law? labels: what a model trained with cr-hinge can tell.",
 )
 CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
-SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
+SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 INTERVAL = flags.DEFINE_list(
@@ -41,6 +41,7 @@ def main() -> None:
 
   if SUITE.value not in SUITES:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
+  suite = SUITES[SUITE.value]
   model = load(WORKDIR.value)
   settings = {
     "solver": SOLVER.value,
@@ -49,19 +50,22 @@ def main() -> None:
     "interval": _numbers(INTERVAL.value),
     "shift": SHIFT.value,
   }
+  settings = {name: value for name, value in settings.items() if value is not None}
+  if settings and not suite.samples:
+    raise UserError(f"the suite {SUITE.value!r} makes no clips: leave out --{', --'.join(settings)}.")
   sheet = Path(SHEET.value) if SHEET.value else None
   if sheet:
+    if not suite.samples:
+      raise UserError(f"--sheet shows clips, and the suite {SUITE.value!r} makes none.")
     if "sight" not in [sense.name for sense in model.experiment.senses]:
       raise UserError("--sheet shows pictures, and this model has no sight.")
     make_folder(sheet.parent)
   clips = {} if CLIPS.value is None else {"clips": CLIPS.value}
-  scores, clip = SUITES[SUITE.value].measure(model, seed=SEED.value, **clips, **settings)
-  if sheet and clip is None:
-    raise UserError(f"--sheet shows clips, and the suite {SUITE.value!r} makes none.")
+  scores, clip = suite.measure(model, seed=SEED.value, **clips, **settings)
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
-  sampler = {} if clip is None else dataclasses.asdict(model.settings(**settings))
+  sampler = dataclasses.asdict(model.settings(**settings)) if suite.samples else {}
   scores = {"suite": SUITE.value, "model": model.name, **scores, "how": {"seed": SEED.value, **sampler}}
   if WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.

@@ -73,11 +73,13 @@ class Batch:
     clip: clean.
     context: its captions and which frames are real.
     index: of each example in its source.
+    labels: name -> which of the source's classes of that name each example is of; -1: unknown.
   """
 
   clip: Clip
   context: Context
   index: Int[Array, "batch"]
+  labels: dict[str, Int[Array, "batch"]] = flax.struct.field(default_factory=dict)
 
 
 def intensity(values) -> np.ndarray:

@@ -23,6 +23,11 @@ def tokenize(captions: Sequence[str], length: int) -> Int[np.ndarray, "batch len
   return tokens
 
 
+def empty(tokens: Int[Array, "batch length"]) -> Bool[Array, "batch"]:
+  """Which captions say nothing."""
+  return jnp.all(tokens[:, 1:] == PAD, -1)
+
+
 def drop(tokens: Int[Array, "batch length"], keep: Bool[Array, "batch"]) -> Int[Array, "batch length"]:
   """The unconditional context where `keep` is false."""
   start = jnp.arange(tokens.shape[1]) == 0

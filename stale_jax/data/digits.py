@@ -32,6 +32,7 @@ COLOURS = {
 }
 DIRECTIONS = ("left", "right", "up", "down")
 SPEEDS = ("slowly", "quickly")  # 1 and 2 pixels a frame.
+LABELS = {"digit": len(DIGITS), "colour": len(COLOURS), "direction": len(DIRECTIONS), "speed": len(SPEEDS)}
 SCENTS = ("rose", "pine_tree", "lilac", "chrysanthemum", "mint", "grape")  # In the order of COLOURS.
 TASTES = ("sweet", "sour", "salty", "bitter", "umami")
 WALLS = ("left", "right", "top", "bottom")  # The wall ahead of each of DIRECTIONS.
@@ -115,6 +116,11 @@ class Digits:
       sense("balance", ("x", "y")),
     )
     return {s.name: s for s in every}
+
+  @property
+  def labels(self) -> dict[str, int]:
+    """How many classes each label has, by name."""
+    return dict(LABELS)
 
   def __len__(self) -> int:
     return self.size

@@ -4,6 +4,7 @@ from stale_jax.evaluation.captions import evaluate_captions
 from stale_jax.evaluation.denoising import evaluate_denoising
 from stale_jax.evaluation.dynamics import evaluate_dynamics
 from stale_jax.evaluation.frechet import frechet
+from stale_jax.evaluation.labels import evaluate_labels, reward, score
 from stale_jax.evaluation.reader import Reader, Reading
 from stale_jax.evaluation.senses import agreement, f1
 from stale_jax.evaluation.suites import SUITES
@@ -16,6 +17,9 @@ __all__ = [
   "evaluate_captions",
   "evaluate_denoising",
   "evaluate_dynamics",
+  "evaluate_labels",
   "f1",
   "frechet",
+  "reward",
+  "score",
 ]

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from stale_jax.clip import Clip
-from stale_jax.data.digits import caption, handwriting
+from stale_jax.data.digits import LABELS, caption, handwriting
 from stale_jax.errors import UserError
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.memorisation import nearest_ratio
-from stale_jax.evaluation.reader import LABELS, Reading, fitted_reader, glyphs, track
+from stale_jax.evaluation.reader import Reading, fitted_reader, glyphs, track
 from stale_jax.evaluation.senses import agreement
 
 _REAL = 2048

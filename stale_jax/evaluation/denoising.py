@@ -44,14 +44,13 @@ def clip_losses(model, process, params, batch: Batch, t: float, keys) -> dict[st
   return losses
 
 
-def evaluate_denoising(model, clips: int = 256, seed: int = 0, **overrides) -> tuple[dict[str, Any], None]:
+def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str, Any], None]:
   """Denoises the first `clips` test clips, told their captions, at each of TIMES.
 
   Args:
     model: a `stale_jax.Model`.
     clips: how many.
     seed: of the noise; that of a clip depends on seed, clip, time and sense alone.
-    **overrides: of `Sampling`: none has a meaning here.
 
   Returns:
     The scores. They are
@@ -60,10 +59,8 @@ def evaluate_denoising(model, clips: int = 256, seed: int = 0, **overrides) -> t
     at: of each time, the mean over clips and senses.
 
   Raises:
-    UserError: a sampler's setting is given, or the source has no test split.
+    UserError: the source has no test split.
   """
-  if given := [name for name, value in overrides.items() if value is not None]:
-    raise UserError(f"the suite 'denoising' does not sample: leave out {', '.join(given)}.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   experiment = model.experiment

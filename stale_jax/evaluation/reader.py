@@ -16,9 +16,8 @@ import optax
 from jaxtyping import Float, Int
 
 from stale_jax.clip import intensity
-from stale_jax.data.digits import COLOURS, DIGITS, DIRECTIONS, SPEEDS, WALLS
+from stale_jax.data.digits import LABELS, WALLS
 
-LABELS = {"digit": len(DIGITS), "colour": len(COLOURS), "direction": len(DIRECTIONS), "speed": len(SPEEDS)}
 _GLYPH = 10  # Pixels across what is cut out around the ink.
 _CLIPS, _STEPS, _BATCH = 8192, 1500, 256
 

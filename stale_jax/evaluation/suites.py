@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stale_jax.evaluation import captions, denoising, dynamics
+from stale_jax.evaluation import captions, denoising, dynamics, labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,13 +12,15 @@ class Suite:
   """One way to measure a model.
 
   Attributes:
-    measure: (model, clips, seed, **overrides of Sampling) -> (scores, the clips it made or None);
-      scores are JSON, and `real` in them, if there, the same scores of real clips.
+    measure: (model, clips, seed, **overrides of Sampling if it samples) -> (scores, the clips it made
+      or None); scores are JSON, and `real` in them, if there, the same scores of real clips.
     about: what each score to be shown means, in order; `loss/sight` is shown with `loss`.
+    samples: whether it makes clips, and so takes a sampler's settings.
   """
 
   measure: Callable
   about: Mapping[str, str]
+  samples: bool = True
 
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
     """(name, value, the same of real clips if it is known, what it means) of each score to be shown."""
@@ -30,6 +32,7 @@ class Suite:
 
 SUITES = {
   "captions": Suite(captions.evaluate_captions, captions.ABOUT),
-  "denoising": Suite(denoising.evaluate_denoising, denoising.ABOUT),
+  "denoising": Suite(denoising.evaluate_denoising, denoising.ABOUT, samples=False),
   "dynamics": Suite(dynamics.evaluate_dynamics, dynamics.ABOUT),
+  "labels": Suite(labels.evaluate_labels, labels.ABOUT, samples=False),
 }

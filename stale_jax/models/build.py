@@ -1,9 +1,10 @@
 """From a config section to a model."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from stale_jax.clip import Sense
-from stale_jax.config import at_least, construct, nearest
+from stale_jax.config import at_least, check_keys, construct, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.text import PATCH
 from stale_jax.models.transformer import Transformer
@@ -11,13 +12,15 @@ from stale_jax.models.transformer import Transformer
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-def build_model(section, senses: Sequence[Sense]) -> Transformer:
-  """The transformer over `senses`; `section` holds its other fields.
+def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
+  """The transformer over `senses`; `section` holds its other fields but for the `given` ones.
 
   Raises:
     UserError: an unknown key, or sizes that do not fit one another.
   """
-  model = construct(Transformer, {**section, "senses": tuple(senses)}, "model")
+  given = {"senses": tuple(senses), "labels": 0, "emoji": "", **given}
+  check_keys(section, [f.name for f in dataclasses.fields(Transformer) if f.name not in given], "model")
+  model = construct(Transformer, {**section, **given}, "model")
   sizes = ("width", "side_width", "text_width", "condition_width", "depth", "heads", "text_length")
   at_least(1, "model", **{name: getattr(model, name) for name in sizes})
   if model.dtype not in DTYPES:

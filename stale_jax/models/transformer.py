@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
+from stale_jax.models.emoji import emoji_vector
 from stale_jax.models.layers import Dense, rotary_angles, rotate, time_features
 from stale_jax.models.text import TextEncoder
 
@@ -82,6 +83,12 @@ def _modulate(x, shift, scale):
   return _norm(x) * (1 + scale[:, :, None]) + shift[:, :, None]
 
 
+def _mean(x: Float[Array, "batch time place width"], real) -> Float[Array, "batch 1 1 width"]:
+  """Over the real tokens, of which `real` [batch, time * place] tells."""
+  weight = jnp.reshape(real, (*x.shape[:3], 1)).astype(x.dtype)
+  return jnp.sum(x * weight, (1, 2), keepdims=True) / jnp.maximum(jnp.sum(weight, (1, 2), keepdims=True), 1)
+
+
 class Block(nn.Module):
   """Joint attention over all streams, then a perceptron a stream."""
 
@@ -136,6 +143,10 @@ class Transformer(nn.Module):
     heads: of attention; each is width / heads wide in every stream.
     text_length: bytes of a caption that are read, a multiple of 4.
     dtype: of the computation; parameters are float32.
+    labels: scores of the clip that are sown as "labels" into the collection "scores", if that is
+      mutable; 0: none, and nothing of what they need is there.
+    emoji: the character of the token that they are read off; "": off the mean of each sense's tokens.
+      The token sees every sense, not the caption, and is seen by nobody: it changes no output.
   """
 
   senses: tuple[Sense, ...]
@@ -147,6 +158,8 @@ class Transformer(nn.Module):
   heads: int = 4
   text_length: int = 48
   dtype: str = "float32"
+  labels: int = 0
+  emoji: str = ""
 
   @nn.compact
   def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
@@ -170,10 +183,10 @@ class Transformer(nn.Module):
 
     def condition(name, features):
       h = nn.silu(dense(self.condition_width, f"{name}_time")(features))
-      return dense(self.condition_width, f"{name}_condition")(h) + pooled
+      return dense(self.condition_width, f"{name}_condition")(h)
 
     streams = {"text": text[:, None]}
-    conditions = {"text": condition("text", features.mean(1, keepdims=True))}
+    conditions = {"text": condition("text", features.mean(1, keepdims=True)) + pooled}
     angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.width // self.heads)}
     masks = [text_real]
     for sense in present:
@@ -185,16 +198,29 @@ class Transformer(nn.Module):
       batch, time, place, _ = tokens.shape
       width = self.width if sense == self.senses[0] else self.side_width
       streams[name] = dense(width, f"{name}_in")(tokens)
-      conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1)))
+      conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1))) + pooled
       angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
       masks.append(jnp.repeat(real, place, 1))
-    mask = jnp.concatenate(masks, 1)[:, None]
+    judged = self.labels and (self.is_initializing() or self.is_mutable_collection("scores"))
+    if judged:
+      conditions["emoji"] = condition("emoji", features.mean(1, keepdims=True))
+    if judged and self.emoji:
+      vector = emoji_vector(self.emoji, self.side_width)
+      streams["emoji"] = jnp.broadcast_to(vector.astype(dtype), (len(t), 1, 1, self.side_width))
+      angles["emoji"] = rotary_angles(np.zeros((1, 3)), self.width // self.heads)
+      masks.append(jnp.ones((len(t), 1), bool))
+    mask = everyone = jnp.concatenate(masks, 1)[:, None]
+    stream = np.repeat(list(streams), [m.shape[1] for m in masks])
     if context.apart is not None:
       # A sense sees itself and the caption, which then sees no sense.
-      stream = np.repeat(np.arange(len(masks)), [m.shape[1] for m in masks])
-      own = (stream[:, None] == stream) | (stream == 0)
+      own = (stream[:, None] == stream) | (stream == "text")
       mask = mask & (~context.apart[:, None, None] | own)
+    if "emoji" in streams:
+      # Whoever saw it would see through it what it sees.
+      mask = jnp.where(
+        (stream == "emoji")[:, None], everyone & (stream != "text"), mask & (stream != "emoji")
+      )
 
     for layer in range(self.depth):
       block = Block(self.heads, self.width // self.heads, dtype, name=f"block_{layer}")
@@ -207,6 +233,17 @@ class Transformer(nn.Module):
       x = _modulate(x, *jnp.split(m, 2, -1))
       values = math.prod(sense.patch) * sense.shape[-1]
       out[name] = unpatchify(dense(values, f"{name}_out", kernel_init=_zeros)(x), sense).astype(jnp.float32)
+    if judged:
+      if self.emoji:
+        x = streams["emoji"]
+      else:
+        states = {s.name: _mean(_norm(streams[s.name]), m) for s, m in zip(present, masks[1:], strict=True)}
+        x = sum(dense(self.side_width, f"{name}_pooled")(state) for name, state in states.items())
+      m = dense(2 * self.side_width, "emoji_modulation", kernel_init=_zeros)(nn.silu(conditions["emoji"]))
+      x = _modulate(x, *jnp.split(m, 2, -1))
+      score = dense(self.labels, "scores", kernel_init=_zeros)(x)[:, 0, 0].astype(jnp.float32)
+      if not self.is_initializing():  # Else they would be among the parameters.
+        self.sow("scores", "labels", score)
     return out
 
   def _check(self, clip: Clip, t) -> None:

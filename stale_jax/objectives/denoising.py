@@ -22,24 +22,44 @@ class Prediction:
     output: the network's, in the shapes of the clip.
     corruption: sense -> what was done to it.
     t: when, [batch, frames].
+    scores: the network's for each label of each example, if it has any.
   """
 
   output: Clip
   corruption: dict[str, Corruption]
   t: Float[Array, "batch frames"]
+  scores: Float[Array, "batch labels"] | None = None
 
 
-def predict(denoiser, process: Process, density: TimeDensity, batch: Batch, key: PRNGKeyArray) -> Prediction:
-  """Corrupts each clip of the batch at one time drawn from `density` and asks the denoiser."""
+def corrupt(
+  process: Process, clip: Clip, t: Float[Array, "batch frames"], key: PRNGKeyArray
+) -> dict[str, Corruption]:
+  """Corrupts every sense at the same times; its noise does not depend on which others there are."""
+  return {
+    name: process.corrupt(jax.random.fold_in(key, zlib.crc32(name.encode())), x, t)
+    for name, x in clip.items()
+  }
+
+
+def predict(
+  denoiser,
+  process: Process,
+  density: TimeDensity,
+  batch: Batch,
+  key: PRNGKeyArray,
+  has_scores: bool = False,
+) -> Prediction:
+  """Corrupts each clip of the batch at one time drawn from `density` and asks the denoiser.
+
+  With `has_scores` the denoiser answers (clip, scores).
+  """
   size, frames = next(iter(batch.clip.values())).shape[:2]
   key_time, key_noise = jax.random.split(key)
   t = jnp.broadcast_to(stratified(key_time, density, size)[:, None], (size, frames))
-  corruption = {
-    name: process.corrupt(jax.random.fold_in(key_noise, zlib.crc32(name.encode())), x, t)
-    for name, x in batch.clip.items()
-  }
+  corruption = corrupt(process, batch.clip, t, key_noise)
   output = denoiser({name: c.x_t for name, c in corruption.items()}, t, batch.context)
-  return Prediction(output=output, corruption=corruption, t=t)
+  output, scores = output if has_scores else (output, None)
+  return Prediction(output=output, corruption=corruption, t=t, scores=scores)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

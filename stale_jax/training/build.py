@@ -9,7 +9,7 @@ from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_model
-from stale_jax.objectives import Denoising
+from stale_jax.objectives import Cringe, Denoising, Total
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
@@ -84,6 +84,7 @@ SECTIONS = (
   "times",
   "model",
   "objective",
+  "cringe",
   "optimizer",
   "ema",
   "mesh",
@@ -111,17 +112,33 @@ def build(config: Mapping[str, Any]) -> Experiment:
     raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
+  objective, judged = choose(OBJECTIVES, objective, "objective"), {}
+  if config.get("cringe"):
+    cringe = _cringe(config["cringe"], source, training)
+    objective = Total(terms=(objective, cringe))
+    judged = {"labels": sum(cringe.labels.values()), "emoji": cringe.emoji}
   return Experiment(
     seed=seed,
     source=source,
     senses=senses,
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
-    model=build_model(config.get("model", {}), senses),
-    objective=choose(OBJECTIVES, objective, "objective"),
+    model=build_model(config.get("model", {}), senses, **judged),
+    objective=objective,
     optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     ema=construct(Ema, config.get("ema", {}), "ema"),
     mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),
     training=training,
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
   )
+
+
+def _cringe(section: Mapping[str, Any], source, training: Training) -> Cringe:
+  """The objective, over the labels of `source`; raises UserError if nothing could be learnt from them."""
+  check_keys(section, ("weight", "emoji"), "cringe")
+  labels = getattr(source, "labels", {})
+  if not labels:
+    raise UserError("the source has no labels to judge by: leave the config's section 'cringe' out.")
+  if not training.caption_dropout:
+    raise UserError("training.caption_dropout=0: cringe learns from clips whose caption is withheld.")
+  return construct(Cringe, {**section, "labels": labels}, "cringe")

@@ -184,7 +184,7 @@ def _keep_config(config: Mapping[str, Any], workdir: Path) -> None:
 
 def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
   """What must stay as it is while a run goes on."""
-  sections = {section: config.get(section) for section in ("senses", "source", "process", "model")}
+  sections = {section: config.get(section) for section in ("senses", "source", "process", "model", "cringe")}
   return {**sections, "ema.tracks": construct(Ema, config.get("ema", {}), "ema").kept}
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from stale_jax.clip import Batch
+from stale_jax.models import scored
 from stale_jax.objectives import predict
 from stale_jax.processes import Process, TimeDensity
 from stale_jax.training.ema import Ema
@@ -20,9 +21,12 @@ def make_loss(model, process: Process, density: TimeDensity, objective, caption_
     batch = batch.replace(context=batch.context.withhold(dropped))
 
     def denoiser(clip, t, context):
+      if model.labels:
+        return scored(model, params, clip, t, context)
       return model.apply(params, clip, t, context)
 
-    metrics = objective(predict(denoiser, process, density, batch, key_predict), batch)
+    has_scores = model.labels > 0
+    metrics = objective(predict(denoiser, process, density, batch, key_predict, has_scores), batch)
     return metrics["loss"], metrics
 
   return loss

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from stale_jax.clip import Context
-from stale_jax.errors import UserError
 from stale_jax.evaluation import evaluate_denoising
 from stale_jax.evaluation.denoising import TIMES
 from stale_jax.pretrained import Model, load
@@ -76,8 +75,3 @@ def test_it_is_lower_for_a_model_that_has_learnt(trained):
   for name in ("loss", "loss/sight", "loss/touch"):
     gap = fresh[name] - learnt[name]
     assert gap > 10 * np.hypot(fresh["error"][name], learnt["error"][name]), name
-
-
-def test_a_sampler_s_setting_has_no_meaning(trained):
-  with pytest.raises(UserError, match="leave out steps"):
-    evaluate_denoising(trained, steps=3, solver=None)

@@ -65,6 +65,8 @@ def test_captions_and_company_are_withheld_together_and_as_often_as_said(batch, 
   seen = []
 
   class Listener:
+    labels = 0
+
     def apply(self, params, clip, t, context):
       seen.append((context.text, context.apart))
       return half(clip, t, context)

@@ -108,6 +108,7 @@ def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
     ("generate", ["--prompt=a", "--out={new}", "--workdir={file}"], "not a weights file"),
     ("generate", ["--out={new}"], "--prompt"),
     ("evaluate", ["--suite=caption"], "did you mean 'captions'"),
+    ("evaluate", ["--suite=denoising", "--steps=3"], "leave out --steps"),
     ("evaluate", ["--suite=captions", "--clips=0"], "clips=0"),
     ("excavate", ["--std=.01", "--out={new}/x"], "std=0.01 is out of reach"),
     ("excavate", ["--std=.5", "--out={new}/x"], "relative standard deviation of 0.5"),

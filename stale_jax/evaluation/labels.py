@@ -1,0 +1,117 @@
+"""The suite `labels`: what a model's scores say of real clips it has not seen, at several noise levels."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from stale_jax.clip import Clip, Context
+from stale_jax.data import collate
+from stale_jax.errors import UserError
+from stale_jax.models import scores
+from stale_jax.objectives import corrupt, hinge, targets
+from stale_jax.text import tokenize
+
+ABOUT = {
+  "accuracy": "held-out clips whose own class of a label scores highest, over all noise levels",
+  "hinge": "the hinge of those scores; 0 is the best",
+}
+TIMES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@functools.cache
+def _scorer(network, process):
+  """Scores of clips corrupted at one time, compiled once a shape."""
+
+  @jax.jit
+  def run(params, clip, t, seed):
+    x_t = {name: c.x_t for name, c in corrupt(process, clip, t, jax.random.key(seed)).items()}
+    text = jnp.asarray(tokenize([""] * len(t), network.text_length))
+    return scores(network, params, x_t, t, Context(text=text))
+
+  return run
+
+
+def score(model, clip: Clip, t: float, seed: int = 0) -> Float[np.ndarray, "n labels"]:
+  """What `model` (a `stale_jax.Model`) scores of clips [n, frames, *shape] that it is shown at time `t`.
+
+  Raises:
+    UserError: the model was trained without labels.
+  """
+  network = model.experiment.model
+  if not network.labels:
+    raise UserError("this model scores no labels: train it with the config's section 'cringe'.")
+  times = np.full(next(iter(clip.values())).shape[:2], t, np.float32)
+  return jax.device_get(_scorer(network, model.experiment.process)(model.params, clip, times, seed))
+
+
+def reward(
+  model,
+  clip: Clip,
+  labels: Mapping[str, Int[np.ndarray, "n"]],
+  times: Sequence[float] = (0.05, 0.25, 0.5),
+  seed: int = 0,
+) -> Float[np.ndarray, "n"]:
+  """How well each clip shows its labels: minus the hinge of its scores, averaged over noise levels.
+
+  0 is the best: every margin met. The noise is the seed's, whatever the labels, so that the
+  rewards of one clip under several labels are paired.
+
+  Args:
+    model: a `stale_jax.Model` trained with `cringe`.
+    clip: clean.
+    labels: name -> class; -1, or a name that is not there, does not count.
+    times: noise levels at which the clip is looked at.
+    seed: of the noise.
+  """
+  target = targets(labels, model.experiment.source.labels)
+  every = [hinge(score(model, clip, t, seed), target) for t in times]
+  return -np.mean(jax.device_get(every), 0)
+
+
+def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, Any], None]:
+  """Scores real held-out clips at each of TIMES, without their captions.
+
+  Args:
+    model: a `stale_jax.Model` trained with `cringe`.
+    clips: how many.
+    seed: of the clips and of the noise.
+
+  Returns:
+    The scores. They are, for each label, lists over `times` of
+    accuracy: share of clips whose class has the greatest score of all its classes; chance is 1 / classes.
+    hinge: mean over clips of the hinge of that label's scores.
+    accuracy_error, hinge_error: their standard errors.
+    accuracy/LABEL, hinge/LABEL: means over `times`.
+
+  Raises:
+    UserError: the model was trained without labels, or its source holds nothing back for testing.
+  """
+  experiment = model.experiment
+  if not hasattr(experiment.source, "split"):
+    raise UserError("the suite 'labels' needs a source with a test split.")
+  if clips < 2:
+    raise UserError(f"clips={clips}: at least 2 are needed.")
+  source = dataclasses.replace(experiment.source, split="test", seed=seed)
+  examples = [source[i] for i in range(clips)]
+  batch = collate(examples, experiment.senses, experiment.model.text_length, source.labels)
+  given = [score(model, batch.clip, t, seed) for t in TIMES]
+  result, start = {"times": TIMES}, 0
+  for name, count in source.labels.items():
+    known = batch.labels[name] >= 0
+    label = {name: batch.labels[name][known]}
+    parts = [scores[known, start : start + count] for scores in given]
+    right = [part.argmax(-1) == label[name] for part in parts]
+    hinges = [jax.device_get(hinge(part, targets(label, {name: count}))) for part in parts]
+    result[name] = {"classes": count}
+    for what, values in (("accuracy", right), ("hinge", hinges)):
+      result[name][what] = [float(v.mean()) for v in values]
+      result[name][f"{what}_error"] = [float(v.std() / np.sqrt(len(v))) for v in values]
+      result[f"{what}/{name}"] = float(np.mean(result[name][what]))
+    start += count
+  return {**result, "clips": clips}, None
