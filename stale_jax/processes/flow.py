@@ -35,10 +35,13 @@ class UniformFlow:
     t = per_frame(t, x0)
     return Corruption((1 - t) * x0 + t * self.prior(key, x0.shape), x0)
 
+  def residual(self, output, corruption, t):
+    """Velocity error an element (clipped below t = .1)."""
+    return (output - corruption.target) / jnp.maximum(per_frame(t, output), _T_CLIP)
+
   def loss(self, output, corruption, t):
-    """Squared velocity error an element (clipped below t = .1)."""
-    t = per_frame(t, output)
-    return jnp.square((output - corruption.target) / jnp.maximum(t, _T_CLIP))
+    """The residual squared."""
+    return jnp.square(self.residual(output, corruption, t))
 
   def denoised(self, output, x_t, t):
     """E[x0 | x_t], clipped to the box."""

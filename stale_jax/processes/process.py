@@ -26,12 +26,15 @@ class Process(Protocol):
 
   Data live in [-1, 1]. Time has one value a frame, so that a clip may be partly
   clean. `velocity` is the probability-flow ODE's dx/dclock; `project` brings what a solver
-  made back to where the data can be. Every method is pure; noise is drawn outside and handed in.
+  made back to where the data can be. Where `loss` is a square, it is that of `residual`, which is
+  affine in the output, each value for itself. Every method is pure; noise is drawn outside and handed in.
   """
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
 
   def corrupt(self, key: PRNGKeyArray, x0: Sample, t: Times) -> Corruption: ...
+
+  def residual(self, output: Sample, corruption: Corruption, t: Times) -> Sample: ...
 
   def loss(self, output: Sample, corruption: Corruption, t: Times) -> Sample: ...
 

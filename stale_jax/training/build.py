@@ -9,7 +9,7 @@ from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_model
-from stale_jax.objectives import Denoising
+from stale_jax.objectives import Denoising, DoG, Total
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
@@ -84,6 +84,7 @@ SECTIONS = (
   "times",
   "model",
   "objective",
+  "dog",
   "optimizer",
   "ema",
   "mesh",
@@ -111,6 +112,10 @@ def build(config: Mapping[str, Any]) -> Experiment:
     raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
+  objective = choose(OBJECTIVES, objective, "objective")
+  if "dog" in config:
+    shared = {"process": process, "source": source, "weights": objective.weights}
+    objective = Total(terms=(objective, construct(DoG, {**config["dog"], **shared}, "dog")))
   return Experiment(
     seed=seed,
     source=source,
@@ -118,7 +123,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
     model=build_model(config.get("model", {}), senses),
-    objective=choose(OBJECTIVES, objective, "objective"),
+    objective=objective,
     optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     ema=construct(Ema, config.get("ema", {}), "ema"),
     mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),
