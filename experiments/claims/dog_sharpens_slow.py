@@ -1,4 +1,4 @@
-"""At equal steps the difference-of-Gaussians objective brings fine bands' energy closer to that of real clips.
+"""At equal steps the DoG objective brings the energy of fine bands closer to that of real clips.
 
 Small models of moving digits (sight alone, 12x12 pixels) are trained with and without it, from
 the same three seeds; value is the mean over seeds of the distance of log2(generated / real) energy

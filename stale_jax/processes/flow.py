@@ -30,6 +30,9 @@ class UniformFlow:
   def prior(self, key, shape):
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
+  def log_prior(self, x):
+    return jnp.full_like(x, -jnp.log(2.0))
+
   def corrupt(self, key, x0, t):
     """Draws x_t given x0 [batch, frames, *shape] at times t [batch, frames]."""
     t = per_frame(t, x0)
@@ -82,6 +85,9 @@ class GaussianFlow(UniformFlow):
 
   def prior(self, key, shape):
     return jax.random.normal(key, shape)
+
+  def log_prior(self, x):
+    return jax.scipy.stats.norm.logpdf(x)
 
   def project(self, x):
     return x

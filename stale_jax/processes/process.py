@@ -26,11 +26,14 @@ class Process(Protocol):
 
   Data live in [-1, 1]. Time has one value a frame, so that a clip may be partly
   clean. `velocity` is the probability-flow ODE's dx/dclock; `project` brings what a solver
-  made back to where the data can be. Where `loss` is a square, it is that of `residual`, which is
-  affine in the output, each value for itself. Every method is pure; noise is drawn outside and handed in.
+  made back to where the data can be. `log_prior` is the prior's log-density in nats, value by
+  value, within its support. Where `loss` is a square, it is that of `residual`, which is affine
+  in the output, value by value. Every method is pure; noise is drawn outside and handed in.
   """
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
+
+  def log_prior(self, x: Sample) -> Sample: ...
 
   def corrupt(self, key: PRNGKeyArray, x0: Sample, t: Times) -> Corruption: ...
 

@@ -146,6 +146,9 @@ class Reflected:
   def prior(self, key, shape):
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
+  def log_prior(self, x):
+    return jnp.full_like(x, -jnp.log(2.0))
+
   def corrupt(self, key, x0, t):
     """Draws x_t given x0 [batch, frames, *shape]; the target is eps* / a(sigma)."""
     sigma = per_frame(self.sigma(t), x0)
