@@ -17,7 +17,8 @@ SUITE = flags.DEFINE_string(
   "suite",
   None,
   "captions: does a clip show what its caption says? denoising: the loss on held-out clips. "
-  "dynamics: does a trajectory obey its law? labels: what a model trained with cr-hinge can tell.",
+  "dynamics: does a trajectory obey its law? labels: what a model trained with cr-hinge can tell. "
+  "likelihood: bits a dimension of held-out clips.",
 )
 CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)

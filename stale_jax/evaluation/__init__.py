@@ -1,10 +1,12 @@
 """What a model's clips are worth."""
 
+from stale_jax.evaluation.band_energy import band_energy
 from stale_jax.evaluation.captions import evaluate_captions
 from stale_jax.evaluation.denoising import evaluate_denoising
 from stale_jax.evaluation.dynamics import evaluate_dynamics
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.labels import evaluate_labels, reward, score
+from stale_jax.evaluation.likelihood import clip_bits, evaluate_likelihood
 from stale_jax.evaluation.reader import Reader, Reading
 from stale_jax.evaluation.senses import agreement, f1
 from stale_jax.evaluation.suites import SUITES
@@ -14,10 +16,13 @@ __all__ = [
   "Reader",
   "Reading",
   "agreement",
+  "band_energy",
+  "clip_bits",
   "evaluate_captions",
   "evaluate_denoising",
   "evaluate_dynamics",
   "evaluate_labels",
+  "evaluate_likelihood",
   "f1",
   "frechet",
   "reward",

@@ -43,6 +43,14 @@ class FoldedMixture:
     below = norm.cdf(u[:, None, None], means, sds) - norm.cdf(0, means, sds)
     return (weights * below).sum((1, 2))
 
+  def noised_density(self, x: Float[np.ndarray, "n"], process: Process, t: float) -> Float[np.ndarray, "n"]:
+    """Of x_t on [-1, 1] at one time t under Reflected or UniformFlow, in float64."""
+    if isinstance(process, Reflected):
+      sds = np.hypot(np.array(self.sds), float(process.sigma(t)))
+      return dataclasses.replace(self, sds=tuple(sds)).density((x + 1) / 2) / 2
+    low, high = (np.clip(((x + side * t) / (1 - t) + 1) / 2, 0, 1) for side in (-1, 1))
+    return (self.cdf(high) - self.cdf(low)) / (2 * t)
+
   def ks(self, u: np.ndarray) -> float:
     """Kolmogorov-Smirnov distance of samples `u` in [0, 1] to this distribution."""
     u = np.sort(np.asarray(u, np.float64).ravel())

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stale_jax.evaluation import captions, denoising, dynamics, labels
+from stale_jax.evaluation import captions, denoising, dynamics, labels, likelihood
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,4 +35,5 @@ SUITES = {
   "denoising": Suite(denoising.evaluate_denoising, denoising.ABOUT, samples=False),
   "dynamics": Suite(dynamics.evaluate_dynamics, dynamics.ABOUT),
   "labels": Suite(labels.evaluate_labels, labels.ABOUT, samples=False),
+  "likelihood": Suite(likelihood.evaluate_likelihood, likelihood.ABOUT, samples=False),
 }

@@ -2,6 +2,21 @@
 
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
+from stale_jax.objectives.dog import DoG
+from stale_jax.objectives.pyramid import band_energies, bands, response
 from stale_jax.objectives.total import Total
 
-__all__ = ["Cringe", "Denoising", "Prediction", "Total", "corrupt", "hinge", "predict", "targets"]
+__all__ = [
+  "Cringe",
+  "Denoising",
+  "DoG",
+  "Prediction",
+  "Total",
+  "band_energies",
+  "bands",
+  "corrupt",
+  "hinge",
+  "predict",
+  "response",
+  "targets",
+]

@@ -62,6 +62,12 @@ def predict(
   return Prediction(output=output, corruption=corruption, t=t, scores=scores)
 
 
+def real_frames(name: str, batch: Batch, like: Float[Array, "batch frames *shape"]):
+  """Which values of that sense are real, in the shape of `like`."""
+  real = batch.context.valid.get(name)
+  return jnp.broadcast_to(True if real is None else per_frame(real, like), like.shape)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Denoising:
   """Weighted mean over senses of `Process.loss`.
@@ -79,8 +85,7 @@ class Denoising:
     losses, total = {}, jnp.zeros(())
     for name, output in prediction.output.items():
       loss = self.process.loss(output, prediction.corruption[name], prediction.t)
-      real = batch.context.valid.get(name, jnp.ones(prediction.t.shape, bool))
-      real = jnp.broadcast_to(per_frame(real, loss), loss.shape)
+      real = real_frames(name, batch, loss)
       losses[f"loss/{name}"] = jnp.sum(loss * real) / jnp.maximum(jnp.sum(real), 1)
       total += self.weights.get(name, 1.0) * losses[f"loss/{name}"]
     return {"loss": total, **losses}

@@ -22,6 +22,9 @@ class UniformFlow(Interpolant):
   def prior(self, key, shape):
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
+  def log_prior(self, x):
+    return jnp.full_like(x, -jnp.log(2.0))
+
   def project(self, x):
     return jnp.clip(x, -1.0, 1.0)
 

@@ -24,6 +24,9 @@ class Gaussian(Interpolant):
   def prior(self, key, shape):
     return jax.random.normal(key, shape)
 
+  def log_prior(self, x):
+    return jax.scipy.stats.norm.logpdf(x)
+
   def project(self, x):
     return x
 
@@ -134,7 +137,7 @@ class EDM(UnitVariance):
     """The angle atan(sigma / alpha)."""
     return jnp.arctan(self.level(t))
 
-  def loss(self, output, corruption, t):
-    """Squared error of x0 under their weight (their eq. 8 and table 1), bounded."""
+  def residual(self, output, corruption, t):
+    """Error of x0 times the root of their weight (their eq. 8 and table 1), bounded."""
     level = jnp.maximum(self.level(per_frame(t, output)), SHARE_CLIP)
-    return (1 / jnp.square(level) + 1 / self.sigma_data**2) * jnp.square(output - corruption.target)
+    return jnp.sqrt(1 / jnp.square(level) + 1 / self.sigma_data**2) * (output - corruption.target)

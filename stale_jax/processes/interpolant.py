@@ -39,10 +39,14 @@ class Interpolant:
     alpha, sigma = self.coefficients(per_frame(t, x0))
     return Corruption(alpha * x0 + sigma * self.prior(key, x0.shape), x0)
 
-  def loss(self, output, corruption, t):
-    """Squared error of x0 over (sigma / (alpha + sigma))^2, clipped below .1: the flow's velocity loss."""
+  def residual(self, output, corruption, t):
+    """Error of x0 over sigma / (alpha + sigma), clipped below .1: the flow's error of the velocity."""
     alpha, sigma = self.coefficients(per_frame(t, output))
-    return jnp.square((output - corruption.target) / jnp.maximum(sigma / (alpha + sigma), SHARE_CLIP))
+    return (output - corruption.target) / jnp.maximum(sigma / (alpha + sigma), SHARE_CLIP)
+
+  def loss(self, output, corruption, t):
+    """The residual squared."""
+    return jnp.square(self.residual(output, corruption, t))
 
   def denoised(self, output, x_t, t):
     """E[x0 | x_t], clipped to the box."""

@@ -26,7 +26,9 @@ class Process(Protocol):
 
   Data live in [-1, 1]. Time has one value a frame, so that a clip may be partly
   clean. `velocity` is the probability-flow ODE's dx/dclock; `project` brings what a solver
-  made back to where the data can be. `coefficients` are the (alpha, sigma) of a process that
+  made back to where the data can be. `log_prior` is the prior's log-density in nats, value by
+  value, within its support. Where `loss` is a square, it is that of `residual`, which is affine
+  in the output, value by value. `coefficients` are the (alpha, sigma) of a process that
   mixes data with noise, x_t = alpha x0 + sigma e. Every method is pure; noise is drawn outside
   and handed in, standard normal.
 
@@ -36,7 +38,11 @@ class Process(Protocol):
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
 
+  def log_prior(self, x: Sample) -> Sample: ...
+
   def corrupt(self, key: PRNGKeyArray, x0: Sample, t: Times) -> Corruption: ...
+
+  def residual(self, output: Sample, corruption: Corruption, t: Times) -> Sample: ...
 
   def loss(self, output: Sample, corruption: Corruption, t: Times) -> Sample: ...
 

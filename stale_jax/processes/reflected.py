@@ -147,6 +147,9 @@ class Reflected:
   def prior(self, key, shape):
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
+  def log_prior(self, x):
+    return jnp.full_like(x, -jnp.log(2.0))
+
   def corrupt(self, key, x0, t):
     """Draws x_t given x0 [batch, frames, *shape]; the target is eps* / a(sigma)."""
     sigma = per_frame(self.sigma(t), x0)
@@ -160,11 +163,15 @@ class Reflected:
     """(u - O) / min(sigma, .4): the estimate of eps* / a(sigma)."""
     return (x_t - output) / 2 / jnp.clip(sigma, self.sigma_min, _SIGMA_CAP)
 
-  def loss(self, output, corruption, t):
-    """Denoising score matching against the exact kernel, an element, unit scale at every sigma."""
+  def residual(self, output, corruption, t):
+    """Error of the score against the exact kernel's, an element, unit scale but at the least sigma."""
     sigma = per_frame(self.sigma(t), output)
-    weight = jnp.minimum(1.0, jnp.square(sigma / 0.05))
-    return weight * jnp.square(self._scaled_noise(output, corruption.x_t, sigma) - corruption.target)
+    error = self._scaled_noise(output, corruption.x_t, sigma) - corruption.target
+    return jnp.minimum(1.0, sigma / 0.05) * error
+
+  def loss(self, output, corruption, t):
+    """Denoising score matching: the residual squared."""
+    return jnp.square(self.residual(output, corruption, t))
 
   def score(self, output, x_t, t):
     """Score in [0, 1]-box units."""

@@ -9,7 +9,7 @@ from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_model
-from stale_jax.objectives import Cringe, Denoising, Total
+from stale_jax.objectives import Cringe, Denoising, DoG, Total
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
@@ -85,6 +85,7 @@ SECTIONS = (
   "model",
   "objective",
   "cringe",
+  "dog",
   "optimizer",
   "ema",
   "mesh",
@@ -112,11 +113,14 @@ def build(config: Mapping[str, Any]) -> Experiment:
     raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
-  objective, judged = choose(OBJECTIVES, objective, "objective"), {}
+  terms, judged = [choose(OBJECTIVES, objective, "objective")], {}
   if config.get("cringe"):
     cringe = _cringe(config["cringe"], source, training)
-    objective = Total(terms=(objective, cringe))
+    terms.append(cringe)
     judged = {"labels": sum(cringe.labels.values()), "emoji": cringe.emoji}
+  if config.get("dog"):
+    shared = {"process": process, "source": source, "weights": terms[0].weights}
+    terms.append(construct(DoG, {**config["dog"], **shared}, "dog"))
   return Experiment(
     seed=seed,
     source=source,
@@ -124,7 +128,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
     model=build_model(config.get("model", {}), senses, **judged),
-    objective=objective,
+    objective=Total(terms=tuple(terms)),
     optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     ema=construct(Ema, config.get("ema", {}), "ema"),
     mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),

@@ -1,0 +1,102 @@
+"""The difference-of-Gaussians objective: errors weighed a frequency band at a time (the DoG).
+
+Natural video has most of its energy in low frequencies, and so has the plain squared error.
+Here the scaled error r of the denoised estimate (`Process.residual`, whose square is the plain
+loss) is cut into the bands B_k of a pyramid, and the loss is sum_k w_k |B_k r|^2, with 1 / w_k in
+proportion to the energy of B_k on real data, so that an equal relative error counts the same
+in every band.
+
+Its optimum is still the posterior mean. r = S (output - target) with S diagonal and positive, so
+the loss is (output - target)' S M S (output - target), M = sum_k w_k B_k' B_k. M is positive
+definite: if B_k r = 0 for every k then r = sum_k B_k r = 0, for the bands add up to the identity.
+So for each x_t the expected loss is a strictly convex quadratic in the output, whose gradient
+2 S M S (output - E[target | x_t]) vanishes where the output is E[target | x_t] and nowhere else:
+the minimiser of the plain loss. What differs is how far from it a network that is too small, or
+trained too little, comes to lie in each band.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from stale_jax.clip import Batch
+from stale_jax.config import at_least
+from stale_jax.errors import UserError
+from stale_jax.objectives.denoising import Prediction, real_frames
+from stale_jax.objectives.pyramid import BANDS, band_energies, bands
+from stale_jax.processes import Process
+
+# Real clips on which the bands' energies are measured.
+_CLIPS = 256
+# A band with less than this share of the greatest energy counts as if it had it: some have none at all.
+_FLOOR = 0.05
+
+
+def band_weights(energies: Sequence[float]) -> Float[np.ndarray, "bands"]:
+  """Inverse to `energies`, which weigh them to a mean of 1; a band of (nearly) none is bounded."""
+  energies = np.asarray(energies, np.float64)
+  if not energies.any():
+    return np.ones(len(energies))
+  weights = 1 / np.maximum(energies, _FLOOR * energies.max())
+  return weights * energies.sum() / (weights * energies).sum()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DoG:
+  """weight * sum_k w_k |B_k r|^2 a sense, averaged over real frames.
+
+  Attributes:
+    process: whose residual r is cut into bands.
+    source: of the real clips whose energies weigh the bands, read when they are first needed.
+    weight: of the whole.
+    bands: their number.
+    weights: sense -> weight; 1 where a sense is not named.
+
+  Raises:
+    UserError: fewer than two bands, a negative weight, or a process whose loss is not a square.
+  """
+
+  process: Process
+  source: Sequence
+  weight: float = 1.0
+  bands: int = BANDS
+  weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    at_least(2, "dog", bands=self.bands)
+    if not 0 <= self.weight < float("inf"):
+      raise UserError(f"dog.weight={self.weight}: a finite number, at least 0, is needed.")
+    if not hasattr(self.process, "residual"):
+      raise UserError(
+        f"dog: the loss of {type(self.process).__name__} is not a square; leave the section out."
+      )
+
+  @functools.cached_property
+  def band_weights(self) -> dict[str, Float[np.ndarray, "bands"]]:
+    """sense -> weight of each band, by their energies about the mean on the first real clips."""
+    examples = [self.source[i]["clip"] for i in range(min(_CLIPS, len(self.source)))]
+    out = {}
+    for name in sorted({name for clip in examples for name in clip}):
+      clips = [np.asarray(clip[name], np.float64) for clip in examples if name in clip]
+      mean = np.mean([x.mean() for x in clips])
+      energies = np.mean([np.ravel(band_energies(x[None] - mean, self.bands)) for x in clips], 0)
+      out[name] = band_weights(energies)
+    return out
+
+  def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
+    """The `loss` to minimise, and each sense's own, before `weight`, as `dog/<sense>`."""
+    losses, total = {}, jnp.zeros(())
+    for name, output in prediction.output.items():
+      residual = self.process.residual(output, prediction.corruption[name], prediction.t)
+      real = real_frames(name, batch, residual)
+      # Before they are blurred: what is not real must not leak into its neighbours.
+      parts = bands(jnp.where(real, residual, 0), self.bands)
+      weights = self.band_weights.get(name, np.ones(self.bands))
+      loss = sum(float(w) * jnp.sum(jnp.square(p)) for w, p in zip(weights, parts, strict=True))
+      losses[f"dog/{name}"] = loss / jnp.maximum(jnp.sum(real), 1)
+      total += self.weights.get(name, 1.0) * losses[f"dog/{name}"]
+    return {"loss": self.weight * total, **losses}
