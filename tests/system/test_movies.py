@@ -72,6 +72,33 @@ def test_evaluate_then_generate(run, tmp_path):
   assert len(clips[1]) == 4 and len(clips[2]) == 8
 
 
+def test_bits_of_real_clips_are_a_suite(run):
+  before = (run / "evaluation.json").read_bytes() if (run / "evaluation.json").exists() else None
+  code, out, err = program("evaluate", f"--workdir={run}", "--suite=likelihood", "--clips=4", "--steps=8")
+  assert code == 0, err
+  scores = json.loads(out.splitlines()[-1])
+  assert scores["suite"] == "likelihood" and np.isfinite(scores["bits_per_dimension"])
+  assert scores["error"] > 0 and scores["hutchinson_error"] > 0 and 0 <= scores["outside"] <= 1
+  assert scores["clips"] == 4 and scores["how"]["steps"] == 8
+  after = (run / "evaluation.json").read_bytes() if (run / "evaluation.json").exists() else None
+  assert before == after  # The page's scores are the captions'.
+
+
+def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
+  prompt, out = "a red seven moves left quickly", tmp_path / "movies"
+  bought = ("--budget_cents=0.1", "--price_per_hour=1", "--solver=euler")
+  code, said, err = program("generate", f"--prompt={prompt}", f"--out={out}", *bought)
+  assert code == 0, err
+  info = read_arrays(out / "a-red-seven-moves-left-quickly-0")[1]
+  assert info["solver"] == "euler" and info["steps"] in (1, 2, 4, 8, 16, 32, 64, 128)
+  assert 0 < info["cents"] <= 0.1 and info["choosing_cents"] > 0
+  dimensions = 8 * (16 * 16 * 3 + 11 + 4 + 6 + 5)
+  assert info["bits_per_dimension"] > 1
+  assert info["kesha"] == pytest.approx(info["bits_per_dimension"] * dimensions / info["cents"], rel=0.02)
+  assert "Ke$ha" in said and f"{info['cents']} cents" in said
+  assert f"cents {info['cents']}" in (out / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
   ("name", "arguments", "words"),
   [
@@ -85,9 +112,15 @@ def test_evaluate_then_generate(run, tmp_path):
     ("generate", ["--prompt=" + 30 * "ы", "--out={new}"], "60 bytes"),
     ("generate", ["--prompt=a", "--out={new}", "--workdir={file}/none"], "no weights at"),
     ("generate", ["--prompt=a", "--out={new}", "--workdir={file}"], "not a weights file"),
+    ("generate", ["--prompt=a", "--out={new}", "--budget_cents=1e-9"], "buys no movie: one step costs"),
+    ("generate", ["--prompt=a", "--out={new}", "--budget_cents=0"], "budget_cents=0"),
+    ("generate", ["--prompt=a", "--out={new}", "--budget_cents=1", "--steps=4"], "chooses the steps"),
+    ("generate", ["--prompt=a", "--out={new}", "--price_per_hour=1"], "budget_cents too"),
     ("generate", ["--out={new}"], "--prompt"),
     ("evaluate", ["--suite=caption"], "did you mean 'captions'"),
     ("evaluate", ["--suite=captions", "--clips=0"], "clips=0"),
+    ("evaluate", ["--suite=likelihood", "--clips=1"], "clips=1"),
+    ("evaluate", ["--suite=likelihood", "--guidance=2"], "--guidance"),
     ("reproduce", ["--claim=prior_is_unifrom"], "did you mean 'prior_is_uniform'"),
   ],
 )
