@@ -20,6 +20,8 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0, upper_bou
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
+BUDGET_CENTS = flags.DEFINE_float("budget_cents", None, "US cents that choose steps and solver.")
+PRICE_PER_HOUR = flags.DEFINE_float("price_per_hour", None, "Of the device, US dollars; default: list price.")
 CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
 flags.mark_flags_as_required(["prompt", "out"])
 
@@ -40,6 +42,8 @@ def main() -> None:
       PROMPT.value,
       SEED.value,
       seconds=SECONDS.value,
+      budget_cents=BUDGET_CENTS.value,
+      price_per_hour=PRICE_PER_HOUR.value,
       solver=SOLVER.value,
       steps=STEPS.value,
       guidance=GUIDANCE.value,
@@ -49,6 +53,14 @@ def main() -> None:
       out.rmdir()
     raise
   entries = [movie.page_entry(movie.save(out, CODEC.value)) for movie in movies]
+  if BUDGET_CENTS.value is not None:
+    for movie in movies:
+      how = movie.how
+      print(
+        f"{movie.prompt}: {how['solver']}, {how['steps']} step(s); {how['bits_per_dimension']} bits per "
+        f"dimension, {how['cents']} cents, {how['kesha']:.3g} Ke$ha (1 Ke$ha = 1 bit per cent)"
+      )
+    print(f"choosing cost {movies[0].how['choosing_cents']} cents more")
   said = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
   scores = [row for suite, found in said.items() for row in SUITES[suite].shown(found)]
   measured = "; ".join(

@@ -17,6 +17,7 @@ from stale_jax.compilation import keep_compiled
 from stale_jax.config import construct
 from stale_jax.errors import UserError
 from stale_jax.movie import Movie
+from stale_jax.planning import within_budget
 from stale_jax.sampling import Sampling, classifier_free, sample
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
@@ -29,12 +30,12 @@ def _sampler(model, process, senses, solver: str, guided: bool):
   """The sampler, compiled once a shape."""
 
   @jax.jit
-  def run(params, text, keys, times, scale, interval):
+  def run(params, text, keys, times, scale, interval, steps=None):
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)
 
     chosen = classifier_free(denoiser, scale, interval) if guided else denoiser
-    return sample(process, chosen, senses, times, Context(text=text), keys, solver)
+    return sample(process, chosen, senses, times, Context(text=text), keys, solver, steps)
 
   return run
 
@@ -58,7 +59,13 @@ class Model:
     return self.experiment.source.frames
 
   def sample(
-    self, prompts: Sequence[str], seeds: Sequence[int], *, frames: int | None = None, **overrides
+    self,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    frames: int | None = None,
+    room: int | None = None,
+    **overrides,
   ) -> Clip:
     """One clip a prompt, as a batch; the clip of (prompt, seed) does not depend on the others.
 
@@ -66,6 +73,7 @@ class Model:
       prompts: captions; "" is the unconditional model.
       seeds: one a prompt.
       frames: of a clip; default as trained.
+      room: one program is to serve all numbers of steps up to this one; default: each has its own.
       **overrides: of `Sampling`.
 
     Raises:
@@ -79,11 +87,13 @@ class Model:
     run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     text = tokenize(prompts, experiment.model.text_length)
-    times, parts = settings.times(frames or self.frames), []
+    times, steps, parts = settings.times(frames or self.frames), None, []
+    if room:
+      steps, times = settings.steps, jnp.pad(times, ((0, room - settings.steps), (0, 0), (0, 0)))
     for start in range(0, len(seeds), settings.batch):
       rows = np.minimum(np.arange(start, start + settings.batch), len(seeds) - 1)
       guidance = settings.guidance, jnp.asarray(settings.interval)
-      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance)))
+      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance, steps)))
     return {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
 
   def settings(self, **overrides) -> Sampling:
@@ -96,7 +106,14 @@ class Model:
     return construct(Sampling, {**vars(self.experiment.sampling), **given}, "sampling")
 
   def generate(
-    self, prompt: str | Sequence[str], seed: int = 0, *, seconds: float | None = None, **overrides
+    self,
+    prompt: str | Sequence[str],
+    seed: int = 0,
+    *,
+    seconds: float | None = None,
+    budget_cents: float | None = None,
+    price_per_hour: float | None = None,
+    **overrides,
   ) -> Movie | list[Movie]:
     """Makes the movie of `prompt`, or a list of them for a list, all from the same seed.
 
@@ -104,10 +121,12 @@ class Model:
       prompt: what is to be seen.
       seed: of all the noise.
       seconds: at least this long; default as trained. Longer clips are beyond what the model has seen.
+      budget_cents: US cents for sampling them all, which then choose steps and solver (`planning.budget`).
+      price_per_hour: of the device, in US dollars; default: its list price (`planning.prices`).
       **overrides: of `Sampling`: solver, steps, guidance, shift.
 
     Raises:
-      UserError: an empty prompt, or a setting that is unknown or impossible.
+      UserError: an empty prompt, a setting that is unknown or impossible, or too small a budget.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     for text in prompts or [""]:
@@ -118,7 +137,16 @@ class Model:
         raise UserError(f"seconds={seconds}: a positive number is needed.")
       group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
       frames = group * math.ceil(seconds * self.experiment.senses[0].rate / group - 1e-9)
-    clips = self.sample(prompts, [seed] * len(prompts), frames=frames, **overrides)
+    seeds = [seed] * len(prompts)
+    if budget_cents is None:
+      if price_per_hour is not None:
+        raise UserError("price_per_hour prices a budget: give budget_cents too.")
+      clips, facts = self.sample(prompts, seeds, frames=frames, **overrides), [{}] * len(prompts)
+    else:
+      bought = within_budget(
+        self, prompts, seeds, budget_cents, price=price_per_hour, frames=frames, **overrides
+      )
+      clips, facts, overrides = bought.clips, bought.facts, {**overrides, **bought.settings}
     how = dataclasses.asdict(self.settings(**overrides))
     movies = [
       Movie(
@@ -126,7 +154,7 @@ class Model:
         senses=self.experiment.senses,
         prompt=text,
         seed=seed,
-        how={"model": self.name, **how},
+        how={"model": self.name, **how, **facts[i]},
       )
       for i, text in enumerate(prompts)
     ]

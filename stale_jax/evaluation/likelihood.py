@@ -61,7 +61,7 @@ class Bits(NamedTuple):
 
 def path(steps: int, start: float = START) -> Float[np.ndarray, "steps+1"]:
   """Times from `start` to 1, equally spaced in their logit but for the last."""
-  logits = np.linspace(np.log(start / (1 - start)), np.log(1 / START**1.5), steps)
+  logits = np.linspace(np.log(start / (1 - start)), np.log(START**-1.5), steps)
   return np.append(1 / (1 + np.exp(-logits)), 1.0)
 
 

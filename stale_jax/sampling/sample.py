@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.config import nearest
@@ -62,6 +62,8 @@ def sample(
   context: Context,
   keys: PRNGKeyArray,
   solver: str,
+  steps: Int[Array, ""] | None = None,
 ) -> Clip:
-  """Draws one clip a key: from the prior along `times` to the data."""
-  return solve(process, denoiser, prior(process, senses, times.shape[-1], keys), times, context, keys, solver)
+  """Draws one clip a key: from the prior along `times`, the first `steps` if not all, to the data."""
+  x = prior(process, senses, times.shape[-1], keys)
+  return solve(process, denoiser, x, times, context, keys, solver, steps=steps)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.config import nearest
@@ -145,6 +145,7 @@ def solve(
   keys: PRNGKeyArray,
   solver: str = "euler",
   callback: Callable[[Array, Clip], None] | None = None,
+  steps: Int[Array, ""] | None = None,
 ) -> Clip:
   """Brings `x` from times[0] to times[-1] in constant memory.
 
@@ -157,6 +158,7 @@ def solve(
     keys: one an example, [batch]; its noise depends on nothing else.
     solver: one of SOLVERS.
     callback: called on the host with (step, clip after it), for those who want the trajectory.
+    steps: how many to take, if not all: one program then serves any number of them.
 
   Raises:
     UserError: an unknown solver, or one that the process has no use for.
@@ -173,4 +175,4 @@ def solve(
     return x, memory
 
   memory = SOLVERS[solver].memory(x, times[0])
-  return jax.lax.fori_loop(0, len(times) - 1, body, (x, memory))[0]
+  return jax.lax.fori_loop(0, len(times) - 1 if steps is None else steps, body, (x, memory))[0]

@@ -93,6 +93,30 @@ def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), weights, want)
 
 
+def test_bits_of_real_clips_are_a_suite(run):
+  code, out, err = program("evaluate", f"--workdir={run}", "--suite=likelihood", "--clips=4")
+  assert code == 0, err
+  scores = json.loads(out.splitlines()[-1])
+  assert scores["suite"] == "likelihood" and np.isfinite(scores["bits_per_dimension"])
+  assert scores["error"] > 0 and scores["hutchinson_error"] > 0 and 0 <= scores["outside"] <= 1
+  assert scores["clips"] == 4 and scores["steps"] == 32
+
+
+def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
+  prompt, out = "a red seven moves left quickly", tmp_path / "movies"
+  bought = ("--budget_cents=0.1", "--price_per_hour=1", "--solver=euler")
+  code, said, err = program("generate", f"--prompt={prompt}", f"--out={out}", *bought)
+  assert code == 0, err
+  info = read_arrays(out / "a-red-seven-moves-left-quickly-0")[1]
+  assert info["solver"] == "euler" and info["steps"] in (1, 2, 4, 8, 16, 32, 64, 128)
+  assert 0 < info["cents"] <= 0.1 and info["choosing_cents"] > 0
+  dimensions = 8 * (16 * 16 * 3 + 11 + 4 + 6 + 5)
+  assert info["bits_per_dimension"] > 1
+  assert info["kesha"] == pytest.approx(info["bits_per_dimension"] * dimensions / info["cents"], rel=0.02)
+  assert "Ke$ha" in said and f"{info['cents']} cents" in said
+  assert f"cents {info['cents']}" in (out / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
   ("name", "arguments", "words"),
   [
@@ -106,6 +130,10 @@ def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
     ("generate", ["--prompt=" + 30 * "ы", "--out={new}"], "60 bytes"),
     ("generate", ["--prompt=a", "--out={new}", "--workdir={file}/none"], "no weights at"),
     ("generate", ["--prompt=a", "--out={new}", "--workdir={file}"], "not a weights file"),
+    ("generate", ["--prompt=a", "--out={new}", "--budget_cents=1e-9"], "buys no movie: one step costs"),
+    ("generate", ["--prompt=a", "--out={new}", "--budget_cents=0"], "budget_cents=0"),
+    ("generate", ["--prompt=a", "--out={new}", "--budget_cents=1", "--steps=4"], "chooses the steps"),
+    ("generate", ["--prompt=a", "--out={new}", "--price_per_hour=1"], "budget_cents too"),
     ("generate", ["--out={new}"], "--prompt"),
     ("evaluate", ["--suite=caption"], "did you mean 'captions'"),
     ("evaluate", ["--suite=denoising", "--steps=3"], "leave out --steps"),
@@ -115,6 +143,8 @@ def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
     ("excavate", ["--std=a,.1"], "--std=a,.1"),
     ("excavate", ["--workdir=shipped"], "no snapshots"),
     ("excavate", ["--workdir={file}/none"], "no weights at"),
+    ("evaluate", ["--suite=likelihood", "--clips=1"], "clips=1"),
+    ("evaluate", ["--suite=likelihood", "--guidance=2"], "--guidance"),
     ("reproduce", ["--claim=prior_is_unifrom"], "did you mean 'prior_is_uniform'"),
   ],
 )
