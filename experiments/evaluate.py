@@ -12,8 +12,12 @@ from absl import flags
 from experiments.main import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-SUITE = flags.DEFINE_string("suite", None, "captions: does a clip show what its caption says?")
-CLIPS = flags.DEFINE_integer("clips", 480, "How many to generate; 480 is every caption once.")
+SUITE = flags.DEFINE_string(
+  "suite",
+  None,
+  "captions: does a clip show what its caption says? contamination: was the test's handwriting trained on?",
+)
+CLIPS = flags.DEFINE_integer("clips", None, "How many to generate or draw; captions: 480, each once.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
@@ -26,15 +30,24 @@ flags.mark_flags_as_required(["suite"])
 def main() -> None:
   from stale_jax.config import nearest
   from stale_jax.errors import UserError
-  from stale_jax.evaluation import evaluate_captions
+  from stale_jax.evaluation import evaluate_captions, evaluate_contamination
   from stale_jax.files import make_folder, write_whole
   from stale_jax.media import contact_sheet, png
   from stale_jax.pretrained import load
 
-  suites = {"captions": evaluate_captions}
+  suites = {
+    "captions": lambda: evaluate_captions(model, **count, seed=SEED.value, **settings),
+    # The shipped model is clean; of itself it can say nothing.
+    "contamination": lambda: (
+      evaluate_contamination(model, None if shipped else load(), **count, seed=SEED.value),
+      {},
+    ),
+  }
   if SUITE.value not in suites:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, suites)}")
+  shipped = WORKDIR.value in (None, "shipped")
   model = load(WORKDIR.value)
+  count = {} if CLIPS.value is None else {"clips": CLIPS.value}
   settings = {
     "solver": SOLVER.value,
     "steps": STEPS.value,
@@ -42,15 +55,17 @@ def main() -> None:
     "shift": SHIFT.value,
   }
   sheet = Path(SHEET.value) if SHEET.value else None
+  if sheet and SUITE.value != "captions":
+    raise UserError(f"the suite {SUITE.value!r} makes no pictures for --sheet.")
   if sheet:
     make_folder(sheet.parent)
-  scores, clip = suites[SUITE.value](model, CLIPS.value, SEED.value, **settings)
+  scores, clip = suites[SUITE.value]()
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
   how = {"seed": SEED.value, **dataclasses.asdict(model.settings(**settings))}
   line = json.dumps({"suite": SUITE.value, "model": model.name, **scores, "how": how})
-  if WORKDIR.value and WORKDIR.value != "shipped":
+  if SUITE.value == "captions" and not shipped:
     # Where `load` looks for it.
     path = Path(WORKDIR.value)
     write_whole(path / "evaluation.json" if path.is_dir() else path.with_suffix(".json"), line + "\n")

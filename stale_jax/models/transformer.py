@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
 from stale_jax.models.layers import Dense, rotary_angles, rotate, time_features
+from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
 
 # A stream's tokens: x [batch, time, place, width]; condition [batch, time, condition_width].
@@ -136,6 +137,8 @@ class Transformer(nn.Module):
     heads: of attention; each is width / heads wide in every stream.
     text_length: bytes of a caption that are read, a multiple of 4.
     dtype: of the computation; parameters are float32.
+    token_drop: share of sense tokens that training masks out of attention.
+    text_noise: norm of what training adds to a text token.
   """
 
   senses: tuple[Sense, ...]
@@ -147,6 +150,8 @@ class Transformer(nn.Module):
   heads: int = 4
   text_length: int = 48
   dtype: str = "float32"
+  token_drop: float = 0.0
+  text_noise: float = 0.0
 
   @nn.compact
   def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
@@ -163,6 +168,7 @@ class Transformer(nn.Module):
       return Dense(features, dtype=dtype, name=name, **kw)
 
     text, text_real = TextEncoder(self.text_width, dtype=dtype, name="text")(context.text)
+    text = EmbeddingNoise(self.text_noise, name="text_noise")(text)
     weight = text_real[..., None].astype(dtype)
     pooled = jnp.sum(text * weight, 1) / jnp.sum(weight, 1)
     pooled = dense(self.condition_width, "pooled")(pooled)[:, None]
@@ -188,7 +194,7 @@ class Transformer(nn.Module):
       conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1)))
       angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
-      masks.append(jnp.repeat(real, place, 1))
+      masks.append(TokenDrop(self.token_drop, name=f"{name}_drop")(jnp.repeat(real, place, 1)))
     mask = jnp.concatenate(masks, 1)[:, None]
     if context.apart is not None:
       # A sense sees itself and the caption, which then sees no sense.

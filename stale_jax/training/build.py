@@ -9,7 +9,7 @@ from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_model
-from stale_jax.objectives import Denoising
+from stale_jax.objectives import ConditionCorruption, Denoising, MessUp
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
@@ -69,6 +69,8 @@ class Experiment:
   density: TimeDensity
   model: Transformer
   objective: Any
+  messup: MessUp
+  corruption: ConditionCorruption
   optimizer: Any
   ema: Ema
   mesh: MeshShape
@@ -84,6 +86,8 @@ SECTIONS = (
   "times",
   "model",
   "objective",
+  "messup",
+  "corruption",
   "optimizer",
   "ema",
   "mesh",
@@ -111,14 +115,19 @@ def build(config: Mapping[str, Any]) -> Experiment:
     raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
+  messup = construct(MessUp, config.get("messup", {}), "messup")
+  corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
+  perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
   return Experiment(
     seed=seed,
     source=source,
     senses=senses,
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
-    model=build_model(config.get("model", {}), senses),
+    model=build_model({**config.get("model", {}), **perturbed}, senses),
     objective=choose(OBJECTIVES, objective, "objective"),
+    messup=messup,
+    corruption=corruption,
     optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     ema=construct(Ema, config.get("ema", {}), "ema"),
     mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),

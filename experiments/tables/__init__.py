@@ -1,0 +1,1 @@
+"""One ablation table a file."""
