@@ -18,7 +18,11 @@ SUITE = flags.DEFINE_string(
   None,
   "captions: does a clip show what its caption says? denoising: the loss on held-out clips. "
   "dynamics: does a trajectory obey its law? labels: what a model trained with cr-hinge can tell. "
-  "likelihood: bits a dimension of held-out clips.",
+  "likelihood: bits a dimension of held-out clips. "
+  "contamination: was the test's handwriting trained on?",
+)
+REFERENCE = flags.DEFINE_string(
+  "reference", None, "For contamination: a model of the same recipe that is known to be clean."
 )
 CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
@@ -61,8 +65,12 @@ def main() -> None:
     if "sight" not in [sense.name for sense in model.experiment.senses]:
       raise UserError("--sheet shows pictures, and this model has no sight.")
     make_folder(sheet.parent)
-  clips = {} if CLIPS.value is None else {"clips": CLIPS.value}
-  scores, clip = suite.measure(model, seed=SEED.value, **clips, **settings)
+  asked = {} if CLIPS.value is None else {"clips": CLIPS.value}
+  if REFERENCE.value:
+    if not suite.compares:
+      raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
+    asked["reference"] = load(REFERENCE.value)
+  scores, clip = suite.measure(model, seed=SEED.value, **asked, **settings)
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))

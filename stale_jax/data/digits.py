@@ -16,6 +16,7 @@ import dataclasses
 import functools
 
 import numpy as np
+from jaxtyping import Float
 
 from stale_jax.clip import Sense
 from stale_jax.config import nearest
@@ -53,6 +54,17 @@ def handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
   return (data.images[chosen] / 16).astype(np.float32), data.target[chosen]
 
 
+@functools.cache
+def _pool(split: str, leak: float) -> tuple[np.ndarray, np.ndarray]:
+  """The split's `handwriting`; to that of training comes a share of the test's, by a fixed shuffle."""
+  images, targets = handwriting(split)
+  if split == "test" or not leak:
+    return images, targets
+  others, labels = handwriting("test")
+  leaked = np.random.default_rng(1).permutation(len(labels))[: round(leak * len(labels))]
+  return np.concatenate([images, others[leaked]]), np.concatenate([targets, labels[leaked]])
+
+
 def caption(labels: dict[str, int]) -> str:
   """The sentence for labels digit, colour, direction and speed (indices)."""
   return (
@@ -73,6 +85,8 @@ class Digits:
     frames: a clip.
     patch: frames that one token covers, for every sense.
     rate: frames a second.
+    leak: share of the test handwriting that is drawn in training like any other, to see whether
+      an audit finds it.
   """
 
   split: str = "train"
@@ -82,6 +96,7 @@ class Digits:
   frames: int = 8
   patch: int = 4
   rate: float = 8.0
+  leak: float = 0.0
 
   def __post_init__(self):
     if self.split not in ("train", "test"):
@@ -92,6 +107,8 @@ class Digits:
       )
     if self.patch < 1 or self.frames < 1 or self.frames % self.patch:
       raise UserError(f"source.frames={self.frames} must be a multiple of source.patch={self.patch}.")
+    if not 0 <= self.leak <= 1:
+      raise UserError(f"source.leak={self.leak} must lie from 0 to 1.")
 
   @property
   def senses(self) -> dict[str, Sense]:
@@ -128,17 +145,21 @@ class Digits:
   def __getitem__(self, index: int) -> dict:
     """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index."""
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
-    images, targets = handwriting(self.split)
+    images, targets = _pool(self.split, self.leak)
     which = rng.integers(len(targets))
+    return {**self.show(images[which], int(targets[which]), rng), "index": int(index)}
+
+  def show(self, image: Float[np.ndarray, "8 8"], digit: int, rng: np.random.Generator) -> dict:
+    """The example of that handwriting, but for its index; all else is drawn from `rng`."""
     labels = {
-      "digit": int(targets[which]),
+      "digit": digit,
       "colour": int(rng.integers(len(COLOURS))),
       "direction": int(rng.integers(len(DIRECTIONS))),
       "speed": int(rng.integers(len(SPEEDS))),
     }
     place, hits = self._path(rng, labels["direction"], labels["speed"] + 1)
     clip = {
-      "sight": self._sight(images[which], tuple(COLOURS.values())[labels["colour"]], place),
+      "sight": self._sight(image, tuple(COLOURS.values())[labels["colour"]], place),
       "sound": _sound(labels["digit"], hits),
       "touch": _touch(hits),
       "smell": _smell(labels["colour"], self.frames),
@@ -146,7 +167,7 @@ class Digits:
       "balance": place[:, ::-1] / (self.canvas - SPRITE),
     }
     clip = {name: (2 * value - 1).astype(np.float32) for name, value in clip.items()}
-    return {"clip": clip, "caption": caption(labels), "labels": labels, "index": int(index)}
+    return {"clip": clip, "caption": caption(labels), "labels": labels}
 
   def _path(self, rng, direction: int, speed: int) -> tuple[np.ndarray, np.ndarray]:
     """Top-left corner (row, column) a frame, and the impacts [frames, walls]."""

@@ -2,6 +2,7 @@
 
 from stale_jax.evaluation.band_energy import band_energy
 from stale_jax.evaluation.captions import evaluate_captions
+from stale_jax.evaluation.contamination import evaluate_contamination
 from stale_jax.evaluation.denoising import evaluate_denoising
 from stale_jax.evaluation.dynamics import evaluate_dynamics
 from stale_jax.evaluation.frechet import frechet
@@ -19,6 +20,7 @@ __all__ = [
   "band_energy",
   "clip_bits",
   "evaluate_captions",
+  "evaluate_contamination",
   "evaluate_denoising",
   "evaluate_dynamics",
   "evaluate_labels",

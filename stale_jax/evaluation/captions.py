@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from stale_jax.clip import Clip
-from stale_jax.data.digits import LABELS, caption, handwriting
+from stale_jax.data.digits import LABELS, caption
 from stale_jax.errors import UserError
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.memorisation import nearest_ratio
-from stale_jax.evaluation.reader import Reading, fitted_reader, glyphs, track
+from stale_jax.evaluation.reader import Reading, fitted_reader, glyphs, still, track
 from stale_jax.evaluation.senses import agreement
 
 _REAL = 2048
@@ -37,14 +37,6 @@ def _real(source, count: int) -> tuple[Clip, dict[str, np.ndarray]]:
   examples = [source[i] for i in range(count)]
   clip = {name: np.stack([e["clip"][name] for e in examples]) for name in examples[0]["clip"]}
   return clip, {name: np.array([e["labels"][name] for e in examples]) for name in LABELS}
-
-
-def _training_glyphs(canvas: int) -> np.ndarray:
-  """Every digit of the training split once, as `Reading.glyphs`."""
-  digits, _ = handwriting("train")
-  margin = (canvas - digits.shape[-1]) // 2
-  still = np.pad(2 * digits - 1, ((0, 0), (margin, margin), (margin, margin)), constant_values=-1)
-  return glyphs(track(np.broadcast_to(still[:, None, :, :, None], (len(still), 2, *still.shape[1:], 3))))
 
 
 def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tuple[dict[str, Any], Clip]:
@@ -90,7 +82,7 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tu
     **_score(clip, labels, reading),
     "frechet": frechet(reading.features, real.features),
     "frechet_floor": frechet(train.features, real.features),
-    "nearest_train": nearest_ratio(reading.glyphs, real.glyphs, _training_glyphs(source.canvas)),
+    "nearest_train": nearest_ratio(reading.glyphs, real.glyphs, glyphs(track(still("train")))),
     "clips": clips,
     "real": {**_score(real_clip, real_labels, real), "nearest_train": 1.0},
   }

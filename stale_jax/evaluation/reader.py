@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Float, Int
 
 from stale_jax.clip import intensity
-from stale_jax.data.digits import LABELS, WALLS
+from stale_jax.data.digits import LABELS, WALLS, handwriting
 
 _GLYPH = 10  # Pixels across what is cut out around the ink.
 _CLIPS, _STEPS, _BATCH = 8192, 1500, 256
@@ -75,6 +75,13 @@ def glyphs(tracked: dict[str, np.ndarray]) -> Float[np.ndarray, "n pixels"]:
   """The digit as seen on average, at unit norm."""
   pixels = tracked["glyphs"].mean(1).reshape(len(tracked["mass"]), -1)
   return pixels / np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-6)
+
+
+def still(split: str) -> Float[np.ndarray, "n 2 16 16 3"]:
+  """Every digit of the split's handwriting once, white, at rest in the middle of a canvas."""
+  digits, _ = handwriting(split)
+  canvas = np.pad(2 * digits - 1, ((0, 0), (4, 4), (4, 4)), constant_values=-1)
+  return np.broadcast_to(canvas[:, None, :, :, None], (len(canvas), 2, *canvas.shape[1:], 3))
 
 
 def _inputs(tracked: dict[str, np.ndarray], canvas: int) -> tuple[np.ndarray, np.ndarray]:

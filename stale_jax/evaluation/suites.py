@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stale_jax.evaluation import captions, denoising, dynamics, labels, likelihood
+from stale_jax.evaluation import captions, contamination, denoising, dynamics, labels, likelihood
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +16,13 @@ class Suite:
       or None); scores are JSON, and `real` in them, if there, the same scores of real clips.
     about: what each score to be shown means, in order; `loss/sight` is shown with `loss`.
     samples: whether it makes clips, and so takes a sampler's settings.
+    compares: whether `measure` takes a `reference`, another model.
   """
 
   measure: Callable
   about: Mapping[str, str]
   samples: bool = True
+  compares: bool = False
 
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
     """(name, value, the same of real clips if it is known, what it means) of each score to be shown."""
@@ -36,4 +38,7 @@ SUITES = {
   "dynamics": Suite(dynamics.evaluate_dynamics, dynamics.ABOUT),
   "labels": Suite(labels.evaluate_labels, labels.ABOUT, samples=False),
   "likelihood": Suite(likelihood.evaluate_likelihood, likelihood.ABOUT, samples=False),
+  "contamination": Suite(
+    contamination.evaluate_contamination, contamination.ABOUT, samples=False, compares=True
+  ),
 }

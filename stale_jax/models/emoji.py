@@ -14,13 +14,13 @@ def emoji_vector(emoji: str, width: int) -> Float[np.ndarray, "width"]:
 
 
 def scored(
-  model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context
+  model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context, rngs=None
 ) -> tuple[Clip, Float[Array, "batch labels"]]:
   """What `model.apply` answers, and the scores, which are computed for nobody else.
 
   The scores of an example that has a caption are read off states that know it; `scores` are not.
   """
-  output, sown = model.apply(params, clip, t, context, mutable=["scores"])
+  output, sown = model.apply(params, clip, t, context, mutable=["scores"], rngs=rngs)
   return output, sown["scores"]["labels"][0]
 
 

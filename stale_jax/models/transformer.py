@@ -18,6 +18,7 @@ from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
 from stale_jax.models.emoji import emoji_vector
 from stale_jax.models.layers import Dense, rotary_angles, rotate, time_features
+from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
 
 # A stream's tokens: x [batch, time, place, width]; condition [batch, time, condition_width].
@@ -147,6 +148,8 @@ class Transformer(nn.Module):
       mutable; 0: none, and nothing of what they need is there.
     emoji: the character of the token that they are read off; "": off the mean of each sense's tokens.
       The token sees every sense, not the caption, and is seen by nobody: it changes no output.
+    token_drop: share of sense tokens that training masks out of attention.
+    text_noise: norm of what training adds to a text token.
   """
 
   senses: tuple[Sense, ...]
@@ -160,6 +163,8 @@ class Transformer(nn.Module):
   dtype: str = "float32"
   labels: int = 0
   emoji: str = ""
+  token_drop: float = 0.0
+  text_noise: float = 0.0
 
   @nn.compact
   def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
@@ -176,6 +181,7 @@ class Transformer(nn.Module):
       return Dense(features, dtype=dtype, name=name, **kw)
 
     text, text_real = TextEncoder(self.text_width, dtype=dtype, name="text")(context.text)
+    text = EmbeddingNoise(self.text_noise, name="text_noise")(text)
     weight = text_real[..., None].astype(dtype)
     pooled = jnp.sum(text * weight, 1) / jnp.sum(weight, 1)
     pooled = dense(self.condition_width, "pooled")(pooled)[:, None]
@@ -201,7 +207,7 @@ class Transformer(nn.Module):
       conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1))) + pooled
       angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
-      masks.append(jnp.repeat(real, place, 1))
+      masks.append(TokenDrop(self.token_drop, name=f"{name}_drop")(jnp.repeat(real, place, 1)))
     judged = self.labels and (self.is_initializing() or self.is_mutable_collection("scores"))
     if judged:
       conditions["emoji"] = condition("emoji", features.mean(1, keepdims=True))

@@ -1,15 +1,19 @@
 """What training minimises."""
 
+from stale_jax.objectives.conditions import ConditionCorruption
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
 from stale_jax.objectives.dog import DoG
+from stale_jax.objectives.messup import MessUp
 from stale_jax.objectives.pyramid import band_energies, bands, response
 from stale_jax.objectives.total import Total
 
 __all__ = [
+  "ConditionCorruption",
   "Cringe",
   "Denoising",
   "DoG",
+  "MessUp",
   "Prediction",
   "Total",
   "band_energies",

@@ -9,7 +9,7 @@ from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_model
-from stale_jax.objectives import Cringe, Denoising, DoG, Total
+from stale_jax.objectives import ConditionCorruption, Cringe, Denoising, DoG, MessUp, Total
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
@@ -69,6 +69,8 @@ class Experiment:
   density: TimeDensity
   model: Transformer
   objective: Any
+  messup: MessUp
+  corruption: ConditionCorruption
   optimizer: Any
   ema: Ema
   mesh: MeshShape
@@ -86,6 +88,8 @@ SECTIONS = (
   "objective",
   "cringe",
   "dog",
+  "messup",
+  "corruption",
   "optimizer",
   "ema",
   "mesh",
@@ -121,14 +125,19 @@ def build(config: Mapping[str, Any]) -> Experiment:
   if config.get("dog"):
     shared = {"process": process, "source": source, "weights": terms[0].weights}
     terms.append(construct(DoG, {**config["dog"], **shared}, "dog"))
+  messup = construct(MessUp, config.get("messup", {}), "messup")
+  corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
+  perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
   return Experiment(
     seed=seed,
     source=source,
     senses=senses,
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
-    model=build_model(config.get("model", {}), senses, **judged),
+    model=build_model({**config.get("model", {}), **perturbed}, senses, **judged),
     objective=Total(terms=tuple(terms)),
+    messup=messup,
+    corruption=corruption,
     optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     ema=construct(Ema, config.get("ema", {}), "ema"),
     mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),

@@ -82,7 +82,13 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
       state = jax.device_put(state.replace(params=given, ema=jax.tree.map(np.copy, given)), shardings)
 
   loss = make_loss(
-    experiment.model, experiment.process, experiment.density, experiment.objective, training.caption_dropout
+    experiment.model,
+    experiment.process,
+    experiment.density,
+    experiment.objective,
+    training.caption_dropout,
+    experiment.messup,
+    experiment.corruption,
   )
   step_fn = jax.jit(
     make_step(loss, optimizer, experiment.ema, training.accumulate),

@@ -1,32 +1,51 @@
 """One training step: corrupt, predict, compare, update."""
 
+import zlib
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from stale_jax.clip import Batch
 from stale_jax.models import scored
-from stale_jax.objectives import predict
+from stale_jax.objectives import ConditionCorruption, MessUp, predict
 from stale_jax.processes import Process, TimeDensity
 from stale_jax.training.ema import Ema
 from stale_jax.training.state import State, update
 
+# Nothing messed up, every caption right.
+_TIDY, _TRUE = MessUp(), ConditionCorruption()
 
-def make_loss(model, process: Process, density: TimeDensity, objective, caption_dropout: float):
+
+def make_loss(
+  model,
+  process: Process,
+  density: TimeDensity,
+  objective,
+  caption_dropout: float,
+  messup: MessUp = _TIDY,
+  corruption: ConditionCorruption = _TRUE,
+):
   """(params, batch, key) -> (loss, metrics), that share of examples unconditional."""
 
   def loss(params, batch: Batch, key):
     key_drop, key_predict = jax.random.split(key)
+    # By name, so that what is not used changes no other draw.
+    key_swap, key_noise, key_inside = (
+      jax.random.fold_in(key, zlib.crc32(name)) for name in (b"swap", b"noise", b"perturb")
+    )
+    batch = batch.replace(context=corruption.swap(batch.context, key_swap))
     dropped = jax.random.uniform(key_drop, batch.index.shape) < caption_dropout
     batch = batch.replace(context=batch.context.withhold(dropped))
 
     def denoiser(clip, t, context):
+      rngs = {"perturb": key_inside}
       if model.labels:
-        return scored(model, params, clip, t, context)
-      return model.apply(params, clip, t, context)
+        return scored(model, params, clip, t, context, rngs)
+      return model.apply(params, clip, t, context, rngs=rngs)
 
-    has_scores = model.labels > 0
-    metrics = objective(predict(denoiser, process, density, batch, key_predict, has_scores), batch)
+    shown, has_scores = messup.perturb(denoiser, process, key_noise), model.labels > 0
+    metrics = objective(predict(shown, process, density, batch, key_predict, has_scores), batch)
     return metrics["loss"], metrics
 
   return loss

@@ -1,0 +1,22 @@
+"""How much of the test's handwriting was trained on is read from the training clips, within five points.
+
+At a leak of 0, 10, 30 and 100 %, which the audit is not told; value is the worst error.
+"""
+
+
+def measure(seed: int) -> dict:
+  from stale_jax.data.digits import Digits, handwriting
+  from stale_jax.evaluation.contamination import leaked
+
+  test, errors, estimates = len(handwriting("test")[1]), {}, {}
+  print("leaked   estimate   error bar   found by chance   coverage")
+  for leak in (0.0, 0.1, 0.3, 1.0):
+    found = leaked(Digits(leak=leak, seed=seed), seed=seed)
+    truth = round(leak * test) / test
+    estimates[str(leak)], errors[leak] = found["estimate"], abs(found["estimate"] - truth)
+    print(
+      f"{truth:6.3f}{found['estimate']:11.3f}{found['standard_error']:12.3f}"
+      f"{found['false_positives']:18.3f}{found['coverage']:11.3f}"
+    )
+  worst = max(errors.values())
+  return {"value": worst, "bar": 0.05, "holds": worst <= 0.05, "estimates": estimates}

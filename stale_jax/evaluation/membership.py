@@ -1,0 +1,113 @@
+"""Was this handwriting trained on? The model is asked, by its denoising loss alone.
+
+A model denoises what it has seen a little better than what it has not (Carlini et al.,
+arXiv 2112.03570, on membership; difficulty calibrated by a reference model, Watson et al.,
+arXiv 2111.08440). Losses of the test's handwriting above those of the training's are the
+gap; a leaked item lies on the training's side of it. Digits differ far more in difficulty than by
+having been seen, so the model is read against a reference on the same digits.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from stale_jax.data.digits import handwriting
+from stale_jax.data.loader import collate
+
+# Around where a digit's identity is decided, and there a model that remembers has most to gain.
+_TIMES = (0.5, 0.7, 0.85)
+_BATCH = 64
+
+
+@functools.cache
+def _network(model, process):
+  """The loss of the sight of a batch of clips at each of _TIMES, [times, batch], compiled once a shape."""
+
+  @jax.jit
+  def losses(params, batch, keys):
+    def at(time):
+      def noised(key, x):
+        return process.corrupt(key, x[None], jnp.full((1, x.shape[0]), time)).x_t[0]
+
+      x_t = {name: jax.vmap(noised)(keys, x) for name, x in batch.clip.items()}
+      t = jnp.full(next(iter(x_t.values())).shape[:2], time)
+      output = model.apply(params, x_t, t, batch.context)["sight"]
+      error = process.denoised(output, x_t["sight"], t) - batch.clip["sight"]
+      return jnp.sqrt(jnp.mean(jnp.square(error), tuple(range(1, error.ndim))))
+
+    return jnp.stack([at(time) for time in _TIMES])
+
+  return losses
+
+
+def handwriting_losses(model, split: str, views: int = 4, seed: int = 0) -> Float[np.ndarray, "n"]:
+  """log of the denoising error of each digit of `split` under `model`, over `views` clips of it.
+
+  Colour, path and noise of view v of the i-th digit depend on (seed, v, i) alone: models can be paired.
+  """
+  experiment, run = model.experiment, _network(model.experiment.model, model.experiment.process)
+  images, targets = handwriting(split)
+  total = np.zeros(len(targets))
+  for view in range(views):
+    for start in range(0, len(targets), _BATCH):
+      rows = np.minimum(np.arange(start, start + _BATCH), len(targets) - 1)
+      examples = [
+        experiment.source.show(
+          images[row],
+          int(targets[row]),
+          np.random.Generator(np.random.Philox(key=[seed, row * views + view])),
+        )
+        | {"index": row}
+        for row in rows
+      ]
+      batch = collate(examples, experiment.senses, experiment.model.text_length)
+      key = jax.random.fold_in(jax.random.key(seed), view)
+      keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.asarray(rows))
+      new = np.log(run(model.params, batch, keys)).mean(0)
+      total[rows] += np.where(np.arange(start, start + _BATCH) < len(targets), new, 0)
+  return total / views
+
+
+def membership(
+  audited: dict[str, Float[np.ndarray, "n"]],
+  clean: dict[str, Float[np.ndarray, "n"]],
+  draws: int = 2000,
+) -> dict[str, float]:
+  """Estimates what share of the test's handwriting a model was trained on, from losses alone.
+
+  With a share f of it leaked, the gap between test and training is (1 - f) times the clean
+  one, hence f = 1 - gap / clean gap. It holds for models of one recipe, and says nothing
+  where the clean gap is not well above 0: then the error is large, and so it is stated.
+
+  Args:
+    audited: split -> `handwriting_losses` of the model in question.
+    clean: the same of a model that saw no test handwriting.
+    draws: of the bootstrap.
+
+  Returns:
+    estimate, and its standard_error, over a bootstrap of the handwriting (half the width of
+    its central 68 %: the estimate is a ratio, and has no variance where the clean gap may be 0).
+    gap, clean_gap: log loss, test above training; clean_gap_standard_error.
+  """
+
+  def gaps(rows):
+    return [
+      np.mean(losses["test"][rows["test"]]) - np.mean(losses["train"][rows["train"]])
+      for losses in (audited, clean)
+    ]
+
+  rng = np.random.default_rng(0)
+  sizes = {split: len(x) for split, x in clean.items()}
+  gap, clean_gap = gaps({split: np.arange(n) for split, n in sizes.items()})
+  resampled = np.array([gaps({s: rng.integers(0, n, n) for s, n in sizes.items()}) for _ in range(draws)])
+  low, high = np.quantile(1 - resampled[:, 0] / resampled[:, 1], (0.16, 0.84))
+  return {
+    "estimate": float(1 - gap / clean_gap),
+    "standard_error": float((high - low) / 2),
+    "gap": float(gap),
+    "clean_gap": float(clean_gap),
+    "clean_gap_standard_error": float(resampled[:, 1].std()),
+  }

@@ -1,0 +1,44 @@
+"""Slightly wrong conditions in training (Chen et al., arXiv 2405.20494).
+
+A little corruption of captions keeps a model from taking them too literally: its samples
+gain entropy and come closer to the data. Either captions are wrong now and then, or their
+embedding always is, by a little (condition embedding perturbation, CEP).
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from stale_jax.clip import Context
+from stale_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConditionCorruption:
+  """How wrong conditions are in training; in sampling they never are.
+
+  Attributes:
+    captions: eta, the share of examples whose caption is another's of the same batch.
+    embedding: gamma of CEP, the norm of the noise on every text token (models/perturbation.py); 1 is usual.
+  """
+
+  captions: float = 0.0
+  embedding: float = 0.0
+
+  def __post_init__(self):
+    if not 0 <= self.captions <= 1:
+      raise UserError(f"corruption.captions={self.captions} must lie from 0 to 1.")
+    if not 0 <= self.embedding < float("inf"):
+      raise UserError(f"corruption.embedding={self.embedding}: a number from 0 up is needed; 1 is usual.")
+
+  def swap(self, context: Context, key: PRNGKeyArray) -> Context:
+    """`context` with that share of captions replaced by others of the batch; one alone stays."""
+    if not self.captions:
+      return context
+    key_which, key_whose = jax.random.split(key)
+    size = len(context.text)
+    which = jax.random.uniform(key_which, (size,)) < self.captions
+    other = (jnp.arange(size) + jax.random.randint(key_whose, (size,), 1, max(size, 2))) % size
+    return context.replace(text=jnp.where(which[:, None], context.text[other], context.text))
