@@ -28,6 +28,7 @@ def trained(tmp_path_factory):
 def test_it_is_the_loss_by_brute_force(trained):
   experiment = trained.experiment
   source = dataclasses.replace(experiment.source, split="test")
+  apply = jax.jit(experiment.model.apply)
   want = {"sight": [], "touch": []}
   for index in range(3):
     example = source[index]
@@ -43,7 +44,7 @@ def test_it_is_the_loss_by_brute_force(trained):
         )
         for name in want
       }
-      output = experiment.model.apply(trained.params, noisy, t, Context(text=text))
+      output = apply(trained.params, noisy, t, Context(text=text))
       for name, values in want.items():
         error = np.asarray(output[name][0], np.float64) - example["clip"][name]
         values.append(np.mean(error**2) / max(time, 0.1) ** 2)

@@ -13,9 +13,10 @@ import pytest
 from lxml import etree
 
 from stale_jax.clip import Sense
-from stale_jax.data import Digits
+from stale_jax.data import Digits, Lorenz
 from stale_jax.data.digits import PITCHES
 from stale_jax.errors import UserError
+from stale_jax.evaluation.table import estimates
 from stale_jax.media import (
   contact_sheet,
   png,
@@ -26,6 +27,7 @@ from stale_jax.media import (
   write_sem,
   write_video,
 )
+from stale_jax.media.dots import dots
 from stale_jax.media.picture import enlarge, shrink, to_bytes
 from stale_jax.media.plots import plot
 from stale_jax.media.sem import SEDL, SI, XSI, _runs
@@ -315,3 +317,45 @@ def test_png_is_lossless():
   with av.open(io.BytesIO(png(sheet)), format="png_pipe") as file:
     (frame,) = file.decode(video=0)
   np.testing.assert_array_equal(frame.to_ndarray(format="rgb24"), sheet)
+
+
+def test_a_movie_without_sight_is_its_plots(tmp_path):
+  source = Lorenz()
+  example = source[3]
+  unseen = Movie(example["clip"], tuple(source.senses.values()), example["caption"], 5, {"model": "test"})
+  stem = unseen.stem
+  (tmp_path / f"{stem}.mp4").write_text("an earlier one's")
+  assert unseen.save(tmp_path) is None
+  assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npz"]
+  clip, senses, _ = read_arrays(tmp_path / stem)
+  np.testing.assert_array_equal(clip["state"], example["clip"]["state"])
+  assert senses == source.senses
+  write_page(tmp_path / "index.html", [unseen.page_entry(None)], [], "", "")
+  for text in ((tmp_path / "index.html").read_text(), unseen._repr_html_()):
+    page = Outside()
+    page.feed(text)
+    assert page.tags.count("svg") == 1 and page.tags.count("path") == 3
+    assert (
+      not {"video", "img", "figure"} & set(page.tags) and "data-seconds=" not in text.split("<script>")[0]
+    )
+
+
+def test_dots_lie_where_their_values_do():
+  values = {"a<b": {0: {"x": 1.0, "y": 5.0}, 1: {"x": 3.0, "y": 5.0}}, "c": {0: {"x": 2.0}}}
+  means = estimates(values)
+  svg = etree.fromstring(dots(values, means))
+  circles = {
+    kind: [(float(c.get("cx")), float(c.get("cy"))) for c in svg.findall(f".//{{*}}circle[@class='{kind}']")]
+    for kind in ("seed", "mean")
+  }
+  assert len(circles["seed"]) == 5 and len(circles["mean"]) == 3
+  (low, top), (high, _), (middle, below) = circles["seed"][:3]
+  assert middle == pytest.approx((low + high) / 2, abs=0.1) and below > top
+  assert circles["mean"][0] == pytest.approx((middle, top), abs=0.1)
+  # One error bar each where there are two seeds, from mean - error to mean + error.
+  bars = [bar.get("d") for bar in svg.findall(".//{*}path[@class='error']")]
+  assert len(bars) == 2
+  ends = [float(x) for x in re.match(r"M([\d.]+) [\d.]+H([\d.]+)", bars[0]).groups()]
+  assert ends == pytest.approx([low, high], abs=0.1)  # Of 1 and 3: 2 ± 1.
+  labels = [text.text for text in svg.findall("{*}text")]
+  assert labels[:2] == ["a<b", "c"] and {"x", "y", "1", "3"} <= set(labels)

@@ -1,0 +1,127 @@
+"""A table of two mechanisms and two seeds by the real programs: killed, resumed, and the same."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lxml import etree
+
+from tests import micro
+
+ROOT = Path(__file__).parents[2]
+# A line a step, so that what outlives a killed parent ends at once.
+SMALL = {**micro.OVERRIDES, "training.log_every": 1}
+TABLE = f'''"""Does touch help
+at no size at all?"""
+
+BASE = "configs/digits.py"
+SUITES = ("denoising",)
+_SMALL = {SMALL}
+ROWS = {{"touch": _SMALL, "alone": {{**_SMALL, "senses": ["sight"], "objective": {{"name": "denoising"}}}}}}
+'''
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+  path = tmp_path_factory.mktemp("tables") / "small.py"
+  path.write_text(TABLE)
+  return path
+
+
+def start(*arguments):
+  return subprocess.Popen(
+    [sys.executable, "-m", "experiments.ablate", *map(str, arguments)],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def finish(*arguments):
+  process = start(*arguments)
+  out, _ = process.communicate(timeout=600)
+  return process.returncode, out
+
+
+def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path):
+  whole, killed = tmp_path / "whole", tmp_path / "killed"
+  arguments = [f"--table={table}", "--seeds=2"]
+  code, first = finish(*arguments, f"--out={whole}")
+  assert code == 0, first
+
+  # Killed in the middle of its second cell's training, which has a checkpoint by then.
+  process = start(*arguments, f"--out={killed}")
+  for line in process.stdout:
+    if line.startswith("[2/4] alone, seed 0: step 18/40"):
+      break
+  process.kill()
+  process.wait()
+  finished = (killed / "cells" / "touch-0" / "weights.safetensors").stat().st_mtime_ns
+  code, second = finish(*arguments, f"--out={killed}")
+  assert code == 0, second
+  assert "[1/4]" not in second and "[2/4] alone, seed 0: resuming" in second
+  assert (killed / "cells" / "touch-0" / "weights.safetensors").stat().st_mtime_ns == finished
+
+  for name in ("small.md", "small.svg"):
+    assert (whole / name).read_text() == (killed / name).read_text()
+  results = [json.loads(out.splitlines()[-1]) for out in (first, second)]
+  for result in results:
+    result.pop("out")
+  assert results[0] == results[1] and results[0]["failed"] == []
+
+  # The table against its cells.
+  losses = {}
+  for row in ("touch", "alone"):
+    said = [json.loads((whole / "cells" / f"{row}-{s}" / "evaluation.json").read_text()) for s in (0, 1)]
+    losses[row] = np.array([scores["denoising"]["loss"] for scores in said])
+    found = results[0]["rows"][row]["loss"]
+    assert found["mean"] == pytest.approx(losses[row].mean())
+    assert found["error"] == pytest.approx(losses[row].std(ddof=1) / np.sqrt(2)) and found["error"] > 0
+  found = results[0]["differences"]["alone"]["loss"]
+  apart = losses["alone"] - losses["touch"]
+  assert found["mean"] == pytest.approx(apart.mean())
+  assert found["error"] == pytest.approx(apart.std(ddof=1) / np.sqrt(2))
+  text = (whole / "small.md").read_text()
+  assert text.startswith("# Does touch help at no size at all?\n")
+  assert "| mean | seeds | loss | loss/sight | loss/touch |" in text
+  svg = etree.fromstring((whole / "small.svg").read_bytes())
+  assert len(svg.findall(".//{*}circle[@class='seed']")) == 2 * (3 + 2)
+
+  # Nothing is left to do; and other settings do not mix with these.
+  code, third = finish(*arguments, f"--out={killed}")
+  assert code == 0 and len(third.splitlines()) == 1
+  code, out = finish(*arguments, f"--out={killed}", "--steps=8")
+  assert code == 2 and out.count("\n") == 1 and "another training" in out
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    (["--table=proceses", "--out={new}"], "did you mean 'processes'"),
+    (["--out={new}"], "unknown table"),
+    (["--table=processes"], "--out is missing"),
+    (["--table=processes", "--out={file}/x"], "cannot write"),
+    (["--table=/nowhere.py", "--out={new}"], "cannot read the table"),
+    (["--table={bad}", "--out={new}"], "row 'b': unknown config key model.widht: did you mean 'width'"),
+  ],
+)
+def test_misuse_is_one_line_and_leaves_nothing(tmp_path, arguments, words):
+  places = {"new": tmp_path / "new", "file": tmp_path / "file", "bad": tmp_path / "bad.py"}
+  places["file"].write_text("")
+  places["bad"].write_text(
+    '"""Why?"""\nBASE = "configs/digits.py"\nSUITES = ()\nROWS = {"a": {}, "b": {"model.widht": 3}}\n'
+  )
+  code, out = finish(*(argument.format(**places) for argument in arguments))
+  assert code == 2 and out.startswith("error: ") and out.count("\n") == 1 and words in out, out
+  assert not places["new"].exists()
+
+
+def test_tables_are_listed_and_can_be_run():
+  code, out = finish("--list")
+  assert code == 0 and {"processes", "optimizer", "schedule"} <= {
+    line.split()[0] for line in out.splitlines()
+  }
