@@ -247,7 +247,7 @@ class Transformer(nn.Module):
         x = sum(dense(self.side_width, f"{name}_pooled")(state) for name, state in states.items())
       m = dense(2 * self.side_width, "emoji_modulation", kernel_init=_zeros)(nn.silu(conditions["emoji"]))
       x = _modulate(x, *jnp.split(m, 2, -1))
-      score = dense(self.labels, "scores", kernel_init=_zeros)(x)[:, 0, 0].astype(jnp.float32)
+      score = dense(self.labels, "scores")(x)[:, 0, 0].astype(jnp.float32)
       if not self.is_initializing():  # Else they would be among the parameters.
         self.sow("scores", "labels", score)
     return out

@@ -1,0 +1,238 @@
+"""cr-hinge: its formula, its fixed token, and what a head trained by it is good for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stale_jax import text
+from stale_jax.clip import Batch, Context
+from stale_jax.data import loader
+from stale_jax.errors import UserError
+from stale_jax.evaluation import evaluate_labels, reward, score
+from stale_jax.models import scored, scores
+from stale_jax.models.emoji import emoji_vector
+from stale_jax.objectives import Cringe, Prediction, hinge, targets
+from stale_jax.pretrained import Model
+from stale_jax.processes import grid
+from stale_jax.sampling import hinge_guidance, prior, solve
+from stale_jax.training import build
+from stale_jax.training.loop import init_params
+from stale_jax.training.state import initial_state
+from stale_jax.training.step import make_loss, make_step
+from tests import micro
+
+COUNTS = {"b": 4, "a": 2}
+EMOJI = ("😂", "🐱", "👻")
+
+
+def config(emoji="😂", **overrides):
+  return micro.config(
+    **{
+      "cringe": {"weight": 1.0, "emoji": emoji},
+      "optimizer": {"name": "adamw", "learning_rate": 4e-3, "warmup": 20},
+      "times": {"name": "uniform"},
+      "training__batch": 64,
+      "training__steps": 240,
+      "training__caption_dropout": 0.9,
+      **overrides,
+    }
+  )
+
+
+def brute_force(scores, labels, plain):
+  """An example's hinge, label by label."""
+  out = []
+  for i, row in enumerate(scores):
+    total = weights = start = 0
+    for name, count in COUNTS.items():
+      for k in range(count) if labels[name][i] >= 0 else ():
+        sign = 1 if k == labels[name][i] else -1
+        weight = 1 if plain or sign > 0 else 1 / (count - 1)
+        total += weight * max(0.0, 1 - sign * float(row[start + k]))
+        weights += weight
+      start += count
+    out.append(total / weights if weights else 0.0)
+  return out
+
+
+def draw(size=50):
+  rng = np.random.default_rng(0)
+  labels = {name: rng.integers(-1, count, size) for name, count in COUNTS.items()}
+  assert any((labels["a"] < 0) & (labels["b"] < 0)) and any((labels["a"] < 0) & (labels["b"] >= 0))
+  return jnp.asarray(2 * rng.standard_normal((size, 6)), jnp.float32), labels
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_hinge_is_brute_force_s_and_unknown_labels_count_for_nothing(plain):
+  given, labels = draw()
+  signs = targets(labels, COUNTS)
+  signs = jnp.sign(signs) if plain else signs
+  np.testing.assert_allclose(hinge(given, signs), brute_force(given, labels, plain), rtol=1e-5, atol=1e-6)
+  gradient = jax.grad(lambda given: hinge(given, signs).sum())(given)
+  assert np.isfinite(gradient).all() and not np.any(np.asarray(gradient)[np.asarray(signs) == 0])
+
+
+def test_a_class_weighs_what_its_rivals_do():
+  signs = np.asarray(targets({"a": np.array([1, -1]), "b": np.array([2, 0])}, COUNTS))
+  np.testing.assert_allclose(signs[0], [-1 / 3, -1 / 3, 1, -1 / 3, -1, 1])
+  np.testing.assert_allclose(signs[1], [1, -1 / 3, -1 / 3, -1 / 3, 0, 0])
+
+
+def test_only_examples_with_a_label_and_no_caption_count():
+  given, labels = draw()
+  silent = np.arange(50) % 3 == 0
+  words = text.tokenize(["" if s else "a caption" for s in silent], 16)
+  batch = Batch(clip={}, context=Context(text=words), index=np.arange(50), labels=labels)
+  metrics = Cringe(labels=COUNTS, weight=0.3)(
+    Prediction(output={}, corruption={}, t=jnp.zeros((50, 1)), scores=given), batch
+  )
+  counts = silent & ((labels["a"] >= 0) | (labels["b"] >= 0))
+  want = np.mean(np.array(brute_force(given, labels, False))[counts])
+  np.testing.assert_allclose(metrics["loss/cringe"], want, rtol=1e-5)
+  np.testing.assert_allclose(metrics["loss"], 0.3 * want, rtol=1e-5)
+
+
+def test_the_emoji_is_no_parameter():
+  params = [init_params(build(config(emoji)), jax.random.key(0)) for emoji in EMOJI]
+  assert set(params[0]) == {"params"}
+  for other in params[1:]:  # The same tree with the same draws, whichever it is...
+    jax.tree.map(np.testing.assert_array_equal, params[0], other)
+  experiments = [build(config(emoji)) for emoji in EMOJI]
+  example = experiments[0].source[0]["clip"]
+  clip = {s.name: example[s.name][None] for s in experiments[0].senses}
+  t, context = jnp.full((1, 4), 0.5), Context(text=jnp.asarray(text.tokenize([""], 48)))
+  away = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape), params[0])
+  given = [scores(e.model, away, clip, t, context) for e in experiments]
+  for a, b in ((0, 1), (0, 2), (1, 2)):  # ... and yet they are not one token.
+    assert np.abs(given[a] - given[b]).max() > 1e-3
+  np.testing.assert_array_equal(emoji_vector("😂", 8), emoji_vector("\N{FACE WITH TEARS OF JOY}", 8))
+  assert emoji_vector("😂", 4096).std() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+  ("overrides", "words"),
+  [
+    ({"cringe": {"emoji": "😂😂"}}, "single code point"),
+    ({"cringe": {"weight": -1.0}}, "weight=-1.0"),
+    ({"cringe": {"emojy": "😂"}}, "did you mean 'emoji'"),
+    ({"training__caption_dropout": 0.0}, "caption is withheld"),
+    ({"model__emoji": "😂"}, "unknown config key model.emoji"),
+  ],
+)
+def test_what_cannot_be_is_named(overrides, words):
+  with pytest.raises(UserError, match=words):
+    build(config(**overrides))
+
+
+@pytest.fixture(scope="module")
+def model():
+  experiment = build(config())
+  optimizer = experiment.optimizer.build(experiment.training.steps)
+  state = initial_state(init_params(experiment, jax.random.key(0)), optimizer, jax.random.key(1))
+  dropout = experiment.training.caption_dropout
+  loss = make_loss(experiment.model, experiment.process, experiment.density, experiment.objective, dropout)
+  step = jax.jit(make_step(loss, optimizer, experiment.ema))
+  batches = iter(loader(experiment.source, experiment.senses, batch=64, text_length=48, seed=0))
+  for _ in range(experiment.training.steps):
+    state, _ = step(state, next(batches))
+  return Model(experiment, state.ema, "micro")
+
+
+@pytest.fixture(scope="module")
+def evaluated(model):
+  return evaluate_labels(model, 480)
+
+
+def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(evaluated):
+  result, _ = evaluated
+  for name, bar in (("colour", 0.6), ("direction", 0.5), ("speed", 0.65)):
+    label = result[name]
+    accuracy, error = np.array(label["accuracy"]), np.array(label["accuracy_error"])
+    assert accuracy[0] > bar > 1 / label["classes"] + 5 * error[0], (name, accuracy)
+    assert accuracy[2] - accuracy[-1] > 4 * np.hypot(error[2], error[-1])
+    assert abs(accuracy[-1] - 1 / label["classes"]) < 0.15
+    assert np.all(np.diff(label["hinge"])[1:] > 0) and label["hinge"][0] < 1 < label["hinge"][-1] + 0.1
+
+
+def test_the_clip_is_judged_and_not_its_caption(model, evaluated):
+  _, clip = evaluated
+  experiment, t = model.experiment, jnp.full((480, 4), 0.25)
+
+  def judge(caption, function):
+    context = Context(text=jnp.asarray(text.tokenize([caption] * 480, 48)))
+    return function(experiment.model, model.params, clip, t, context)
+
+  captions = ("a red two moves left slowly", "a green five moves up quickly", "")
+  honest = [judge(caption, scores) for caption in captions]
+  np.testing.assert_array_equal(honest[0], honest[1])
+  np.testing.assert_array_equal(honest[0], honest[2])
+  # Were the caption not withheld, it would matter.
+  assert np.abs(judge(captions[0], scored)[1] - judge(captions[1], scored)[1]).max() > 1e-3
+
+
+def test_the_reward_of_the_truth_is_greater_than_of_any_lie(model, evaluated):
+  _, clip = evaluated
+  source = model.experiment.source
+  import dataclasses
+
+  held_out = dataclasses.replace(source, split="test")
+  labels = {"colour": np.array([held_out[i]["labels"]["colour"] for i in range(480)])}
+  true = reward(model, clip, labels)
+  for shift in range(1, 6):
+    margin = true - reward(model, clip, {"colour": (labels["colour"] + shift) % 6})
+    assert margin.mean() > 10 * margin.std() / np.sqrt(480), shift
+  assert (true <= 0).all() and not reward(model, clip, {"colour": np.full(480, -1)}).any()
+
+
+def test_guidance_leads_to_the_label_that_is_named(model):
+  experiment, size = model.experiment, 48
+  network, process = experiment.model, experiment.process
+  keys = jax.vmap(jax.random.key)(jnp.arange(size))
+  context = Context(text=jnp.asarray(text.tokenize([""] * size, 48)), apart=jnp.ones(size, bool))
+  colour = np.arange(size) % 6
+  signs = targets({"colour": colour}, experiment.source.labels)
+
+  @jax.jit
+  def run(scale):
+    def denoiser(clip, t, context):
+      return network.apply(model.params, clip, t, context)
+
+    def judge(clip, t, context):
+      return scores(network, model.params, clip, t, context)
+
+    times = jnp.broadcast_to(grid(8, 3.0)[:, None, None], (9, size, 4))
+    guided = hinge_guidance(denoiser, judge, signs, scale)
+    return solve(process, guided, prior(process, experiment.senses, 4, keys), times, context, keys)
+
+  free, led = run(0.0), run(30.0)
+  first = 10  # Of the colours' scores; those of the digits come before.
+  gains = [
+    score(model, clip, 0.25)[np.arange(size), first + colour] for clip in (jax.device_get(free), jax.device_get(led))
+  ]
+  gain = gains[1] - gains[0]
+  assert gain.mean() > 5 * gain.std() / np.sqrt(size)
+  # Not only in the head's eyes: the picture has more of that colour than of the others.
+  rgb = np.array([[1, 0.1, 0.1], [0.1, 1, 0.1], [0.2, 0.2, 1], [1, 1, 0.1], [0.1, 1, 1], [1, 0.1, 1]])
+  wanted = rgb[colour] - rgb[colour].mean(-1, keepdims=True)
+  shown = [np.sum(np.asarray(clip["sight"]).mean((1, 2, 3)) * wanted, -1) for clip in (free, led)]
+  more = shown[1] - shown[0]
+  assert more.mean() > 5 * more.std() / np.sqrt(size)
+  for x in led.values():
+    assert np.abs(x).max() <= 1 + 1e-6
+
+
+def test_guidance_is_its_formula():
+  signs, t = jnp.array([[1.0, -1.0], [0.0, 1.0]]), jnp.array([[0.5, 0.95], [0.2, 0.0]])
+  x = {"a": jax.random.normal(jax.random.key(0), (2, 2, 3))}
+  matrix = jax.random.normal(jax.random.key(1), (6, 2)) / 9  # Margins are not met: the hinge is linear.
+
+  def judge(clip, t, context):
+    return jnp.reshape(clip["a"], (2, 6)) @ matrix
+
+  guided = hinge_guidance(lambda clip, t, context: {"a": clip["a"] / 2}, judge, signs, 3.0)
+  got = guided(x, t, None)["a"]
+  assert np.all(np.abs(judge(x, t, None)) < 1)
+  slope = np.stack([(matrix[:, 0] - matrix[:, 1]) / 2, matrix[:, 1]]).reshape(2, 2, 3)
+  factor = 3 * np.array([[0.25 / 0.5, 0.9025 / 0.1], [0.04 / 0.8, 0.0]])
+  np.testing.assert_allclose(got, x["a"] / 2 + factor[..., None] * slope, rtol=1e-4, atol=1e-5)
