@@ -1,0 +1,10 @@
+"""Does the difference-of-Gaussians objective make truer or sharper movies, and at what weight?"""
+
+BASE = "configs/digits_micro.py"
+SUITES = ("captions", "denoising")
+ROWS = {
+  "none": {},
+  "weight .1": {"dog": {"weight": 0.1}},
+  "weight .3": {"dog": {"weight": 0.3}},
+  "weight 1": {"dog": {"weight": 1.0}},
+}
