@@ -208,7 +208,8 @@ def test_guidance_leads_to_the_label_that_is_named(model):
   free, led = run(0.0), run(30.0)
   first = 10  # Of the colours' scores; those of the digits come before.
   gains = [
-    score(model, clip, 0.25)[np.arange(size), first + colour] for clip in (jax.device_get(free), jax.device_get(led))
+    score(model, clip, 0.25)[np.arange(size), first + colour]
+    for clip in (jax.device_get(free), jax.device_get(led))
   ]
   gain = gains[1] - gains[0]
   assert gain.mean() > 5 * gain.std() / np.sqrt(size)
