@@ -15,7 +15,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file
 SUITE = flags.DEFINE_string("suite", None, "captions: does a clip show what its caption says?")
 CLIPS = flags.DEFINE_integer("clips", 480, "How many to generate; 480 is every caption once.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
-SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
+SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 SHIFT = flags.DEFINE_float("shift", None, "Of the time grid.")

@@ -17,7 +17,7 @@ PROMPT = flags.DEFINE_multi_string("prompt", None, "What is to be seen; may be g
 OUT = flags.DEFINE_string("out", None, "Folder for the movies and their index.html.")
 SECONDS = flags.DEFINE_float("seconds", None, "Length; default as trained.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0, upper_bound=2**32 - 1)
-SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
+SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
