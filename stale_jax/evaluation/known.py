@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from stale_jax.clip import Clip, Context
 from stale_jax.processes import Process, Reflected, UniformFlow
+from stale_jax.processes.gaussian import Gaussian
 from stale_jax.processes.process import per_frame
 from stale_jax.processes.reflected import kernel_score, log_kernel
 from stale_jax.sampling import Denoiser
@@ -102,6 +103,36 @@ class FoldedMixture:
 
     else:
       raise NotImplementedError(f"no exact denoiser for {type(process).__name__}.")
+
+    def denoiser(clip: Clip, t, context: Context) -> Clip:
+      del context
+      return {name: one(x, t) for name, x in clip.items()}
+
+    return denoiser
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianMixture:
+  """A mixture of Gaussians on the line, inside [-1, 1] for all that matters: exact under Gaussian noise."""
+
+  means: tuple[float, ...] = (-0.6, 0.1, 0.5)
+  sds: tuple[float, ...] = (0.06, 0.10, 0.08)
+  weights: tuple[float, ...] = (0.3, 0.4, 0.3)
+
+  def ks(self, x: np.ndarray) -> float:
+    """Kolmogorov-Smirnov distance of samples `x` to this distribution."""
+    return float(kstest(np.ravel(x), lambda x: norm.cdf(x[:, None], self.means, self.sds) @ self.weights)[0])
+
+  def denoiser(self, process: Gaussian) -> Denoiser:
+    """The exact network of `process`, for clips whose every value has this distribution."""
+    means, sds, weights = map(np.array, (self.means, self.sds, self.weights))
+
+    def one(x, t):
+      alpha, sigma = (c[..., None] for c in process.coefficients(per_frame(t, x)))
+      variance = jnp.square(alpha * sds) + jnp.square(sigma)
+      offset = x[..., None] - alpha * means
+      logits = -0.5 * jnp.square(offset) / variance - 0.5 * jnp.log(variance) + np.log(weights)
+      return jnp.sum(jax.nn.softmax(logits) * (means + alpha * sds**2 / variance * offset), -1)
 
     def denoiser(clip: Clip, t, context: Context) -> Clip:
       del context

@@ -95,9 +95,10 @@ def multistep(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Cont
   """
   del keys, step
   before, estimates = memory
+  levels = [process.coefficients(time) for time in (before, t, s)]
+  last, here, there = (jnp.log(alpha) - jnp.log(sigma) for alpha, sigma in levels)
+  _, (alpha_t, sigma_t), (alpha_s, sigma_s) = levels
   output = denoiser(x, t, context)
-  (alpha_t, sigma_t), (alpha_s, sigma_s) = process.coefficients(t), process.coefficients(s)
-  last, here, there = (jnp.log(a) - jnp.log(b) for a, b in map(process.coefficients, (before, t, s)))
   # Infinite or not a number at the ends of time and where nothing is remembered.
   share = (there - here) / (here - last) / 2
   share = jnp.where(jnp.isfinite(share), share, 0.0)

@@ -8,16 +8,29 @@ from scipy.stats import kstest, norm
 
 from stale_jax.errors import UserError
 from stale_jax.processes import (
+  EDM,
+  VP,
+  CosMap,
   LogitNormal,
+  Mode,
   Reflected,
   Shifted,
   Uniform,
+  UniformTokens,
   build_density,
   build_process,
   grid,
   shift,
+  shift_factor,
   stratified,
 )
+
+
+def mode_cdf(t, s):
+  """SD3's eq. 20 as it stands, whose t falls with u, solved for u in float64."""
+  u = np.linspace(0, 1, 100_001)
+  falling = 1 - u - s * (np.cos(np.pi / 2 * u) ** 2 - 1 + u)
+  return 1 - np.interp(-t, -falling, u)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +39,9 @@ from stale_jax.processes import (
     (Uniform(), lambda t: t),
     (LogitNormal(mean=-1.5, std=0.7), lambda t: norm.cdf((np.log(t / (1 - t)) - 1.5) / 0.7)),
     (Shifted(factor=6.0), lambda t: t / (6 - 5 * t)),
+    (Mode(scale=1.7), lambda t: mode_cdf(t, 1.7)),
+    (Mode(scale=-0.9), lambda t: mode_cdf(t, -0.9)),
+    (CosMap(), lambda t: 2 / np.pi * np.arctan(t / (1 - t))),
   ],
 )
 def test_draws_follow_the_density(density, cdf):
@@ -45,10 +61,32 @@ def test_the_grid_goes_from_the_prior_to_the_data():
     assert t[0] == 1 and t[-1] == 0 and (jnp.diff(t) < 0).all()
   # Shifting by a and then by 1 / a is nothing.
   np.testing.assert_allclose(shift(shift(jnp.linspace(0, 1, 9), 5.0), 0.2), np.linspace(0, 1, 9), atol=1e-6)
+  # Shifting by a and then by b is shifting by ab, and the ends stay.
+  t = jnp.linspace(0, 1, 9)
+  np.testing.assert_allclose(shift(shift(t, 5.0), 0.7), shift(t, 3.5), atol=1e-6)
+  assert shift(t, 3.5)[0] == 0 and shift(t, 3.5)[-1] == 1
   # The log-SNR moves by the same amount everywhere (SD3, eq. 23).
   t = np.linspace(0.1, 0.9, 5)
   moved = shift(t, 3.0)
   np.testing.assert_allclose(moved / (1 - moved), 3 * t / (1 - t), rtol=1e-6)
+
+
+def test_the_shift_keeps_what_a_mean_tells():
+  """A constant clip of n values is known to within t / (1 - t) sqrt(n) at time t (SD3, sec. 5.3.2)."""
+  for values, reference in ((4096, 1024), (8 * 32 * 32, 16 * 16 * 16), (100, 400)):
+    t = np.linspace(0.1, 0.9, 5)
+    moved = shift(t, shift_factor(values, reference))
+    np.testing.assert_allclose(
+      moved / (1 - moved) / np.sqrt(values), t / (1 - t) / np.sqrt(reference), rtol=1e-6
+    )
+  assert shift_factor(77, 77) == 1
+
+
+def test_quantiles_end_at_the_ends():
+  ends = jnp.array([0.0, 1.0])
+  for density in (Uniform(), Mode(), Mode(scale=-1.0), CosMap(), Shifted()):
+    np.testing.assert_allclose(density.quantile(ends), ends, atol=1e-6)
+    assert (jnp.diff(density.quantile(jnp.linspace(0, 1, 100))) > 0).all()
 
 
 def test_build_names_what_is_wrong():
@@ -56,5 +94,16 @@ def test_build_names_what_is_wrong():
   assert build_density({"name": "shifted", "factor": 2.0}) == Shifted(factor=2.0)
   with pytest.raises(UserError, match="process.sigma_mx: did you mean 'sigma_max'"):
     build_process({"name": "reflected", "sigma_mx": 2.0})
+  assert build_density({"name": "mode", "scale": 1.0}) == Mode(scale=1.0)
+  assert build_density({"name": "cosmap"}) == CosMap()
+  assert build_process({"name": "vp", "schedule": "linear"}) == VP(schedule="linear")
+  assert build_process({"name": "edm", "sigma_max": 40.0}) == EDM(sigma_max=40.0)
+  assert build_process({"name": "uniform_tokens"}) == UniformTokens()
+  with pytest.raises(UserError, match="'cosine'"):
+    build_process({"name": "vp", "schedule": "cosin"})
+  with pytest.raises(UserError, match="sigma_min < sigma_max"):
+    build_process({"name": "edm", "sigma_max": 0.001})
+  with pytest.raises(UserError, match="scale=2 must lie"):
+    build_density({"name": "mode", "scale": 2})
   with pytest.raises(UserError, match="'logit_normal'"):
     build_density({"name": "logitnormal"})

@@ -14,6 +14,8 @@ from stale_jax.sampling import SOLVERS, classifier_free, prior, solve
 
 SENSES = tuple(Digits(canvas=12, frames=4).senses[name] for name in ("sight", "touch"))
 PROCESSES = [Reflected(), UniformFlow(), GaussianFlow()]
+# Reflected noise is folded, which multistep has no use for.
+PAIRS = [(p, s) for p in PROCESSES for s in SOLVERS if (p, s) != (PROCESSES[0], "multistep")]
 
 
 def context(batch):
@@ -41,8 +43,7 @@ def run(process, solver, keys, steps=5, denoiser=wild):
   return solve(process, denoiser, x, times(steps, len(keys)), context(len(keys)), keys, solver)
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(("process", "solver"), PAIRS)
 def test_an_example_does_not_depend_on_its_batch(process, solver):
   keys = jax.vmap(jax.random.key)(jnp.arange(5))
   together = run(process, solver, keys)
@@ -52,8 +53,7 @@ def test_an_example_does_not_depend_on_its_batch(process, solver):
     assert np.abs(together[name][2] - together[name][3]).max() > 0.1
 
 
-@pytest.mark.parametrize("process", PROCESSES[:2])
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(("process", "solver"), [pair for pair in PAIRS if pair[0] in PROCESSES[:2]])
 @pytest.mark.parametrize("steps", [1, 4, 64])
 def test_guided_noise_stays_finite_and_in_the_box(process, solver, steps):
   keys = jax.vmap(jax.random.key)(jnp.arange(2))
@@ -63,8 +63,7 @@ def test_guided_noise_stays_finite_and_in_the_box(process, solver, steps):
       assert np.isfinite(x).all() and np.abs(x).max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(("process", "solver"), PAIRS)
 def test_frames_whose_time_does_not_fall_are_untouched(process, solver):
   keys = jax.vmap(jax.random.key)(jnp.arange(2))
   x = prior(process, SENSES, 4, keys)
