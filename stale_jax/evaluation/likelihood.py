@@ -172,7 +172,7 @@ def evaluate_likelihood(
     model: a `stale_jax.Model`.
     clips: how many.
     seed: of the noise and the probes.
-    steps: of Heun along the ODE; default 32.
+    steps: of Heun along the ODE; default 64.
     **overrides: other settings of `Sampling`, which a likelihood has no use for.
 
   Returns:
@@ -197,7 +197,7 @@ def evaluate_likelihood(
     source = dataclasses.replace(source, split="test")
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.senses, experiment.model.text_length)
-  steps, probes = steps or 32, 4
+  steps, probes = steps or 64, 4
   found = clip_bits(model, [e["caption"] for e in examples], batch.clip, seed, steps=steps, probes=probes)
   scores = {
     "bits_per_dimension": float(found.bits.mean()),
