@@ -168,7 +168,7 @@ def clip_bits(
 
 
 def evaluate_likelihood(
-  model, clips: int = 64, seed: int = 0, steps: int = 32
+  model, clips: int = 64, seed: int = 0, steps: int = 64
 ) -> tuple[dict[str, Any], None]:
   """The suite `likelihood`: bits a dimension of real test clips, given their captions.
 

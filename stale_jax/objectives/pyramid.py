@@ -1,9 +1,9 @@
 """A pyramid of differences of Gaussians, over time and space.
 
-  B_0 = 1 - G_1,  B_k = G_k - G_(k+1),  B_last = G_last,     G_k a Gaussian blur of sd 2^(k-1),
+  B_0 = 1 - G_1,  B_k = G_k - G_(k+1),  B_last = G_last,    G_k a Gaussian blur of sd 2^(k-2),
 
-along time, height and width together (Burt and Adelson, The Laplacian Pyramid as a Compact
-Image Code, 1983, without its subsampling). The bands add up to the identity.
+along time, height and width together, in frames and pixels (Burt and Adelson, The Laplacian
+Pyramid as a Compact Image Code, 1983, without its subsampling). The bands add up to the identity.
 """
 
 import functools
@@ -19,14 +19,15 @@ BANDS = 3
 
 @functools.cache
 def blur_matrix(size: int, sd: float) -> Float[np.ndarray, "size size"]:
-  """Gaussian blur of `size` values as a matrix, in float64, reflected at both ends; rows sum to 1."""
-  reach = size * (1 + int(np.ceil(6 * sd / size)))
-  places = np.arange(-reach, size + reach)
-  folded = np.mod(places, 2 * size)
-  folded = np.where(folded < size, folded, 2 * size - 1 - folded)
-  weights = np.exp(-0.5 * np.square((places - np.arange(size)[:, None]) / sd))
-  matrix = weights @ np.eye(size)[folded]
-  return matrix / matrix.sum(-1, keepdims=True)
+  """Gaussian blur of `size` values, reflected at both ends, as a matrix in float64; rows sum to 1.
+
+  The cosines of that reflection are its eigenvectors, with the Gaussian's own exp(-(sd w)^2 / 2) for
+  eigenvalues: a sampled Gaussian of half a pixel is no Gaussian.
+  """
+  frequency = np.pi * np.arange(size) / size
+  cosines = np.cos(frequency[:, None] * (np.arange(size) + 0.5))
+  cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+  return cosines.T @ (np.exp(-0.5 * np.square(sd * frequency))[:, None] * cosines)
 
 
 def bands(x: Float[Array, "batch frames *shape"], count: int) -> list[Float[Array, "batch frames *shape"]]:
@@ -38,7 +39,7 @@ def bands(x: Float[Array, "batch frames *shape"], count: int) -> list[Float[Arra
   for level in range(count - 1):
     y = x
     for axis in range(1, x.ndim - 1):
-      matrix = blur_matrix(x.shape[axis], 2.0**level).T.astype(x.dtype)
+      matrix = blur_matrix(x.shape[axis], 2.0 ** (level - 1)).T.astype(x.dtype)
       y = (y.swapaxes(axis, -1) @ matrix).swapaxes(axis, -1)
     blurred.append(y)
   return [a - b for a, b in zip(blurred[:-1], blurred[1:], strict=True)] + [blurred[-1]]

@@ -21,13 +21,17 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("size", [1, 2, 8, 16])
-@pytest.mark.parametrize("sd", [1.0, 2.0, 4.0, 16.0])
+@pytest.mark.parametrize("sd", [0.5, 1.0, 2.0, 4.0, 16.0])
 def test_blur_is_scipy_s_and_its_rows_sum_to_one(size, sd):
   matrix = blur_matrix(size, sd)
   np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-12)
   x = RNG.standard_normal((size, 3))
-  want = gaussian_filter1d(x, sd, axis=0, mode="reflect", truncate=8)
-  np.testing.assert_allclose(matrix @ x, want, atol=1e-6)
+  if sd >= 2:  # A sampled Gaussian is one no sooner.
+    want = gaussian_filter1d(x, sd, axis=0, mode="reflect", truncate=8)
+    np.testing.assert_allclose(matrix @ x, want, atol=1e-6)
+  wave = np.cos(np.pi * (size - 1) * (np.arange(size) + 0.5) / size)
+  want = np.exp(-0.5 * (sd * np.pi * (size - 1) / size) ** 2) * wave
+  np.testing.assert_allclose(matrix @ wave, want, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 16, 12, 3), (2, 8, 5), (1, 1, 4, 4, 1)])
@@ -178,7 +182,7 @@ def test_band_energy_tells_blur_from_noise():
   assert band_energy(clips, clips) == pytest.approx([1, 1, 1])
   blurred = sum(bands(clips, 3)[1:])
   noisy = clips + 0.3 * RNG.standard_normal(clips.shape)
-  assert band_energy(blurred, clips)[0] < 0.1 and band_energy(blurred, clips)[2] > 0.8
+  assert band_energy(blurred, clips)[0] < 0.5 and band_energy(blurred, clips)[2] > 0.8
   assert band_energy(noisy, clips)[0] > 1.2 and band_energy(noisy, clips)[2] == pytest.approx(1, abs=0.1)
   assert (response({"sight": blurred}) < response({"sight": clips})).all()
   fine = response({"sight": clips}) / clips[0].size

@@ -99,7 +99,7 @@ def test_bits_of_real_clips_are_a_suite(run):
   scores = json.loads(out.splitlines()[-1])
   assert scores["suite"] == "likelihood" and np.isfinite(scores["bits_per_dimension"])
   assert scores["error"] > 0 and scores["hutchinson_error"] > 0 and 0 <= scores["outside"] <= 1
-  assert scores["clips"] == 4 and scores["steps"] == 32
+  assert scores["clips"] == 4 and scores["steps"] == 64
 
 
 def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
