@@ -12,8 +12,13 @@ from absl import flags
 from experiments.main import run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-SUITE = flags.DEFINE_string("suite", None, "captions: does a clip show what its caption says?")
-CLIPS = flags.DEFINE_integer("clips", 480, "How many to generate; 480 is every caption once.")
+SUITE = flags.DEFINE_string(
+  "suite",
+  None,
+  "captions: does a clip show what its caption says? "
+  "labels: what does the model itself read off real clips, noised?",
+)
+CLIPS = flags.DEFINE_integer("clips", 480, "How many to generate, or to read; 480 is every caption once.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
@@ -26,12 +31,12 @@ flags.mark_flags_as_required(["suite"])
 def main() -> None:
   from stale_jax.config import nearest
   from stale_jax.errors import UserError
-  from stale_jax.evaluation import evaluate_captions
+  from stale_jax.evaluation import evaluate_captions, evaluate_labels
   from stale_jax.files import make_folder, write_whole
   from stale_jax.media import contact_sheet, png
   from stale_jax.pretrained import load
 
-  suites = {"captions": evaluate_captions}
+  suites = {"captions": evaluate_captions, "labels": evaluate_labels}
   if SUITE.value not in suites:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, suites)}")
   model = load(WORKDIR.value)
@@ -43,6 +48,8 @@ def main() -> None:
   }
   sheet = Path(SHEET.value) if SHEET.value else None
   if sheet:
+    if SUITE.value == "labels":
+      raise UserError("--sheet shows generated clips, and the suite 'labels' makes none.")
     make_folder(sheet.parent)
   scores, clip = suites[SUITE.value](model, CLIPS.value, SEED.value, **settings)
   if sheet:
@@ -50,7 +57,7 @@ def main() -> None:
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
   how = {"seed": SEED.value, **dataclasses.asdict(model.settings(**settings))}
   line = json.dumps({"suite": SUITE.value, "model": model.name, **scores, "how": how})
-  if WORKDIR.value and WORKDIR.value != "shipped":
+  if SUITE.value == "captions" and WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.
     path = Path(WORKDIR.value)
     write_whole(path / "evaluation.json" if path.is_dir() else path.with_suffix(".json"), line + "\n")
