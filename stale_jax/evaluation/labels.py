@@ -17,10 +17,8 @@ from stale_jax.models import scores
 from stale_jax.objectives import corrupt, hinge, targets
 from stale_jax.text import tokenize
 
-ABOUT = {
-  "accuracy": "held-out clips whose own class of a label scores highest, over all noise levels",
-  "hinge": "the hinge of those scores; 0 is the best",
-}
+# What each kind of score means.
+ABOUT = {"accuracy": "share of real test clips, noised to that time, whose label the model itself reads"}
 TIMES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -83,11 +81,11 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
     seed: of the clips and of the noise.
 
   Returns:
-    The scores. They are, for each label, lists over `times` of
-    accuracy: share of clips whose class has the greatest score of all its classes; chance is 1 / classes.
-    hinge: mean over clips of the hinge of that label's scores.
-    accuracy_error, hinge_error: their standard errors.
-    accuracy/LABEL, hinge/LABEL: means over `times`.
+    The scores, and no clips. For each label and time the scores are
+    accuracy/NAME@TIME: share of clips whose class has the greatest of the label's scores.
+    hinge/NAME@TIME: mean over clips of the balanced hinge of the label's scores; 1 is what no evidence gives.
+    accuracy_error/NAME@TIME, hinge_error/NAME@TIME: their standard errors over clips.
+    chance/NAME: 1 / classes.
 
   Raises:
     UserError: the model was trained without labels, or its source holds nothing back for testing.
@@ -97,21 +95,28 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
     raise UserError("the suite 'labels' needs a source with a test split.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
+  clip, labels = held_out(experiment, clips, seed)
+  result, start = {"clips": clips}, 0
+  given = {t: score(model, clip, t, seed) for t in TIMES}
+  for name, count in experiment.source.labels.items():
+    known = labels[name] >= 0
+    label, result[f"chance/{name}"] = labels[name][known], 1 / count
+    for t, every in given.items():
+      part = every[known, start : start + count]
+      values = {
+        "accuracy": part.argmax(-1) == label,
+        "hinge": np.asarray(hinge(part, targets({name: label}, {name: count}))),
+      }
+      for what, each in values.items():
+        result[f"{what}/{name}@{t}"] = float(each.mean())
+        result[f"{what}_error/{name}@{t}"] = float(each.std() / np.sqrt(len(each)))
+    start += count
+  return result, None
+
+
+def held_out(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n"]]]:
+  """That many clips of the experiment's source that nothing was trained on, and their labels."""
   source = dataclasses.replace(experiment.source, split="test", seed=seed)
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.senses, experiment.model.text_length, source.labels)
-  given = [score(model, batch.clip, t, seed) for t in TIMES]
-  result, start = {"times": TIMES}, 0
-  for name, count in source.labels.items():
-    known = batch.labels[name] >= 0
-    label = {name: batch.labels[name][known]}
-    parts = [scores[known, start : start + count] for scores in given]
-    right = [part.argmax(-1) == label[name] for part in parts]
-    hinges = [jax.device_get(hinge(part, targets(label, {name: count}))) for part in parts]
-    result[name] = {"classes": count}
-    for what, values in (("accuracy", right), ("hinge", hinges)):
-      result[name][what] = [float(v.mean()) for v in values]
-      result[name][f"{what}_error"] = [float(v.std() / np.sqrt(len(v))) for v in values]
-      result[f"{what}/{name}"] = float(np.mean(result[name][what]))
-    start += count
-  return {**result, "clips": clips}, None
+  return batch.clip, batch.labels

@@ -12,7 +12,7 @@ from stale_jax import text
 from stale_jax.clip import Context, Sense
 from stale_jax.data import Digits
 from stale_jax.errors import UserError
-from stale_jax.models import Transformer
+from stale_jax.models import Transformer, scored
 from stale_jax.models.layers import Dense, rotary_angles, rotate
 from stale_jax.models.transformer import patchify, positions, unpatchify
 
@@ -79,6 +79,51 @@ def test_apart_each_sense_is_denoised_as_if_it_were_alone(inputs, apply):
   other = {name: clip[name] if name == "sight" else -clip[name] for name in clip}
   nothing = Context(text=jnp.asarray(text.tokenize(["", ""], 24)), apart=jnp.array([True, True]))
   np.testing.assert_allclose(apply(other, t, nothing)["sight"], withheld["sight"], atol=1e-5)
+
+
+@pytest.mark.parametrize("emoji", ["😂", ""])
+def test_scores_are_read_off_every_sense_and_change_nothing(inputs, apply, emoji):
+  clip, t, context = inputs
+  judge = dataclasses.replace(MODEL, labels=5, emoji=emoji, parent=None)
+  params = jax.jit(judge.init)(jax.random.key(0), *inputs)
+  assert set(params) == {"params"}
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  leaves = [x + 0.1 * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
+  params = jax.tree.unflatten(tree, leaves)
+  ask = jax.jit(lambda clip, context: scored(judge, params, clip, t, context))
+
+  apart = context.withhold(jnp.array([True, True]))
+  for told in (context, apart):
+    out, base = ask(clip, told)
+    assert base.shape == (2, 5)
+    # Nobody sees the token: with it and without, each sense is what it would be.
+    unasked = jax.jit(lambda told: judge.apply(params, clip, t, told))(told)
+    for name in clip:
+      np.testing.assert_allclose(out[name], unasked[name], atol=1e-5)
+    for changed in clip:
+      other, given = ask({**clip, changed: -clip[changed]}, told)
+      # The token sees every sense, apart or not; apart, it tells none of another.
+      assert np.abs(given - base).max() > 1e-4, changed
+      for name in clip:
+        if told is apart and name != changed:
+          np.testing.assert_allclose(other[name], out[name], atol=1e-5)
+  # What is not real is not judged.
+  masked = apart.replace(valid={"touch": jnp.zeros((2, 8), bool)})
+  given = [ask({**clip, "touch": sign * clip["touch"]}, masked)[1] for sign in (1, -1)]
+  np.testing.assert_array_equal(*given)
+
+
+def test_without_labels_there_is_nothing_of_them(inputs):
+  judge = dataclasses.replace(MODEL, labels=5, emoji="😂", parent=None)
+  plain, judged = (jax.eval_shape(m.init, jax.random.key(0), *inputs)["params"] for m in (MODEL, judge))
+  flat, more = (dict(jax.tree_util.tree_leaves_with_path(p)) for p in (plain, judged))
+  assert flat.items() <= more.items()
+  assert not [path for path in flat if "emoji" in str(path) or "scores" in str(path)]
+  assert all("emoji" in str(path) or "scores" in str(path) for path in more.keys() - flat.keys())
+  # Asked for scores or not, the network of today is one and the same program.
+  variables = jax.tree.map(lambda x: jnp.zeros(x.shape), {"params": plain})
+  assert MODEL.apply(variables, *inputs, mutable=["scores"])[1] == {}
 
 
 def test_a_masked_sense_is_an_absent_one_whatever_it_holds(inputs, apply):
