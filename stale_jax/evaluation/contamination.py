@@ -103,12 +103,8 @@ def evaluate_contamination(model, reference, clips: int = 8192, seed: int = 0) -
     raise UserError("the suite 'contamination' looks for digits: it needs a model of the source 'digits'.")
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
-  losses = reference and [
-    {split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")}
-    for m in (model, reference)
-  ]
-  return {
-    "data": leaked(source, clips, seed),
-    "model": membership(*losses) if losses else None,
-    "clips": clips,
-  }
+  said = None
+  if reference:
+    splits = ("train", "test")
+    said = membership(*({s: handwriting_losses(m, s, seed=seed) for s in splits} for m in (model, reference)))
+  return {"data": leaked(source, clips, seed), "model": said, "clips": clips}
