@@ -1,4 +1,4 @@
-"""Do slightly wrong captions, or noise on their embedding, make a better model, and from where a worse?"""
+"""Do slightly wrong captions, or noise on their embedding, make a better model, and when a worse one?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("captions", "denoising")

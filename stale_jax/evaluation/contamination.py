@@ -111,11 +111,11 @@ def evaluate_contamination(
     raise UserError("the suite 'contamination' looks for digits: it needs a model of the source 'digits'.")
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
-  losses = reference and [
-    {split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")}
-    for m in (model, reference)
-  ]
-  data, said = leaked(source, clips, seed), membership(*losses) if losses else None
+  said = None
+  if reference:
+    splits = ("train", "test")
+    said = membership(*({s: handwriting_losses(m, s, seed=seed) for s in splits} for m in (model, reference)))
+  data = leaked(source, clips, seed)
   return {
     "leaked": data["estimate"],
     "leaked_by_model": said and said["estimate"],

@@ -51,23 +51,21 @@ def handwriting_losses(model, split: str, views: int = 4, seed: int = 0) -> Floa
   experiment, run = model.experiment, _network(model.experiment.model, model.experiment.process)
   images, targets = handwriting(split)
   total = np.zeros(len(targets))
+
+  def example(row, view):
+    rng = np.random.Generator(np.random.Philox(key=[seed, row * views + view]))
+    return {**experiment.source.show(images[row], int(targets[row]), rng), "index": row}
+
   for view in range(views):
     for start in range(0, len(targets), _BATCH):
+      # The last batch is filled up, so that one program is compiled.
       rows = np.minimum(np.arange(start, start + _BATCH), len(targets) - 1)
-      examples = [
-        experiment.source.show(
-          images[row],
-          int(targets[row]),
-          np.random.Generator(np.random.Philox(key=[seed, row * views + view])),
-        )
-        | {"index": row}
-        for row in rows
-      ]
+      examples = [example(int(row), view) for row in rows]
       batch = collate(examples, experiment.senses, experiment.model.text_length)
       key = jax.random.fold_in(jax.random.key(seed), view)
       keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.asarray(rows))
       new = np.log(run(model.params, batch, keys)).mean(0)
-      total[rows] += np.where(np.arange(start, start + _BATCH) < len(targets), new, 0)
+      total[start : start + _BATCH] += new[: len(total) - start]
   return total / views
 
 
@@ -94,10 +92,8 @@ def membership(
   """
 
   def gaps(rows):
-    return [
-      np.mean(losses["test"][rows["test"]]) - np.mean(losses["train"][rows["train"]])
-      for losses in (audited, clean)
-    ]
+    means = [{split: np.mean(x[rows[split]]) for split, x in losses.items()} for losses in (audited, clean)]
+    return [mean["test"] - mean["train"] for mean in means]
 
   rng = np.random.default_rng(0)
   sizes = {split: len(x) for split, x in clean.items()}

@@ -110,8 +110,6 @@ def test_it_needs_digits():
   with pytest.raises(UserError, match="needs a model of the source 'digits'"):
     evaluate_contamination(types.SimpleNamespace(experiment=experiment))
   source = Digits()
-  experiment = types.SimpleNamespace(
-    source=dataclasses.replace(source, leak=0.1), senses=[source.senses["sight"]]
-  )
+  experiment.source, experiment.senses = source, [source.senses["sight"]]
   scores, _ = evaluate_contamination(types.SimpleNamespace(experiment=experiment), clips=64)
   assert scores["model"] is None and scores["clips"] == 64

@@ -1,0 +1,45 @@
+"""What share of the test's handwriting was trained on is read from the model alone, within 20 points.
+
+Small models trained at a leak of 0, 30 and 100 %, each read by its losses against a clean
+model of the same recipe and another seed (evaluation/membership.py); value is the worst error.
+"""
+
+STEPS = 4000
+
+
+def config(seed: int, leak: float) -> dict:
+  from configs import digits
+
+  config = digits.get_config()
+  config.seed = seed
+  config.senses = ("sight",)
+  config.source.update({"canvas": 12, "leak": leak})
+  config.model.update({"width": 64, "depth": 3, "text_width": 32, "condition_width": 64})
+  config.training.update({"steps": STEPS, "log_every": 100, "checkpoint_every": STEPS, "keep": 1})
+  return config.to_dict()
+
+
+def measure(seed: int) -> dict:
+  import tempfile
+
+  from stale_jax.data.digits import handwriting
+  from stale_jax.evaluation.membership import handwriting_losses, membership
+  from stale_jax.pretrained import load
+  from stale_jax.training import train
+
+  def losses(seed, leak):
+    with tempfile.TemporaryDirectory() as folder:
+      train(config(seed, leak), folder)
+      model = load(folder)
+    return {split: handwriting_losses(model, split) for split in ("train", "test")}
+
+  test = len(handwriting("test")[1])
+  clean, errors, found = losses(seed + 1, 0.0), [], {}
+  for leak in (0.0, 0.3, 1.0):
+    found[str(leak)] = said = membership(losses(seed, leak), clean)
+    errors.append(abs(said["estimate"] - round(leak * test) / test))
+    print(
+      f"leaked {leak:4.2f}   estimate {said['estimate']:6.3f} +- {said['standard_error']:.3f}   "
+      f"gap {said['gap']:.4f}   clean gap {said['clean_gap']:.4f} +- {said['clean_gap_standard_error']:.4f}"
+    )
+  return {"value": max(errors), "bar": 0.2, "holds": max(errors) <= 0.2, "found": found, "steps": STEPS}

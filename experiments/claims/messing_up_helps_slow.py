@@ -1,0 +1,115 @@
+"""A model messed up in training makes better clips in 4 steps, and rollouts that drift less.
+
+Small models of sight alone, trained from nothing with and without (noise .1, drop .1) for
+equally many steps, two seeds. Error is the Fréchet distance to real test clips: of clips
+made in 4 steps, and of the last second of rollouts five times as long, each second continued
+from half of the one before. The models were never trained with clean first frames, so the
+known half is given as training gave it: noised to the same time as the rest (the replacement
+method, Ho et al., arXiv 2204.03458). Value is the worse of the two ratios, with over without.
+"""
+
+MESSUP = {"noise": 0.1, "drop": 0.1}
+STEPS, CLIPS, SECONDS = 2000, 480, 5
+
+
+def config(seed: int, messup: dict) -> dict:
+  from configs import digits
+
+  config = digits.get_config()
+  config.seed = seed
+  config.senses = ("sight",)
+  config.source.canvas = 12
+  config.model.update({"width": 64, "depth": 3, "text_width": 32, "condition_width": 64})
+  config.training.update({"steps": STEPS, "log_every": 100, "checkpoint_every": STEPS, "keep": 1})
+  config.ema.decay = 0.99
+  config.sampling.update({"steps": 4, "guidance": 2.5, "batch": 60})
+  return {**config.to_dict(), "messup": messup}
+
+
+def rollout(model, prompts, seconds: int, seed: int):
+  """The last second [n, frames, ...] of as many long clips as prompts, all by the config's sampler."""
+  import jax
+  import jax.numpy as jnp
+  import numpy as np
+
+  from stale_jax.clip import Context
+  from stale_jax.sampling import classifier_free, sample
+  from stale_jax.text import tokenize
+
+  experiment, settings, half = model.experiment, model.settings(), model.frames // 2
+  process = experiment.process
+
+  def network(clip, t, context):
+    return experiment.model.apply(model.params, clip, t, context)
+
+  def follow(known, key):
+    def continued(clip, t, context):
+      noised = process.corrupt(key, known, t[: len(known), :half]).x_t
+      # Guidance doubles the batch: both halves are told the same.
+      noised = jnp.concatenate([noised] * (len(t) // len(known)))
+      return network({"sight": jnp.concatenate([noised, clip["sight"][:, half:]], 1)}, t, context)
+
+    return continued
+
+  @jax.jit
+  def further(known, text, keys, key):
+    denoiser = classifier_free(follow(known, key), settings.guidance)
+    times = settings.times(model.frames)
+    clip = sample(process, denoiser, experiment.senses, times, Context(text=text), keys, settings.solver)
+    return clip["sight"][:, half:]
+
+  text = tokenize(prompts, experiment.model.text_length)
+  parts = []
+  for start in range(0, len(prompts), settings.batch):
+    rows = np.arange(start, start + settings.batch)
+    last = model.sample([prompts[i] for i in rows], seed + rows)["sight"]
+    for turn in range(2 * (seconds - 1)):
+      key = jax.random.key(seed + 1000 * (turn + 1))
+      keys = jax.vmap(lambda i, key=key: jax.random.fold_in(key, i))(jnp.asarray(rows))
+      new = further(last[:, half:], text[rows], keys, jax.random.fold_in(key, 2**31))
+      last = np.concatenate([last[:, half:], new], 1)
+    parts.append(last)
+  return np.concatenate(parts)
+
+
+def measure(seed: int) -> dict:
+  import dataclasses
+  import tempfile
+
+  import numpy as np
+
+  from stale_jax.data.digits import Digits
+  from stale_jax.evaluation import Reader, frechet
+  from stale_jax.pretrained import load
+  from stale_jax.training import train
+
+  source = Digits(canvas=12)
+  reader = Reader(source)
+  long = dataclasses.replace(source, split="test", frames=SECONDS * source.frames)
+  real = [long[i] for i in range(2048)]
+  first, last = (
+    reader(np.stack([e["clip"]["sight"][part] for e in real])).features
+    for part in (slice(source.frames), slice(-source.frames, None))
+  )
+  prompts = [source[i]["caption"] for i in range(CLIPS)]
+
+  errors = {"without": [], "with": []}
+  for run in (2 * seed, 2 * seed + 1):
+    for name, messup in (("without", {}), ("with", MESSUP)):
+      with tempfile.TemporaryDirectory() as folder:
+        train(config(run, messup), folder)
+        model = load(folder)
+      few = frechet(reader(model.sample(prompts, range(CLIPS))["sight"]).features, first)
+      far = frechet(reader(rollout(model, prompts, SECONDS, seed=run)).features, last)
+      print(f"seed {run} {name:8} Fréchet distance in 4 steps {few:8.1f}   after {SECONDS} s {far:8.1f}")
+      errors[name].append((few, far))
+  without, messed = (np.array(errors[name]) for name in ("without", "with"))
+  ratios = messed.mean(0) / without.mean(0)
+  return {
+    "value": float(ratios.max()),
+    "bar": 1.0,
+    "holds": bool(ratios.max() < 1),
+    "ratios": {"4 steps": float(ratios[0]), "rollout": float(ratios[1])},
+    "of_each_seed": (messed / without).tolist(),
+    "steps": STEPS,
+  }
