@@ -69,6 +69,7 @@ def measure(seed: int) -> dict:
   cases = [
     (UniformFlow(), "euler"),
     (UniformFlow(), "heun"),
+    (UniformFlow(), "multistep"),
     (Reflected(), "ancestral"),
     (Reflected(), "euler"),
     (Reflected(), "heun"),

@@ -101,7 +101,7 @@ def test_the_loss_weights():
     assert weight(process, t).max() <= 105 and weight(process, t).min() >= 1
 
 
-# So many steps a process, and its grid: the linear schedule's noise falls slowly near the data.
+# Shift of the time grid: the linear schedule's noise falls slowly near the data.
 SHIFT = {VP(schedule="linear"): 0.3}
 
 
