@@ -24,8 +24,8 @@ from stale_jax.files import make_folder
 from stale_jax.training.ema import gamma_of
 from stale_jax.training.weights import load_weights, save_weights
 
-# Of a profile's norm: what the snapshots may miss. The parameters are then off by 2% of their distance
-# from the last ones, or less.
+# Of a profile's norm: what the snapshots may miss. On a random walk the average is then off by at most
+# 2% of its distance from the last parameters.
 _MISFIT = 0.05
 
 
@@ -47,12 +47,9 @@ def save_snapshots(folder: Path, step: int, tracks: Mapping[float, Any], config:
 
 def find_snapshots(folder: Path) -> list[Snapshot]:
   """All of a run's, by step."""
-  named = ((re.fullmatch(r"(\d+)_([\d.e-]+)", path.stem), path) for path in _files(folder))
+  files = (Path(folder) / "snapshots").glob("*.safetensors")
+  named = ((re.fullmatch(r"(\d+)_([\d.e-]+)", path.stem), path) for path in files)
   return sorted(Snapshot(int(name[1]), float(name[2]), path) for name, path in named if name)
-
-
-def _files(folder: Path):
-  return (Path(folder) / "snapshots").glob("*.safetensors")
 
 
 def drop_snapshots_after(folder: Path, step: int) -> None:

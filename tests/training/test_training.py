@@ -14,7 +14,7 @@ from stale_jax.data.digits import Digits
 from stale_jax.errors import UserError
 from stale_jax.pretrained import Model, load
 from stale_jax.training import build, train
-from stale_jax.training.checkpoint import newest_ema
+from stale_jax.training.checkpoint import Checkpointer, newest_ema, newest_state
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import Muon
 from stale_jax.training.sharding import MeshShape, batch_sharding, state_shardings
@@ -96,6 +96,22 @@ def test_ema_is_its_recursion():
     decay = min(0.9, (1 + step) / (10 + step))
     want = decay * want + (1 - decay) * new
   np.testing.assert_allclose(average["w"], want, rtol=1e-5)
+
+
+def test_a_checkpoint_holds_what_a_run_uses_and_no_more(tmp_path):
+  (tmp_path / "config.json").write_text("{}")
+  usual = {"step", "params", "opt_state", "ema", "key", "bad_step"}
+  for step, ema in ((1, Ema()), (2, Ema(snapshots=4))):
+    state = initial_state(PARAMS, optax.adam(0.1), jax.random.key(0), ema.start(PARAMS))
+    checkpoints = Checkpointer(tmp_path)
+    checkpoints.save(step, state, {})
+    checkpoints.close()
+    assert set(newest_state(tmp_path)) == usual | ({"tracks"} if step == 2 else set())
+    checkpoints = Checkpointer(tmp_path)
+    restored, _ = checkpoints.restore(jax.tree.map(jnp.zeros_like, state))
+    checkpoints.close()
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
 
 
 def test_the_fingerprint_sees_every_bit():
