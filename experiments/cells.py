@@ -1,0 +1,108 @@
+"""A table of comparisons and its cells: what is trained, what measures it, and where it lies.
+
+A table is a file of experiments/tables, or one like them, read as plain data.
+"""
+
+import copy
+import dataclasses
+import json
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stale_jax.config import nearest
+from stale_jax.errors import UserError
+from stale_jax.evaluation import SUITES
+from stale_jax.files import make_folder, write_whole
+from stale_jax.training import build
+from stale_jax.training.checkpoint import read_config
+
+ROOT = Path(__file__).parents[1]
+TABLES = Path(__file__).parent / "tables"
+
+
+def read_table(path: Path) -> dict[str, Any]:
+  """The names of a table's file: __doc__, BASE, SUITES, ROWS; raises UserError if it has not all of them."""
+  try:
+    table = runpy.run_path(str(path))
+    return {name: table[name] for name in ("__doc__", "BASE", "SUITES", "ROWS")}
+  except (OSError, KeyError, SyntaxError) as error:
+    raise UserError(
+      f"cannot read the table {path}: {error!r}; experiments/tables has some to copy."
+    ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """One training run of a table: its place, its config and what measures it."""
+
+  row: str
+  seed: int
+  folder: Path
+  config: dict[str, Any]
+  suites: tuple[str, ...]
+
+  def prepare(self) -> None:
+    """Writes the cell's config; raises UserError if it holds another."""
+    path = make_folder(self.folder) / "config.json"
+    if path.exists() and (before := read_config(path)) != self.config:
+      differing = [key for key in sorted({*before, *self.config}) if before.get(key) != self.config.get(key)]
+      raise UserError(f"{self.folder} holds a run with another {', '.join(differing)}; choose another --out.")
+    write_whole(path, json.dumps(self.config, indent=2))
+
+  def scores(self) -> dict[str, dict[str, Any]]:
+    """suite -> scores, of those that have been measured."""
+    try:
+      said = json.loads((self.folder / "evaluation.json").read_text())
+    except (OSError, ValueError):
+      return {}
+    return {suite: said[suite] for suite in self.suites if suite in said}
+
+  def programs(self) -> Iterator[tuple[str, ...]]:
+    """The command lines that are still to be run, in order."""
+    if not (self.folder / "weights.safetensors").exists():
+      config = f"--config=configs/of_run.py:{self.folder / 'config.json'}"
+      yield "experiments.train", config, f"--workdir={self.folder}"
+    for suite in self.suites:
+      if suite not in self.scores():
+        yield "experiments.evaluate", f"--workdir={self.folder}", f"--suite={suite}"
+
+
+def cells_of(table, out: Path, seeds: int, steps: int | None) -> list[Cell]:
+  """The cells of a table, all rows with one seed and then with the next.
+
+  Raises:
+    UserError: a suite or a base that does not exist, or a config that cannot be built.
+  """
+  for suite in table["SUITES"]:
+    if suite not in SUITES:
+      raise UserError(f"unknown suite {suite!r}: {nearest(suite, SUITES)}")
+  try:
+    base = runpy.run_path(str(ROOT / table["BASE"]))["get_config"]().to_dict()
+  except (OSError, KeyError) as error:
+    raise UserError(f"cannot read the config {table['BASE']}: {error!r}.") from error
+  cells = []
+  length = {"training.steps": steps} if steps else {}
+  for seed in range(seeds):
+    for row, changes in table["ROWS"].items():
+      config = _changed(base, {**changes, **length, "seed": seed})
+      if seed == 0:
+        try:
+          build(config)
+        except UserError as error:
+          raise UserError(f"row {row!r}: {error}") from error
+      cells.append(Cell(row, seed, out / "cells" / f"{row}-{seed}", config, tuple(table["SUITES"])))
+  return cells
+
+
+def _changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+  """`config` with the value at each dotted path replaced, as JSON has it."""
+  config = copy.deepcopy(config)
+  for path, value in changes.items():
+    *parents, key = path.split(".")
+    section = config
+    for parent in parents:
+      section = section.setdefault(parent, {})
+    section[key] = value
+  return json.loads(json.dumps(config))
