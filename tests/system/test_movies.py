@@ -107,7 +107,7 @@ def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
   bought = ("--budget_cents=0.1", "--price_per_hour=1", "--solver=euler")
   code, said, err = program("generate", f"--prompt={prompt}", f"--out={out}", *bought)
   assert code == 0, err
-  info = read_arrays(out / "a-red-seven-moves-left-quickly-0")[1]
+  info = json.loads((out / "a-red-seven-moves-left-quickly-0.json").read_text())
   assert info["solver"] == "euler" and info["steps"] in (1, 2, 4, 8, 16, 32, 64, 128)
   assert 0 < info["cents"] <= 0.1 and info["choosing_cents"] > 0
   dimensions = 8 * (16 * 16 * 3 + 11 + 4 + 6 + 5)
