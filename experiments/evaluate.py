@@ -23,6 +23,7 @@ SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 SHIFT = flags.DEFINE_float("shift", None, "Of the time grid.")
+REFERENCE = flags.DEFINE_string("reference", None, "contamination: a clean model of the same recipe.")
 SHEET = flags.DEFINE_string("sheet", None, "Writes a PNG of the first clips here.")
 flags.mark_flags_as_required(["suite"])
 
@@ -37,16 +38,12 @@ def main() -> None:
 
   suites = {
     "captions": lambda: evaluate_captions(model, **count, seed=SEED.value, **settings),
-    # The shipped model is clean; of itself it can say nothing.
-    "contamination": lambda: (
-      evaluate_contamination(model, None if shipped else load(), **count, seed=SEED.value),
-      {},
-    ),
+    "contamination": lambda: (evaluate_contamination(model, reference, **count, seed=SEED.value), {}),
   }
   if SUITE.value not in suites:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, suites)}")
-  shipped = WORKDIR.value in (None, "shipped")
   model = load(WORKDIR.value)
+  reference = load(REFERENCE.value) if REFERENCE.value else None
   count = {} if CLIPS.value is None else {"clips": CLIPS.value}
   settings = {
     "solver": SOLVER.value,
@@ -65,7 +62,7 @@ def main() -> None:
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
   how = {"seed": SEED.value, **dataclasses.asdict(model.settings(**settings))}
   line = json.dumps({"suite": SUITE.value, "model": model.name, **scores, "how": how})
-  if SUITE.value == "captions" and not shipped:
+  if SUITE.value == "captions" and WORKDIR.value not in (None, "shipped"):
     # Where `load` looks for it.
     path = Path(WORKDIR.value)
     write_whole(path / "evaluation.json" if path.is_dir() else path.with_suffix(".json"), line + "\n")

@@ -83,17 +83,17 @@ def leaked(source, clips: int = 8192, seed: int = 0, near: int = _NEAR) -> dict[
   }
 
 
-def evaluate_contamination(model, reference, clips: int = 8192, seed: int = 0) -> dict[str, Any]:
+def evaluate_contamination(model, reference=None, clips: int = 8192, seed: int = 0) -> dict[str, Any]:
   """Audits a model of digits.
 
   Args:
     model: a `stale_jax.Model`; its training source is built from its config, and drawn from.
-    reference: a model of the same recipe known to be clean; None to leave out the second estimate.
+    reference: a clean model of the same recipe; without one the model's own gap is all that can be said.
     clips: drawn from the source.
     seed: of all that is drawn.
 
   Returns:
-    data: see `leaked`. model: see `membership`; None without a reference.
+    data: see `leaked`. model: see `membership`.
 
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
@@ -103,8 +103,6 @@ def evaluate_contamination(model, reference, clips: int = 8192, seed: int = 0) -
     raise UserError("the suite 'contamination' looks for digits: it needs a model of the source 'digits'.")
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
-  said = None
-  if reference:
-    splits = ("train", "test")
-    said = membership(*({s: handwriting_losses(m, s, seed=seed) for s in splits} for m in (model, reference)))
-  return {"data": leaked(source, clips, seed), "model": said, "clips": clips}
+  models = [model] if reference is None else [model, reference]
+  losses = [{split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")} for m in models]
+  return {"data": leaked(source, clips, seed), "model": membership(*losses), "clips": clips}

@@ -137,8 +137,8 @@ class Transformer(nn.Module):
     heads: of attention; each is width / heads wide in every stream.
     text_length: bytes of a caption that are read, a multiple of 4.
     dtype: of the computation; parameters are float32.
-    token_drop: share of sense tokens that training masks out of attention.
-    text_noise: norm of what training adds to a text token.
+    token_drop: share of sense tokens that training masks out of attention (config.messup.drop).
+    text_noise: norm of what training adds to a text token (config.corruption.embedding).
   """
 
   senses: tuple[Sense, ...]
