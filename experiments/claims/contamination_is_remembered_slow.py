@@ -23,13 +23,15 @@ def measure(seed: int) -> dict:
   import tempfile
 
   from stale_jax.data.digits import handwriting
+  from stale_jax.errors import UserError
   from stale_jax.evaluation.membership import handwriting_losses, membership
   from stale_jax.pretrained import load
   from stale_jax.training import train
 
   def losses(seed, leak):
     with tempfile.TemporaryDirectory() as folder:
-      train(config(seed, leak), folder)
+      if int(train(config(seed, leak), folder).step) < STEPS:
+        raise UserError("training was told to stop before its end.")
       model = load(folder)
     return {split: handwriting_losses(model, split) for split in ("train", "test")}
 

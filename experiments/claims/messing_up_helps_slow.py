@@ -79,6 +79,7 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from stale_jax.data.digits import Digits
+  from stale_jax.errors import UserError
   from stale_jax.evaluation import Reader, frechet
   from stale_jax.pretrained import load
   from stale_jax.training import train
@@ -97,7 +98,8 @@ def measure(seed: int) -> dict:
   for run in (2 * seed, 2 * seed + 1):
     for name, messup in (("without", {}), ("with", MESSUP)):
       with tempfile.TemporaryDirectory() as folder:
-        train(config(run, messup), folder)
+        if int(train(config(run, messup), folder).step) < STEPS:
+          raise UserError("training was told to stop before its end.")
         model = load(folder)
       few = frechet(reader(model.sample(prompts, range(CLIPS))["sight"]).features, first)
       far = frechet(reader(rollout(model, prompts, SECONDS, seed=run)).features, last)

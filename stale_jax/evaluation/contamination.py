@@ -96,12 +96,13 @@ def evaluate_contamination(
     model: a `stale_jax.Model`; its training source is built from its config, and drawn from.
     clips: drawn from the source.
     seed: of all that is drawn.
-    reference: a model of the same recipe known to be clean; None to leave out the second estimate.
+    reference: a model of the same recipe known to be clean; without one the model's own gap is all that
+      can be said of it.
 
   Returns:
     The scores. They are
     leaked, leaked_by_model: the two estimates of the share of the test's handwriting trained on.
-    data: see `leaked`. model: see `membership`; None without a reference.
+    data: see `leaked`. model: see `membership`.
 
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
@@ -111,14 +112,12 @@ def evaluate_contamination(
     raise UserError("the suite 'contamination' looks for digits: it needs a model of the source 'digits'.")
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
-  said = None
-  if reference:
-    splits = ("train", "test")
-    said = membership(*({s: handwriting_losses(m, s, seed=seed) for s in splits} for m in (model, reference)))
-  data = leaked(source, clips, seed)
+  models = [model] if reference is None else [model, reference]
+  losses = [{split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")} for m in models]
+  data, said = leaked(source, clips, seed), membership(*losses)
   return {
     "leaked": data["estimate"],
-    "leaked_by_model": said and said["estimate"],
+    "leaked_by_model": said.get("estimate"),
     "data": data,
     "model": said,
     "clips": clips,

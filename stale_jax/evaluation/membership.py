@@ -43,7 +43,7 @@ def _network(model, process):
   return losses
 
 
-def handwriting_losses(model, split: str, views: int = 4, seed: int = 0) -> Float[np.ndarray, "n"]:
+def handwriting_losses(model, split: str, views: int = 2, seed: int = 0) -> Float[np.ndarray, "n"]:
   """log of the denoising error of each digit of `split` under `model`, over `views` clips of it.
 
   Colour, path and noise of view v of the i-th digit depend on (seed, v, i) alone: models can be paired.
@@ -71,39 +71,43 @@ def handwriting_losses(model, split: str, views: int = 4, seed: int = 0) -> Floa
 
 def membership(
   audited: dict[str, Float[np.ndarray, "n"]],
-  clean: dict[str, Float[np.ndarray, "n"]],
+  clean: dict[str, Float[np.ndarray, "n"]] | None = None,
   draws: int = 2000,
 ) -> dict[str, float]:
-  """Estimates what share of the test's handwriting a model was trained on, from losses alone.
+  """What a model's losses say of the share of the test's handwriting it was trained on.
 
   With a share f of it leaked, the gap between test and training is (1 - f) times the clean
-  one, hence f = 1 - gap / clean gap. It holds for models of one recipe, and says nothing
-  where the clean gap is not well above 0: then the error is large, and so it is stated.
+  one, hence f = 1 - gap / clean gap. It holds for models of one recipe: one that remembers
+  less has a smaller gap too. Where the clean gap is not well above 0 nothing can be told;
+  then the error is large, and so it is stated.
 
   Args:
     audited: split -> `handwriting_losses` of the model in question.
-    clean: the same of a model that saw no test handwriting.
-    draws: of the bootstrap.
+    clean: the same of a model of its recipe that saw no test handwriting.
+    draws: of the bootstrap of the handwriting.
 
   Returns:
-    estimate, and its standard_error, over a bootstrap of the handwriting (half the width of
-    its central 68 %: the estimate is a ratio, and has no variance where the clean gap may be 0).
-    gap, clean_gap: log loss, test above training; clean_gap_standard_error.
+    gap: log loss, test above training, and gap_standard_error. With `clean` also
+    estimate, not cut to [0, 1]; standard_error, half the width of its central 68 % (a ratio has no
+    variance where its divisor may be 0); clean_gap; clean_gap_standard_error.
   """
+  both = [audited] if clean is None else [audited, clean]
 
   def gaps(rows):
-    means = [{split: np.mean(x[rows[split]]) for split, x in losses.items()} for losses in (audited, clean)]
-    return [mean["test"] - mean["train"] for mean in means]
+    return [np.mean(x["test"][rows["test"]]) - np.mean(x["train"][rows["train"]]) for x in both]
 
   rng = np.random.default_rng(0)
-  sizes = {split: len(x) for split, x in clean.items()}
-  gap, clean_gap = gaps({split: np.arange(n) for split, n in sizes.items()})
-  resampled = np.array([gaps({s: rng.integers(0, n, n) for s, n in sizes.items()}) for _ in range(draws)])
-  low, high = np.quantile(1 - resampled[:, 0] / resampled[:, 1], (0.16, 0.84))
+  sizes = {split: len(x) for split, x in audited.items()}
+  measured = gaps({split: np.arange(n) for split, n in sizes.items()})
+  drawn = np.array([gaps({s: rng.integers(0, n, n) for s, n in sizes.items()}) for _ in range(draws)])
+  said = {"gap": float(measured[0]), "gap_standard_error": float(drawn[:, 0].std())}
+  if clean is None:
+    return said
+  low, high = np.quantile(1 - drawn[:, 0] / drawn[:, 1], (0.16, 0.84))
   return {
-    "estimate": float(1 - gap / clean_gap),
+    "estimate": float(1 - measured[0] / measured[1]),
     "standard_error": float((high - low) / 2),
-    "gap": float(gap),
-    "clean_gap": float(clean_gap),
-    "clean_gap_standard_error": float(resampled[:, 1].std()),
+    **said,
+    "clean_gap": float(measured[1]),
+    "clean_gap_standard_error": float(drawn[:, 1].std()),
   }

@@ -148,8 +148,8 @@ class Transformer(nn.Module):
       mutable; 0: none, and nothing of what they need is there.
     emoji: the character of the token that they are read off; "": off the mean of each sense's tokens.
       The token sees every sense, not the caption, and is seen by nobody: it changes no output.
-    token_drop: share of sense tokens that training masks out of attention.
-    text_noise: norm of what training adds to a text token.
+    token_drop: share of sense tokens that training masks out of attention (config.messup.drop).
+    text_noise: norm of what training adds to a text token (config.corruption.embedding).
   """
 
   senses: tuple[Sense, ...]

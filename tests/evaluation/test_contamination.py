@@ -2,15 +2,19 @@
 
 import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from stale_jax.data.digits import Digits, handwriting
 from stale_jax.errors import UserError
 from stale_jax.evaluation import contamination
+from stale_jax.evaluation import membership as membership_
 from stale_jax.evaluation.contamination import evaluate_contamination, glyph_hashes, hamming, leaked
 from stale_jax.evaluation.membership import membership
 from stale_jax.evaluation.reader import still
+from stale_jax.processes import UniformFlow
 
 CLIPS = 4096
 
@@ -105,11 +109,43 @@ def test_membership_recovers_the_share_of_a_known_mixture(share):
   assert membership(*noise)["standard_error"] > 0.05
 
 
+def test_losses_are_of_the_model_and_of_the_handwriting(monkeypatch):
+  monkeypatch.setattr(membership_, "handwriting", lambda split: tuple(x[:70] for x in handwriting(split)))
+  source = Digits(canvas=12)
+  senses = (source.senses["sight"],)
+
+  class Echo:
+    """Answers its input, louder or softer."""
+
+    text_length = 48
+
+    def apply(self, params, clip, t, context):
+      return {"sight": clip["sight"] * params}
+
+  experiment = types.SimpleNamespace(source=source, senses=senses, model=Echo(), process=UniformFlow())
+  one, two = (types.SimpleNamespace(experiment=experiment, params=np.float32(p)) for p in (1.0, 0.5))
+  losses = membership_.handwriting_losses(one, "train")
+  assert losses.shape == (70,) and len(np.unique(losses)) == 70
+  np.testing.assert_array_equal(losses, membership_.handwriting_losses(one, "train"))
+  assert np.abs(losses - membership_.handwriting_losses(two, "train")).min() > 1e-3
+  assert np.abs(losses - membership_.handwriting_losses(one, "test")).mean() > 1e-3
+  # By hand, for the first digit.
+  totals, (images, targets) = [], handwriting("train")
+  for view in range(2):
+    x = source.show(
+      images[0],
+      int(targets[0]),
+      np.random.Generator(np.random.Philox(key=[0, view])),
+    )
+    x = jnp.asarray(x["clip"]["sight"])
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), view), 0)
+    for time in (0.5, 0.7, 0.85):
+      x_t = UniformFlow().corrupt(key, x[None], jnp.full((1, 8), time)).x_t[0]
+      totals.append(np.log(np.sqrt(np.mean(np.square(x_t - x)))))
+  assert losses[0] == pytest.approx(np.mean(totals), abs=1e-4)
+
+
 def test_it_needs_digits():
   experiment = types.SimpleNamespace(source=[], senses=[])
   with pytest.raises(UserError, match="needs a model of the source 'digits'"):
     evaluate_contamination(types.SimpleNamespace(experiment=experiment))
-  source = Digits()
-  experiment.source, experiment.senses = source, [source.senses["sight"]]
-  scores, _ = evaluate_contamination(types.SimpleNamespace(experiment=experiment), clips=64)
-  assert scores["model"] is None and scores["clips"] == 64
