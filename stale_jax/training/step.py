@@ -1,5 +1,7 @@
 """One training step: corrupt, predict, compare, update."""
 
+import zlib
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -16,11 +18,13 @@ def make_loss(model, process: Process, density: TimeDensity, objective, caption_
 
   def loss(params, batch: Batch, key):
     key_drop, key_predict = jax.random.split(key)
+    # By name, so that what is not used changes no other draw.
+    key_inside = jax.random.fold_in(key, zlib.crc32(b"perturb"))
     dropped = jax.random.uniform(key_drop, batch.index.shape) < caption_dropout
     batch = batch.replace(context=batch.context.withhold(dropped))
 
     def denoiser(clip, t, context):
-      return model.apply(params, clip, t, context)
+      return model.apply(params, clip, t, context, rngs={"perturb": key_inside})
 
     metrics = objective(predict(denoiser, process, density, batch, key_predict), batch)
     return metrics["loss"], metrics
