@@ -10,6 +10,7 @@ from stale_jax.models.text import PATCH
 from stale_jax.models.transformer import Transformer
 
 DTYPES = ("float32", "bfloat16", "float16")
+FORMS = ("none", "dense", "hard")
 
 
 def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
@@ -25,6 +26,13 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
   at_least(1, "model", **{name: getattr(model, name) for name in sizes})
   if model.dtype not in DTYPES:
     raise UserError(f"unknown model.dtype {model.dtype!r}: {nearest(model.dtype, DTYPES)}")
+  if model.forms not in FORMS:
+    raise UserError(f"unknown model.forms {model.forms!r}: {nearest(model.forms, FORMS)}")
+  at_least(0, "model", turns=model.turns)
+  if model.merge and (not model.turns or model.depth < 2 or model.forms != "none"):
+    raise UserError(
+      "model.merge needs model.turns of 1 at least, model.depth of 2 at least and no model.forms."
+    )
   if model.width % model.heads or model.width // model.heads % 2:
     raise UserError(
       f"model.width={model.width} must give each of model.heads={model.heads} heads an even width."

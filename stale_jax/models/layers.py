@@ -46,9 +46,9 @@ def rotary_angles(
 
 
 def rotate(
-  x: Float[Array, "batch tokens heads width"], angles: Float[Array, "tokens width//2"]
+  x: Float[Array, "batch tokens heads width"], angles: Float[Array, "*batch tokens width//2"]
 ) -> Float[Array, "batch tokens heads width"]:
   """Turns each pair (i, i + width/2) of the last axis by its angle."""
-  cos, sin = jnp.cos(angles)[:, None].astype(x.dtype), jnp.sin(angles)[:, None].astype(x.dtype)
+  cos, sin = (f(angles)[..., None, :].astype(x.dtype) for f in (jnp.cos, jnp.sin))
   a, b = jnp.split(x, 2, -1)
   return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

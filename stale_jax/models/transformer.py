@@ -16,8 +16,11 @@ from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
+from stale_jax.models.attention import project, proportional_attention
+from stale_jax.models.cycle import trunk
 from stale_jax.models.emoji import emoji_vector
-from stale_jax.models.layers import Dense, rotary_angles, rotate, time_features
+from stale_jax.models.forms import TwoForms
+from stale_jax.models.layers import Dense, rotary_angles, time_features
 from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
 
@@ -61,18 +64,6 @@ def positions(sense: Sense, frames: int) -> Float[np.ndarray, "tokens 3"]:
   return out
 
 
-class RMSNorm(nn.Module):
-  """Root-mean-square norm of the last axis with a learned scale (QK-norm)."""
-
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x):
-    scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-    y = x * jax.lax.rsqrt(jnp.mean(jnp.square(x.astype(jnp.float32)), -1, keepdims=True) + 1e-6)
-    return (y * scale).astype(self.dtype)
-
-
 def _norm(x):
   """LayerNorm without parameters, in float32."""
   y = x.astype(jnp.float32)
@@ -91,32 +82,44 @@ def _mean(x: Float[Array, "batch time place width"], real) -> Float[Array, "batc
 
 
 class Block(nn.Module):
-  """Joint attention over all streams, then a perceptron a stream."""
+  """Joint attention over all streams, or a form of it, then a perceptron a stream.
+
+  Attributes:
+    heads, head_width: of attention.
+    forms, senses: see `Transformer`; `senses` are those of the clip.
+  """
 
   heads: int
   head_width: int
   dtype: jnp.dtype = jnp.float32
+  forms: str = "none"
+  senses: tuple[Sense, ...] = ()
 
   @nn.compact
-  def __call__(self, streams, conditions, angles, mask):
-    """streams, conditions, angles: name -> array; mask [batch, to or 1, from]: who sees whom."""
+  def __call__(self, streams, conditions, angles, mask, size=None):
+    """The streams, and where `size` is given the attention's probabilities [batch, heads, to, from].
+
+    streams, conditions, angles: name -> array; mask [batch, to or 1, from]: who sees whom; size
+    [batch, from]: how many tokens each stands for.
+    """
 
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
 
-    modulations, queries, keys, values = {}, [], [], []
+    modulations, seen = {}, {}
     for name, x in streams.items():
-      width = x.shape[-1]
-      m = dense(6 * width, f"{name}_modulation", kernel_init=_zeros)(nn.silu(conditions[name]))
+      m = dense(6 * x.shape[-1], f"{name}_modulation", kernel_init=_zeros)(nn.silu(conditions[name]))
       modulations[name] = jnp.split(m, 6, -1)
       shift, scale, *_ = modulations[name]
-      qkv = dense(3 * self.heads * self.head_width, f"{name}_qkv")(_modulate(x, shift, scale))
-      q, k, v = jnp.split(jnp.reshape(qkv, (x.shape[0], -1, 3 * self.heads, self.head_width)), 3, 2)
-      queries.append(rotate(RMSNorm(self.dtype, name=f"{name}_query_norm")(q), angles[name]))
-      keys.append(rotate(RMSNorm(self.dtype, name=f"{name}_key_norm")(k), angles[name]))
-      values.append(v)
-    q, k, v = (jnp.concatenate(parts, 1) for parts in (queries, keys, values))
-    attended = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None])
+      seen[name] = _modulate(x, shift, scale)
+    p, attention = None, (self.heads, self.head_width, self.dtype)
+    if self.forms != "none":
+      forms = TwoForms(self.senses, self.forms == "hard", *attention, name="forms")
+      attended = forms(seen, conditions["text"], angles, mask)
+    elif size is not None:
+      attended, p = proportional_attention(*project(seen, angles, *attention), mask, size)
+    else:
+      attended = jax.nn.dot_product_attention(*project(seen, angles, *attention), mask=mask[:, None])
     attended = jnp.reshape(attended, (*attended.shape[:2], -1))
 
     out, start = {}, 0
@@ -128,7 +131,7 @@ class Block(nn.Module):
       x = x + gate[:, :, None] * jnp.reshape(y, x.shape)
       h = nn.gelu(dense(4 * x.shape[-1], f"{name}_up")(_modulate(x, shift, scale)))
       out[name] = x + gate_mlp[:, :, None] * dense(x.shape[-1], f"{name}_down")(h)
-    return out
+    return out, p
 
 
 class Transformer(nn.Module):
@@ -150,6 +153,11 @@ class Transformer(nn.Module):
       The token sees every sense, not the caption, and is seen by nobody: it changes no output.
     token_drop: share of sense tokens that training masks out of attention (config.messup.drop).
     text_noise: norm of what training adds to a text token (config.corruption.embedding).
+    forms: "dense": every block has two forms of attention, mixed by a gate (see `models.forms`);
+      "hard": the same weights, each block in one form only, for inference; "none": joint attention.
+    turns: how often the blocks are run round, at the most in training (see `models.cycle`); 0: once,
+      and without what it takes to be run again.
+    merge: whether each turn merges a third of the tokens of sight.
   """
 
   senses: tuple[Sense, ...]
@@ -165,6 +173,9 @@ class Transformer(nn.Module):
   emoji: str = ""
   token_drop: float = 0.0
   text_noise: float = 0.0
+  forms: str = "none"
+  turns: int = 0
+  merge: bool = False
 
   @nn.compact
   def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
@@ -228,9 +239,13 @@ class Transformer(nn.Module):
         (stream == "emoji")[:, None], everyone & (stream != "text"), mask & (stream != "emoji")
       )
 
-    for layer in range(self.depth):
-      block = Block(self.heads, self.width // self.heads, dtype, name=f"block_{layer}")
-      streams = block(streams, conditions, angles, mask)
+    def block(model, layer):
+      head_width, name = self.width // self.heads, f"block_{layer}"
+      return Block(self.heads, head_width, dtype, self.forms, tuple(present), name=name, parent=model)
+
+    timed = tuple(sense.name for sense in present)
+    placed = tuple(sense.name for sense in present if len(sense.shape) > 1)
+    streams = trunk(self, block, streams, conditions, angles, mask, timed, placed)
 
     out = {}
     for sense in present:

@@ -1,0 +1,188 @@
+"""Two forms of attention and the plot that chooses between them (Stale Diffusion, arXiv 2404.01079).
+
+A block may look along time at each place, its *vehicular* form (motion), or over space in each
+frame, its *anthropomorphic* form (appearance). Factorised space-time attention of this kind is
+Latte's (arXiv 2401.03048), there in alternate layers; here a *plot gate* mixes the two, computed
+from the caption and the time. In the hard mode, for inference, a block computes only the form to
+which its gate leans: the gate is known before the block runs, for nothing of the clip enters it.
+
+One rule says who sees whom: a token sees those that share its coordinate, place or time, and one
+that has no such coordinate shares everyone's. Text has neither, and is seen by all and sees all in
+both forms; touch, sound and the like have a time but no place.
+
+Each form has its own queries, keys and values, so that the hard mode also saves the projections
+of the form that is not taken (at small sizes most of the cost) and neither form has to look with
+the other's eyes. What is read out of them shares one layer, after they are mixed.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from stale_jax.clip import Sense
+from stale_jax.errors import UserError
+from stale_jax.models.attention import project
+from stale_jax.models.layers import Dense
+
+# Form -> the coordinate that tokens must share: an axis of a stream [batch, time, place, width].
+FORMS = {"vehicular": 2, "anthropomorphic": 1}
+
+
+def restricted_attention(
+  q: Float[Array, "batch tokens heads width"],
+  k: Float[Array, "batch tokens heads width"],
+  v: Float[Array, "batch tokens heads width"],
+  mask: Bool[Array, "batch tokens|1 tokens"],
+  shapes: dict[str, tuple[int, int]],
+  having: tuple[str, ...],
+  axis: int,
+) -> Float[Array, "batch tokens heads width"]:
+  """Attention among tokens that share a coordinate; its cost is that of the groups, not of all pairs.
+
+  Args:
+    q, k, v: of the streams' tokens in turn.
+    mask: who may see whom besides.
+    shapes: stream -> (time, place).
+    having: the streams whose tokens have the coordinate.
+    axis: of the coordinate: 1 for time, 2 for place.
+  """
+  ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
+  others = [name for name in shapes if name not in having]
+
+  def parts(x):
+    return dict(zip(shapes, jnp.split(x, ends, 1), strict=True))
+
+  def grouped(x):
+    """[batch, groups, tokens of it, ...]"""
+    x = {name: jnp.reshape(part, (len(x), *shapes[name], *x.shape[2:])) for name, part in parts(x).items()}
+    return jnp.concatenate([x[name] if axis == 1 else x[name].swapaxes(1, 2) for name in having], 2)
+
+  def rest(x):
+    return jnp.concatenate([parts(x)[name] for name in others], 1)
+
+  def seen(x):
+    """What a group sees: itself and the rest."""
+    own, rest_ = grouped(x), rest(x)
+    return jnp.concatenate([own, jnp.broadcast_to(rest_[:, None], (*own.shape[:2], *rest_.shape[1:]))], 2)
+
+  out = {}
+  if having:
+    tokens = np.arange(q.shape[1])[None]
+    rows, columns = grouped(tokens)[0], seen(tokens)[0]  # [groups, tokens of it], [groups, seen]
+    rows = rows[..., None] if mask.shape[1] > 1 else np.zeros((1, 1, 1), int)
+    allowed = mask[:, rows, columns[:, None]]
+    queries = grouped(q)
+    attended = jax.nn.dot_product_attention(
+      *(jnp.reshape(x, (-1, *x.shape[2:])) for x in (queries, seen(k), seen(v))),
+      mask=jnp.reshape(allowed, (-1, 1, *allowed.shape[2:])),
+    )
+    attended = jnp.reshape(attended, queries.shape)
+    widths = [shapes[name][3 - axis - 1] for name in having]
+    for name, part in zip(having, jnp.split(attended, np.cumsum(widths)[:-1], 2), strict=True):
+      part = part if axis == 1 else part.swapaxes(1, 2)
+      out[name] = jnp.reshape(part, (len(q), -1, *q.shape[2:]))
+  if others:
+    rows = rest(np.arange(q.shape[1])[None])[0] if mask.shape[1] > 1 else np.zeros(1, int)
+    attended = jax.nn.dot_product_attention(rest(q), k, v, mask=mask[:, None, rows])
+    widths = [shapes[name][0] * shapes[name][1] for name in others]
+    out |= dict(zip(others, jnp.split(attended, np.cumsum(widths)[:-1], 1), strict=True))
+  return jnp.concatenate([out[name] for name in shapes], 1)
+
+
+class Form(nn.Module):
+  """One form of attention.
+
+  Attributes:
+    axis: see FORMS.
+    having: streams whose tokens have that coordinate.
+    heads, head_width: of attention.
+  """
+
+  axis: int
+  having: tuple[str, ...]
+  heads: int
+  head_width: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, streams, angles, mask):
+    """As `TwoForms`, without the plot."""
+    q, k, v = project(streams, angles, self.heads, self.head_width, self.dtype)
+    shapes = {name: x.shape[1:3] for name, x in streams.items()}
+    return restricted_attention(q, k, v, mask, shapes, self.having, self.axis)
+
+
+class TwoForms(nn.Module):
+  """Both forms, weighted by the plot gate; in the hard mode each example's likelier one alone.
+
+  A batch whose examples take the same form runs as one; another goes example by example, so that
+  nobody's clip depends on its company and no form is computed in vain.
+
+  Attributes:
+    senses: of the clip.
+    hard: the hard mode.
+    heads, head_width: of attention.
+  """
+
+  senses: tuple[Sense, ...]
+  hard: bool
+  heads: int
+  head_width: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, streams, condition, angles, mask) -> Float[Array, "batch tokens heads head_width"]:
+    """Args:
+
+      streams: name -> [batch, time, place, width].
+      condition: [batch, 1, condition_width], of the caption and of the frames' times on average.
+      angles: name -> [tokens, head_width/2].
+      mask: [batch, to or 1, from].
+
+    Sows the gate, the weight of the vehicular form, [batch], as "plot" into "intermediates".
+
+    Raises:
+      UserError: senses differ in their tokens along time, or along place if they have any.
+    """
+    timed = tuple(sense.name for sense in self.senses)
+    placed = tuple(sense.name for sense in self.senses if len(sense.shape) > 1)
+    for axis, names in ((1, timed), (2, placed)):
+      if len({streams[name].shape[axis] for name in names}) > 1:
+        raise UserError(f"model.forms needs senses of one patch along {'time' if axis == 1 else 'space'}.")
+    options = {"heads": self.heads, "head_width": self.head_width, "dtype": self.dtype}
+    options = {
+      name: {"axis": axis, "having": timed if axis == 1 else placed, **options}
+      for name, axis in FORMS.items()
+    }
+    # "modulation" keeps it out of the orthogonalised matrices: it is a vector.
+    logit = Dense(1, kernel_init=nn.initializers.zeros, name="plot_modulation")(nn.silu(condition))
+    gate = jax.nn.sigmoid(logit.astype(jnp.float32))[:, 0, 0]
+    self.sow("intermediates", "plot", gate, init_fn=lambda: None, reduce_fn=lambda _, new: new)
+    if not self.hard or self.is_initializing():
+      one, other = (Form(name=name, **options[name])(streams, angles, mask) for name in FORMS)
+      weight = gate[:, None, None, None].astype(one.dtype)
+      return weight * one + (1 - weight) * other
+
+    params = self.variables["params"]  # Plain functions of them can stand inside JAX's control flow.
+
+    def run(name, values, mask):
+      form = Form(**options[name], parent=None)
+      # Control flow returns a dictionary in another order, and the order is that of the tokens.
+      return form.apply({"params": params[name]}, dict(zip(streams, values, strict=True)), angles, mask)
+
+    def choose(vehicular, values, mask):
+      return jax.lax.cond(vehicular, *(functools.partial(run, name) for name in FORMS), values, mask)
+
+    def alone(example):
+      return choose(example[0], *jax.tree.map(lambda x: x[None], example[1:]))[0]
+
+    chosen, values = gate > 0.5, tuple(streams.values())
+    return jax.lax.cond(
+      jnp.all(chosen == chosen[0]),
+      lambda: choose(chosen[0], values, mask),
+      lambda: jax.lax.map(alone, (chosen, values, mask)),
+    )

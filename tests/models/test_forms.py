@@ -1,0 +1,232 @@
+"""Two forms: who sees whom, what the gate weighs, and what the hard mode leaves out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stale_jax import text
+from stale_jax.clip import Context
+from stale_jax.errors import UserError
+from stale_jax.evaluation.forms import plots, table
+from stale_jax.models.build import build_model
+from stale_jax.models.forms import FORMS, TwoForms, restricted_attention
+from tests.models import small
+
+DENSE, HARD = small.model(forms="dense"), small.model(forms="hard")
+SHAPES = {"text": (1, 5), "sight": (3, 4), "sound": (3, 1), "emoji": (1, 1)}
+HAVING = {"vehicular": ("sight",), "anthropomorphic": ("sight", "sound")}
+
+
+@pytest.fixture(scope="module")
+def params():
+  return small.params(DENSE)
+
+
+@pytest.fixture(scope="module")
+def dense():
+  return jax.jit(DENSE.apply)
+
+
+@pytest.fixture(scope="module")
+def hard():
+  return jax.jit(HARD.apply)
+
+
+@jax.jit
+def gates(params, clip, t, context):
+  """Of both blocks, [batch, blocks]."""
+  _, sown = DENSE.apply(params, clip, t, context, mutable="intermediates")
+  return jnp.stack([sown["intermediates"][f"block_{i}"]["forms"]["plot"] for i in range(2)], -1)
+
+
+def lean(params, bias, zero=True):
+  """The plot's weights replaced: a bias, and whether caption and time still count."""
+
+  def one(path, x):
+    name = jax.tree_util.keystr(path)
+    if "plot" not in name:
+      return x
+    return jnp.full_like(x, bias) if "bias" in name else x * (not zero)
+
+  return jax.tree_util.tree_map_with_path(one, params)
+
+
+def close(a, b, atol=1e-5):
+  for name in b:
+    np.testing.assert_allclose(a[name], b[name], atol=atol)
+
+
+def differ(a, b):
+  return all(np.abs(a[name] - b[name]).max() > 1e-4 for name in b)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rows", ["alike", "each"])
+def test_restricted_attention_is_masked_attention(form, rows):
+  rng = np.random.default_rng(0)
+  time, place = [], []
+  for name, (times, places) in SHAPES.items():
+    for t in range(times):
+      for p in range(places):
+        time.append(t if name in HAVING["anthropomorphic"] else None)
+        place.append(p if name in HAVING["vehicular"] else None)
+  coordinate = place if form == "vehicular" else time
+  n = len(coordinate)
+  mask = rng.random((2, n if rows == "each" else 1, n)) < 0.7
+  mask[:, :, :5] = True  # Everyone sees the text.
+  q, k, v = rng.standard_normal((3, 2, n, 2, 6)).astype(np.float32)
+  run = jax.jit(lambda *args: restricted_attention(*args, SHAPES, HAVING[form], FORMS[form]))
+  got, want = run(q, k, v, mask), np.zeros((2, n, 2, 6))
+  for b in range(2):
+    for i in range(n):
+      sees = [
+        j
+        for j in range(n)
+        if mask[b, i if rows == "each" else 0, j]
+        and (coordinate[i] is None or coordinate[j] is None or coordinate[i] == coordinate[j])
+      ]
+      for h in range(2):
+        logits = k[b, sees, h].astype(np.float64) @ q[b, i, h] / np.sqrt(6)
+        p = np.exp(logits - logits.max())
+        want[b, i, h] = (p / p.sum()) @ v[b, sees, h]
+  np.testing.assert_allclose(got, want, atol=1e-5)
+  assert np.abs(jax.nn.dot_product_attention(q, k, v, mask=jnp.asarray(mask)[:, None]) - got).max() > 0.1
+
+
+def test_without_sight_nobody_has_a_place():
+  q, k, v = np.random.default_rng(0).standard_normal((3, 1, 8, 2, 6)).astype(np.float32)
+  got = restricted_attention(q, k, v, jnp.ones((1, 1, 8), bool), {"text": (1, 5), "sound": (3, 1)}, (), 2)
+  np.testing.assert_allclose(got, jax.nn.dot_product_attention(q, k, v), atol=1e-6)
+
+
+def test_the_gate_starts_in_the_middle_and_has_a_gradient():
+  rng = np.random.default_rng(0)
+  shapes = {"text": (2, 1, 3, 8), "sight": (2, 2, 4, 8), "touch": (2, 2, 1, 8)}
+  streams = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+  angles = {name: np.zeros((shape[1] * shape[2], 3), np.float32) for name, shape in shapes.items()}
+  given = streams, rng.standard_normal((2, 1, 5)).astype(np.float32), angles, jnp.ones((2, 1, 13), bool)
+  forms = TwoForms((small.SENSES[0], small.SENSES[1]), False, heads=2, head_width=6)
+
+  @jax.jit
+  def run(key):
+    params = forms.init(key, *given)["params"]
+    weight = rng.standard_normal((2, 13, 2, 6))
+    grads = jax.grad(lambda p: jnp.sum(weight * forms.apply({"params": p}, *given)))(params)
+    return params["plot_modulation"]["dense"], grads["plot_modulation"]["dense"]
+
+  fresh, grads = run(jax.random.key(0))
+  assert not np.any(fresh["kernel"]) and not np.any(fresh["bias"])
+  assert np.abs(grads["kernel"]).min() > 1e-4 and np.abs(grads["bias"]).min() > 1e-4
+
+
+def test_the_gate_hears_caption_and_time_and_sees_no_clip(params):
+  clip, t, context = small.inputs()
+  base = gates(params, clip, t, context)
+  np.testing.assert_array_equal(gates(params, jax.tree.map(jnp.negative, clip), t, context), base)
+  other = Context(text=jnp.asarray(text.tokenize(["a blue six", "ein blaues Übel"], 24)))
+  changed = np.abs(gates(params, clip, t, other) - base)
+  assert changed[0].min() > 1e-4 and changed[1].max() < 1e-6
+  assert np.abs(gates(params, clip, 0.5 * t, context) - base).min() > 1e-5
+
+
+@pytest.mark.parametrize("bias", [-60.0, 60.0])
+def test_hard_is_dense_where_the_gate_is_saturated(params, dense, hard, bias):
+  given, saturated = small.inputs(), lean(params, bias)
+  close(hard(saturated, *given), dense(saturated, *given))
+  # The other form would have answered otherwise.
+  assert differ(hard(saturated, *given), hard(lean(params, -bias), *given))
+
+
+def split(params):
+  """The gates of the two captions on opposite sides in every block."""
+  params, found = jax.tree.map(lambda x: x, params), gates(lean(params, 0.0, zero=False), *small.inputs())
+  for layer, (one, other) in enumerate(np.log(found / (1 - found)).T):
+    plot = params["params"][f"block_{layer}"]["forms"]["plot_modulation"]["dense"]
+    scale = 120 / (one - other)
+    plot["kernel"] = plot["kernel"] * scale
+    plot["bias"] = jnp.full_like(plot["bias"], -scale * (one + other) / 2)
+  return params
+
+
+def test_each_example_takes_its_own_form_whoever_is_beside_it(params, dense, hard):
+  clip, t, context = small.inputs()
+  mixed = split(params)
+  got = hard(mixed, clip, t, context)
+  close(got, dense(mixed, clip, t, context))
+  for i in range(2):
+    alone = jax.tree.map(lambda x, i=i: jnp.repeat(x[i : i + 1], 2, 0), (clip, t, context))
+    close(jax.tree.map(lambda x, i=i: x[i], got), jax.tree.map(lambda x: x[0], hard(mixed, *alone)))
+
+
+def test_the_form_not_taken_is_not_computed():
+  def flops(model):
+    lowered = jax.jit(model.apply).lower(small.params(model), *small.inputs())
+    return lowered.compile().cost_analysis()["flops"]
+
+  none, dense, hard = map(flops, (small.model(), DENSE, HARD))
+  # A form's projections are a fifth of a block's, and its attention comes on top.
+  assert hard < 0.9 * dense
+  # Taking one form costs no more than joint attention does.
+  assert hard < 1.02 * none
+
+
+def test_per_frame_times_are_each_frame_s_own(params, dense):
+  clip, t, context = small.inputs()
+  base = dense(params, clip, t, context)
+  for frame in range(0, small.FRAMES, 3):
+    assert differ(dense(params, clip, t.at[:, frame].add(0.1), context), base)
+
+
+@pytest.mark.parametrize("bias", [-60.0, 0.0, 60.0])
+def test_what_is_masked_influences_nothing(params, dense, bias):
+  given = lean(params, bias)
+  clip, t, context = small.inputs()
+  frames = jnp.arange(small.FRAMES) >= 4
+  for name in ("sight", "touch"):
+    masked = context.replace(valid={name: jnp.broadcast_to(frames, (2, small.FRAMES))})
+    out = dense(given, clip, t, masked)
+    other = dense(given, {**clip, name: clip[name].at[:, :4].set(0.3)}, t, masked)
+    for sense in out:
+      np.testing.assert_array_equal(out[sense], other[sense])
+    other = dense(given, {**clip, name: clip[name].at[:, 4:].add(0.3)}, t, masked)
+    assert differ(out, other)
+
+
+@pytest.mark.parametrize("bias", [-60.0, 0.0, 60.0])
+def test_apart_each_sense_is_denoised_as_if_it_were_alone(params, dense, bias):
+  given = lean(params, bias)
+  clip, t, context = small.inputs()
+  together = dense(given, clip, t, context)
+  out = dense(given, clip, t, context.replace(apart=jnp.array([True, False])))
+  for name in clip:
+    alone = dense(given, {name: clip[name]}, t, context.replace(apart=jnp.array([True, True])))
+    np.testing.assert_allclose(out[name][0], alone[name][0], atol=1e-5)
+    np.testing.assert_allclose(out[name][1], together[name][1], atol=1e-5)
+    assert np.abs(out[name][0] - together[name][0]).max() > 1e-4
+
+
+def test_the_plots_of_a_trajectory_are_the_gates_met_on_it(params):
+  clip, _, context = small.inputs()
+  times = jnp.array([1.0, 0.8, 0.3, 0.0])
+  got = plots(DENSE, params, context.text, times, small.FRAMES)
+  assert got.shape == (2, 3, 2)
+  for step in range(3):
+    t = jnp.full((2, small.FRAMES), times[step])
+    np.testing.assert_allclose(got[:, step], gates(params, clip, t, context), atol=1e-6)
+  looped = small.model(forms="dense", turns=3)
+  extended = small.params(looped)
+  np.testing.assert_allclose(plots(looped, extended, context.text, times, small.FRAMES), got, atol=1e-6)
+  lines = table(["a red two", "ein blaues Übel"], got).splitlines()
+  assert len(lines) == 2 + 2 * 2 and lines[2].startswith("| a red two | 0 |")
+  assert lines[2].count("V") + lines[2].count("A") == 3
+  assert [letter == "V" for letter in lines[5].split("|")[3].split()] == (got[1, :, 1] > 0.5).tolist()
+  with pytest.raises(UserError, match="model.forms"):
+    plots(small.model(), small.params(small.model()), context.text, times, small.FRAMES)
+
+
+def test_words_that_are_none_are_named():
+  with pytest.raises(UserError, match="did you mean 'dense'"):
+    build_model({"forms": "dens"}, small.SENSES)
+  with pytest.raises(UserError, match="model.merge needs"):
+    build_model({"forms": "dense", "turns": 2, "merge": True}, small.SENSES)
