@@ -28,6 +28,8 @@ CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+TURNS = flags.DEFINE_integer("turns", None, "Of a model that runs its blocks round; more is deeper.")
+FORMS = flags.DEFINE_string("forms", None, "hard or dense, of a model with two forms.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 INTERVAL = flags.DEFINE_list(
   "interval", None, "Of time, in which there is guidance: from,to (0 is the data)."
@@ -47,7 +49,7 @@ def main() -> None:
   if SUITE.value not in SUITES:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
   suite = SUITES[SUITE.value]
-  model = load(WORKDIR.value)
+  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
   settings = {
     "solver": SOLVER.value,
     "steps": STEPS.value,
@@ -75,7 +77,12 @@ def main() -> None:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
   sampler = dataclasses.asdict(model.settings(**settings)) if suite.samples else {}
-  scores = {"suite": SUITE.value, "model": model.name, **scores, "how": {"seed": SEED.value, **sampler}}
+  scores = {
+    "suite": SUITE.value,
+    "model": model.name,
+    **scores,
+    "how": {"seed": SEED.value, **model.chosen, **sampler},
+  }
   if WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.
     said = {**model.scores, SUITE.value: scores}

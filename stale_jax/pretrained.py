@@ -48,10 +48,19 @@ class Model:
     params: of its network, float32.
     name: where it was loaded from.
     scores: suite -> what `experiments.evaluate` last said of it, where it has.
+    chosen: what `load` was told of how it is run.
   """
 
-  def __init__(self, experiment: Experiment, params: Any, name: str, scores: dict[str, Any] | None = None):
-    self.experiment, self.params, self.name, self.scores = experiment, params, name, scores or {}
+  def __init__(
+    self,
+    experiment: Experiment,
+    params: Any,
+    name: str,
+    scores: dict[str, Any] | None = None,
+    chosen: dict[str, Any] | None = None,
+  ):
+    self.experiment, self.params, self.name = experiment, params, name
+    self.scores, self.chosen = scores or {}, chosen or {}
 
   @property
   def frames(self) -> int:
@@ -154,7 +163,7 @@ class Model:
         senses=self.experiment.senses,
         prompt=text,
         seed=seed,
-        how={"model": self.name, **how, **facts[i]},
+        how={"model": self.name, **self.chosen, **how, **facts[i]},
       )
       for i, text in enumerate(prompts)
     ]
@@ -179,11 +188,20 @@ def scores_path(path: Path) -> Path:
   return path / "evaluation.json" if path.is_dir() else path.with_suffix(".json")
 
 
-def load(path: str | Path | None = None) -> Model:
+# What of a model its weights leave open, and the value that says it has none of it.
+_OPEN = {"turns": 0, "forms": "none"}
+
+
+def load(path: str | Path | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
   """The model in `path`: a run's folder (its newest EMA), a weights file, or, by default, the shipped one.
 
+  Args:
+    path: of the model.
+    turns: of a model that was trained to be run round in turns; default as in training at the most.
+    forms: "hard" or "dense", of a model that was trained with two forms; default as in training.
+
   Raises:
-    UserError: there is no model at `path`.
+    UserError: there is no model at `path`, or none that can be run so.
   """
   keep_compiled()
   name = "shipped" if path is None else str(path)
@@ -192,8 +210,15 @@ def load(path: str | Path | None = None) -> Model:
     params, config = newest_ema(path)
   else:
     params, config = load_weights(path)
+  chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
+  section = config.get("model", {})
+  for key, value in chosen.items():
+    trained = section.get(key, _OPEN[key])
+    if (value == _OPEN[key]) != (trained == _OPEN[key]):
+      raise UserError(f"{key}={value} does not fit {name}, which was trained with model.{key}={trained}.")
+  config = {**config, "model": {**section, **chosen}}
   try:
     scores = json.loads(scores_path(path).read_text())
   except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
     scores = {}
-  return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores)
+  return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)

@@ -33,6 +33,8 @@ def batch():
 class Listener:
   """Keeps what it is shown."""
 
+  labels = 0
+
   def apply(self, params, clip, t, context, rngs):
     self.clip, self.t, self.context, self.rngs = clip, t, context, rngs
     return {name: 0 * x for name, x in clip.items()}
