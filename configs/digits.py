@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.senses = ("sight", "sound", "touch", "smell", "taste")
-  config.source = {"name": "digits", "canvas": 16, "frames": 8, "patch": 4}
+  config.source = {"name": "digits", "canvas": 16, "frames": 8, "patch": 4, "leak": 0.0}
   config.process = {"name": "uniform_flow"}
   # Most of a clip is decided near the noise: look there.
   config.times = {"name": "logit_normal", "mean": -1.5, "std": 1.5}
@@ -26,6 +26,10 @@ def get_config() -> ConfigDict:
     "depth": 6,
     "heads": 4,
     "text_length": 48,
+    # Two forms of attention, and blocks run round in turns: off.
+    "forms": "none",
+    "turns": 0,
+    "merge": False,
     "dtype": "float32",
   }
   # The other senses follow from the caption and the picture: a fifth of the weight serves them.
@@ -33,6 +37,10 @@ def get_config() -> ConfigDict:
     "name": "denoising",
     "weights": {"sound": 0.2, "touch": 0.2, "smell": 0.1, "taste": 0.1},
   }
+  # Off: the difference of Gaussians, noisier inputs and dropped tokens, slightly wrong captions.
+  config.dog = {"weight": 0.0, "bands": 3}
+  config.messup = {"noise": 0.0, "drop": 0.0}
+  config.corruption = {"captions": 0.0, "embedding": 0.0}
   config.optimizer = {
     "name": "muon",
     "schedule": "cosine",

@@ -30,7 +30,7 @@ flags.mark_flags_as_required(["prompt", "out"])
 
 def main() -> None:
   from stale_jax.evaluation import SUITES
-  from stale_jax.files import make_folder
+  from stale_jax.files import make_folder, write_whole
   from stale_jax.media import write_page
   from stale_jax.media.video import suffix
   from stale_jax.pretrained import load
@@ -63,6 +63,9 @@ def main() -> None:
         f"dimension, {how['cents']} cents, {how['kesha']:.3g} Ke$ha (1 Ke$ha = 1 bit per cent)"
       )
     print(f"choosing cost {movies[0].how['choosing_cents']} cents more")
+  if model.experiment.model.forms != "none":
+    write_whole(out / "forms.md", _forms(model, movies))
+    print(f"which form each block took: {out / 'forms.md'}")
   said = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
   scores = [row for suite, found in said.items() for row in SUITES[suite].shown(found)]
   measured = "; ".join(
@@ -71,6 +74,17 @@ def main() -> None:
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
   write_page(out / "index.html", entries, scores, measured, command)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")
+
+
+def _forms(model, movies) -> str:
+  """Which form of attention each block took, step by step, as a table."""
+  from stale_jax.evaluation.forms import plots, table
+  from stale_jax.text import tokenize
+
+  settings, network, prompts = movies[0].how, model.experiment.model, [movie.prompt for movie in movies]
+  times = model.settings(steps=settings["steps"], shift=settings["shift"]).times(model.frames)[:, 0, 0]
+  text = tokenize(prompts, network.text_length)
+  return table(prompts, plots(network, model.params, text, times, model.frames))
 
 
 def _facts(scores) -> str:

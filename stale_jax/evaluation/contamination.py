@@ -102,7 +102,7 @@ def evaluate_contamination(
   Returns:
     The scores. They are
     leaked, leaked_by_model: the two estimates of the share of the test's handwriting trained on.
-    data: see `leaked`. model: see `membership`.
+    by_data: see `leaked`. by_model: see `membership`.
 
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
@@ -118,7 +118,7 @@ def evaluate_contamination(
   return {
     "leaked": data["estimate"],
     "leaked_by_model": said.get("estimate"),
-    "data": data,
-    "model": said,
+    "by_data": data,
+    "by_model": said,
     "clips": clips,
   }, None

@@ -122,9 +122,10 @@ def build(config: Mapping[str, Any]) -> Experiment:
     cringe = _cringe(config["cringe"], source, training)
     terms.append(cringe)
     judged = {"labels": sum(cringe.labels.values()), "emoji": cringe.emoji}
-  if config.get("dog"):
+  dog = config.get("dog") or {"weight": 0.0}
+  if dog.get("weight", DoG.weight):
     shared = {"process": process, "source": source, "weights": terms[0].weights}
-    terms.append(construct(DoG, {**config["dog"], **shared}, "dog"))
+    terms.append(construct(DoG, {**dog, **shared}, "dog"))
   messup = construct(MessUp, config.get("messup", {}), "messup")
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}

@@ -1,0 +1,17 @@
+"""The shipped model's recipe with cr-hinge: a fixed token scores the clip's labels at any noise level.
+
+python -m experiments.train --config=configs/digits_cringe.py --workdir=runs/digits_cringe
+python -m experiments.evaluate --workdir=runs/digits_cringe --suite=labels
+
+Hardware: 2 CPU cores. Time: an hour, as of configs/digits.py. It has not been run to the end.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import digits
+
+
+def get_config() -> ConfigDict:
+  config = digits.get_config()
+  config.cringe = {"weight": 0.1, "emoji": "😂"}
+  return config
