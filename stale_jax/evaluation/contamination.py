@@ -93,7 +93,7 @@ def evaluate_contamination(model, reference=None, clips: int = 8192, seed: int =
     seed: of all that is drawn.
 
   Returns:
-    data: see `leaked`. model: see `membership`.
+    by_data: see `leaked`. by_model: see `membership`.
 
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
@@ -105,4 +105,4 @@ def evaluate_contamination(model, reference=None, clips: int = 8192, seed: int =
     raise UserError(f"clips={clips}: at least 1 is needed.")
   models = [model] if reference is None else [model, reference]
   losses = [{split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")} for m in models]
-  return {"data": leaked(source, clips, seed), "model": membership(*losses), "clips": clips}
+  return {"by_data": leaked(source, clips, seed), "by_model": membership(*losses), "clips": clips}
