@@ -132,12 +132,8 @@ def test_losses_are_of_the_model_and_of_the_handwriting(monkeypatch):
   # By hand, for the first digit.
   totals, (images, targets) = [], handwriting("train")
   for view in range(2):
-    x = source.show(
-      images[0],
-      int(targets[0]),
-      np.random.Generator(np.random.Philox(key=[0, view])),
-    )
-    x = jnp.asarray(x["clip"]["sight"])
+    rng = np.random.Generator(np.random.Philox(key=[0, view]))
+    x = jnp.asarray(source.show(images[0], int(targets[0]), rng)["clip"]["sight"])
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), view), 0)
     for time in (0.5, 0.7, 0.85):
       x_t = UniformFlow().corrupt(key, x[None], jnp.full((1, 8), time)).x_t[0]
