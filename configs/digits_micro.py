@@ -1,6 +1,10 @@
 """The smallest digits in which it shows what a mechanism does: for comparing, not for looking.
 
 python -m experiments.train --config=configs/digits_micro.py --workdir=runs/digits_micro
+
+Hardware: 2 CPU cores, shared with much other work. Time: not measured; 4 steps a second were seen.
+Result: not measured yet: the one trial ended at step 750, with a training loss of .15. The reader on
+real test clips of this size: digit .98, colour, direction and speed 1.00, touch .98.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,12 @@
 """Another field: trajectories of a chaotic differential equation, through the same core.
 
 python -m experiments.train --config=configs/lorenz.py --workdir=runs/lorenz
+python -m experiments.evaluate --workdir=runs/lorenz --suite=dynamics
+
+Hardware: 2 CPU cores, shared with much other work. Time: not measured; 5 steps a second at the best.
+Result after the first 1,500 of the 3,000 steps (and of real clips): one-step defect .026 (1e-7; of
+shuffled frames 3.7), Wasserstein distance of the marginals .0059 (.0019), captions .93 (1.00),
+Lyapunov exponent .82 ± .04 (.81 ± .04) a time unit. It has not been run to the end.
 """
 
 from ml_collections import ConfigDict
