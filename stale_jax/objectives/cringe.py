@@ -77,7 +77,7 @@ class Cringe:
   emoji: str = "😂"
 
   def __post_init__(self):
-    if len(self.emoji) > 1:
+    if not isinstance(self.emoji, str) or len(self.emoji) > 1:
       raise UserError(f"cringe.emoji={self.emoji!r} must be a single code point, or empty for none.")
     if not 0 <= self.weight < math.inf:
       raise UserError(f"cringe.weight={self.weight} must be finite and at least 0.")

@@ -118,7 +118,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
   terms, judged = [choose(OBJECTIVES, objective, "objective")], {}
-  if config.get("cringe"):
+  if config.get("cringe") is not None:
     cringe = _cringe(config["cringe"], source, training)
     terms.append(cringe)
     judged = {"labels": sum(cringe.labels.values()), "emoji": cringe.emoji}

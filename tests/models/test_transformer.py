@@ -82,23 +82,26 @@ def test_apart_each_sense_is_denoised_as_if_it_were_alone(inputs, apply):
 
 
 @pytest.mark.parametrize("emoji", ["😂", ""])
-def test_scores_are_read_off_every_sense_and_change_nothing(inputs, apply, emoji):
+def test_scores_are_read_off_every_sense_and_change_nothing(inputs, emoji):
   clip, t, context = inputs
   judge = dataclasses.replace(MODEL, labels=5, emoji=emoji, parent=None)
-  params = jax.jit(judge.init)(jax.random.key(0), *inputs)
-  assert set(params) == {"params"}
-  leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  leaves = [x + 0.1 * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
-  params = jax.tree.unflatten(tree, leaves)
-  ask = jax.jit(lambda clip, context: scored(judge, params, clip, t, context))
+  shapes = jax.eval_shape(judge.init, jax.random.key(0), *inputs)
+  assert set(shapes) == {"params"}
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(lambda x: np.float32(0.2 * rng.standard_normal(x.shape)), shapes)
+
+  @jax.jit
+  def both(clip, context):
+    return *scored(judge, params, clip, t, context), judge.apply(params, clip, t, context)
+
+  def ask(clip, context):
+    return both(clip, context)[:2]
 
   apart = context.withhold(jnp.array([True, True]))
   for told in (context, apart):
-    out, base = ask(clip, told)
+    out, base, unasked = both(clip, told)
     assert base.shape == (2, 5)
     # Nobody sees the token: with it and without, each sense is what it would be.
-    unasked = jax.jit(lambda told: judge.apply(params, clip, t, told))(told)
     for name in clip:
       np.testing.assert_allclose(out[name], unasked[name], atol=1e-5)
     for changed in clip:
@@ -109,7 +112,7 @@ def test_scores_are_read_off_every_sense_and_change_nothing(inputs, apply, emoji
         if told is apart and name != changed:
           np.testing.assert_allclose(other[name], out[name], atol=1e-5)
   # What is not real is not judged.
-  masked = apart.replace(valid={"touch": jnp.zeros((2, 8), bool)})
+  masked = context.replace(valid={"touch": jnp.zeros((2, 8), bool)})
   given = [ask({**clip, "touch": sign * clip["touch"]}, masked)[1] for sign in (1, -1)]
   np.testing.assert_array_equal(*given)
 
