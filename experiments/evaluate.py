@@ -17,6 +17,8 @@ CLIPS = flags.DEFINE_integer("clips", 480, "How many to generate; 480 is every c
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+TURNS = flags.DEFINE_integer("turns", None, "Of a model that runs its blocks round; more is deeper.")
+FORMS = flags.DEFINE_string("forms", None, "hard or dense, of a model with two forms.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 SHIFT = flags.DEFINE_float("shift", None, "Of the time grid.")
 SHEET = flags.DEFINE_string("sheet", None, "Writes a PNG of the first clips here.")
@@ -34,7 +36,7 @@ def main() -> None:
   suites = {"captions": evaluate_captions}
   if SUITE.value not in suites:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, suites)}")
-  model = load(WORKDIR.value)
+  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
   settings = {
     "solver": SOLVER.value,
     "steps": STEPS.value,
@@ -48,7 +50,7 @@ def main() -> None:
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
-  how = {"seed": SEED.value, **dataclasses.asdict(model.settings(**settings))}
+  how = {"seed": SEED.value, **model.chosen, **dataclasses.asdict(model.settings(**settings))}
   line = json.dumps({"suite": SUITE.value, "model": model.name, **scores, "how": how})
   if WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.

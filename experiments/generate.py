@@ -19,6 +19,8 @@ SECONDS = flags.DEFINE_float("seconds", None, "Length; default as trained.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0, upper_bound=2**32 - 1)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun or ancestral.")
 STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+TURNS = flags.DEFINE_integer("turns", None, "Of a model that runs its blocks round; more is deeper.")
+FORMS = flags.DEFINE_string("forms", None, "hard or dense, of a model with two forms.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
 flags.mark_flags_as_required(["prompt", "out"])
@@ -41,7 +43,7 @@ def main() -> None:
   from stale_jax.pretrained import load
 
   suffix(CODEC.value)
-  model = load(WORKDIR.value)
+  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
   existed = Path(OUT.value).exists()
   out = make_folder(OUT.value)
   try:

@@ -47,10 +47,19 @@ class Model:
     params: of its network, float32.
     name: where it was loaded from.
     scores: what `experiments.evaluate` last said of it, if anything.
+    chosen: what `load` was told of how it is run.
   """
 
-  def __init__(self, experiment: Experiment, params: Any, name: str, scores: dict[str, Any] | None = None):
-    self.experiment, self.params, self.name, self.scores = experiment, params, name, scores or {}
+  def __init__(
+    self,
+    experiment: Experiment,
+    params: Any,
+    name: str,
+    scores: dict[str, Any] | None = None,
+    chosen: dict[str, Any] | None = None,
+  ):
+    self.experiment, self.params, self.name = experiment, params, name
+    self.scores, self.chosen = scores or {}, chosen or {}
 
   @property
   def frames(self) -> int:
@@ -125,7 +134,7 @@ class Model:
         senses=self.experiment.senses,
         prompt=text,
         seed=seed,
-        how={"model": self.name, **how},
+        how={"model": self.name, **self.chosen, **how},
       )
       for i, text in enumerate(prompts)
     ]
@@ -144,11 +153,20 @@ class Model:
       raise UserError(f"the prompt has {length} bytes and this model reads {most}: shorten {prompt!r}.")
 
 
-def load(path: str | Path | None = None) -> Model:
+# What of a model its weights leave open, and the value that says it has none of it.
+_OPEN = {"turns": 0, "forms": "none"}
+
+
+def load(path: str | Path | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
   """The model in `path`: a run's folder (its newest EMA), a weights file, or, by default, the shipped one.
 
+  Args:
+    path: of the model.
+    turns: of a model that was trained to be run round in turns; default as in training at the most.
+    forms: "hard" or "dense", of a model that was trained with two forms; default as in training.
+
   Raises:
-    UserError: there is no model at `path`.
+    UserError: there is no model at `path`, or none that can be run so.
   """
   keep_compiled()
   name = "shipped" if path is None else str(path)
@@ -159,8 +177,15 @@ def load(path: str | Path | None = None) -> Model:
   else:
     params, config = load_weights(path)
     scores = path.with_suffix(".json")
+  chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
+  section = config.get("model", {})
+  for key, value in chosen.items():
+    trained = section.get(key, _OPEN[key])
+    if (value == _OPEN[key]) != (trained == _OPEN[key]):
+      raise UserError(f"{key}={value} does not fit {name}, which was trained with model.{key}={trained}.")
+  config = {**config, "model": {**section, **chosen}}
   try:
     scores = json.loads(scores.read_text())
   except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
     scores = {}
-  return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores)
+  return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)
