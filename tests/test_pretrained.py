@@ -19,7 +19,9 @@ def weights(tmp_path_factory):
   for name, model in (("cycle", {"turns": 2, "forms": "dense"}), ("plain", {})):
     config = micro.config()
     config["model"] = {**config["model"], **model}
-    params = jax.tree.map(lambda x: x + 0.03, init_params(build(config), jax.random.key(0)))
+    rng = np.random.default_rng(0)
+    drawn = init_params(build(config), jax.random.key(0))
+    params = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape), drawn)
     paths.append(folder / f"{name}.safetensors")
     save_weights(paths[-1], params, config)
   return paths
