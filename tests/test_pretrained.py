@@ -15,11 +15,10 @@ from tests import micro
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
   """A cycle with two forms, a plain model."""
-  folder, paths = tmp_path_factory.mktemp("weights"), []
+  folder, paths, rng = tmp_path_factory.mktemp("weights"), [], np.random.default_rng(0)
   for name, model in (("cycle", {"turns": 2, "forms": "dense"}), ("plain", {})):
     config = micro.config()
     config["model"] = {**config["model"], **model}
-    rng = np.random.default_rng(0)
     drawn = init_params(build(config), jax.random.key(0))
     params = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape), drawn)
     paths.append(folder / f"{name}.safetensors")
