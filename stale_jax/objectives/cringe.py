@@ -10,7 +10,9 @@ The head is to judge the clip, not the caption. The token does not see the capti
 that it does see have read it, in every layer. So only examples whose caption was withheld count,
 the unconditional ones of classifier-free guidance, and scores are only asked for without a caption
 (`models.scores`). That costs no second pass; the price is that the head learns from
-`training.caption_dropout` of the batch alone.
+`training.caption_dropout` of the batch alone. Trained on captioned clips too and asked with their
+captions, a micro model read the speed of clips noised to t = .95 rightly in 1.00 of cases, and in
+.00 with captions that lie: it had read the caption. Trained as here, .52 and .52; chance is .50.
 """
 
 import dataclasses
