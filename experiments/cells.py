@@ -15,6 +15,7 @@ from stale_jax.config import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.files import make_folder, write_whole
+from stale_jax.pretrained import scores_path
 from stale_jax.training import build
 from stale_jax.training.checkpoint import read_config
 
@@ -54,7 +55,7 @@ class Cell:
   def scores(self) -> dict[str, dict[str, Any]]:
     """suite -> scores, of those that have been measured."""
     try:
-      said = json.loads((self.folder / "evaluation.json").read_text())
+      said = json.loads(scores_path(self.folder).read_text())
     except (OSError, ValueError):
       return {}
     return {suite: said[suite] for suite in self.suites if suite in said}

@@ -1,9 +1,12 @@
-"""Compiled programs outlive the process: JAX's persistent cache, in the user's cache folder."""
+"""Few compiled programs, that outlive the process: JAX's persistent cache, and batches of one shape."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import numpy as np
+from jaxtyping import Int
 
 
 def keep_compiled() -> None:
@@ -13,3 +16,9 @@ def keep_compiled() -> None:
     jax.config.update("jax_compilation_cache_dir", str(home / "stale_jax" / "xla"))
     # Without this, XLA's own per-fusion caches are written beside it and never read on CPU.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+def batches(count: int, size: int) -> Iterator[Int[np.ndarray, "size"]]:
+  """Indices of `count` rows, `size` at a time; the last are filled up with the last row, for one program."""
+  for start in range(0, count, size):
+    yield np.minimum(np.arange(start, start + size), count - 1)

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from stale_jax.clip import Clip, Context
-from stale_jax.compilation import keep_compiled
+from stale_jax.compilation import batches, keep_compiled
 from stale_jax.config import construct
 from stale_jax.errors import UserError
 from stale_jax.movie import Movie
-from stale_jax.planning import within_budget
 from stale_jax.sampling import Sampling, classifier_free, sample
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
@@ -99,9 +98,8 @@ class Model:
     times, steps, parts = settings.times(frames or self.frames), None, []
     if room:
       steps, times = settings.steps, jnp.pad(times, ((0, room - settings.steps), (0, 0), (0, 0)))
-    for start in range(0, len(seeds), settings.batch):
-      rows = np.minimum(np.arange(start, start + settings.batch), len(seeds) - 1)
-      guidance = settings.guidance, jnp.asarray(settings.interval)
+    guidance = settings.guidance, jnp.asarray(settings.interval)
+    for rows in batches(len(seeds), settings.batch):
       parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance, steps)))
     return {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
 
@@ -152,6 +150,8 @@ class Model:
         raise UserError("price_per_hour prices a budget: give budget_cents too.")
       clips, facts = self.sample(prompts, seeds, frames=frames, **overrides), [{}] * len(prompts)
     else:
+      from stale_jax.planning import within_budget  # With it comes all that measures, a second of it.
+
       bought = within_budget(
         self, prompts, seeds, budget_cents, price=price_per_hour, frames=frames, **overrides
       )

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
-from stale_jax.config import nearest
+from stale_jax.data.source import check_source
 from stale_jax.errors import UserError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -99,14 +99,11 @@ class Digits:
   leak: float = 0.0
 
   def __post_init__(self):
-    if self.split not in ("train", "test"):
-      raise UserError(f"unknown split {self.split!r}: {nearest(self.split, ('train', 'test'))}")
+    check_source(self.split, self.frames, self.patch)
     if self.canvas < SPRITE + 4 or self.canvas % 4:
       raise UserError(
         f"digits need a canvas of at least {SPRITE + 4} pixels, divisible by 4; got canvas={self.canvas}."
       )
-    if self.patch < 1 or self.frames < 1 or self.frames % self.patch:
-      raise UserError(f"source.frames={self.frames} must be a multiple of source.patch={self.patch}.")
     if not 0 <= self.leak <= 1:
       raise UserError(f"source.leak={self.leak} must lie from 0 to 1.")
 

@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
-from stale_jax.config import at_least, nearest
+from stale_jax.config import at_least
+from stale_jax.data.source import SPLITS, check_source
 from stale_jax.errors import UserError
 
 WINGS = ("left", "right")  # x < 0, x >= 0.
@@ -51,7 +52,7 @@ def integrate(state: Float[np.ndarray, "*batch 3"], steps: int) -> Float[np.ndar
 @functools.cache
 def trajectories(seed: int, split: str, stride: int) -> Float[np.ndarray, "trajectories length 3"]:
   """The data set: long stretches of the attractor, a frame every `stride` steps."""
-  rng = np.random.Generator(np.random.Philox(key=[seed, ("train", "test").index(split)]))
+  rng = np.random.Generator(np.random.Philox(key=[seed, SPLITS.index(split)]))
   state = integrate(_CENTRE + _HALF_WIDTH * rng.uniform(-1, 1, (_TRAJECTORIES, 3)), _SETTLE)
   out = np.empty((_TRAJECTORIES, _LENGTH, 3))
   for frame in range(_LENGTH):
@@ -89,11 +90,8 @@ class Lorenz:
   stride: int = 10
 
   def __post_init__(self):
-    if self.split not in ("train", "test"):
-      raise UserError(f"unknown split {self.split!r}: {nearest(self.split, ('train', 'test'))}")
-    at_least(1, "source", patch=self.patch, stride=self.stride, frames=self.frames)
-    if self.frames % self.patch:
-      raise UserError(f"source.frames={self.frames} must be a multiple of source.patch={self.patch}.")
+    check_source(self.split, self.frames, self.patch)
+    at_least(1, "source", stride=self.stride)
     if self.frames > _LENGTH:
       raise UserError(f"source.frames={self.frames}: the trajectories have {_LENGTH}.")
 

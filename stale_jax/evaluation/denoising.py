@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
+from stale_jax.compilation import batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
 from stale_jax.processes.process import per_frame
@@ -67,14 +68,11 @@ def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str
   source = dataclasses.replace(experiment.source, split="test")
   run = jax.jit(lambda *args: clip_losses(experiment.model, experiment.process, *args))
   parts: list[dict[str, np.ndarray]] = []
-  for start in range(0, clips, _BATCH):
-    # The last batch is filled up, so that one program is compiled.
-    rows = np.minimum(np.arange(start, start + _BATCH), clips - 1)
+  for rows in batches(clips, _BATCH):
     batch = collate([source[int(i)] for i in rows], experiment.senses, experiment.model.text_length)
     each = [run(model.params, batch, t, _keys(seed, rows, i)) for i, t in enumerate(TIMES)]
-    real = min(clips - start, _BATCH)
-    parts.append({name: np.stack([x[name] for x in jax.device_get(each)], 1)[:real] for name in each[0]})
-  losses = {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
+    parts.append({name: np.stack([x[name] for x in jax.device_get(each)], 1) for name in each[0]})
+  losses = {n: np.concatenate([part[n] for part in parts])[:clips].astype(np.float64) for n in parts[0]}
   every = np.mean(list(losses.values()), 0)  # [clips, times]
   of_clip = {"loss": every.mean(1)} | {f"loss/{name}": x.mean(1) for name, x in losses.items()}
   return {

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import wasserstein_distance
 
 from stale_jax.clip import Clip
 from stale_jax.errors import UserError
@@ -36,6 +35,8 @@ def marginals(
   a: Float[np.ndarray, "n frames values"], b: Float[np.ndarray, "m frames values"]
 ) -> list[float]:
   """Wasserstein-1 distance of each coordinate, all clips and frames pooled."""
+  from scipy.stats import wasserstein_distance  # Half a second, and nobody else wants it.
+
   pooled = (np.asarray(x, np.float64).reshape(-1, x.shape[-1]).T for x in (a, b))
   return [float(wasserstein_distance(x, y)) for x, y in zip(*pooled, strict=True)]
 

@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
+from stale_jax.compilation import batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
 from stale_jax.processes import Process
@@ -160,10 +161,8 @@ def clip_bits(
   experiment = model.experiment
   run = _compiled(experiment.model, experiment.process, steps, probes)
   text, parts = tokenize(list(prompts), experiment.model.text_length), []
-  for start in range(0, len(text), _BATCH):
-    # The last batch is filled up, so that one program serves all.
-    rows = np.minimum(np.arange(start, start + min(_BATCH, len(text))), len(text) - 1)
-    key = jax.random.fold_in(jax.random.key(seed), start)
+  for rows in batches(len(text), min(_BATCH, len(text))):
+    key = jax.random.fold_in(jax.random.key(seed), int(rows[0]))
     part = run(model.params, {name: x[rows] for name, x in clip.items()}, text[rows], key)
     parts.append(jax.device_get(part))
   return Bits(*(np.concatenate(values)[: len(text)] for values in zip(*parts, strict=True)))

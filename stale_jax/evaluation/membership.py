@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from stale_jax.compilation import batches
 from stale_jax.data.digits import handwriting
 from stale_jax.data.loader import collate
 
@@ -50,22 +51,21 @@ def handwriting_losses(model, split: str, views: int = 2, seed: int = 0) -> Floa
   """
   experiment, run = model.experiment, _network(model.experiment.model, model.experiment.process)
   images, targets = handwriting(split)
-  total = np.zeros(len(targets))
+  total = 0.0
 
   def example(row, view):
     rng = np.random.Generator(np.random.Philox(key=[seed, row * views + view]))
     return {**experiment.source.show(images[row], int(targets[row]), rng), "index": row}
 
   for view in range(views):
-    for start in range(0, len(targets), _BATCH):
-      # The last batch is filled up, so that one program is compiled.
-      rows = np.minimum(np.arange(start, start + _BATCH), len(targets) - 1)
+    parts = []
+    for rows in batches(len(targets), _BATCH):
       examples = [example(int(row), view) for row in rows]
       batch = collate(examples, experiment.senses, experiment.model.text_length)
       key = jax.random.fold_in(jax.random.key(seed), view)
       keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.asarray(rows))
-      new = np.log(run(model.params, batch, keys)).mean(0)
-      total[start : start + _BATCH] += new[: len(total) - start]
+      parts.append(np.log(run(model.params, batch, keys)).mean(0))
+    total += np.concatenate(parts)[: len(targets)].astype(np.float64)
   return total / views
 
 

@@ -19,7 +19,7 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
   Raises:
     UserError: an unknown key, or sizes that do not fit one another.
   """
-  given = {"senses": tuple(senses), "labels": 0, "emoji": "", **given}
+  given = {"senses": tuple(senses), "labels": 0, "emoji": "", "token_drop": 0.0, "text_noise": 0.0, **given}
   check_keys(section, [f.name for f in dataclasses.fields(Transformer) if f.name not in given], "model")
   model = construct(Transformer, {**section, **given}, "model")
   sizes = ("width", "side_width", "text_width", "condition_width", "depth", "heads", "text_length")

@@ -135,7 +135,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     senses=senses,
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
-    model=build_model({**config.get("model", {}), **perturbed}, senses, **judged),
+    model=build_model(config.get("model", {}), senses, **perturbed, **judged),
     objective=Total(terms=tuple(terms)),
     messup=messup,
     corruption=corruption,
