@@ -1,4 +1,4 @@
-"""The smallest experiment that has every part: a config, and the command line that makes it."""
+"""The smallest experiment that has every part: a config, and the flags that make it."""
 
 from configs import digits
 
@@ -29,8 +29,8 @@ def config(**overrides) -> dict:
   return config.to_dict()
 
 
-def command(workdir, **overrides) -> list[str]:
-  """Arguments of experiments.train for the same."""
+def arguments(workdir, **overrides) -> list[str]:
+  """Of experiments.train for the same."""
   values = {**OVERRIDES, **{k.replace("__", "."): v for k, v in overrides.items()}}
   flags = [f"--config.{k}={v!r}" if isinstance(v, tuple) else f"--config.{k}={v}" for k, v in values.items()]
-  return ["-m", "experiments.train", "--config=configs/digits.py", f"--workdir={workdir}", *flags]
+  return ["--config=configs/digits.py", f"--workdir={workdir}", *flags]

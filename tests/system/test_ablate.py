@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,8 @@ from lxml import etree
 
 from experiments.cells import TABLES, cells_of, read_table
 from tests import micro
+from tests.programs import finish, start
 
-ROOT = Path(__file__).parents[2]
 # A line a step, so that what outlives a killed parent ends at once; and little to compile.
 SMALL = {**micro.OVERRIDES, "training.log_every": 1, "optimizer": {"name": "adamw"}}
 TABLE = f'''"""Does touch help
@@ -33,41 +31,25 @@ def table(tmp_path_factory):
   return path
 
 
-def start(*arguments):
-  return subprocess.Popen(
-    [sys.executable, "-m", "experiments.ablate", *map(str, arguments)],
-    cwd=ROOT,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  )
-
-
-def finish(*arguments):
-  process = start(*arguments)
-  out, _ = process.communicate(timeout=1800)
-  return process.returncode, out
-
-
 def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   arguments = [f"--table={table}", "--seeds=2"]
-  code, first = finish(*arguments, f"--out={whole}")
-  assert code == 0, first
+  code, first, err = finish("ablate", *arguments, f"--out={whole}")
+  assert code == 0, err
 
-  # One row is done; the first cell of the other is killed in its training, when it has a checkpoint.
-  for cell in ("touch-0", "touch-1"):
+  # All but one cell are done; that one is killed in its training, when it has a checkpoint.
+  for cell in ("touch-0", "touch-1", "alone-1"):
     shutil.copytree(whole / "cells" / cell, killed / "cells" / cell)
-  process = start(*arguments, f"--out={killed}")
+  process = start("ablate", *arguments, f"--out={killed}")
   for line in process.stdout:
     if line.startswith("[2/4] alone, seed 0: step 18/40"):
       break
   process.kill()
   process.wait()
-  code, second = finish(*arguments, f"--out={killed}")
-  assert code == 0, second
-  assert "[2/4] alone, seed 0: resuming" in second and "[4/4] alone, seed 1: step 40/40" in second
-  assert "[1/4]" not in second and "[3/4]" not in second
+  code, second, err = finish("ablate", *arguments, f"--out={killed}")
+  assert code == 0, err
+  assert "[2/4] alone, seed 0: resuming" in second and "[2/4] alone, seed 0: step 40/40" in second
+  assert not any(f"[{done}/4]" in second for done in (1, 3, 4))
 
   for name in ("small.md", "small.svg"):
     assert (whole / name).read_text() == (killed / name).read_text()
@@ -95,10 +77,10 @@ def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path)
   assert len(svg.findall(".//{*}circle[@class='seed']")) == 2 * (3 + 2)
 
   # Nothing is left to do; and other settings do not mix with these.
-  code, third = finish(*arguments, f"--out={killed}")
+  code, third, _ = finish("ablate", *arguments, f"--out={killed}")
   assert code == 0 and len(third.splitlines()) == 1
-  code, out = finish(*arguments, f"--out={killed}", "--steps=8")
-  assert code == 2 and out.count("\n") == 1 and "another training" in out
+  code, _, err = finish("ablate", *arguments, f"--out={killed}", "--steps=8")
+  assert code == 2 and err.count("\n") == 1 and "another training" in err
 
 
 @pytest.mark.parametrize(
@@ -118,13 +100,13 @@ def test_misuse_is_one_line_and_leaves_nothing(tmp_path, arguments, words):
   places["bad"].write_text(
     '"""Why?"""\nBASE = "configs/digits.py"\nSUITES = ()\nROWS = {"a": {}, "b": {"model.widht": 3}}\n'
   )
-  code, out = finish(*(argument.format(**places) for argument in arguments))
-  assert code == 2 and out.startswith("error: ") and out.count("\n") == 1 and words in out, out
+  code, _, err = finish("ablate", *(argument.format(**places) for argument in arguments))
+  assert code == 2 and err.startswith("error: ") and err.count("\n") == 1 and words in err, err
   assert not places["new"].exists()
 
 
 def test_tables_are_listed():
-  code, out = finish("--list")
+  code, out, _ = finish("ablate", "--list")
   assert code == 0 and {"processes", "optimizer", "schedule"} <= {
     line.split()[0] for line in out.splitlines()
   }

@@ -1,9 +1,6 @@
 """Two devices, the parameters cut into parts: the same training as on one device."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,22 +8,22 @@ import numpy as np
 from stale_jax.training.checkpoint import newest_state
 from stale_jax.training.weights import load_weights
 from tests import micro
-
-ROOT = Path(__file__).parents[2]
+from tests.programs import finish
 
 
 def train(folder, devices, **overrides):
-  flags = f"--xla_force_host_platform_device_count={devices}"
-  arguments = micro.command(folder, training__accumulate=2, training__batch=16, **overrides)
   # Simulated devices wait for one another inside a program, each on a thread of one pool. By default it
   # has a thread a core, and whatever else takes one leaves a device waiting for ever.
-  simulated = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PJRT_NPROC": "16"}
-  environment = {**os.environ, **simulated}
-  done = subprocess.run(
-    [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+  flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+  code, out, err = finish(
+    "train",
+    *micro.arguments(folder, training__accumulate=2, training__batch=16, **overrides),
+    XLA_FLAGS=flags,
+    JAX_PLATFORMS="cpu",
+    PJRT_NPROC="16",
   )
-  assert done.returncode == 0, done.stdout + done.stderr
-  return done.stdout
+  assert code == 0, out + err
+  return out
 
 
 def test_two_devices_train_as_one_does_and_resume_there(tmp_path):

@@ -1,11 +1,7 @@
 """From a trained run to movies and scores, by the programs, and what they say when misused."""
 
 import json
-import os
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,31 +11,19 @@ from stale_jax.media import read_arrays
 from stale_jax.training import excavate, find_snapshots
 from stale_jax.training.weights import load_weights
 from tests import micro
-
-ROOT = Path(__file__).parents[2]
-
-
-def program(name, *arguments, **environment):
-  done = subprocess.run(
-    [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
-    cwd=ROOT,
-    env={**os.environ, **environment},
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
-  return done.returncode, done.stdout, done.stderr
+from tests.programs import ROOT, finish
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("run")
-  subprocess.run([sys.executable, *micro.command(workdir)], cwd=ROOT, check=True, capture_output=True)
+  code, _, err = finish("train", *micro.arguments(workdir))
+  assert code == 0, err
   return workdir
 
 
 def test_evaluate_then_generate(run, tmp_path):
-  code, out, err = program(
+  code, out, err = finish(
     "evaluate", f"--workdir={run}", "--suite=captions", "--clips=12", f"--sheet={tmp_path / 'sheet.png'}"
   )
   assert code == 0, err
@@ -53,7 +37,7 @@ def test_evaluate_then_generate(run, tmp_path):
   prompts = ["a red seven moves left quickly", "ein blaues <b>Ü</b>"]
   asked = [f"--prompt={prompt}" for prompt in prompts]
   movies = f"--out={tmp_path / 'movies'}"
-  code, out, err = program("generate", f"--workdir={run}", movies, *asked, "--codec=vp9")
+  code, out, err = finish("generate", f"--workdir={run}", movies, *asked, "--codec=vp9")
   assert code == 0, err
   names = sorted(path.name for path in (tmp_path / "movies").iterdir())
   assert [name for name in names if name.endswith(".webm")] == [
@@ -67,7 +51,7 @@ def test_evaluate_then_generate(run, tmp_path):
   # The same seed makes the same movie, alone; and one twice as long is twice as long.
   alone, longer = tmp_path / "alone", tmp_path / "longer"
   for folder, more in ((alone, []), (longer, ["--seconds=1"])):
-    code, _, err = program("generate", f"--workdir={run}", f"--out={folder}", asked[0], *more)
+    code, _, err = finish("generate", f"--workdir={run}", f"--out={folder}", asked[0], *more)
     assert code == 0, err
   clips = [
     read_arrays(folder / "a-red-seven-moves-left-quickly-0")[0]["sight"]
@@ -80,7 +64,7 @@ def test_evaluate_then_generate(run, tmp_path):
 def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
   best = tmp_path / "best.safetensors"
   asked = (f"--workdir={run}", "--std=.1,.07", "--clips=8", f"--out={best}")
-  code, out, err = program("excavate", *asked, JAX_LOG_COMPILES="1")
+  code, out, err = finish("excavate", *asked, JAX_LOG_COMPILES="1")
   assert code == 0, err
   assert err.count("Finished XLA compilation of jit(run)") == 1
   result = json.loads(out.splitlines()[-1])
@@ -94,7 +78,7 @@ def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
 
 
 def test_bits_of_real_clips_are_a_suite(run):
-  code, out, err = program("evaluate", f"--workdir={run}", "--suite=likelihood", "--clips=4")
+  code, out, err = finish("evaluate", f"--workdir={run}", "--suite=likelihood", "--clips=4")
   assert code == 0, err
   scores = json.loads(out.splitlines()[-1])
   assert scores["suite"] == "likelihood" and np.isfinite(scores["bits_per_dimension"])
@@ -105,7 +89,7 @@ def test_bits_of_real_clips_are_a_suite(run):
 def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
   prompt, out = "a red seven moves left quickly", tmp_path / "movies"
   bought = ("--budget_cents=0.1", "--price_per_hour=1", "--solver=euler")
-  code, said, err = program("generate", f"--prompt={prompt}", f"--out={out}", *bought)
+  code, said, err = finish("generate", f"--prompt={prompt}", f"--out={out}", *bought)
   assert code == 0, err
   info = json.loads((out / "a-red-seven-moves-left-quickly-0.json").read_text())
   assert info["solver"] == "euler" and info["steps"] in (1, 2, 4, 8, 16, 32, 64, 128)
@@ -154,19 +138,19 @@ def test_misuse_is_one_line_and_leaves_nothing(run, tmp_path, name, arguments, w
   arguments = [argument.format(**places) for argument in arguments]
   if name != "reproduce" and not any(a.startswith("--workdir") for a in arguments):
     arguments.append(f"--workdir={run}")
-  code, out, err = program(name, *arguments)
+  code, out, err = finish(name, *arguments)
   assert code == 2, (out, err)
   assert err.startswith("error: ") and err.count("\n") == 1 and words in err
   assert not (tmp_path / "new").exists()
 
 
 def test_help_is_there():
-  code, out, _ = program("generate", "--help")
+  code, out, _ = finish("generate", "--help")
   assert "--prompt" in out and "--guidance" in out
 
 
 def test_claims_are_listed():
-  code, out, _ = program("reproduce", "--list")
+  code, out, _ = finish("reproduce", "--list")
   assert code == 0
   names = [line.split()[0] for line in out.splitlines()]
   for claim in (
@@ -177,7 +161,7 @@ def test_claims_are_listed():
 
 
 def test_a_claim_ends_in_json_and_its_exit_code():
-  code, out, err = program("reproduce", "--claim=prior_is_uniform")
+  code, out, err = finish("reproduce", "--claim=prior_is_uniform")
   result = json.loads(out.splitlines()[-1])
   assert code == 0, err
   assert result["claim"] == "prior_is_uniform" and result["holds"] and result["value"] <= result["bar"]

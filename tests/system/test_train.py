@@ -4,10 +4,7 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,27 +15,14 @@ from stale_jax.training.checkpoint import Checkpointer, newest_state
 from stale_jax.training.loop import _abstract_state
 from stale_jax.training.weights import load_weights
 from tests import micro
-
-ROOT = Path(__file__).parents[2]
-
-
-def start(arguments):
-  return subprocess.Popen(
-    [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-  )
-
-
-def finish(arguments):
-  process = start(arguments)
-  out, _ = process.communicate(timeout=300)
-  return process.returncode, out
+from tests.programs import finish, start
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("uninterrupted")
-  code, out = finish(micro.command(workdir))
-  assert code == 0, out
+  code, _, err = finish("train", *micro.arguments(workdir))
+  assert code == 0, err
   return workdir
 
 
@@ -56,9 +40,9 @@ def test_a_run_killed_at_random_moments_ends_bitwise_as_one_that_was_not(uninter
   workdir = uninterrupted
   # By the sixth line of steps the first checkpoint is done: the third save waits for the second.
   for lines in (0, 7, 5):
-    kill(start(micro.command(tmp_path)), draw, lines)
-  code, out = finish(micro.command(tmp_path))
-  assert code == 0, out
+    kill(start("train", *micro.arguments(tmp_path)), draw, lines)
+  code, out, err = finish("train", *micro.arguments(tmp_path))
+  assert code == 0, err
   # It did go on, and did not do it all again.
   assert "resuming" in out and "at step" in out, out
   want, got = newest_state(workdir), newest_state(tmp_path)
@@ -85,7 +69,9 @@ def test_a_run_killed_at_random_moments_ends_bitwise_as_one_that_was_not(uninter
 
 
 def test_sigterm_saves_and_exits_0_and_the_run_goes_on(uninterrupted, tmp_path):
-  process = start(micro.command(tmp_path, training__steps=100000, training__checkpoint_every=50000))
+  process = start(
+    "train", *micro.arguments(tmp_path, training__steps=100000, training__checkpoint_every=50000)
+  )
   for line in process.stdout:
     if line.startswith("step 8"):
       break
@@ -94,7 +80,9 @@ def test_sigterm_saves_and_exits_0_and_the_run_goes_on(uninterrupted, tmp_path):
   assert process.wait(timeout=60) == 0, out
   saved = int(out.split("SIGTERM: saved step ")[1].split()[0])
   assert saved >= 8
-  process = start(micro.command(tmp_path, training__steps=100000, training__checkpoint_every=50000))
+  process = start(
+    "train", *micro.arguments(tmp_path, training__steps=100000, training__checkpoint_every=50000)
+  )
   first = process.stdout.readline()
   process.kill()
   process.wait()
@@ -126,8 +114,8 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(uninterrupted, tmp_path):
     file.write_bytes(data)
   # What was taken after step 32 is taken again.
   (copy / "snapshots" / "34_0.05.safetensors").write_bytes(b"of another future")
-  code, out = finish(micro.command(copy))
-  assert code == 0, out
+  code, out, err = finish("train", *micro.arguments(copy))
+  assert code == 0, err
   assert "checkpoint 40 is damaged" in out and "going back to step 32" in out
   assert "resuming" in out and "at step 32" in out
   for path in (workdir / "snapshots").iterdir():
@@ -143,8 +131,8 @@ def test_a_truncated_checkpoint_falls_back_too(uninterrupted, tmp_path):
   for file in (copy / "checkpoints" / "40" / "state").rglob("*"):
     if file.is_file():
       file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-  code, out = finish(micro.command(copy))
-  assert code == 0, out
+  code, out, err = finish("train", *micro.arguments(copy))
+  assert code == 0, err
   assert "checkpoint 40 is damaged" in out and "at step 32" in out
 
 
@@ -161,23 +149,23 @@ def test_a_truncated_checkpoint_falls_back_too(uninterrupted, tmp_path):
   ],
 )
 def test_bad_config_is_one_line_and_exit_2(tmp_path, overrides, words):
-  code, out = finish(micro.command(tmp_path / "run", **overrides))
+  code, _, err = finish("train", *micro.arguments(tmp_path / "run", **overrides))
   assert code == 2 and not (tmp_path / "run").exists()
-  assert out.count("\n") == 1 and out.startswith("error: ")
+  assert err.count("\n") == 1 and err.startswith("error: ")
   for word in words:
-    assert word in out
+    assert word in err
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
   (tmp_path / "file").write_text("")
-  code, out = finish(micro.command(tmp_path / "file" / "run"))
-  assert code == 2 and out.count("\n") == 1 and "cannot write" in out
+  code, _, err = finish("train", *micro.arguments(tmp_path / "file" / "run"))
+  assert code == 2 and err.count("\n") == 1 and "cannot write" in err
 
 
 def test_another_model_in_the_folder_is_refused(uninterrupted):
   workdir = uninterrupted
-  code, out = finish(micro.command(workdir, model__depth=2))
-  assert code == 2 and out.count("\n") == 1 and "another model" in out
+  code, _, err = finish("train", *micro.arguments(workdir, model__depth=2))
+  assert code == 2 and err.count("\n") == 1 and "another model" in err
   # Nor are tracks begun in the middle of a run, or left behind there.
-  code, out = finish(micro.command(workdir, ema__snapshots=0))
-  assert code == 2 and out.count("\n") == 1 and "another ema.tracks" in out
+  code, _, err = finish("train", *micro.arguments(workdir, ema__snapshots=0))
+  assert code == 2 and err.count("\n") == 1 and "another ema.tracks" in err

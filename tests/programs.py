@@ -1,0 +1,51 @@
+"""The programs as a shell would start them, a process each, but what they all import is imported once."""
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training"])
+
+
+def finish(name: str, *arguments, **environment) -> tuple[int, str, str]:
+  """Runs experiments.`name` to its end; returns its exit code, stdout and stderr.
+
+  With an environment, part of which is only read while importing, nothing is imported beforehand.
+  """
+  if environment:
+    command = _command(name, arguments)
+    done = subprocess.run(
+      command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout, done.stderr
+  with tempfile.TemporaryDirectory() as folder:
+    out, err = Path(folder) / "out", Path(folder) / "err"
+    process = _SERVER.Process(target=_run, args=(_command(name, arguments), out, err))
+    process.start()
+    process.join()
+    return process.exitcode, out.read_text(), err.read_text()
+
+
+def _run(command: list[str], out: Path, err: Path) -> None:
+  for descriptor, path in ((1, out), (2, err)):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+  os.chdir(ROOT)
+  sys.argv = command[2:]
+  runpy.run_module(command[2], run_name="__main__")
+
+
+def _command(name: str, arguments) -> list[str]:
+  return [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+
+
+def start(name: str, *arguments) -> subprocess.Popen:
+  """Starts experiments.`name`, its stdout and stderr in one pipe, to be listened to and killed."""
+  return subprocess.Popen(
+    _command(name, arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+  )
