@@ -5,11 +5,8 @@ SUITES = ("captions", "denoising")
 
 ROWS = {
   "none": {},
-  "captions .025": {"corruption.captions": 0.025},
   "captions .05": {"corruption.captions": 0.05},
-  "captions .1": {"corruption.captions": 0.1},
   "captions .2": {"corruption.captions": 0.2},
-  "embedding .5": {"corruption.embedding": 0.5},
   "embedding 1": {"corruption.embedding": 1.0},
   "embedding 2": {"corruption.embedding": 2.0},
 }
