@@ -8,5 +8,6 @@ ROWS = {
   "captions .05": {"corruption.captions": 0.05},
   "captions .2": {"corruption.captions": 0.2},
   "embedding 1": {"corruption.embedding": 1.0},
-  "embedding 2": {"corruption.embedding": 2.0},
+  # Three times the root of its width: nothing of a caption is left.
+  "embedding 24": {"corruption.embedding": 24.0},
 }
