@@ -4,7 +4,9 @@ Stale Diffusion (arXiv 2404.01079) burns its captions in a citric acid cycle. Wh
 is a looped transformer (Universal Transformer, arXiv 1807.03819; recurrent depth, arXiv
 2502.05171): each turn takes in the text afresh and starts from where the last one ended plus a
 projection of the entry state, so that the depth is a choice at inference. Training draws the
-number of turns a step, from 1 to the most.
+number of turns a step, from 1 to the most. A turn is told, through the blocks' modulation, how many
+are to follow it (the Universal Transformer tells it how many went before), so that the last one is
+the last one whatever the depth. Without that four turns were worse than two.
 
 *Decarboxylation*, three tokens in and two out, is token merging (Bolya et al., arXiv 2210.09461):
 after the first block of a turn the third of each frame's tokens that was attended to least is
@@ -22,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from stale_jax.models.layers import Dense
+from stale_jax.models.layers import Dense, time_features
 
 
 @flax.struct.dataclass
@@ -110,35 +112,42 @@ def trunk(
   """
   entry = streams
 
-  def once(model, streams):
+  def once(model, streams, conditions):
     if model.merge:
       return _merging(model, block, streams, conditions, angles, mask, placed)
     for layer in range(model.depth):
       streams, _ = block(model, layer)(streams, conditions, angles, mask)
     return streams
 
-  def turn(model, streams):
+  def turn(model, streams, left):
     def fed(name):
       width = entry[name].shape[-1]
       inject = Dense(width, nn.initializers.zeros, entry[name].dtype, name=f"{name}_inject", parent=model)
       return streams[name] + inject(entry[name])
 
-    return once(model, {name: fed(name) if name in timed else x for name, x in entry.items()})
+    text = conditions["text"]
+    hint = Dense(text.shape[-1], nn.initializers.zeros, text.dtype, name="turns_left", parent=model)(
+      time_features(jnp.float32(left) / 8).astype(text.dtype)
+    )
+    told = {name: condition + hint for name, condition in conditions.items()}
+    return once(model, {name: fed(name) if name in timed else x for name, x in entry.items()}, told)
 
   if not model.turns:
-    return once(model, streams)
+    return once(model, streams, conditions)
   if model.is_initializing():
-    return turn(model, streams)
+    return turn(model, streams, 0)
   drawn = None
   if model.has_rng("perturb"):
     drawn = jax.random.randint(jax.random.fold_in(model.make_rng("perturb"), 0x6B72), (), 1, model.turns + 1)
   elif model.turns == 1:
-    return turn(model, streams)
+    return turn(model, streams, 0)
 
   def body(model, streams, number):
     if drawn is None:
-      return turn(model, streams), None
-    return nn.cond(number < drawn, turn, lambda _, streams: streams, model, streams), None
+      return turn(model, streams, model.turns - 1 - number), None
+    return nn.cond(
+      number < drawn, turn, lambda _, streams, left: streams, model, streams, drawn - 1 - number
+    ), None
 
   scan = nn.scan(
     body,

@@ -10,6 +10,7 @@ from stale_jax.models import transformer
 from stale_jax.models.attention import proportional_attention
 from stale_jax.models.build import build_model
 from stale_jax.models.cycle import merge_third
+from stale_jax.models.layers import time_features
 from tests.models import small
 
 PLAIN, CYCLE = small.model(), small.model(turns=3)
@@ -41,39 +42,45 @@ def differ(a, b):
   return all(np.abs(a[name] - b[name]).max() > 1e-3 for name in b)
 
 
-def without_injection(params):
+def of_the_cycle(name):
+  return "inject" in name or name == "turns_left"
+
+
+def without_it(params):
   def one(path, x):
-    return x * ("inject" not in jax.tree_util.keystr(path))
+    return x * (not of_the_cycle(path[1].key))
 
   return jax.tree_util.tree_map_with_path(one, params)
 
 
-def test_one_turn_is_the_plain_trunk_but_for_the_injection(params):
+def test_one_turn_is_the_plain_trunk_but_for_what_makes_it_a_cycle(params):
   """Whose weights come on top: those of the blocks are the same under the same names."""
-  plain = {k: v for k, v in params["params"].items() if "inject" not in k}
+  plain = {k: v for k, v in params["params"].items() if not of_the_cycle(k)}
   wanted = jax.eval_shape(PLAIN.init, jax.random.key(0), *small.inputs())["params"]
   assert jax.tree.map(np.shape, plain) == jax.tree.map(lambda x: x.shape, wanted)
-  assert set(params["params"]) - set(plain) == {f"{name}_inject" for name in NAMES}
+  assert set(params["params"]) - set(plain) == {"turns_left", *(f"{name}_inject" for name in NAMES)}
   want, once = run(PLAIN, {"params": plain}), jax.jit(CYCLE.clone(turns=1).apply)
-  close(once(without_injection(params), *small.inputs()), want)
+  close(once(without_it(params), *small.inputs()), want)
   assert differ(once(params, *small.inputs()), want)
 
 
-def test_the_injection_starts_at_zero():
+def test_injection_and_count_start_at_zero():
   fresh = jax.jit(SHALLOW.init)(jax.random.key(0), *small.inputs())["params"]
-  assert not any(np.any(x) for name in NAMES for x in jax.tree.leaves(fresh[f"{name}_inject"]))
+  assert not any(np.any(x) for name in fresh if of_the_cycle(name) for x in jax.tree.leaves(fresh[name]))
 
 
 @pytest.mark.parametrize("turns", [2, 3])
-def test_turns_run_the_same_blocks_on_fresh_text_and_the_entry_state(monkeypatch, params, turns):
+def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_the_count(monkeypatch, params, turns):
   """Against the loop written out."""
   model = CYCLE.clone(turns=turns)
   got = run(model, params)
 
   def unrolled(model, block, streams, conditions, angles, mask, timed, placed):
     entry, layers = streams, [block(model, layer) for layer in range(model.depth)]
-    for _ in range(turns):
-      fed = {}
+    for left in reversed(range(turns)):
+      dense = params["params"]["turns_left"]["dense"]
+      hint = time_features(jnp.float32(left / 8)) @ dense["kernel"] + dense["bias"]
+      told, fed = {name: x + hint for name, x in conditions.items()}, {}
       for name, x in entry.items():
         fed[name] = x
         if name in NAMES:
@@ -81,7 +88,7 @@ def test_turns_run_the_same_blocks_on_fresh_text_and_the_entry_state(monkeypatch
           fed[name] = streams[name] + x @ dense["kernel"] + dense["bias"]
       streams = fed
       for layer in layers:
-        streams, _ = layer(streams, conditions, angles, mask)
+        streams, _ = layer(streams, told, angles, mask)
     return streams
 
   monkeypatch.setattr(transformer, "trunk", unrolled)
