@@ -18,7 +18,7 @@ from stale_jax.objectives import corrupt, hinge, targets
 from stale_jax.text import tokenize
 
 # What each kind of score means.
-ABOUT = {"accuracy": "share of real test clips, noised to that time, whose label the model itself reads"}
+ABOUT = {"accuracy": "share of real test clips, noised to five times, whose label the model itself reads"}
 TIMES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -81,11 +81,12 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
     seed: of the clips and of the noise.
 
   Returns:
-    The scores, and no clips. For each label and time the scores are
-    accuracy/NAME@TIME: share of clips whose class has the greatest of the label's scores.
-    hinge/NAME@TIME: mean over clips of the balanced hinge of the label's scores; 1 is what no evidence gives.
-    accuracy_error/NAME@TIME, hinge_error/NAME@TIME: their standard errors over clips.
+    The scores, and no clips. For each label the scores are
+    accuracy/NAME: share of clips whose class has the greatest of the label's scores, mean over TIMES.
+    hinge/NAME: mean over clips and TIMES of the balanced hinge of the label's scores; 1 is what no
+    evidence gives.
     chance/NAME: 1 / classes.
+    at: time -> the same at that time alone, and accuracy_error/NAME, hinge_error/NAME over clips.
 
   Raises:
     UserError: the model was trained without labels, or its source holds nothing back for testing.
@@ -96,7 +97,7 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   clip, labels = held_out(experiment, clips, seed)
-  result, start = {"clips": clips}, 0
+  result, start, at = {"clips": clips}, 0, {str(t): {} for t in TIMES}
   given = {t: score(model, clip, t, seed) for t in TIMES}
   for name, count in experiment.source.labels.items():
     known = labels[name] >= 0
@@ -108,10 +109,12 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
         "hinge": np.asarray(hinge(part, targets({name: label}, {name: count}))),
       }
       for what, each in values.items():
-        result[f"{what}/{name}@{t}"] = float(each.mean())
-        result[f"{what}_error/{name}@{t}"] = float(each.std() / np.sqrt(len(each)))
+        at[str(t)][f"{what}/{name}"] = float(each.mean())
+        at[str(t)][f"{what}_error/{name}"] = float(each.std() / np.sqrt(len(each)))
+    for what in ("accuracy", "hinge"):
+      result[f"{what}/{name}"] = float(np.mean([found[f"{what}/{name}"] for found in at.values()]))
     start += count
-  return result, None
+  return {**result, "at": at}, None
 
 
 def held_out(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n"]]]:

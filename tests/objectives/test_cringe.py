@@ -149,9 +149,10 @@ def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(model):
   for name, bar in (("colour", 0.6), ("direction", 0.5), ("speed", 0.65)):
 
     def at(what, name=name):
-      return np.array([result[f"{what}/{name}@{t}"] for t in TIMES])
+      return np.array([result["at"][str(t)][f"{what}/{name}"] for t in TIMES])
 
     accuracy, error, chance = at("accuracy"), at("accuracy_error"), result[f"chance/{name}"]
+    assert result[f"accuracy/{name}"] == pytest.approx(accuracy.mean())
     assert accuracy[0] > bar > chance + 5 * error[0], (name, accuracy)
     assert accuracy[2] - accuracy[-1] > 4 * np.hypot(error[2], error[-1])
     assert abs(accuracy[-1] - chance) < 0.15
