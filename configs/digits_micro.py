@@ -2,9 +2,9 @@
 
 python -m experiments.train --config=configs/digits_micro.py --workdir=runs/digits_micro
 
-Hardware: 2 CPU cores, shared with much other work. Time: not measured; 4 steps a second were seen.
-Result: not measured yet: the one trial ended at step 750, with a training loss of .15. The reader on
-real test clips of this size: digit .98, colour, direction and speed 1.00, touch .98.
+Hardware: one CPU core. Time: 8 steps a second.
+Result (experiments.ablate, 1,500 steps, two seeds): digit .584 ± .001, colour and direction 1.00, speed
+.891 ± .005, touch .826 ± .005, Fréchet distance 101.1 ± .5. Its 4,000 steps have not been run to the end.
 """
 
 from ml_collections import ConfigDict

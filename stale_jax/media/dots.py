@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _LABELS, _PANEL, _GAP, _ROW, _HEAD, _FOOT = 150, 200, 28, 24, 34, 26  # Pixels.
+_ACROSS = 4  # Panels side by side.
 _STYLE = (
   "text{font:12px ui-sans-serif,system-ui,sans-serif;fill:#64646f}.title{font-weight:600}"
   ".axis{stroke:#8888933a}.seed{fill:#6b84a3;opacity:.45}.mean{fill:#7c66dc}.error{stroke:#7c66dc;stroke-width:2}"
@@ -23,19 +24,22 @@ def dots(
     means: row -> score -> an `Estimate`: mean, and error, NaN if it is not known.
   """
   scores = list(dict.fromkeys(score for row in means.values() for score in row))
-  width = _LABELS + len(scores) * (_PANEL + _GAP)
-  height = _HEAD + len(values) * _ROW + _FOOT
+  bands = [scores[start : start + _ACROSS] for start in range(0, len(scores), _ACROSS)]
+  width, height = _LABELS + _ACROSS * (_PANEL + _GAP), _HEAD + len(values) * _ROW + _FOOT
   parts = [
-    f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-    f'viewBox="0 0 {width} {height}">',
+    f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{len(bands) * height}" '
+    f'viewBox="0 0 {width} {len(bands) * height}">',
     f"<style>{_STYLE}</style>",
   ]
-  for i, row in enumerate(values):
-    parts.append(f'<text x="{_LABELS - 14}" y="{_y(i) + 4:g}" text-anchor="end">{html.escape(row)}</text>')
-  for panel, score in enumerate(scores):
-    seeds = [[found[score] for found in row.values() if score in found] for row in values.values()]
-    left = _LABELS + panel * (_PANEL + _GAP)
-    parts += _panel(left, score, seeds, [means[row].get(score) for row in values])
+  for band, names in enumerate(bands):
+    parts.append(f'<g transform="translate(0 {band * height})">')
+    for i, row in enumerate(values):
+      parts.append(f'<text x="{_LABELS - 14}" y="{_y(i) + 4:g}" text-anchor="end">{html.escape(row)}</text>')
+    for panel, score in enumerate(names):
+      seeds = [[found[score] for found in row.values() if score in found] for row in values.values()]
+      left = _LABELS + panel * (_PANEL + _GAP)
+      parts += _panel(left, score, seeds, [means[row].get(score) for row in values])
+    parts.append("</g>")
   return "".join([*parts, "</svg>"]) + "\n"
 
 

@@ -357,5 +357,10 @@ def test_dots_lie_where_their_values_do():
   assert len(bars) == 2
   ends = [float(x) for x in re.match(r"M([\d.]+) [\d.]+H([\d.]+)", bars[0]).groups()]
   assert ends == pytest.approx([low, high], abs=0.1)  # Of 1 and 3: 2 ± 1.
-  labels = [text.text for text in svg.findall("{*}text")]
+  labels = [text.text for text in svg.findall(".//{*}text")]
   assert labels[:2] == ["a<b", "c"] and {"x", "y", "1", "3"} <= set(labels)
+  # Four panels side by side, the fifth below, and the rows named again.
+  many = {"a": {0: {f"score {i}": float(i) for i in range(5)}}}
+  svg = etree.fromstring(dots(many, estimates(many)))
+  assert [len(band.findall("{*}text[@class='title']")) for band in svg.findall("{*}g")] == [4, 1]
+  assert [text.text for text in svg.findall(".//{*}text")].count("a") == 2
