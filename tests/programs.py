@@ -11,30 +11,35 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training"])
+_LIMIT = 300  # Seconds, after which a program hangs.
 
 
-def finish(name: str, *arguments, **environment) -> tuple[int, str, str]:
+def finish(name: str, *arguments, limit: float = _LIMIT, **environment) -> tuple[int, str, str]:
   """Runs experiments.`name` to its end; returns its exit code, stdout and stderr.
 
   With an environment, part of which is only read while importing, nothing is imported beforehand.
   """
   if environment:
-    command = _command(name, arguments)
-    done = subprocess.run(
-      command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
-    )
+    environment = {**os.environ, **environment}
+    streams = {"capture_output": True, "text": True, "timeout": limit}
+    done = subprocess.run(_command(name, arguments), cwd=ROOT, env=environment, **streams)
     return done.returncode, done.stdout, done.stderr
   with tempfile.TemporaryDirectory() as folder:
     out, err = Path(folder) / "out", Path(folder) / "err"
+    out.touch(), err.touch()
     process = _SERVER.Process(target=_run, args=(_command(name, arguments), out, err))
     process.start()
-    process.join()
+    process.join(limit)
+    if process.exitcode is None:
+      process.kill()
+      process.join()
+      raise TimeoutError(f"experiments.{name} after {limit} s: {out.read_text()}{err.read_text()}")
     return process.exitcode, out.read_text(), err.read_text()
 
 
 def _run(command: list[str], out: Path, err: Path) -> None:
   for descriptor, path in ((1, out), (2, err)):
-    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.dup2(os.open(path, os.O_WRONLY), descriptor)
   os.chdir(ROOT)
   sys.argv = command[2:]
   runpy.run_module(command[2], run_name="__main__")

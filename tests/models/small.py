@@ -39,3 +39,14 @@ def params(model, scale: float = 0.1):
     return jnp.asarray(scale * x + ("'scale'" in name) if len(shape.shape) < 2 else x / shape.shape[0] ** 0.5)
 
   return jax.tree.unflatten(tree, [draw(*entry).astype(jnp.float32) for entry in names])
+
+
+def close(a, b, atol: float = 1e-5) -> None:
+  """Asserts that every sense of the clip `b` is that of `a`."""
+  for name in b:
+    np.testing.assert_allclose(a[name], b[name], atol=atol)
+
+
+def differ(a, b, by: float) -> bool:
+  """Whether every sense does, somewhere by more than `by`."""
+  return all(np.abs(a[name] - b[name]).max() > by for name in b)

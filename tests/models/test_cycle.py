@@ -33,15 +33,6 @@ def run(model, params, **kw):
   return jax.jit(lambda params, *given: model.apply(params, *given, **kw))(params, *small.inputs())
 
 
-def close(a, b, atol=1e-5):
-  for name in b:
-    np.testing.assert_allclose(a[name], b[name], atol=atol)
-
-
-def differ(a, b):
-  return all(np.abs(a[name] - b[name]).max() > 1e-3 for name in b)
-
-
 def of_the_cycle(name):
   return "inject" in name or name == "turn"
 
@@ -60,8 +51,8 @@ def test_one_turn_is_the_plain_trunk_but_for_what_makes_it_a_cycle(params):
   assert jax.tree.map(np.shape, plain) == jax.tree.map(lambda x: x.shape, wanted)
   assert set(params["params"]) - set(plain) == {"turn", *(f"{name}_inject" for name in NAMES)}
   want, once = run(PLAIN, {"params": plain}), jax.jit(CYCLE.clone(turns=1).apply)
-  close(once(without_it(params), *small.inputs()), want)
-  assert differ(once(params, *small.inputs()), want)
+  small.close(once(without_it(params), *small.inputs()), want)
+  assert small.differ(once(params, *small.inputs()), want, 1e-3)
 
 
 def test_injection_and_number_start_at_zero():
@@ -92,7 +83,7 @@ def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_their_numbe
     return streams
 
   monkeypatch.setattr(transformer, "trunk", unrolled)
-  close(got, run(model, params), atol=1e-4)
+  small.close(got, run(model, params), atol=1e-4)
 
 
 def test_a_drawn_number_of_turns_has_that_number_s_loss_and_gradient():
@@ -194,7 +185,7 @@ def test_merging_changes_the_answer_and_costs_less(params, merging):
   given = small.inputs()
   once, cheap = (jax.jit(m.apply).lower(params, *given).compile() for m in (CYCLE.clone(turns=1), MERGING))
   a, b = once(params, *given), cheap(params, *given)
-  assert differ(a, b)
+  assert small.differ(a, b, 1e-3)
   # One block of the two loses a third of its tokens of sight.
   assert cheap.cost_analysis()["flops"] < 0.93 * once.cost_analysis()["flops"]
 
@@ -213,7 +204,7 @@ def test_merging_respects_masks(params, merging):
   everyone = context.replace(apart=jnp.array([True, True]))
   alone = merging(params, {"sight": clip["sight"]}, t, everyone)
   np.testing.assert_allclose(out["sight"][0], alone["sight"][0], atol=1e-5)
-  close({name: x[1] for name, x in out.items()}, {name: x[1] for name, x in together.items()})
+  small.close({name: x[1] for name, x in out.items()}, {name: x[1] for name, x in together.items()})
 
 
 def test_impossible_turns_are_named():

@@ -52,15 +52,6 @@ def lean(params, bias, zero=True):
   return jax.tree_util.tree_map_with_path(one, params)
 
 
-def close(a, b, atol=1e-5):
-  for name in b:
-    np.testing.assert_allclose(a[name], b[name], atol=atol)
-
-
-def differ(a, b):
-  return all(np.abs(a[name] - b[name]).max() > 1e-4 for name in b)
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("rows", ["alike", "each"])
 def test_restricted_attention_is_masked_attention(form, rows):
@@ -133,9 +124,9 @@ def test_the_gate_hears_caption_and_time_and_sees_no_clip(params):
 @pytest.mark.parametrize("bias", [-60.0, 60.0])
 def test_hard_is_dense_where_the_gate_is_saturated(params, dense, hard, bias):
   given, saturated = small.inputs(), lean(params, bias)
-  close(hard(saturated, *given), dense(saturated, *given))
+  small.close(hard(saturated, *given), dense(saturated, *given))
   # The other form would have answered otherwise.
-  assert differ(hard(saturated, *given), hard(lean(params, -bias), *given))
+  assert small.differ(hard(saturated, *given), hard(lean(params, -bias), *given), 1e-4)
 
 
 def split(params):
@@ -153,10 +144,10 @@ def test_each_example_takes_its_own_form_whoever_is_beside_it(params, dense, har
   clip, t, context = small.inputs()
   mixed = split(params)
   got = hard(mixed, clip, t, context)
-  close(got, dense(mixed, clip, t, context))
+  small.close(got, dense(mixed, clip, t, context))
   for i in range(2):
     alone = jax.tree.map(lambda x, i=i: jnp.repeat(x[i : i + 1], 2, 0), (clip, t, context))
-    close(jax.tree.map(lambda x, i=i: x[i], got), jax.tree.map(lambda x: x[0], hard(mixed, *alone)))
+    small.close(jax.tree.map(lambda x, i=i: x[i], got), jax.tree.map(lambda x: x[0], hard(mixed, *alone)))
 
 
 def test_the_form_not_taken_is_not_computed():
@@ -175,7 +166,7 @@ def test_per_frame_times_are_each_frame_s_own(params, dense):
   clip, t, context = small.inputs()
   base = dense(params, clip, t, context)
   for frame in range(0, small.FRAMES, 3):
-    assert differ(dense(params, clip, t.at[:, frame].add(0.1), context), base)
+    assert small.differ(dense(params, clip, t.at[:, frame].add(0.1), context), base, 1e-4)
 
 
 @pytest.mark.parametrize("bias", [-60.0, 0.0, 60.0])
@@ -190,7 +181,7 @@ def test_what_is_masked_influences_nothing(params, dense, bias):
     for sense in out:
       np.testing.assert_array_equal(out[sense], other[sense])
     other = dense(given, {**clip, name: clip[name].at[:, 4:].add(0.3)}, t, masked)
-    assert differ(out, other)
+    assert small.differ(out, other, 1e-4)
 
 
 @pytest.mark.parametrize("bias", [-60.0, 0.0, 60.0])

@@ -34,7 +34,7 @@ def table(tmp_path_factory):
 def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   arguments = [f"--table={table}", "--seeds=2"]
-  code, first, err = finish("ablate", *arguments, f"--out={whole}")
+  code, first, err = finish("ablate", *arguments, f"--out={whole}", limit=1800)
   assert code == 0, err
 
   # All but one cell are done; that one is killed in its training, when it has a checkpoint.
@@ -46,7 +46,7 @@ def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path)
       break
   process.kill()
   process.wait()
-  code, second, err = finish("ablate", *arguments, f"--out={killed}")
+  code, second, err = finish("ablate", *arguments, f"--out={killed}", limit=1800)
   assert code == 0, err
   assert "[2/4] alone, seed 0: resuming" in second and "[2/4] alone, seed 0: step 40/40" in second
   assert not any(f"[{done}/4]" in second for done in (1, 3, 4))
@@ -77,10 +77,10 @@ def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path)
   assert len(svg.findall(".//{*}circle[@class='seed']")) == 2 * (3 + 2)
 
   # Nothing is left to do; and other settings do not mix with these.
-  code, third, _ = finish("ablate", *arguments, f"--out={killed}")
-  assert code == 0 and len(third.splitlines()) == 1
-  code, _, err = finish("ablate", *arguments, f"--out={killed}", "--steps=8")
-  assert code == 2 and err.count("\n") == 1 and "another training" in err
+  code, third, err = finish("ablate", *arguments, f"--out={killed}")
+  assert code == 0 and len((third + err).splitlines()) == 1
+  code, out, err = finish("ablate", *arguments, f"--out={killed}", "--steps=8")
+  assert code == 2 and not out and err.count("\n") == 1 and "another training" in err
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_misuse_is_one_line_and_leaves_nothing(tmp_path, arguments, words):
   places["bad"].write_text(
     '"""Why?"""\nBASE = "configs/digits.py"\nSUITES = ()\nROWS = {"a": {}, "b": {"model.widht": 3}}\n'
   )
-  code, _, err = finish("ablate", *(argument.format(**places) for argument in arguments))
-  assert code == 2 and err.startswith("error: ") and err.count("\n") == 1 and words in err, err
+  code, out, err = finish("ablate", *(argument.format(**places) for argument in arguments))
+  assert code == 2 and not out and err.startswith("error: ") and err.count("\n") == 1 and words in err, err
   assert not places["new"].exists()
 
 

@@ -149,8 +149,8 @@ def test_a_truncated_checkpoint_falls_back_too(uninterrupted, tmp_path):
   ],
 )
 def test_bad_config_is_one_line_and_exit_2(tmp_path, overrides, words):
-  code, _, err = finish("train", *micro.arguments(tmp_path / "run", **overrides))
-  assert code == 2 and not (tmp_path / "run").exists()
+  code, out, err = finish("train", *micro.arguments(tmp_path / "run", **overrides))
+  assert code == 2 and not out and not (tmp_path / "run").exists()
   assert err.count("\n") == 1 and err.startswith("error: ")
   for word in words:
     assert word in err
@@ -158,14 +158,14 @@ def test_bad_config_is_one_line_and_exit_2(tmp_path, overrides, words):
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
   (tmp_path / "file").write_text("")
-  code, _, err = finish("train", *micro.arguments(tmp_path / "file" / "run"))
-  assert code == 2 and err.count("\n") == 1 and "cannot write" in err
+  code, out, err = finish("train", *micro.arguments(tmp_path / "file" / "run"))
+  assert code == 2 and not out and err.count("\n") == 1 and "cannot write" in err
 
 
 def test_another_model_in_the_folder_is_refused(uninterrupted):
   workdir = uninterrupted
-  code, _, err = finish("train", *micro.arguments(workdir, model__depth=2))
-  assert code == 2 and err.count("\n") == 1 and "another model" in err
+  code, out, err = finish("train", *micro.arguments(workdir, model__depth=2))
+  assert code == 2 and not out and err.count("\n") == 1 and "another model" in err
   # Nor are tracks begun in the middle of a run, or left behind there.
-  code, _, err = finish("train", *micro.arguments(workdir, ema__snapshots=0))
-  assert code == 2 and err.count("\n") == 1 and "another ema.tracks" in err
+  code, out, err = finish("train", *micro.arguments(workdir, ema__snapshots=0))
+  assert code == 2 and not out and err.count("\n") == 1 and "another ema.tracks" in err
