@@ -7,32 +7,15 @@ model of the same recipe and another seed (evaluation/membership.py); value is t
 STEPS = 4000
 
 
-def config(seed: int, leak: float) -> dict:
-  from configs import digits
-
-  config = digits.get_config()
-  config.seed = seed
-  config.senses = ("sight",)
-  config.source.update({"canvas": 12, "leak": leak})
-  config.model.update({"width": 64, "depth": 3, "text_width": 32, "condition_width": 64})
-  config.training.update({"steps": STEPS, "log_every": 100, "checkpoint_every": STEPS, "keep": 1})
-  return config.to_dict()
-
-
 def measure(seed: int) -> dict:
-  import tempfile
-
+  from experiments.claims._small import digits, trained
   from stale_jax.data.digits import handwriting
-  from stale_jax.errors import UserError
   from stale_jax.evaluation.membership import handwriting_losses, membership
-  from stale_jax.pretrained import load
-  from stale_jax.training import train
 
   def losses(seed, leak):
-    with tempfile.TemporaryDirectory() as folder:
-      if int(train(config(seed, leak), folder).step) < STEPS:
-        raise UserError("training was told to stop before its end.")
-      model = load(folder)
+    config = digits(seed, canvas=12, depth=3)
+    config["source"]["leak"] = leak
+    model = trained(config, STEPS)
     return {split: handwriting_losses(model, split) for split in ("train", "test")}
 
   test = len(handwriting("test")[1])

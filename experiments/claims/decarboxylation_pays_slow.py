@@ -6,6 +6,7 @@ the relative saving of a forward pass's time, timed in alternation within this r
 pays. The loss of merging in the model that was trained without is told beside it.
 """
 
+STEPS, CLIPS = 1500, 512
 ROUNDS, WARM, BATCH = 60, 5, 64
 
 
@@ -17,26 +18,32 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
   import numpy as np
 
-  from experiments.claims._cycle import config, held_out, train
+  from experiments.claims._small import digits, trained
   from stale_jax.clip import Context
+  from stale_jax.evaluation.denoising import held_out_losses
+  from stale_jax.pretrained import Model
 
-  models, params, loss = {}, {}, {}
-  for name, merge in (("whole", False), ("merged", True)):
-    experiment, params[name] = train(config(seed, canvas=16, depth=4, turns=1, merge=merge))
-    models[name] = experiment.model
-    loss[name] = held_out(experiment, models[name], params[name], seed)
-  loss["merged without training"] = held_out(experiment, models["merged"], params["whole"], seed)
+  models = {
+    name: trained(digits(seed, canvas=16, frames=4, patch=2, depth=4, turns=1, merge=merge), STEPS)
+    for name, merge in (("whole", False), ("merged", True))
+  }
+  untaught = Model(models["merged"].experiment, models["whole"].params, "merged without training")
+  loss = {
+    name: held_out_losses(model, CLIPS, seed)["sight"].mean(1)
+    for name, model in {**models, untaught.name: untaught}.items()
+  }
 
+  experiment = models["whole"].experiment
   source = experiment.source
   sight = np.random.default_rng(seed).uniform(-1, 1, (BATCH, source.frames, *source.senses["sight"].shape))
   words = jnp.ones((BATCH, experiment.model.text_length), jnp.int32)
   given = {"sight": jnp.asarray(sight, jnp.float32)}, jnp.full(sight.shape[:2], 0.7), Context(text=words)
-  runs = {name: jax.jit(model.apply) for name, model in models.items()}
+  runs = {name: jax.jit(model.experiment.model.apply) for name, model in models.items()}
   seconds = {name: [] for name in runs}
   for number in range(WARM + ROUNDS):
     for name, run in runs.items():
       began = time.perf_counter()
-      jax.block_until_ready(run(params[name], *given))
+      jax.block_until_ready(run(models[name].params, *given))
       if number >= WARM:
         seconds[name].append(time.perf_counter() - began)
   medians = {name: statistics.median(values) for name, values in seconds.items()}
@@ -62,5 +69,6 @@ def measure(seed: int) -> dict:
     "loss_change_error": error,
     "loss_change_without_training": untrained,
     "loss": {name: float(x.mean()) for name, x in loss.items()},
-    "clips": len(loss["whole"]),
+    "clips": CLIPS,
+    "steps": STEPS,
   }

@@ -9,30 +9,17 @@ STEPS, CLIPS, WEIGHT = 400, 128, 4.0
 
 
 def measure(seed: int) -> dict:
-  import tempfile
-
   import numpy as np
 
-  from configs import digits
+  from experiments.claims._small import digits, trained
   from stale_jax.evaluation import band_energy
-  from stale_jax.pretrained import load
-  from stale_jax.training import train
 
-  config = digits.get_config()
-  config.senses = ("sight",)
-  config.source.canvas = 12
-  config.source.frames = 4
-  config.source.patch = 2
-  config.model.update({"width": 64, "text_width": 32, "condition_width": 64, "depth": 2, "heads": 2})
-  config.objective.weights = {}
-  config.training.update({"steps": STEPS, "batch": 32, "log_every": 200, "checkpoint_every": STEPS})
-  config.sampling.update({"guidance": 1.0, "batch": 64})
   real = range(CLIPS)
 
   def energies(seed, **more):
-    with tempfile.TemporaryDirectory() as folder:
-      train({**config.to_dict(), "seed": seed, **more}, folder)
-      model = load(folder)
+    config = digits(seed, canvas=12, frames=4, patch=2, depth=2, heads=2)
+    config["sampling"].update({"guidance": 1.0, "batch": 64})
+    model = trained({**config, **more}, STEPS, batch=32)
     source = model.experiment.source
     examples = [source[i] for i in real]
     clip = model.sample([e["caption"] for e in examples], real)

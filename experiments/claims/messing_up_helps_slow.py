@@ -12,20 +12,6 @@ MESSUP = {"noise": 0.1, "drop": 0.1}
 STEPS, CLIPS, SECONDS = 2000, 480, 5
 
 
-def config(seed: int, messup: dict) -> dict:
-  from configs import digits
-
-  config = digits.get_config()
-  config.seed = seed
-  config.senses = ("sight",)
-  config.source.canvas = 12
-  config.model.update({"width": 64, "depth": 3, "text_width": 32, "condition_width": 64})
-  config.training.update({"steps": STEPS, "log_every": 100, "checkpoint_every": STEPS, "keep": 1})
-  config.ema.decay = 0.99
-  config.sampling.update({"steps": 4, "guidance": 2.5, "batch": 60})
-  return {**config.to_dict(), "messup": messup}
-
-
 def rollout(model, prompts, seconds: int, seed: int):
   """The last second [n, frames, ...] of as many long clips as prompts, all by the config's sampler."""
   import jax
@@ -74,15 +60,12 @@ def rollout(model, prompts, seconds: int, seed: int):
 
 def measure(seed: int) -> dict:
   import dataclasses
-  import tempfile
 
   import numpy as np
 
+  from experiments.claims._small import digits, trained
   from stale_jax.data.digits import Digits
-  from stale_jax.errors import UserError
   from stale_jax.evaluation import Reader, frechet
-  from stale_jax.pretrained import load
-  from stale_jax.training import train
 
   source = Digits(canvas=12)
   reader = Reader(source)
@@ -97,10 +80,10 @@ def measure(seed: int) -> dict:
   errors = {"without": [], "with": []}
   for run in (2 * seed, 2 * seed + 1):
     for name, messup in (("without", {}), ("with", MESSUP)):
-      with tempfile.TemporaryDirectory() as folder:
-        if int(train(config(run, messup), folder).step) < STEPS:
-          raise UserError("training was told to stop before its end.")
-        model = load(folder)
+      config = {**digits(run, canvas=12, depth=3), "messup": messup}
+      config["ema"]["decay"] = 0.99
+      config["sampling"].update({"steps": 4, "guidance": 2.5, "batch": 60})
+      model = trained(config, STEPS)
       few = frechet(reader(model.sample(prompts, range(CLIPS))["sight"]).features, first)
       far = frechet(reader(rollout(model, prompts, SECONDS, seed=run)).features, last)
       print(f"seed {run} {name:8} Fréchet distance in 4 steps {few:8.1f}   after {SECONDS} s {far:8.1f}")

@@ -4,14 +4,26 @@ Two blocks, run round 1 to 4 times in training, the number drawn anew each step.
 lesser of the two falls (1 to 2, 2 to 4) in standard errors of the paired difference over clips.
 """
 
+STEPS, CLIPS = 4000, 512
+
 
 def measure(seed: int) -> dict:
+  import dataclasses
+
   import numpy as np
 
-  from experiments.claims._cycle import config, held_out, train
+  from experiments.claims._small import digits, trained
+  from stale_jax.evaluation.denoising import held_out_losses
+  from stale_jax.pretrained import Model
 
-  experiment, params = train(config(seed, turns=4))
-  each = {n: held_out(experiment, experiment.model.clone(turns=n), params, seed) for n in (1, 2, 4)}
+  model = trained(digits(seed, canvas=12, frames=4, patch=2, depth=2, turns=4), STEPS)
+
+  def loss(turns):
+    network = model.experiment.model.clone(turns=turns)
+    turned = Model(dataclasses.replace(model.experiment, model=network), model.params, model.name)
+    return held_out_losses(turned, CLIPS, seed)["sight"].mean(1)
+
+  each = {n: loss(n) for n in (1, 2, 4)}
 
   def error(x):
     return float(x.std(ddof=1) / np.sqrt(len(x)))
@@ -30,5 +42,6 @@ def measure(seed: int) -> dict:
     "error": {turns: error(loss) for turns, loss in each.items()},
     "fall": {name: float(fall.mean()) for name, fall in falls.items()},
     "fall_error": {name: error(fall) for name, fall in falls.items()},
-    "clips": len(each[1]),
+    "clips": CLIPS,
+    "steps": STEPS,
   }

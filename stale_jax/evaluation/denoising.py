@@ -45,13 +45,32 @@ def clip_losses(model, process, params, batch: Batch, t: float, keys) -> dict[st
   return losses
 
 
+def held_out_losses(model, clips: int, seed: int = 0) -> dict[str, Float[np.ndarray, "clips times"]]:
+  """Sense -> the loss of each of the first `clips` test clips, told their captions, at each of TIMES.
+
+  The noise of a clip depends on seed, clip, time and sense alone: models can be paired.
+
+  Raises:
+    UserError: the source has no test split.
+  """
+  experiment = model.experiment
+  source = dataclasses.replace(experiment.source, split="test")
+  run = jax.jit(lambda *args: clip_losses(experiment.model, experiment.process, *args))
+  parts: list[dict[str, np.ndarray]] = []
+  for rows in batches(clips, _BATCH):
+    batch = collate([source[int(i)] for i in rows], experiment.senses, experiment.model.text_length)
+    each = [run(model.params, batch, t, _keys(seed, rows, i)) for i, t in enumerate(TIMES)]
+    parts.append({name: np.stack([x[name] for x in jax.device_get(each)], 1) for name in each[0]})
+  return {n: np.concatenate([part[n] for part in parts])[:clips].astype(np.float64) for n in parts[0]}
+
+
 def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str, Any], None]:
-  """Denoises the first `clips` test clips, told their captions, at each of TIMES.
+  """The process's own loss on the first `clips` test clips.
 
   Args:
     model: a `stale_jax.Model`.
     clips: how many.
-    seed: of the noise; that of a clip depends on seed, clip, time and sense alone.
+    seed: of the noise.
 
   Returns:
     The scores. They are
@@ -64,15 +83,7 @@ def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str
   """
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
-  experiment = model.experiment
-  source = dataclasses.replace(experiment.source, split="test")
-  run = jax.jit(lambda *args: clip_losses(experiment.model, experiment.process, *args))
-  parts: list[dict[str, np.ndarray]] = []
-  for rows in batches(clips, _BATCH):
-    batch = collate([source[int(i)] for i in rows], experiment.senses, experiment.model.text_length)
-    each = [run(model.params, batch, t, _keys(seed, rows, i)) for i, t in enumerate(TIMES)]
-    parts.append({name: np.stack([x[name] for x in jax.device_get(each)], 1) for name in each[0]})
-  losses = {n: np.concatenate([part[n] for part in parts])[:clips].astype(np.float64) for n in parts[0]}
+  losses = held_out_losses(model, clips, seed)
   every = np.mean(list(losses.values()), 0)  # [clips, times]
   of_clip = {"loss": every.mean(1)} | {f"loss/{name}": x.mean(1) for name, x in losses.items()}
   return {

@@ -1,0 +1,37 @@
+"""Small models of digits, trained within a claim."""
+
+
+def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) -> dict:
+  """Sight alone and narrow, as a config; `model` over that section. It is the caller's to change."""
+  from configs import digits
+
+  config = digits.get_config().to_dict()
+  sizes = {"width": 64, "text_width": 32, "condition_width": 64}
+  return {
+    **config,
+    "seed": seed,
+    "senses": ["sight"],
+    "source": {**config["source"], "canvas": canvas, "frames": frames, "patch": patch},
+    "model": {**config["model"], **sizes, **model},
+    "objective": {**config["objective"], "weights": {}},
+  }
+
+
+def trained(config: dict, steps: int, **training):
+  """The `stale_jax.Model` that training `config` for `steps` gives.
+
+  Raises:
+    UserError: it was told to stop before its end.
+  """
+  import tempfile
+
+  from stale_jax.errors import UserError
+  from stale_jax.pretrained import load
+  from stale_jax.training import train
+
+  kept = {"steps": steps, "log_every": 100, "checkpoint_every": steps, "keep": 1}
+  with tempfile.TemporaryDirectory() as folder:
+    config = {**config, "training": {**config["training"], **kept, **training}}
+    if int(train(config, folder).step) < steps:
+      raise UserError("training was told to stop before its end.")
+    return load(folder)
