@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from stale_jax.errors import UserError
 from stale_jax.models.context_parallel import dense, ring, ulysses
-from stale_jax.models.visibility import Rule, Tokens
+from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens
 from tests.devices import on_devices
 
 RULES = {
@@ -21,23 +21,33 @@ RULES = {
   "time": Rule(along="time"),
   "space": Rule(along="space"),
 }
-# Eight bytes of text, six frames of eight places, eight tokens of sound: 64, cut into eight.
-FRAMES, PLACES, TEXT, SOUND = 6, 8, 8, 8
+# Eight bytes of text, six frames of eight places, seven tokens of sound, the emoji: 64, cut into eight.
+FRAMES, PLACES, TEXT_BYTES, SOUND = 6, 8, 8, 7
 
 
 def tokens():
-  places = list(itertools.product(range(FRAMES), range(PLACES)))
-  each = [(-1, -1)] * TEXT + places + [(f % FRAMES, -1) for f in range(SOUND)]
-  frame, place = np.array(each).T
-  real = np.ones((2, len(each)), bool)
-  real[0, 5:TEXT] = False  # A short caption,
-  real[1, 40:50] = False  # and missing frames.
-  return Tokens(real=real, frame=frame[None], place=place[None])
+  """Of two examples: a short caption; missing frames, and senses apart."""
+  places = list(itertools.product([1], range(FRAMES), range(PLACES)))
+  sound = [(2, frame % FRAMES, -1) for frame in range(SOUND)]
+  each = [(TEXT, -1, -1)] * TEXT_BYTES + places + sound + [(EMOJI, -1, -1)]
+  stream, frame, place = (np.broadcast_to(x, (2, len(each))) for x in np.array(each).T)
+  real, apart = np.ones((2, len(each)), bool), np.zeros((2, len(each)), bool)
+  real[0, 5:TEXT_BYTES] = False
+  real[1, 40:50] = False
+  apart[1] = True
+  return Tokens(real=real, stream=stream, frame=frame, place=place, apart=apart)
 
 
 def sees(rule, a, b):
   """The rule in words, a pair at a time."""
-  (now, here), (then, there) = a, b
+  (_, of, now, here, apart), (real, to, then, there, _) = a, b
+  if not real:
+    return False
+  if of == EMOJI:
+    if to == TEXT:
+      return False
+  elif to == EMOJI or (apart and to not in (of, TEXT)):
+    return False
   if rule.causal and then > now:
     return False
   if rule.window and now >= 0 and then >= rule.sinks and abs(now - then) >= rule.window:
@@ -52,15 +62,18 @@ def sees(rule, a, b):
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_is_what_it_says_of_every_pair(name):
   of = tokens()
-  each = list(zip(of.frame[0], of.place[0], strict=True))
-  want = np.array([[sees(RULES[name], a, b) for b in each] for a in each]) & of.real[:, None]
-  np.testing.assert_array_equal(RULES[name](of, of), want)
-  assert want.any(-1).all() and (name == "full" or not want[:, :, TEXT:40].all())
+  for example in range(2):
+    each = list(
+      zip(*(getattr(of, f)[example] for f in ("real", "stream", "frame", "place", "apart")), strict=True)
+    )
+    want = np.array([[sees(RULES[name], a, b) for b in each] for a in each])
+    np.testing.assert_array_equal(RULES[name](of, of)[example], want)
+    assert want.any(-1)[:-1].all() and not want.all()
 
 
 def arrays():
   rng = np.random.default_rng(0)
-  shape = (2, TEXT + FRAMES * PLACES + SOUND, 4, 8)
+  shape = (2, TEXT_BYTES + FRAMES * PLACES + SOUND + 1, 4, 8)
   return [rng.standard_normal(shape) for _ in range(4)]
 
 
@@ -102,11 +115,10 @@ def test_it_is_the_dense_one(scheme):
           return attention(q, k, v, of, of)[0]
 
         spread = jax.shard_map(attend, mesh=mesh, in_specs=(cut, cut, cut, cut), out_specs=cut)
-        of = jax.tree.map(lambda x: jnp.broadcast_to(x, (2, x.shape[1])), tokens())
 
         @jax.jit
-        def run(q, k, v, weight, spread=spread, of=of):
-          out, pull = jax.vjp(lambda q, k, v: spread(q, k, v, of), q, k, v)
+        def run(q, k, v, weight, spread=spread):
+          out, pull = jax.vjp(lambda q, k, v: spread(q, k, v, tokens()), q, k, v)
           return out, *pull(weight)
 
         got = run(*(x.astype(dtype) for x in (*given, weight)))

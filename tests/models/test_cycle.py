@@ -75,7 +75,7 @@ def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_the_count(m
   model = CYCLE.clone(turns=turns)
   got = run(model, params)
 
-  def unrolled(model, block, streams, conditions, angles, mask, timed, placed):
+  def unrolled(model, block, streams, conditions, angles, tokens, timed, placed):
     entry, layers = streams, [block(model, layer) for layer in range(model.depth)]
     for left in reversed(range(turns)):
       dense = params["params"]["turns_left"]["dense"]
@@ -88,7 +88,7 @@ def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_the_count(m
           fed[name] = streams[name] + x @ dense["kernel"] + dense["bias"]
       streams = fed
       for layer in layers:
-        streams, _ = layer(streams, told, angles, mask)
+        streams, _ = layer(streams, told, angles, tokens)
     return streams
 
   monkeypatch.setattr(transformer, "trunk", unrolled)
