@@ -18,7 +18,8 @@ def plots(
 ) -> Float[np.ndarray, "prompts steps blocks"]:
   """The weight of the vehicular form in each block at each step; above .5 the hard mode takes it.
 
-  No clip is needed, for the gate sees none, and every turn of a cycle has the same gates.
+  No clip is needed, for the gate sees none. Blocks are told in the order in which they run, those of
+  a cycle once a turn.
 
   Args:
     model: with two forms.
@@ -32,7 +33,7 @@ def plots(
   """
   if model.forms == "none":
     raise UserError("this model has no plot to tell of: train one with model.forms=dense.")
-  model = model.clone(forms="dense", turns=min(model.turns, 1))
+  model = model.clone(forms="dense")
   gates = _gates(model, params, text, jnp.asarray(times)[:-1], frames)
   return np.asarray(jax.device_get(gates))
 
@@ -45,7 +46,9 @@ def _gates(model, params, text, times, frames):
     t = jnp.full((len(text), frames), time)
     _, sown = model.apply(params, clip, t, Context(text=text), mutable="intermediates")
     gates = [sown["intermediates"][f"block_{layer}"]["forms"]["plot"] for layer in range(model.depth)]
-    return jnp.stack(gates, -1)
+    # [batch], or of a cycle [turns, batch].
+    gates = jnp.stack([jnp.atleast_2d(gate) for gate in gates], 1)
+    return jnp.reshape(gates, (-1, len(text))).T
 
   return jax.lax.map(at, times).swapaxes(0, 1)
 

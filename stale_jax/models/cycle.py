@@ -4,9 +4,10 @@ Stale Diffusion (arXiv 2404.01079) burns its captions in a citric acid cycle. Wh
 is a looped transformer (Universal Transformer, arXiv 1807.03819; recurrent depth, arXiv
 2502.05171): each turn takes in the text afresh and starts from where the last one ended plus a
 projection of the entry state, so that the depth is a choice at inference. Training draws the
-number of turns a step, from 1 to the most. A turn is told, through the blocks' modulation, how many
-are to follow it (the Universal Transformer tells it how many went before), so that the last one is
-the last one whatever the depth. Without that four turns were worse than two.
+number of turns a step, from 1 to the most. Each turn is told its number through the blocks'
+modulation, as in the Universal Transformer. (Of a small model the loss at 1, 2 and 4 turns was .175,
+.168 and .172 without, .170, .164 and .165 where it was told how many are to follow, and .161, .159
+and .160 so: one seed, 1,500 steps.)
 
 *Decarboxylation*, three tokens in and two out, is token merging (Bolya et al., arXiv 2210.09461):
 after the first block of a turn the third of each frame's tokens that was attended to least is
@@ -120,15 +121,15 @@ def trunk(
       streams, _ = block(model, layer)(streams, conditions, angles, tokens)
     return streams
 
-  def turn(model, streams, left):
+  def turn(model, streams, number):
     def fed(name):
       width = entry[name].shape[-1]
       inject = Dense(width, nn.initializers.zeros, entry[name].dtype, name=f"{name}_inject", parent=model)
       return streams[name] + inject(entry[name])
 
     text = conditions["text"]
-    hint = Dense(text.shape[-1], nn.initializers.zeros, text.dtype, name="turns_left", parent=model)(
-      time_features(jnp.float32(left) / 8).astype(text.dtype)
+    hint = Dense(text.shape[-1], nn.initializers.zeros, text.dtype, name="turn", parent=model)(
+      time_features(jnp.float32(number) / 8).astype(text.dtype)
     )
     told = {name: condition + hint for name, condition in conditions.items()}
     return once(model, {name: fed(name) if name in timed else x for name, x in entry.items()}, told)
@@ -145,10 +146,8 @@ def trunk(
 
   def body(model, streams, number):
     if drawn is None:
-      return turn(model, streams, model.turns - 1 - number), None
-    return nn.cond(
-      number < drawn, turn, lambda _, streams, left: streams, model, streams, drawn - 1 - number
-    ), None
+      return turn(model, streams, number), None
+    return nn.cond(number < drawn, turn, lambda _, streams, number: streams, model, streams, number), None
 
   scan = nn.scan(
     body,

@@ -43,7 +43,7 @@ def differ(a, b):
 
 
 def of_the_cycle(name):
-  return "inject" in name or name == "turns_left"
+  return "inject" in name or name == "turn"
 
 
 def without_it(params):
@@ -58,28 +58,28 @@ def test_one_turn_is_the_plain_trunk_but_for_what_makes_it_a_cycle(params):
   plain = {k: v for k, v in params["params"].items() if not of_the_cycle(k)}
   wanted = jax.eval_shape(PLAIN.init, jax.random.key(0), *small.inputs())["params"]
   assert jax.tree.map(np.shape, plain) == jax.tree.map(lambda x: x.shape, wanted)
-  assert set(params["params"]) - set(plain) == {"turns_left", *(f"{name}_inject" for name in NAMES)}
+  assert set(params["params"]) - set(plain) == {"turn", *(f"{name}_inject" for name in NAMES)}
   want, once = run(PLAIN, {"params": plain}), jax.jit(CYCLE.clone(turns=1).apply)
   close(once(without_it(params), *small.inputs()), want)
   assert differ(once(params, *small.inputs()), want)
 
 
-def test_injection_and_count_start_at_zero():
+def test_injection_and_number_start_at_zero():
   fresh = jax.jit(SHALLOW.init)(jax.random.key(0), *small.inputs())["params"]
   assert not any(np.any(x) for name in fresh if of_the_cycle(name) for x in jax.tree.leaves(fresh[name]))
 
 
 @pytest.mark.parametrize("turns", [2, 3])
-def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_the_count(monkeypatch, params, turns):
+def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_their_number(monkeypatch, params, turns):
   """Against the loop written out."""
   model = CYCLE.clone(turns=turns)
   got = run(model, params)
 
   def unrolled(model, block, streams, conditions, angles, tokens, timed, placed):
     entry, layers = streams, [block(model, layer) for layer in range(model.depth)]
-    for left in reversed(range(turns)):
-      dense = params["params"]["turns_left"]["dense"]
-      hint = time_features(jnp.float32(left / 8)) @ dense["kernel"] + dense["bias"]
+    for number in range(turns):
+      dense = params["params"]["turn"]["dense"]
+      hint = time_features(jnp.float32(number / 8)) @ dense["kernel"] + dense["bias"]
       told, fed = {name: x + hint for name, x in conditions.items()}, {}
       for name, x in entry.items():
         fed[name] = x

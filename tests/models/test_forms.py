@@ -228,7 +228,12 @@ def test_the_plots_of_a_trajectory_are_the_gates_met_on_it(params):
     np.testing.assert_allclose(got[:, step], gates(params, clip, t, context), atol=1e-6)
   looped = small.model(forms="dense", turns=3)
   extended = small.params(looped)
-  np.testing.assert_allclose(plots(looped, extended, context.text, times, small.FRAMES), got, atol=1e-6)
+  each = plots(looped, extended, context.text, times, small.FRAMES)
+  assert each.shape == (2, 3, 6) and np.abs(each[..., :2] - each[..., 2:4]).max() > 1e-3
+  # A turn that is not told its number is like any other.
+  extended["params"]["turn"] = jax.tree.map(jnp.zeros_like, extended["params"]["turn"])
+  each = plots(looped, extended, context.text, times, small.FRAMES)
+  np.testing.assert_allclose(each, np.tile(got, 3), atol=1e-6)
   lines = table(["a red two", "ein blaues Übel"], got).splitlines()
   assert len(lines) == 2 + 2 * 2 and lines[2].startswith("| a red two | 0 |")
   assert lines[2].count("V") + lines[2].count("A") == 3
