@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from stale_jax.models.layers import Dense, time_features
+from stale_jax.models.visibility import Rule, Tokens
 
 
 @flax.struct.dataclass
@@ -96,7 +97,7 @@ def trunk(
   streams: dict[str, Float[Array, "batch time place width"]],
   conditions: dict[str, Float[Array, "batch time condition_width"]],
   angles: dict[str, Array],
-  mask: Bool[Array, "batch tokens|1 tokens"],
+  tokens: Tokens,
   timed: tuple[str, ...],
   placed: tuple[str, ...],
 ) -> dict[str, Float[Array, "batch time place width"]]:
@@ -107,7 +108,7 @@ def trunk(
       as in training, the number of turns is drawn.
     block: (model, layer) -> that block of it.
     streams: at entry.
-    conditions, angles, mask: for the blocks.
+    conditions, angles, tokens: for the blocks.
     timed: streams that are carried from turn to turn; the others start each afresh.
     placed: streams whose tokens merge.
   """
@@ -115,9 +116,9 @@ def trunk(
 
   def once(model, streams, conditions):
     if model.merge:
-      return _merging(model, block, streams, conditions, angles, mask, placed)
+      return _merging(model, block, streams, conditions, angles, tokens, placed)
     for layer in range(model.depth):
-      streams, _ = block(model, layer)(streams, conditions, angles, mask)
+      streams, _ = block(model, layer)(streams, conditions, angles, tokens)
     return streams
 
   def turn(model, streams, number):
@@ -157,14 +158,14 @@ def trunk(
   return scan(model, streams, jnp.arange(model.turns))[0]
 
 
-def _merging(model, block, streams, conditions, angles, mask, placed):
+def _merging(model, block, streams, conditions, angles, tokens, placed):
   """One turn of which all blocks but the first see two tokens of three."""
   starts, count = {}, 0
   for name, x in streams.items():
     starts[name], count = count, count + x.shape[1] * x.shape[2]
-  batch = len(mask)
+  batch = len(tokens.real)
   size = jnp.ones((batch, count), jnp.float32)
-  streams, p = block(model, 0)(streams, conditions, angles, mask, size)
+  streams, p = block(model, 0)(streams, conditions, angles, tokens, size)
   p = jax.lax.stop_gradient(p)
   index, sizes, merges, fewer, turned = [], [], {}, {}, {}
   for name, x in streams.items():
@@ -175,7 +176,8 @@ def _merging(model, block, streams, conditions, angles, mask, placed):
       fewer[name], turned[name] = x, angles[name]
       continue
     # Only those whom the stream sees, itself among them, are asked: what is masked has no say.
-    seen = mask[:, 0 if mask.shape[1] == 1 else starts[name]]
+    first = jax.tree.map(lambda x, i=starts[name]: x[:, i : i + 1], tokens)
+    seen = Rule()(first, tokens)[:, 0]
     received = jnp.einsum("bhqk,bq->bk", p[..., own], seen.astype(p.dtype))
     group = x.shape[:3]
     real = jnp.reshape(seen[:, own], group)
@@ -187,9 +189,7 @@ def _merging(model, block, streams, conditions, angles, mask, placed):
     wide = jnp.broadcast_to(jnp.reshape(angles[name], (1, *group[1:], -1)), (*group, angles[name].shape[-1]))
     turned[name] = jnp.reshape(_take(wide, merge.kept), (batch, -1, wide.shape[-1]))
   index, size = jnp.concatenate(index, 1), jnp.concatenate(sizes, 1)
-  mask = jnp.take_along_axis(mask, index[:, None], 2)
-  if mask.shape[1] > 1:
-    mask = jnp.take_along_axis(mask, index[..., None], 1)
+  tokens = jax.tree.map(lambda x: jnp.take_along_axis(x, index, 1), tokens)
   for layer in range(1, model.depth):
-    fewer, _ = block(model, layer)(fewer, conditions, turned, mask, size)
+    fewer, _ = block(model, layer)(fewer, conditions, turned, tokens, size)
   return {name: merges[name].restore(streams[name], x) if name in merges else x for name, x in fewer.items()}

@@ -21,12 +21,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
 from stale_jax.models.attention import project
 from stale_jax.models.layers import Dense
+from stale_jax.models.visibility import Rule, Tokens
 
 # Form -> the coordinate that tokens must share: an axis of a stream [batch, time, place, width].
 FORMS = {"vehicular": 2, "anthropomorphic": 1}
@@ -36,7 +37,7 @@ def restricted_attention(
   q: Float[Array, "batch tokens heads width"],
   k: Float[Array, "batch tokens heads width"],
   v: Float[Array, "batch tokens heads width"],
-  mask: Bool[Array, "batch tokens|1 tokens"],
+  who: Tokens,
   shapes: dict[str, tuple[int, int]],
   having: tuple[str, ...],
   axis: int,
@@ -45,7 +46,7 @@ def restricted_attention(
 
   Args:
     q, k, v: of the streams' tokens in turn.
-    mask: who may see whom besides.
+    who: the same tokens, of which a rule may let fewer see one another besides.
     shapes: stream -> (time, place).
     having: the streams whose tokens have the coordinate.
     axis: of the coordinate: 1 for time, 2 for place.
@@ -71,23 +72,21 @@ def restricted_attention(
 
   out = {}
   if having:
-    tokens = np.arange(q.shape[1])[None]
-    rows, columns = grouped(tokens)[0], seen(tokens)[0]  # [groups, tokens of it], [groups, seen]
-    rows = rows[..., None] if mask.shape[1] > 1 else np.zeros((1, 1, 1), int)
-    allowed = mask[:, rows, columns[:, None]]
+
+    def one_batch(x):
+      return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), x)
+
     queries = grouped(q)
-    attended = jax.nn.dot_product_attention(
-      *(jnp.reshape(x, (-1, *x.shape[2:])) for x in (queries, seen(k), seen(v))),
-      mask=jnp.reshape(allowed, (-1, 1, *allowed.shape[2:])),
-    )
+    mask = Rule()(one_batch(jax.tree.map(grouped, who)), one_batch(jax.tree.map(seen, who)))
+    attended = jax.nn.dot_product_attention(*one_batch((queries, seen(k), seen(v))), mask=mask[:, None])
     attended = jnp.reshape(attended, queries.shape)
     widths = [shapes[name][3 - axis - 1] for name in having]
     for name, part in zip(having, jnp.split(attended, np.cumsum(widths)[:-1], 2), strict=True):
       part = part if axis == 1 else part.swapaxes(1, 2)
       out[name] = jnp.reshape(part, (len(q), -1, *q.shape[2:]))
   if others:
-    rows = rest(np.arange(q.shape[1])[None])[0] if mask.shape[1] > 1 else np.zeros(1, int)
-    attended = jax.nn.dot_product_attention(rest(q), k, v, mask=mask[:, None, rows])
+    mask = Rule()(jax.tree.map(rest, who), who)
+    attended = jax.nn.dot_product_attention(rest(q), k, v, mask=mask[:, None])
     widths = [shapes[name][0] * shapes[name][1] for name in others]
     out |= dict(zip(others, jnp.split(attended, np.cumsum(widths)[:-1], 1), strict=True))
   return jnp.concatenate([out[name] for name in shapes], 1)
@@ -109,11 +108,11 @@ class Form(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, streams, angles, mask):
+  def __call__(self, streams, angles, who: Tokens):
     """As `TwoForms`, without the plot."""
     q, k, v = project(streams, angles, self.heads, self.head_width, self.dtype)
     shapes = {name: x.shape[1:3] for name, x in streams.items()}
-    return restricted_attention(q, k, v, mask, shapes, self.having, self.axis)
+    return restricted_attention(q, k, v, who, shapes, self.having, self.axis)
 
 
 class TwoForms(nn.Module):
@@ -135,13 +134,15 @@ class TwoForms(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, streams, condition, angles, mask) -> Float[Array, "batch tokens heads head_width"]:
+  def __call__(
+    self, streams, condition, angles, who: Tokens
+  ) -> Float[Array, "batch tokens heads head_width"]:
     """Args:
 
       streams: name -> [batch, time, place, width].
       condition: [batch, 1, condition_width], of the caption and of the frames' times on average.
       angles: name -> [tokens, head_width/2].
-      mask: [batch, to or 1, from].
+      who: the tokens of all streams in turn.
 
     Sows the gate, the weight of the vehicular form, [batch], as "plot" into "intermediates".
 
@@ -163,19 +164,19 @@ class TwoForms(nn.Module):
     gate = jax.nn.sigmoid(logit.astype(jnp.float32))[:, 0, 0]
     self.sow("intermediates", "plot", gate, init_fn=lambda: None, reduce_fn=lambda _, new: new)
     if not self.hard or self.is_initializing():
-      one, other = (Form(name=name, **options[name])(streams, angles, mask) for name in FORMS)
+      one, other = (Form(name=name, **options[name])(streams, angles, who) for name in FORMS)
       weight = gate[:, None, None, None].astype(one.dtype)
       return weight * one + (1 - weight) * other
 
     params = self.variables["params"]  # Plain functions of them can stand inside JAX's control flow.
 
-    def run(name, values, mask):
+    def run(name, values, who):
       form = Form(**options[name], parent=None)
       # Control flow returns a dictionary in another order, and the order is that of the tokens.
-      return form.apply({"params": params[name]}, dict(zip(streams, values, strict=True)), angles, mask)
+      return form.apply({"params": params[name]}, dict(zip(streams, values, strict=True)), angles, who)
 
-    def choose(vehicular, values, mask):
-      return jax.lax.cond(vehicular, *(functools.partial(run, name) for name in FORMS), values, mask)
+    def choose(vehicular, values, who):
+      return jax.lax.cond(vehicular, *(functools.partial(run, name) for name in FORMS), values, who)
 
     def alone(example):
       return choose(example[0], *jax.tree.map(lambda x: x[None], example[1:]))[0]
@@ -183,6 +184,6 @@ class TwoForms(nn.Module):
     chosen, values = gate > 0.5, tuple(streams.values())
     return jax.lax.cond(
       jnp.all(chosen == chosen[0]),
-      lambda: choose(chosen[0], values, mask),
-      lambda: jax.lax.map(alone, (chosen, values, mask)),
+      lambda: choose(chosen[0], values, who),
+      lambda: jax.lax.map(alone, (chosen, values, who)),
     )

@@ -23,6 +23,7 @@ from stale_jax.models.forms import TwoForms
 from stale_jax.models.layers import Dense, rotary_angles, time_features
 from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
+from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens, stream_tokens
 
 # A stream's tokens: x [batch, time, place, width]; condition [batch, time, condition_width].
 _zeros = nn.initializers.zeros
@@ -96,11 +97,11 @@ class Block(nn.Module):
   senses: tuple[Sense, ...] = ()
 
   @nn.compact
-  def __call__(self, streams, conditions, angles, mask, size=None):
+  def __call__(self, streams, conditions, angles, tokens: Tokens, size=None):
     """The streams, and where `size` is given the attention's probabilities [batch, heads, to, from].
 
-    streams, conditions, angles: name -> array; mask [batch, to or 1, from]: who sees whom; size
-    [batch, from]: how many tokens each stands for.
+    streams, conditions, angles: name -> array; tokens: those of all streams in turn; size [batch,
+    from]: how many tokens each stands for.
     """
 
     def dense(features, name, **kw):
@@ -115,19 +116,20 @@ class Block(nn.Module):
     p, attention = None, (self.heads, self.head_width, self.dtype)
     if self.forms != "none":
       forms = TwoForms(self.senses, self.forms == "hard", *attention, name="forms")
-      attended = forms(seen, conditions["text"], angles, mask)
+      attended = forms(seen, conditions["text"], angles, tokens)
     elif size is not None:
-      attended, p = proportional_attention(*project(seen, angles, *attention), mask, size)
+      attended, p = proportional_attention(*project(seen, angles, *attention), Rule()(tokens, tokens), size)
     else:
-      attended = jax.nn.dot_product_attention(*project(seen, angles, *attention), mask=mask[:, None])
+      mask = Rule()(tokens, tokens)[:, None]
+      attended = jax.nn.dot_product_attention(*project(seen, angles, *attention), mask=mask)
     attended = jnp.reshape(attended, (*attended.shape[:2], -1))
 
     out, start = {}, 0
     for name, x in streams.items():
-      tokens = x.shape[1] * x.shape[2]
+      count = x.shape[1] * x.shape[2]
       _, _, gate, shift, scale, gate_mlp = modulations[name]
-      y = dense(x.shape[-1], f"{name}_out")(attended[:, start : start + tokens])
-      start += tokens
+      y = dense(x.shape[-1], f"{name}_out")(attended[:, start : start + count])
+      start += count
       x = x + gate[:, :, None] * jnp.reshape(y, x.shape)
       h = nn.gelu(dense(4 * x.shape[-1], f"{name}_up")(_modulate(x, shift, scale)))
       out[name] = x + gate_mlp[:, :, None] * dense(x.shape[-1], f"{name}_down")(h)
@@ -205,8 +207,8 @@ class Transformer(nn.Module):
     streams = {"text": text[:, None]}
     conditions = {"text": condition("text", features.mean(1, keepdims=True)) + pooled}
     angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.width // self.heads)}
-    masks = [text_real]
-    for sense in present:
+    who = [stream_tokens(text_real[:, None], TEXT, apart=context.apart)]
+    for number, sense in enumerate(present, 1):
       x, name = clip[sense.name].astype(dtype), sense.name
       valid = context.valid.get(name)
       if valid is not None:
@@ -218,7 +220,9 @@ class Transformer(nn.Module):
       conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1))) + pooled
       angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
-      masks.append(TokenDrop(self.token_drop, name=f"{name}_drop")(jnp.repeat(real, place, 1)))
+      real = TokenDrop(self.token_drop, name=f"{name}_drop")(jnp.repeat(real, place, 1))
+      last, placed = (np.arange(time) + 1) * sense.patch[0] - 1, len(sense.shape) > 1
+      who.append(stream_tokens(jnp.reshape(real, (batch, time, place)), number, last, placed, context.apart))
     judged = self.labels and (self.is_initializing() or self.is_mutable_collection("scores"))
     if judged:
       conditions["emoji"] = condition("emoji", features.mean(1, keepdims=True))
@@ -226,18 +230,8 @@ class Transformer(nn.Module):
       vector = emoji_vector(self.emoji, self.side_width)
       streams["emoji"] = jnp.broadcast_to(vector.astype(dtype), (len(t), 1, 1, self.side_width))
       angles["emoji"] = rotary_angles(np.zeros((1, 3)), self.width // self.heads)
-      masks.append(jnp.ones((len(t), 1), bool))
-    mask = everyone = jnp.concatenate(masks, 1)[:, None]
-    stream = np.repeat(list(streams), [m.shape[1] for m in masks])
-    if context.apart is not None:
-      # A sense sees itself and the caption, which then sees no sense.
-      own = (stream[:, None] == stream) | (stream == "text")
-      mask = mask & (~context.apart[:, None, None] | own)
-    if "emoji" in streams:
-      # Whoever saw it would see through it what it sees.
-      mask = jnp.where(
-        (stream == "emoji")[:, None], everyone & (stream != "text"), mask & (stream != "emoji")
-      )
+      who.append(stream_tokens(jnp.ones((len(t), 1, 1), bool), EMOJI))
+    everyone = jax.tree.map(lambda *x: jnp.concatenate(x, 1), *who)
 
     def block(model, layer):
       head_width, name = self.width // self.heads, f"block_{layer}"
@@ -245,7 +239,7 @@ class Transformer(nn.Module):
 
     timed = tuple(sense.name for sense in present)
     placed = tuple(sense.name for sense in present if len(sense.shape) > 1)
-    streams = trunk(self, block, streams, conditions, angles, mask, timed, placed)
+    streams = trunk(self, block, streams, conditions, angles, everyone, timed, placed)
 
     out = {}
     for sense in present:
@@ -258,7 +252,8 @@ class Transformer(nn.Module):
       if self.emoji:
         x = streams["emoji"]
       else:
-        states = {s.name: _mean(_norm(streams[s.name]), m) for s, m in zip(present, masks[1:], strict=True)}
+        reals = {s.name: tokens.real for s, tokens in zip(present, who[1:], strict=True)}
+        states = {name: _mean(_norm(streams[name]), real) for name, real in reals.items()}
         x = sum(dense(self.side_width, f"{name}_pooled")(state) for name, state in states.items())
       m = dense(2 * self.side_width, "emoji_modulation", kernel_init=_zeros)(nn.silu(conditions["emoji"]))
       x = _modulate(x, *jnp.split(m, 2, -1))

@@ -11,6 +11,7 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation.forms import plots, table
 from stale_jax.models.build import build_model
 from stale_jax.models.forms import FORMS, TwoForms, restricted_attention
+from stale_jax.models.visibility import EMOJI, Rule, stream_tokens
 from tests.models import small
 
 DENSE, HARD = small.model(forms="dense"), small.model(forms="hard")
@@ -53,28 +54,31 @@ def lean(params, bias, zero=True):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("rows", ["alike", "each"])
-def test_restricted_attention_is_masked_attention(form, rows):
+@pytest.mark.parametrize("apart", [False, True])
+def test_restricted_attention_is_masked_attention(form, apart):
   rng = np.random.default_rng(0)
-  time, place = [], []
-  for name, (times, places) in SHAPES.items():
+  time, place, who = [], [], []
+  for number, (name, (times, places)) in enumerate(SHAPES.items()):
+    real = jnp.asarray(rng.random((2, times, places)) < 0.7) | (name in ("text", "emoji"))
+    number = EMOJI if name == "emoji" else number
+    who.append(stream_tokens(real, number, apart=jnp.array([apart, False])))
     for t in range(times):
       for p in range(places):
         time.append(t if name in HAVING["anthropomorphic"] else None)
         place.append(p if name in HAVING["vehicular"] else None)
   coordinate = place if form == "vehicular" else time
   n = len(coordinate)
-  mask = rng.random((2, n if rows == "each" else 1, n)) < 0.7
-  mask[:, :, :5] = True  # Everyone sees the text.
+  who = jax.tree.map(lambda *x: jnp.concatenate(x, 1), *who)
+  mask = np.asarray(Rule()(who, who))
   q, k, v = rng.standard_normal((3, 2, n, 2, 6)).astype(np.float32)
   run = jax.jit(lambda *args: restricted_attention(*args, SHAPES, HAVING[form], FORMS[form]))
-  got, want = run(q, k, v, mask), np.zeros((2, n, 2, 6))
+  got, want = run(q, k, v, who), np.zeros((2, n, 2, 6))
   for b in range(2):
     for i in range(n):
       sees = [
         j
         for j in range(n)
-        if mask[b, i if rows == "each" else 0, j]
+        if mask[b, i, j]
         and (coordinate[i] is None or coordinate[j] is None or coordinate[i] == coordinate[j])
       ]
       for h in range(2):
@@ -85,9 +89,16 @@ def test_restricted_attention_is_masked_attention(form, rows):
   assert np.abs(jax.nn.dot_product_attention(q, k, v, mask=jnp.asarray(mask)[:, None]) - got).max() > 0.1
 
 
+def everyone(batch, shapes):
+  """Tokens of streams of (time, place), all of them real."""
+  parts = (stream_tokens(jnp.ones((batch, *shape), bool), n) for n, shape in enumerate(shapes))
+  return jax.tree.map(lambda *x: jnp.concatenate(x, 1), *parts)
+
+
 def test_without_sight_nobody_has_a_place():
   q, k, v = np.random.default_rng(0).standard_normal((3, 1, 8, 2, 6)).astype(np.float32)
-  got = restricted_attention(q, k, v, jnp.ones((1, 1, 8), bool), {"text": (1, 5), "sound": (3, 1)}, (), 2)
+  shapes = {"text": (1, 5), "sound": (3, 1)}
+  got = restricted_attention(q, k, v, everyone(1, shapes.values()), shapes, (), 2)
   np.testing.assert_allclose(got, jax.nn.dot_product_attention(q, k, v), atol=1e-6)
 
 
@@ -96,7 +107,8 @@ def test_the_gate_starts_in_the_middle_and_has_a_gradient():
   shapes = {"text": (2, 1, 3, 8), "sight": (2, 2, 4, 8), "touch": (2, 2, 1, 8)}
   streams = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
   angles = {name: np.zeros((shape[1] * shape[2], 3), np.float32) for name, shape in shapes.items()}
-  given = streams, rng.standard_normal((2, 1, 5)).astype(np.float32), angles, jnp.ones((2, 1, 13), bool)
+  who = everyone(2, (shape[1:3] for shape in shapes.values()))
+  given = streams, rng.standard_normal((2, 1, 5)).astype(np.float32), angles, who
   forms = TwoForms((small.SENSES[0], small.SENSES[1]), False, heads=2, head_width=6)
 
   @jax.jit

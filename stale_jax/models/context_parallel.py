@@ -1,0 +1,104 @@
+"""Exact attention over tokens that are cut along axes of the mesh: all-to-all, ring, and both.
+
+*Ulysses* (DeepSpeed Ulysses, arXiv 2309.14509): an all-to-all hands every device all tokens of its
+share of the heads, and another takes the answer back. *Ring* (Ring Attention, arXiv 2310.01889): the
+keys go round, a device at a time, and the partial answers are joined by their normalisers, as in
+flash attention. Their composition, heads within a host and tokens between hosts, is the 2-D scheme
+of USP (arXiv 2405.07719).
+
+What is called local here sees whole blocks and returns, with its answer, the logarithm of its
+normaliser: the dense one below, or a kernel. These functions are for the inside of `jax.shard_map`.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stale_jax.models.visibility import Rule, Tokens
+
+# In place of minus infinity, whose differences are not numbers.
+_NONE = -1e30
+
+# (q, k, v, tokens of q, tokens of k) -> the answer and the log of its normaliser.
+Attention = Callable[
+  [
+    Float[Array, "batch to heads width"],
+    Float[Array, "batch from heads width"],
+    Float[Array, "batch from heads width"],
+    Tokens,
+    Tokens,
+  ],
+  tuple[Float[Array, "batch to heads width"], Float[Array, "batch to heads"]],
+]
+
+
+def dense(rule: Rule) -> Attention:
+  """All pairs at once, softmax in float32 at least; who sees nobody answers 0."""
+
+  def attend(q, k, v, of_q, of_k):
+    seen = rule(of_q, of_k)[:, None]
+    logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
+    logits = jnp.where(seen, logits.astype(jnp.promote_types(q.dtype, jnp.float32)), _NONE)
+    top = jax.lax.stop_gradient(logits.max(-1))
+    p = jnp.where(seen, jnp.exp(logits - top[..., None]), 0)
+    total = p.sum(-1)
+    normaliser = jnp.where(total > 0, top + jnp.log(jnp.where(total > 0, total, 1)), _NONE)
+    p = p / jnp.where(total > 0, total, 1)[..., None]
+    return jnp.einsum("bhqk,bkhd->bqhd", p.astype(v.dtype), v), normaliser.swapaxes(1, 2)
+
+  return attend
+
+
+def _join(a, b):
+  """The answer to the union of two disjoint sets of keys."""
+  total = jnp.logaddexp(a[1], b[1])
+  wa, wb = (jnp.exp(x[1] - total)[..., None].astype(a[0].dtype) for x in (a, b))
+  return wa * a[0] + wb * b[0], total
+
+
+def ring(local: Attention, axis: str) -> Attention:
+  """`local`, over keys that are cut along `axis`; each block is computed again for its gradient.
+
+  The next block is on its way while this one is attended to.
+  """
+  local = jax.checkpoint(local)
+
+  def attend(q, k, v, of_q, of_k):
+    size = jax.lax.axis_size(axis)
+    onward = [(i, (i + 1) % size) for i in range(size)]
+
+    def pass_on(x):
+      return jax.tree.map(lambda x: jax.lax.ppermute(x, axis, onward), x)
+
+    def body(carry, _):
+      (k, v, of_k), found = carry
+      arriving = pass_on((k, v, of_k))
+      return (arriving, _join(found, local(q, k, v, of_q, of_k))), None
+
+    first = local(q, k, v, of_q, of_k)
+    # In float32, which many small parts are added up in.
+    found = first[0].astype(first[1].dtype), first[1]
+    if size > 1:
+      (last, found), _ = jax.lax.scan(body, (pass_on((k, v, of_k)), found), length=size - 2)
+      k, v, of_k = last
+      found = _join(found, local(q, k, v, of_q, of_k))
+    return found[0].astype(q.dtype), found[1]
+
+  return attend
+
+
+def ulysses(inner: Attention, axis: str) -> Attention:
+  """`inner`, given all tokens along `axis` of a share of the heads, which `axis` must divide."""
+
+  def attend(q, k, v, of_q, of_k):
+    swap = functools.partial(jax.lax.all_to_all, axis_name=axis, tiled=True)
+    q, k, v = (swap(x, split_axis=2, concat_axis=1) for x in (q, k, v))
+    everyone = functools.partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
+    of_q, of_k = jax.tree.map(everyone, (of_q, of_k))
+    out, normaliser = inner(q, k, v, of_q, of_k)
+    return tuple(swap(x, split_axis=1, concat_axis=2) for x in (out, normaliser))
+
+  return attend

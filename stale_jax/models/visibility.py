@@ -1,0 +1,104 @@
+"""Who sees whom, said in a few numbers a token and not in a matrix of all pairs.
+
+Every kind of attention reads this one description: it can be grouped, merged and cut along tokens as
+they are, and any block of the matrix follows from the tokens of its rows and columns.
+"""
+
+import dataclasses
+
+import flax.struct
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from stale_jax.errors import UserError
+
+# Streams by number: the senses follow the text.
+TEXT, EMOJI = 0, -1
+
+
+@flax.struct.dataclass
+class Tokens:
+  """What a rule asks of tokens.
+
+  Attributes:
+    real: padding is seen by nobody.
+    stream: TEXT, EMOJI or the number of a sense.
+    frame: the last that a token covers; -1 for text, which is of no time.
+    place: a number within the frame; -1 for what is of no place, such as text or sound.
+    apart: whether the senses of this example are blind to one another (`Context.apart`).
+  """
+
+  real: Bool[Array, "batch tokens"]
+  stream: Int[Array, "batch tokens"]
+  frame: Int[Array, "batch tokens"]
+  place: Int[Array, "batch tokens"]
+  apart: Bool[Array, "batch tokens"]
+
+
+def stream_tokens(
+  real: Bool[Array, "batch time place"],
+  stream: int,
+  frames: Int[np.ndarray, "time"] | int = -1,
+  placed: bool = False,
+  apart: Bool[Array, "batch"] | None = None,
+) -> Tokens:
+  """Those of one stream: `frames` is the last frame of each time; are its places places?"""
+  fields = {
+    "real": real,
+    "stream": stream,
+    "frame": np.reshape(frames, (-1, 1)),
+    "place": np.arange(real.shape[2]) if placed else -1,
+    "apart": False if apart is None else apart[:, None, None],
+  }
+  flat = len(real), real.shape[1] * real.shape[2]
+  return Tokens(**{name: jnp.reshape(jnp.broadcast_to(x, real.shape), flat) for name, x in fields.items()})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+  """Full attention, unless its fields say otherwise; text is always seen.
+
+  Attributes:
+    causal: nobody sees a later frame; text sees text alone, for it would pass on what it saw.
+    window: how many frames back (and, if not causal, forth) are seen, one's own among them; 0: all.
+    sinks: so many first frames are seen from everywhere, whatever the window.
+    along: "time": among tokens of one place; "space": of one frame; "": among all. What is of no
+      place or of no time shares everyone's (as `models.forms`).
+  """
+
+  causal: bool = False
+  window: int = 0
+  sinks: int = 0
+  along: str = ""
+
+  def __post_init__(self):
+    if self.window < 0 or self.sinks < 0:
+      raise UserError(f"attention window={self.window}, sinks={self.sinks}: neither can be negative.")
+    if self.sinks and not self.window:
+      raise UserError(f"attention sinks={self.sinks} are for a window, and there is none.")
+    if self.along not in ("", "time", "space"):
+      raise UserError(f"attention along={self.along!r}: it is 'time', 'space' or ''.")
+
+  def __call__(self, q: Tokens, k: Tokens) -> Bool[Array, "batch to from"]:
+    """Whether each token of `q` sees each of `k`."""
+
+    def both(name):
+      return getattr(q, name)[:, :, None], getattr(k, name)[:, None]
+
+    _, real = both("real")
+    of, to = both("stream")
+    # A sense that is apart sees itself and the caption, which then sees no sense.
+    seen = real & (~both("apart")[0] | (of == to) | (to == TEXT))
+    # The emoji sees every sense and not the text; whoever saw it would see through it what it sees.
+    seen = jnp.where(of == EMOJI, real & (to != TEXT), seen & (to != EMOJI))
+    now, then = both("frame")
+    if self.causal:
+      seen &= then <= now
+    if self.window:
+      near = jnp.abs(now - then) < self.window
+      seen &= near | (then < self.sinks) | (now < 0)  # Text, at -1, is before every sink.
+    if self.along:
+      a, b = both("place" if self.along == "time" else "frame")
+      seen &= (a == b) | (a < 0) | (b < 0)
+    return seen
