@@ -7,7 +7,7 @@ import pytest
 from stale_jax.errors import UserError
 from stale_jax.pretrained import load
 from stale_jax.training import build
-from stale_jax.training.loop import init_params
+from stale_jax.training.program import init_params
 from stale_jax.training.weights import save_weights
 from tests import micro
 

@@ -28,7 +28,7 @@ def measure(seed: int) -> dict:
   from stale_jax.clip import Context
   from stale_jax.data import collate
   from stale_jax.training import build
-  from stale_jax.training.loop import init_params
+  from stale_jax.training.program import init_params
 
   experiment = build(get_config().to_dict())
   size = experiment.training.batch

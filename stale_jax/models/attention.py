@@ -3,9 +3,18 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from stale_jax.errors import UserError
+from stale_jax.mesh import constrain, current_mesh, parts, spec
+from stale_jax.models.context_parallel import Attention, dense, ring, ulysses
 from stale_jax.models.layers import Dense, rotate
+from stale_jax.models.splash import splash
+from stale_jax.models.visibility import Rule, Tokens, join
+
+# The logical axes of queries, keys and values of a stream.
+LAID = ("batch", None, "tokens", "heads", None)
 
 
 class RMSNorm(nn.Module):
@@ -21,18 +30,124 @@ class RMSNorm(nn.Module):
 
 
 def project(streams, angles, heads: int, head_width: int, dtype):
-  """Queries, keys and values [batch, tokens, heads, head_width] of the tokens of all streams in turn.
+  """Queries, keys and values, each stream -> [batch, time, place, heads, head_width].
 
-  For use inside a compact module, whose own the layers become. `angles`: name -> as for `rotate`.
+  For use inside a compact module, whose own the layers become. `angles`: stream -> [*batch, tokens,
+  head_width/2]. The three of a head lie together, so that a cut between heads cuts nothing else.
   """
-  queries, keys, values = [], [], []
+  queries, keys, values = {}, {}, {}
   for name, x in streams.items():
     qkv = Dense(3 * heads * head_width, dtype=dtype, name=f"{name}_qkv")(x)
-    q, k, v = jnp.split(jnp.reshape(qkv, (x.shape[0], -1, 3 * heads, head_width)), 3, 2)
-    queries.append(rotate(RMSNorm(dtype, name=f"{name}_query_norm")(q), angles[name]))
-    keys.append(rotate(RMSNorm(dtype, name=f"{name}_key_norm")(k), angles[name]))
-    values.append(v)
-  return tuple(jnp.concatenate(parts, 1) for parts in (queries, keys, values))
+    qkv = constrain(jnp.reshape(qkv, (*x.shape[:3], heads, 3, head_width)), *LAID[:4], None, None)
+    q, k, v = (qkv[..., i, :] for i in range(3))
+    turned = jnp.reshape(angles[name], (*angles[name].shape[:-2], *x.shape[1:3], -1))
+    queries[name] = rotate(RMSNorm(dtype, name=f"{name}_query_norm")(q), turned)
+    keys[name] = rotate(RMSNorm(dtype, name=f"{name}_key_norm")(k), turned)
+    values[name] = v
+  return queries, keys, values
+
+
+def together(streams: dict[str, Array]) -> Float[Array, "batch tokens heads width"]:
+  """All streams' tokens in turn."""
+  return jnp.concatenate([jnp.reshape(x, (len(x), -1, *x.shape[3:])) for x in streams.values()], 1)
+
+
+def asunder(x: Float[Array, "batch tokens *rest"], like: dict[str, Array]) -> dict[str, Array]:
+  """Undoes `together`: streams [batch, time, place, *rest] of the times and places of `like`."""
+  ends = np.cumsum([part.shape[1] * part.shape[2] for part in like.values()])[:-1]
+  cut = zip(like.items(), jnp.split(x, ends, 1), strict=True)
+  return {name: jnp.reshape(part, (*whole.shape[:3], *x.shape[2:])) for (name, whole), part in cut}
+
+
+def _xla(rule: Rule, _) -> Attention:
+  return lambda q, k, v, of_q, of_k: (
+    jax.nn.dot_product_attention(q, k, v, mask=rule(of_q, of_k)[:, None]),
+    None,
+  )
+
+
+def _cudnn(rule: Rule, _) -> Attention:
+  return lambda q, k, v, of_q, of_k: (
+    jax.nn.dot_product_attention(q, k, v, mask=rule(of_q, of_k)[:, None], implementation="cudnn"),
+    None,
+  )
+
+
+# (rule, the tokens of the keys as far as they are known) -> attention to all of them.
+BACKENDS = {"xla": _xla, "cudnn": _cudnn, "splash": splash}
+
+
+def attend(
+  q: dict[str, Array],
+  k: dict[str, Array],
+  v: dict[str, Array],
+  tokens: dict[str, Tokens],
+  backend: str = "xla",
+  rule: Rule = Rule(),  # noqa: B008
+) -> dict[str, Float[Array, "batch time place heads width"]]:
+  """Joint attention of all streams under `rule`, cut along the mesh if there is one.
+
+  Args:
+    q, k, v: stream -> [batch, time, place, heads, width].
+    tokens: stream -> [batch or 1, time, place].
+    backend: one of BACKENDS: "xla" runs anywhere, "cudnn" on a GPU, "splash" on a TPU.
+    rule: who sees whom.
+
+  Raises:
+    UserError: `backend` cannot do that.
+  """
+  mesh = current_mesh()
+  if mesh is None or (backend == "xla" and parts(mesh, "tokens") == 1):
+    everyone = join(tokens)
+    local = BACKENDS[backend](rule, everyone)
+    return asunder(local(together(q), together(k), together(v), everyone, everyone)[0], q)
+
+  # Each device has its part of the places of every stream. Where they do not divide, some are of no clip.
+  ways = parts(mesh, "tokens")
+  whole = {name: x.shape[2] for name, x in q.items()}
+
+  def padded(x):
+    missing = -x.shape[2] % ways
+    if not missing:
+      return x
+    np_or_jnp = np if isinstance(x, np.ndarray) else jnp
+    return np_or_jnp.pad(x, ((0, 0), (0, 0), (0, missing), *((0, 0),) * (x.ndim - 3)))
+
+  q, k, v, tokens = jax.tree.map(padded, (q, k, v, tokens))
+  inner = _spread(rule, backend, mesh, tokens)
+
+  def local(q, k, v, tokens):
+    of = join(tokens, len(next(iter(q.values()))))
+    return asunder(inner(together(q), together(k), together(v), of, of)[0], q)
+
+  laid = jax.tree.map(lambda x: spec(mesh, x.shape, LAID), q)
+  lists = jax.tree.map(lambda x: spec(mesh, x.shape, LAID[:3]), tokens)
+  spread = jax.shard_map(
+    local,
+    mesh=mesh,
+    in_specs=(laid, laid, laid, lists),
+    out_specs=laid,
+    check_vma=backend == "xla",  # A kernel does not say along which axes its answer varies.
+  )
+  return {name: x[:, :, : whole[name]] for name, x in spread(q, k, v, tokens).items()}
+
+
+def _spread(rule: Rule, backend: str, mesh, tokens: dict[str, Tokens]) -> Attention:
+  """Attention to all the tokens of a clip, of which each device has its part; for inside `shard_map`."""
+  if mesh.shape["ring"] > 1:
+    if backend != "xla":
+      raise UserError(f"model.attention={backend} goes round no ring: set mesh.ulysses to mesh.context.")
+    local = ring(dense(rule), "ring")
+  else:
+    count = mesh.shape["ulysses"]
+
+    def part(i):
+      return jax.tree.map(lambda x: x[:, :, i * x.shape[2] // count : (i + 1) * x.shape[2] // count], tokens)
+
+    # In the order in which an all-to-all brings them together.
+    order = join({str(i): join(part(i)) for i in range(count)})
+    local = BACKENDS[backend](rule, order)
+  return ulysses(local, "ulysses") if mesh.shape["ulysses"] > 1 else local
 
 
 def proportional_attention(

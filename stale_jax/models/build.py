@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from stale_jax.clip import Sense
 from stale_jax.config import at_least, check_keys, construct, nearest
 from stale_jax.errors import UserError
+from stale_jax.models.attention import BACKENDS
 from stale_jax.models.text import PATCH
-from stale_jax.models.transformer import Transformer
+from stale_jax.models.transformer import REMAT, Transformer
 
 DTYPES = ("float32", "bfloat16", "float16")
 FORMS = ("none", "dense", "hard")
@@ -28,6 +29,12 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
     raise UserError(f"unknown model.dtype {model.dtype!r}: {nearest(model.dtype, DTYPES)}")
   if model.forms not in FORMS:
     raise UserError(f"unknown model.forms {model.forms!r}: {nearest(model.forms, FORMS)}")
+  if model.attention not in BACKENDS:
+    raise UserError(f"unknown model.attention {model.attention!r}: {nearest(model.attention, BACKENDS)}")
+  if model.remat not in REMAT:
+    raise UserError(f"unknown model.remat {model.remat!r}: {nearest(model.remat, REMAT)}")
+  if model.scan and model.turns:
+    raise UserError("model.scan runs through the blocks once: leave model.turns or model.scan out.")
   at_least(0, "model", turns=model.turns)
   if model.merge and (not model.turns or model.depth < 2 or model.forms != "none"):
     raise UserError(

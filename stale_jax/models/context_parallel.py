@@ -22,7 +22,7 @@ from stale_jax.models.visibility import Rule, Tokens
 # In place of minus infinity, whose differences are not numbers.
 _NONE = -1e30
 
-# (q, k, v, tokens of q, tokens of k) -> the answer and the log of its normaliser.
+# (q, k, v, tokens of q, tokens of k) -> the answer and the log of its normaliser; None where none is asked.
 Attention = Callable[
   [
     Float[Array, "batch to heads width"],
@@ -31,7 +31,7 @@ Attention = Callable[
     Tokens,
     Tokens,
   ],
-  tuple[Float[Array, "batch to heads width"], Float[Array, "batch to heads"]],
+  tuple[Float[Array, "batch to heads width"], Float[Array, "batch to heads"] | None],
 ]
 
 
@@ -99,6 +99,6 @@ def ulysses(inner: Attention, axis: str) -> Attention:
     everyone = functools.partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
     of_q, of_k = jax.tree.map(everyone, (of_q, of_k))
     out, normaliser = inner(q, k, v, of_q, of_k)
-    return tuple(swap(x, split_axis=1, concat_axis=2) for x in (out, normaliser))
+    return jax.tree.map(lambda x: swap(x, split_axis=1, concat_axis=2), (out, normaliser))
 
   return attend

@@ -25,8 +25,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from stale_jax.mesh import current_mesh, parameter_spec, path_name
 from stale_jax.models.layers import Dense, time_features
-from stale_jax.models.visibility import Rule, Tokens
+from stale_jax.models.visibility import Rule, Tokens, join
 
 
 @flax.struct.dataclass
@@ -97,7 +98,7 @@ def trunk(
   streams: dict[str, Float[Array, "batch time place width"]],
   conditions: dict[str, Float[Array, "batch time condition_width"]],
   angles: dict[str, Array],
-  tokens: Tokens,
+  tokens: dict[str, Tokens],
   timed: tuple[str, ...],
   placed: tuple[str, ...],
 ) -> dict[str, Float[Array, "batch time place width"]]:
@@ -117,6 +118,8 @@ def trunk(
   def once(model, streams, conditions):
     if model.merge:
       return _merging(model, block, streams, conditions, angles, tokens, placed)
+    if model.scan and not model.is_initializing() and not model.is_mutable_collection("intermediates"):
+      return _scanned(model, block, streams, conditions, angles, tokens)
     for layer in range(model.depth):
       streams, _ = block(model, layer)(streams, conditions, angles, tokens)
     return streams
@@ -158,38 +161,61 @@ def trunk(
   return scan(model, streams, jnp.arange(model.turns))[0]
 
 
+def _scanned(model, block, streams, conditions, angles, tokens):
+  """The blocks by one program, over their parameters stacked in the dtype of the computation."""
+  body, dtype = block(model, 0).clone(name=None, parent=None), jnp.dtype(model.dtype)
+
+  def stack(path, *x):
+    x = jnp.stack([x.astype(dtype) if x.ndim > 1 else x for x in x])
+    mesh = current_mesh()
+    if mesh is None:
+      return x
+    own = parameter_spec(mesh, f"block_0/{path_name(path)}", x.shape[1:])
+    return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(None, *own))
+
+  each = [model.variables["params"][f"block_{layer}"] for layer in range(model.depth)]
+
+  def step(x, params):
+    # Control flow returns a dictionary in another order, and the order is that of the tokens.
+    x = {name: x[name] for name in streams}
+    return body.apply({"params": params}, x, conditions, angles, tokens)[0], None
+
+  x, _ = jax.lax.scan(step, streams, jax.tree_util.tree_map_with_path(stack, *each))
+  return {name: x[name] for name in streams}
+
+
 def _merging(model, block, streams, conditions, angles, tokens, placed):
   """One turn of which all blocks but the first see two tokens of three."""
   starts, count = {}, 0
   for name, x in streams.items():
     starts[name], count = count, count + x.shape[1] * x.shape[2]
-  batch = len(tokens.real)
+  batch = len(conditions["text"])
   size = jnp.ones((batch, count), jnp.float32)
   streams, p = block(model, 0)(streams, conditions, angles, tokens, size)
   p = jax.lax.stop_gradient(p)
-  index, sizes, merges, fewer, turned = [], [], {}, {}, {}
+  sizes, merges, fewer, turned, left = [], {}, {}, {}, {}
+  everyone = join(tokens, batch)
   for name, x in streams.items():
-    own = jnp.arange(starts[name], starts[name] + x.shape[1] * x.shape[2])
+    own = slice(starts[name], starts[name] + x.shape[1] * x.shape[2])
     if name not in placed:
-      index.append(jnp.broadcast_to(own, (batch, len(own))))
       sizes.append(size[:, own])
-      fewer[name], turned[name] = x, angles[name]
+      fewer[name], turned[name], left[name] = x, angles[name], tokens[name]
       continue
     # Only those whom the stream sees, itself among them, are asked: what is masked has no say.
-    first = jax.tree.map(lambda x, i=starts[name]: x[:, i : i + 1], tokens)
-    seen = Rule()(first, tokens)[:, 0]
+    first = jax.tree.map(lambda x, i=starts[name]: x[:, i : i + 1], everyone)
+    seen = Rule()(first, everyone)[:, 0]
     received = jnp.einsum("bhqk,bq->bk", p[..., own], seen.astype(p.dtype))
     group = x.shape[:3]
     real = jnp.reshape(seen[:, own], group)
     merge = merge_third(jax.lax.stop_gradient(x), jnp.reshape(received, group), real)
     merges[name], fewer[name] = merge, merge(x)
-    places = jnp.reshape(own, group[1:])[:, :1] + merge.kept
-    index.append(jnp.reshape(places, (batch, -1)))
     sizes.append(jnp.reshape(merge.size, (batch, -1)))
     wide = jnp.broadcast_to(jnp.reshape(angles[name], (1, *group[1:], -1)), (*group, angles[name].shape[-1]))
     turned[name] = jnp.reshape(_take(wide, merge.kept), (batch, -1, wide.shape[-1]))
-  index, size = jnp.concatenate(index, 1), jnp.concatenate(sizes, 1)
-  tokens = jax.tree.map(lambda x: jnp.take_along_axis(x, index, 1), tokens)
+    left[name] = jax.tree.map(
+      lambda x, m=merge, g=group: jnp.take_along_axis(jnp.broadcast_to(x, g), m.kept, 2), tokens[name]
+    )
+  size = jnp.concatenate(sizes, 1)
   for layer in range(1, model.depth):
-    fewer, _ = block(model, layer)(fewer, conditions, turned, tokens, size)
+    fewer, _ = block(model, layer)(fewer, conditions, turned, left, size)
   return {name: merges[name].restore(streams[name], x) if name in merges else x for name, x in fewer.items()}

@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stale_jax.mesh import current_mesh
+
 
 class Dense(nn.Module):
-  """A dense layer over the last axis, all other axes flattened to one.
+  """A dense layer over the last axis, all other axes flattened to one where no mesh cuts them.
 
   On the CPU the weight gradient of a product with one contracted axis runs three times
-  faster than with two; elsewhere the reshape is free.
+  faster than with two.
   """
 
   features: int
@@ -19,7 +21,7 @@ class Dense(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch features"]:
-    flat = jnp.reshape(x, (-1, x.shape[-1]))
+    flat = jnp.reshape(x, (-1, x.shape[-1])) if current_mesh() is None else x
     y = nn.Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(flat)
     return jnp.reshape(y, (*x.shape[:-1], self.features))
 

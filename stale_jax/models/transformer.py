@@ -16,17 +16,26 @@ from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
-from stale_jax.models.attention import project, proportional_attention
+from stale_jax.mesh import constrain
+from stale_jax.models.attention import asunder, attend, project, proportional_attention, together
 from stale_jax.models.cycle import trunk
 from stale_jax.models.emoji import emoji_vector
 from stale_jax.models.forms import TwoForms
 from stale_jax.models.layers import Dense, rotary_angles, time_features
 from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
-from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens, stream_tokens
+from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens, join, stream_tokens
 
 # A stream's tokens: x [batch, time, place, width]; condition [batch, time, condition_width].
 _zeros = nn.initializers.zeros
+_LAID = ("batch", None, "tokens", None)
+
+# Name -> which values of a block are kept for its gradient.
+REMAT = {
+  "none": jax.checkpoint_policies.everything_saveable,
+  "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  "full": jax.checkpoint_policies.nothing_saveable,
+}
 
 
 def patchify(x: Float[Array, "batch frames *shape"], sense: Sense) -> Float[Array, "batch time place values"]:
@@ -77,8 +86,8 @@ def _modulate(x, shift, scale):
 
 
 def _mean(x: Float[Array, "batch time place width"], real) -> Float[Array, "batch 1 1 width"]:
-  """Over the real tokens, of which `real` [batch, time * place] tells."""
-  weight = jnp.reshape(real, (*x.shape[:3], 1)).astype(x.dtype)
+  """Over the real tokens, of which `real` [batch, time, place] tells."""
+  weight = real[..., None].astype(x.dtype)
   return jnp.sum(x * weight, (1, 2), keepdims=True) / jnp.maximum(jnp.sum(weight, (1, 2), keepdims=True), 1)
 
 
@@ -87,7 +96,7 @@ class Block(nn.Module):
 
   Attributes:
     heads, head_width: of attention.
-    forms, senses: see `Transformer`; `senses` are those of the clip.
+    forms, senses, attention: see `Transformer`; `senses` are those of the clip.
   """
 
   heads: int
@@ -95,19 +104,20 @@ class Block(nn.Module):
   dtype: jnp.dtype = jnp.float32
   forms: str = "none"
   senses: tuple[Sense, ...] = ()
+  attention: str = "xla"
 
   @nn.compact
-  def __call__(self, streams, conditions, angles, tokens: Tokens, size=None):
+  def __call__(self, streams, conditions, angles, tokens: dict[str, Tokens], size=None):
     """The streams, and where `size` is given the attention's probabilities [batch, heads, to, from].
 
-    streams, conditions, angles: name -> array; tokens: those of all streams in turn; size [batch,
-    from]: how many tokens each stands for.
+    streams, conditions, angles, tokens: of each stream; size [batch, from]: how many tokens each of
+    all streams in turn stands for.
     """
 
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
 
-    modulations, seen = {}, {}
+    batch, modulations, seen = len(conditions["text"]), {}, {}
     for name, x in streams.items():
       m = dense(6 * x.shape[-1], f"{name}_modulation", kernel_init=_zeros)(nn.silu(conditions[name]))
       modulations[name] = jnp.split(m, 6, -1)
@@ -116,23 +126,24 @@ class Block(nn.Module):
     p, attention = None, (self.heads, self.head_width, self.dtype)
     if self.forms != "none":
       forms = TwoForms(self.senses, self.forms == "hard", *attention, name="forms")
-      attended = forms(seen, conditions["text"], angles, tokens)
+      attended = asunder(forms(seen, conditions["text"], angles, join(tokens, batch)), streams)
     elif size is not None:
-      attended, p = proportional_attention(*project(seen, angles, *attention), Rule()(tokens, tokens), size)
+      q, k, v = map(together, project(seen, angles, *attention))
+      everyone = join(tokens, batch)
+      attended, p = proportional_attention(q, k, v, Rule()(everyone, everyone), size)
+      attended = asunder(attended, streams)
     else:
-      mask = Rule()(tokens, tokens)[:, None]
-      attended = jax.nn.dot_product_attention(*project(seen, angles, *attention), mask=mask)
-    attended = jnp.reshape(attended, (*attended.shape[:2], -1))
+      attended = attend(*project(seen, angles, *attention), tokens, self.attention)
 
-    out, start = {}, 0
+    out = {}
     for name, x in streams.items():
-      count = x.shape[1] * x.shape[2]
       _, _, gate, shift, scale, gate_mlp = modulations[name]
-      y = dense(x.shape[-1], f"{name}_out")(attended[:, start : start + count])
-      start += count
-      x = x + gate[:, :, None] * jnp.reshape(y, x.shape)
+      y = dense(x.shape[-1], f"{name}_out")(jnp.reshape(attended[name], (*x.shape[:3], -1)))
+      x = constrain(x + gate[:, :, None] * y, *_LAID)
       h = nn.gelu(dense(4 * x.shape[-1], f"{name}_up")(_modulate(x, shift, scale)))
-      out[name] = x + gate_mlp[:, :, None] * dense(x.shape[-1], f"{name}_down")(h)
+      h = constrain(h, *_LAID[:3], "hidden")
+      y = dense(x.shape[-1], f"{name}_down")(h)
+      out[name] = constrain(x + gate_mlp[:, :, None] * y, *_LAID)
     return out, p
 
 
@@ -160,6 +171,11 @@ class Transformer(nn.Module):
     turns: how often the blocks are run round, at the most in training (see `models.cycle`); 0: once,
       and without what it takes to be run again.
     merge: whether each turn merges a third of the tokens of sight.
+    attention: of `models.attention.BACKENDS`, what computes joint attention.
+    remat: what of a block's values its gradient computes again, to save memory: "none", of which all
+      are kept; "dots", all but matrix products; "full", all.
+    scan: whether one program of a block runs through them all, instead of one each: it compiles in the
+      time of one. The parameters are the same.
   """
 
   senses: tuple[Sense, ...]
@@ -178,6 +194,9 @@ class Transformer(nn.Module):
   forms: str = "none"
   turns: int = 0
   merge: bool = False
+  attention: str = "xla"
+  remat: str = "none"
+  scan: bool = False
 
   @nn.compact
   def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
@@ -207,7 +226,9 @@ class Transformer(nn.Module):
     streams = {"text": text[:, None]}
     conditions = {"text": condition("text", features.mean(1, keepdims=True)) + pooled}
     angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.width // self.heads)}
-    who = [stream_tokens(text_real[:, None], TEXT, apart=context.apart)]
+    # Where there is but one sense nobody is apart from it.
+    apart = context.apart if len(self.senses) > 1 else None
+    who = {"text": stream_tokens(text_real[:, None], TEXT, apart=apart)}
     for number, sense in enumerate(present, 1):
       x, name = clip[sense.name].astype(dtype), sense.name
       valid = context.valid.get(name)
@@ -222,7 +243,7 @@ class Transformer(nn.Module):
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
       real = TokenDrop(self.token_drop, name=f"{name}_drop")(jnp.repeat(real, place, 1))
       last, placed = (np.arange(time) + 1) * sense.patch[0] - 1, len(sense.shape) > 1
-      who.append(stream_tokens(jnp.reshape(real, (batch, time, place)), number, last, placed, context.apart))
+      who[name] = stream_tokens(jnp.reshape(real, (batch, time, place)), number, last, placed, apart)
     judged = self.labels and (self.is_initializing() or self.is_mutable_collection("scores"))
     if judged:
       conditions["emoji"] = condition("emoji", features.mean(1, keepdims=True))
@@ -230,16 +251,17 @@ class Transformer(nn.Module):
       vector = emoji_vector(self.emoji, self.side_width)
       streams["emoji"] = jnp.broadcast_to(vector.astype(dtype), (len(t), 1, 1, self.side_width))
       angles["emoji"] = rotary_angles(np.zeros((1, 3)), self.width // self.heads)
-      who.append(stream_tokens(jnp.ones((len(t), 1, 1), bool), EMOJI))
-    everyone = jax.tree.map(lambda *x: jnp.concatenate(x, 1), *who)
+      who["emoji"] = stream_tokens(jnp.ones((len(t), 1, 1), bool), EMOJI)
+
+    kind = nn.remat(Block, policy=REMAT[self.remat]) if self.remat != "none" else Block
+    sizes = self.heads, self.width // self.heads, dtype, self.forms, tuple(present), self.attention
 
     def block(model, layer):
-      head_width, name = self.width // self.heads, f"block_{layer}"
-      return Block(self.heads, head_width, dtype, self.forms, tuple(present), name=name, parent=model)
+      return kind(*sizes, name=f"block_{layer}", parent=model)
 
     timed = tuple(sense.name for sense in present)
     placed = tuple(sense.name for sense in present if len(sense.shape) > 1)
-    streams = trunk(self, block, streams, conditions, angles, everyone, timed, placed)
+    streams = trunk(self, block, streams, conditions, angles, who, timed, placed)
 
     out = {}
     for sense in present:
@@ -252,8 +274,7 @@ class Transformer(nn.Module):
       if self.emoji:
         x = streams["emoji"]
       else:
-        reals = {s.name: tokens.real for s, tokens in zip(present, who[1:], strict=True)}
-        states = {name: _mean(_norm(streams[name]), real) for name, real in reals.items()}
+        states = {s.name: _mean(_norm(streams[s.name]), who[s.name].real) for s in present}
         x = sum(dense(self.side_width, f"{name}_pooled")(state) for name, state in states.items())
       m = dense(2 * self.side_width, "emoji_modulation", kernel_init=_zeros)(nn.silu(conditions["emoji"]))
       x = _modulate(x, *jnp.split(m, 2, -1))

@@ -7,6 +7,7 @@ they are, and any block of the matrix follows from the tokens of its rows and co
 import dataclasses
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
@@ -19,7 +20,7 @@ TEXT, EMOJI = 0, -1
 
 @flax.struct.dataclass
 class Tokens:
-  """What a rule asks of tokens.
+  """What a rule asks of tokens; a batch of 1 stands for any.
 
   Attributes:
     real: padding is seen by nobody.
@@ -29,11 +30,11 @@ class Tokens:
     apart: whether the senses of this example are blind to one another (`Context.apart`).
   """
 
-  real: Bool[Array, "batch tokens"]
-  stream: Int[Array, "batch tokens"]
-  frame: Int[Array, "batch tokens"]
-  place: Int[Array, "batch tokens"]
-  apart: Bool[Array, "batch tokens"]
+  real: Bool[Array, "batch *tokens"]
+  stream: Int[Array, "batch *tokens"]
+  frame: Int[Array, "batch *tokens"]
+  place: Int[Array, "batch *tokens"]
+  apart: Bool[Array, "batch *tokens"]
 
 
 def stream_tokens(
@@ -43,16 +44,34 @@ def stream_tokens(
   placed: bool = False,
   apart: Bool[Array, "batch"] | None = None,
 ) -> Tokens:
-  """Those of one stream: `frames` is the last frame of each time; are its places places?"""
-  fields = {
-    "real": real,
-    "stream": stream,
-    "frame": np.reshape(frames, (-1, 1)),
-    "place": np.arange(real.shape[2]) if placed else -1,
-    "apart": False if apart is None else apart[:, None, None],
-  }
-  flat = len(real), real.shape[1] * real.shape[2]
-  return Tokens(**{name: jnp.reshape(jnp.broadcast_to(x, real.shape), flat) for name, x in fields.items()})
+  """Those of one stream: `frames` is the last frame of each time; are its places places?
+
+  What holds for every example alike is NumPy's: known while a program is traced.
+  """
+  _, time, place = real.shape
+
+  def fixed(x):
+    return np.broadcast_to(x, (1, time, place))
+
+  return Tokens(
+    real=real,
+    stream=fixed(stream),
+    frame=fixed(np.reshape(frames, (-1, 1))),
+    place=fixed(np.arange(place) if placed else -1),
+    apart=fixed(False) if apart is None else jnp.broadcast_to(apart[:, None, None], real.shape),
+  )
+
+
+def join(streams: dict[str, Tokens], batch: int | None = None) -> Tokens:
+  """Those of all streams in turn, [batch, tokens]: of so many examples, or of 1 where all are alike."""
+
+  def joined(*x):
+    np_or_jnp = np if all(isinstance(part, np.ndarray) for part in x) else jnp
+    rows = batch or max(len(part) for part in x)
+    flat = [np_or_jnp.reshape(part, (len(part), -1)) for part in x]
+    return np_or_jnp.concatenate([np_or_jnp.broadcast_to(part, (rows, part.shape[1])) for part in flat], 1)
+
+  return jax.tree.map(joined, *streams.values())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,12 +110,13 @@ class Rule:
     # A sense that is apart sees itself and the caption, which then sees no sense.
     seen = real & (~both("apart")[0] | (of == to) | (to == TEXT))
     # The emoji sees every sense and not the text; whoever saw it would see through it what it sees.
-    seen = jnp.where(of == EMOJI, real & (to != TEXT), seen & (to != EMOJI))
+    emoji = of == EMOJI
+    seen = (emoji & real & (to != TEXT)) | (~emoji & seen & (to != EMOJI))
     now, then = both("frame")
     if self.causal:
       seen &= then <= now
     if self.window:
-      near = jnp.abs(now - then) < self.window
+      near = abs(now - then) < self.window
       seen &= near | (then < self.sinks) | (now < 0)  # Text, at -1, is before every sink.
     if self.along:
       a, b = both("place" if self.along == "time" else "frame")

@@ -8,13 +8,13 @@ from stale_jax.clip import Sense
 from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
+from stale_jax.mesh import MeshShape
 from stale_jax.models import Transformer, build_model
 from stale_jax.objectives import ConditionCorruption, Cringe, Denoising, DoG, MessUp, Total
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import AdamW, Muon
-from stale_jax.training.sharding import MeshShape
 
 OBJECTIVES = {"denoising": Denoising}
 OPTIMIZERS = {"adamw": AdamW, "muon": Muon}

@@ -13,7 +13,7 @@ import numpy as np
 
 from stale_jax.compilation import keep_compiled
 from stale_jax.config import construct
-from stale_jax.data import collate, loader
+from stale_jax.data import loader
 from stale_jax.errors import UserError
 from stale_jax.files import write_whole
 from stale_jax.training.build import Experiment, build
@@ -21,9 +21,8 @@ from stale_jax.training.checkpoint import Checkpointer, newest_ema, read_config
 from stale_jax.training.ema import Ema
 from stale_jax.training.excavate import drop_snapshots_after, save_snapshots
 from stale_jax.training.metrics import Metrics
-from stale_jax.training.sharding import batch_sharding, state_shardings
-from stale_jax.training.state import State, initial_state
-from stale_jax.training.step import make_loss, make_step
+from stale_jax.training.program import training_program
+from stale_jax.training.state import State
 from stale_jax.training.weights import SHIPPED, load_weights, save_weights
 
 
@@ -46,14 +45,8 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
   experiment = build(config)
   workdir = Path(workdir).absolute()
   training = experiment.training
-  mesh = experiment.mesh.build()
-  if training.batch % (mesh.size * training.accumulate):
-    raise UserError(
-      f"training.batch={training.batch} is not a multiple of {mesh.size} device(s) times "
-      f"training.accumulate={training.accumulate}."
-    )
-  optimizer = experiment.optimizer.build(training.steps)
-  like, shardings = _abstract_state(experiment, optimizer, mesh)
+  program = training_program(experiment)
+  like = program.state
   # Weights that are not there or do not fit are found out before anything is written.
   begun = (workdir / "checkpoints").exists()
   given = _given_params(training.init_from, like) if training.init_from and not begun else None
@@ -77,30 +70,18 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
     batches.set_state(data)
     print(f"resuming {workdir} at step {int(state.step)}.")
   else:
-    state = jax.device_put(_fresh_state(experiment, optimizer), shardings)
+    state = program.fresh()
     if given := given or (training.init_from and _given_params(training.init_from, like)):
-      state = jax.device_put(state.replace(params=given, ema=jax.tree.map(np.copy, given)), shardings)
+      shardings = jax.tree.map(lambda x: x.sharding, like.params)
+      params, ema = (jax.device_put(given, shardings) for _ in range(2))
+      state = state.replace(params=params, ema=ema)
 
-  loss = make_loss(
-    experiment.model,
-    experiment.process,
-    experiment.density,
-    experiment.objective,
-    training.caption_dropout,
-    experiment.messup,
-    experiment.corruption,
-  )
-  step_fn = jax.jit(
-    make_step(loss, optimizer, experiment.ema, training.accumulate),
-    donate_argnums=0,
-    out_shardings=(shardings, None),
-  )
   step = int(state.step)
   metrics = Metrics(workdir, step, training.steps)
   drop_snapshots_after(workdir, step)
   snapshot_steps = experiment.ema.snapshot_steps(training.steps)
   indices = collections.deque(maxlen=training.log_every)
-  sharding = batch_sharding(mesh)
+  sharding = jax.tree.map(lambda x: x.sharding, program.batch)
   if step < training.steps:
     print("compiling the training step: half a minute for the shipped model, the first time.", flush=True)
     # What was measured of these weights holds no longer.
@@ -112,8 +93,8 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
         with metrics.waiting_for_data():
           local = next(batches)
         indices.append((step, local.index))
-        batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), local)
-        state, scalars = step_fn(state, batch)
+        batch = jax.tree.map(jax.make_array_from_process_local_data, sharding, local)
+        state, scalars = program.step(state, batch)
         step += 1
         last = step == training.steps
         saving = last or step % training.checkpoint_every == 0
@@ -137,27 +118,6 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
   if step == training.steps:
     save_weights(workdir / "weights.safetensors", state.ema, config)
   return state
-
-
-def _abstract_state(experiment: Experiment, optimizer, mesh):
-  """The state's shapes with shardings, and the shardings alone."""
-  shapes = jax.eval_shape(lambda: _fresh_state(experiment, optimizer))
-  shardings = state_shardings(mesh, shapes)
-  like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
-  return like, shardings
-
-
-def _fresh_state(experiment: Experiment, optimizer) -> State:
-  key_init, key_run = jax.random.split(jax.random.key(experiment.seed))
-  params = init_params(experiment, key_init)
-  return initial_state(params, optimizer, key_run, experiment.ema.start(params))
-
-
-def init_params(experiment: Experiment, key):
-  """Parameters drawn from `key`."""
-  example = collate([experiment.source[0]], experiment.senses, experiment.model.text_length)
-  t = np.zeros(next(iter(example.clip.values())).shape[:2], np.float32)
-  return jax.jit(experiment.model.init)(key, example.clip, t, example.context)
 
 
 def _given_params(name: str, like: State):

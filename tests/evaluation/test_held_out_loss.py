@@ -14,7 +14,7 @@ from stale_jax.evaluation.denoising import TIMES
 from stale_jax.pretrained import Model, load
 from stale_jax.text import tokenize
 from stale_jax.training import build, train
-from stale_jax.training.loop import init_params
+from stale_jax.training.program import init_params
 from tests import micro
 
 

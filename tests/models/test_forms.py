@@ -11,7 +11,7 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation.forms import plots, table
 from stale_jax.models.build import build_model
 from stale_jax.models.forms import FORMS, TwoForms, restricted_attention
-from stale_jax.models.visibility import EMOJI, Rule, stream_tokens
+from stale_jax.models.visibility import EMOJI, Rule, join, stream_tokens
 from tests.models import small
 
 DENSE, HARD = small.model(forms="dense"), small.model(forms="hard")
@@ -57,18 +57,18 @@ def lean(params, bias, zero=True):
 @pytest.mark.parametrize("apart", [False, True])
 def test_restricted_attention_is_masked_attention(form, apart):
   rng = np.random.default_rng(0)
-  time, place, who = [], [], []
+  time, place, who = [], [], {}
   for number, (name, (times, places)) in enumerate(SHAPES.items()):
     real = jnp.asarray(rng.random((2, times, places)) < 0.7) | (name in ("text", "emoji"))
     number = EMOJI if name == "emoji" else number
-    who.append(stream_tokens(real, number, apart=jnp.array([apart, False])))
+    who[name] = stream_tokens(real, number, apart=jnp.array([apart, False]))
     for t in range(times):
       for p in range(places):
         time.append(t if name in HAVING["anthropomorphic"] else None)
         place.append(p if name in HAVING["vehicular"] else None)
   coordinate = place if form == "vehicular" else time
   n = len(coordinate)
-  who = jax.tree.map(lambda *x: jnp.concatenate(x, 1), *who)
+  who = join(who, 2)
   mask = np.asarray(Rule()(who, who))
   q, k, v = rng.standard_normal((3, 2, n, 2, 6)).astype(np.float32)
   run = jax.jit(lambda *args: restricted_attention(*args, SHAPES, HAVING[form], FORMS[form]))
@@ -91,8 +91,7 @@ def test_restricted_attention_is_masked_attention(form, apart):
 
 def everyone(batch, shapes):
   """Tokens of streams of (time, place), all of them real."""
-  parts = (stream_tokens(jnp.ones((batch, *shape), bool), n) for n, shape in enumerate(shapes))
-  return jax.tree.map(lambda *x: jnp.concatenate(x, 1), *parts)
+  return join({n: stream_tokens(jnp.ones((batch, *shape), bool), n) for n, shape in enumerate(shapes)}, batch)
 
 
 def test_without_sight_nobody_has_a_place():

@@ -18,7 +18,7 @@ from stale_jax.pretrained import Model
 from stale_jax.processes import grid
 from stale_jax.sampling import hinge_guidance, prior, solve
 from stale_jax.training import build
-from stale_jax.training.loop import init_params
+from stale_jax.training.program import init_params
 from stale_jax.training.state import initial_state
 from stale_jax.training.step import make_loss, make_step
 from tests import micro

@@ -12,7 +12,7 @@ from stale_jax.errors import UserError
 from stale_jax.objectives import ConditionCorruption, MessUp, predict
 from stale_jax.processes import GaussianFlow, Reflected, Uniform, UniformFlow
 from stale_jax.training import build
-from stale_jax.training.loop import init_params
+from stale_jax.training.program import init_params
 from stale_jax.training.step import make_loss
 from tests import micro
 

@@ -12,7 +12,7 @@ import pytest
 
 from stale_jax.training import build
 from stale_jax.training.checkpoint import Checkpointer, newest_state
-from stale_jax.training.loop import _abstract_state
+from stale_jax.training.program import training_program
 from stale_jax.training.weights import load_weights
 from tests import micro
 from tests.programs import finish, start
@@ -92,8 +92,7 @@ def test_sigterm_saves_and_exits_0_and_the_run_goes_on(uninterrupted, tmp_path):
 def test_every_checkpoint_kept_is_whole_though_training_went_on_while_it_was_written(uninterrupted, tmp_path):
   copy = tmp_path / "run"
   shutil.copytree(uninterrupted, copy)
-  experiment = build(micro.config())
-  like, _ = _abstract_state(experiment, experiment.optimizer.build(40), experiment.mesh.build())
+  like = training_program(build(micro.config())).state
   said = []
   for step in (40, 32, 24):
     checkpoints = Checkpointer(copy)

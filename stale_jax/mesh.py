@@ -1,0 +1,179 @@
+"""The mesh of devices, and where each array lies on it: one table from logical axes to the mesh's.
+
+The mesh is data x fsdp x tensor x context, and of context's devices `ulysses` swap tokens for heads
+and the others form rings (`models.context_parallel`). Arrays name their axes by what they are;
+RULES says along which axes of the mesh each such axis is cut, PARAMETERS which parameter has which.
+What does not divide is not cut.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from stale_jax.errors import UserError
+
+AXES = ("data", "fsdp", "tensor", "ring", "ulysses")
+
+RULES = {
+  "batch": ("data", "fsdp"),
+  "tokens": ("ring", "ulysses"),
+  "heads": ("tensor",),
+  "hidden": ("tensor",),
+  "width": ("fsdp",),
+  None: (),
+}
+
+# The end of a parameter's name -> what its axes are (Megatron-LM, arXiv 1909.08053, for "tensor"). Of any
+# other matrix the longest axis that divides is cut over fsdp.
+PARAMETERS = (
+  (r"_qkv/dense/kernel", ("width", "heads")),
+  (r"_qkv/dense/bias", ("heads",)),
+  (r"block_\d+/\w+_out/dense/kernel", ("heads", "width")),
+  (r"_up/dense/kernel", ("width", "hidden")),
+  (r"_up/dense/bias", ("hidden",)),
+  (r"_down/dense/kernel", ("hidden", "width")),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshShape:
+  """Devices along each axis; one of them may be -1: all that are left.
+
+  Attributes:
+    data: copies of the parameters, each with its part of the batch.
+    fsdp: parts the parameters (and the batch) are cut into.
+    tensor: parts the heads and the perceptrons' hidden layers are cut into.
+    context: parts the tokens of a clip are cut into.
+    ulysses: of these, how many swap tokens for heads by an all-to-all; the others pass keys round rings.
+  """
+
+  data: int = -1
+  fsdp: int = 1
+  tensor: int = 1
+  context: int = 1
+  ulysses: int = 1
+
+  def __post_init__(self):
+    sizes = self._sizes()
+    if not all(size == -1 or size >= 1 for size in sizes.values()) or list(sizes.values()).count(-1) > 1:
+      raise UserError(f"mesh {self._said()}: sizes are at least 1, and one of them may be -1.")
+    if self.ulysses < 1 or (self.context != -1 and self.context % self.ulysses):
+      raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={self.context}.")
+
+  def _sizes(self) -> dict[str, int]:
+    return {name: getattr(self, name) for name in ("data", "fsdp", "tensor", "context")}
+
+  def _said(self) -> str:
+    return ", ".join(f"{name}={size}" for name, size in self._sizes().items())
+
+  def build(self, devices=None) -> Mesh:
+    """Over `devices`, near ones next to each other; data goes across slices that are far apart.
+
+    Raises:
+      UserError: the devices cannot be laid out so.
+    """
+    devices = jax.devices() if devices is None else list(np.ravel(devices))
+    sizes = self._sizes()
+    known = math.prod(size for size in sizes.values() if size > 0)
+    if len(devices) % known or (-1 not in sizes.values() and known != len(devices)):
+      raise UserError(f"mesh {self._said()} does not fit {len(devices)} device(s).")
+    sizes = {name: len(devices) // known if size == -1 else size for name, size in sizes.items()}
+    if sizes["context"] % self.ulysses:
+      raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={sizes['context']}.")
+    data, fsdp, tensor, context = sizes.values()
+    shape = (data, fsdp, tensor, context // self.ulysses, self.ulysses)
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    if slices == 1:
+      laid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    elif data % slices:
+      raise UserError(f"mesh data={data} must be a multiple of the {slices} slices.")
+    else:
+      inner = (data // slices, *shape[1:])
+      outer = (slices, 1, 1, 1, 1)
+      laid = mesh_utils.create_hybrid_device_mesh(inner, outer, devices, allow_split_physical_axes=True)
+    return Mesh(laid, AXES)
+
+
+def on_mesh(mesh: Mesh, f: Callable) -> Callable:
+  """`f`, whose trace knows `mesh`: `constrain` and attention then cut along it."""
+
+  @functools.wraps(f)
+  def traced(*args, **kw):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return f(*args, **kw)
+
+  return traced
+
+
+def current_mesh() -> jax.sharding.AbstractMesh | None:
+  """That of `on_mesh`; None if there is none, or it is of one device."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return None if mesh.empty or mesh.size == 1 else mesh
+
+
+def device_kind() -> str:
+  """Of the devices that are traced for."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return jax.devices()[0].device_kind if mesh.empty else mesh.abstract_device.device_kind
+
+
+def parts(mesh, axis: str | None) -> int:
+  """How many parts a logical axis is cut into."""
+  return math.prod(mesh.shape[name] for name in RULES[axis])
+
+
+def spec(mesh, shape: tuple[int, ...], axes: tuple[str | None, ...]) -> P:
+  """Where an array of that shape lies whose axes are so called."""
+  named = zip(shape, axes, strict=True)
+  return P(*(RULES[axis] if axis and size % parts(mesh, axis) == 0 else None for size, axis in named))
+
+
+def constrain(x, *axes: str | None):
+  """`x`, which the compiler is told lies as its logical axes say; as it is where there is no mesh."""
+  mesh = current_mesh()
+  return x if mesh is None else jax.lax.with_sharding_constraint(x, spec(mesh, x.shape, axes))
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """The first axis cut as a batch is."""
+  return NamedSharding(mesh, P(RULES["batch"]))
+
+
+def state_shardings(mesh: Mesh, state):
+  """Of a tree of parameters, or of anything that holds arrays by the names of parameters."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, x: NamedSharding(mesh, parameter_spec(mesh, path_name(path), x.shape)), state
+  )
+
+
+def path_name(path) -> str:
+  """A path in a tree as a/b/c."""
+  return "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
+
+
+def parameter_spec(mesh, name: str, shape: tuple[int, ...]) -> P:
+  """Where the parameter of that name lies."""
+  for end, axes in PARAMETERS:
+    if re.search(f"{end}$", name) and len(axes) == len(shape):
+      return spec(mesh, shape, axes)
+  cut = [axis for axis, size in enumerate(shape) if size % parts(mesh, "width") == 0]
+  if len(shape) < 2 or not cut:
+    return P()
+  longest = max(cut, key=lambda axis: shape[axis])
+  return P(*(RULES["width"] if axis == longest else None for axis in range(len(shape))))
+
+
+def uncut(mesh, state) -> Iterator[str]:
+  """The names of matrices that lie whole on every device though the mesh would cut them."""
+  for path, x in jax.tree_util.tree_leaves_with_path(state):
+    name = path_name(path)
+    if len(x.shape) > 1 and not any(parameter_spec(mesh, name, x.shape)) and mesh.size > mesh.shape["data"]:
+      yield name

@@ -1,0 +1,101 @@
+"""The training step as one program for a mesh: compiled by the loop, planned without any device."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from stale_jax.clip import Batch
+from stale_jax.data import collate
+from stale_jax.errors import UserError
+from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
+from stale_jax.training.build import Experiment
+from stale_jax.training.state import State, initial_state
+from stale_jax.training.step import make_loss, make_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """What a run computes, and where it lies.
+
+  Attributes:
+    mesh: of the devices.
+    state, batch: shapes, with shardings; `batch` is the whole one, over all processes.
+    fresh: () -> the first state, which never lies whole on any device.
+    step: (state, batch) -> (state, metrics), jitted; it takes the memory of the state it is given.
+  """
+
+  mesh: Mesh
+  state: State
+  batch: Batch
+  fresh: Callable[[], State]
+  step: Callable
+
+
+def training_program(experiment: Experiment, devices=None) -> Program:
+  """That of `experiment` on `devices`, by default all there are; they may be those of a topology.
+
+  Raises:
+    UserError: the devices or the batch cannot be laid out as the config says.
+  """
+  training, mesh = experiment.training, experiment.mesh.build(devices)
+  ways = parts(mesh, "batch") * training.accumulate
+  if training.batch % ways:
+    raise UserError(
+      f"training.batch={training.batch} is not a multiple of the mesh's data times fsdp times "
+      f"training.accumulate, {ways}."
+    )
+  _check_heads(experiment, mesh)
+  optimizer = experiment.optimizer.build(training.steps)
+
+  def fresh() -> State:
+    key_init, key_run = jax.random.split(jax.random.key(experiment.seed))
+    params = init_params(experiment, key_init)
+    return initial_state(params, optimizer, key_run, experiment.ema.start(params))
+
+  shapes = jax.eval_shape(fresh)
+  shardings = state_shardings(mesh, shapes)
+  state = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+  whole = batch_sharding(mesh)
+  batch = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((training.batch, *x.shape[1:]), x.dtype, sharding=whole),
+    _example(experiment),
+  )
+  loss = make_loss(
+    experiment.model,
+    experiment.process,
+    experiment.density,
+    experiment.objective,
+    training.caption_dropout,
+    experiment.messup,
+    experiment.corruption,
+  )
+  step = jax.jit(
+    on_mesh(mesh, make_step(loss, optimizer, experiment.ema, training.accumulate)),
+    donate_argnums=0,
+    out_shardings=(shardings, None),
+  )
+  return Program(mesh, state, batch, jax.jit(fresh, out_shardings=shardings), step)
+
+
+def init_params(experiment: Experiment, key):
+  """Parameters drawn from `key`."""
+  example = _example(experiment)
+  t = np.zeros(next(iter(example.clip.values())).shape[:2], np.float32)
+  return jax.jit(experiment.model.init)(key, example.clip, t, example.context)
+
+
+def _example(experiment: Experiment) -> Batch:
+  """A batch of one."""
+  source = experiment.source
+  labels = getattr(source, "labels", {})
+  return collate([source[0]], experiment.senses, experiment.model.text_length, labels)
+
+
+def _check_heads(experiment: Experiment, mesh: Mesh) -> None:
+  """Raises UserError if the heads cannot be cut as the mesh says."""
+  heads, ways = experiment.model.heads, mesh.shape["tensor"] * mesh.shape["ulysses"]
+  if heads % ways:
+    raise UserError(f"model.heads={heads} is not a multiple of the mesh's tensor times ulysses, {ways}.")
