@@ -62,6 +62,8 @@ def get_config() -> ConfigDict:
     "log_every": 20,
     "checkpoint_every": 500,
     "keep": 3,
+    "processes": 1,
+    "silence": 100.0,
   }
   config.sampling = {"solver": "euler", "steps": 20, "guidance": 4.0, "shift": 6.0}
   return config

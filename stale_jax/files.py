@@ -1,11 +1,15 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 from stale_jax.errors import UserError
+
+# Numbers of the errors that mean: no room for it.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def make_folder(folder: str | Path) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import grain
 import numpy as np
+from jaxtyping import Int
 
 from stale_jax.clip import Batch, Context, Sense
 from stale_jax.errors import UserError
@@ -47,26 +48,41 @@ def collate(
 
 
 def loader(
-  source, senses: Sequence[Sense], *, batch: int, text_length: int, seed: int, shard=(0, 1), threads: int = 2
+  source,
+  senses: Sequence[Sense],
+  *,
+  batch: int,
+  text_length: int,
+  seed: int,
+  rows: Int[np.ndarray, "rows"] | None = None,
+  threads: int = 2,
 ) -> grain.IterDataset:
   """An endless dataset of batches. Its iterator has `get_state` and `set_state`.
+
+  Which examples are in a batch, and that state, are the same whatever `rows` are: a process
+  reads its rows of every batch and nothing else, and a run may go on with more or fewer processes.
 
   Args:
     source: random access to examples; its `labels`, if any, go along.
     senses: what to take from each.
-    batch: examples a batch in this process.
+    batch: examples a batch, over all processes.
     text_length: bytes of a caption.
     seed: of the shuffle, drawn anew every epoch.
-    shard: (this process, how many there are).
+    rows: of each batch, which to read; None: all.
     threads: that read ahead.
   """
-  process, processes = shard
+  rows = np.arange(batch) if rows is None else rows
   labels = getattr(source, "labels", {})
-  dataset = (
-    grain.MapDataset.source(source)
-    .seed(seed)
-    .shuffle()[process::processes]
-    .repeat()
-    .batch(batch, batch_fn=lambda examples: collate(examples, senses, text_length, labels))
-  )
+
+  def read(indices: Int[np.ndarray, "batch"]) -> Batch:
+    return collate([_example(source, int(i)) for i in indices[rows]], senses, text_length, labels)
+
+  dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().batch(batch).map(read)
   return dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
+
+
+def _example(source, index: int) -> dict:
+  try:
+    return source[index]
+  except (OSError, EOFError) as error:
+    raise UserError(f"example {index} of the data cannot be read: {error}") from error

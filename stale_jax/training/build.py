@@ -32,6 +32,8 @@ class Training:
     init_from: weights (a run's folder or a file; "shipped": those of the package) to start from.
     log_every, checkpoint_every: steps.
     keep: newest checkpoints that stay.
+    processes: of JAX that train together, one a host as a rule.
+    silence: seconds without a sign of life after which one of them counts as dead.
   """
 
   steps: int = 1000
@@ -42,6 +44,8 @@ class Training:
   log_every: int = 20
   checkpoint_every: int = 500
   keep: int = 3
+  processes: int = 1
+  silence: float = 100.0
 
   def __post_init__(self):
     at_least(
@@ -53,6 +57,8 @@ class Training:
       log_every=self.log_every,
       checkpoint_every=self.checkpoint_every,
       keep=self.keep,
+      processes=self.processes,
+      silence=self.silence,
     )
     if not 0 <= self.caption_dropout < 1:
       raise UserError(f"training.caption_dropout={self.caption_dropout} must be at least 0 and less than 1.")

@@ -5,9 +5,11 @@ Orbax renames a finished checkpoint into place, so that a kill leaves none half-
 the fingerprint finds the ones that were damaged afterwards.
 """
 
+import contextlib
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from absl import logging
 from jax.sharding import SingleDeviceSharding
 
 from stale_jax.errors import UserError
+from stale_jax.files import FULL
+from stale_jax.training.hosts import all_agree, leads
 from stale_jax.training.state import State, fingerprint
 
 
@@ -55,14 +59,33 @@ class Checkpointer:
     return self._manager.latest_step()
 
   def save(self, step: int, state: State, data: Any) -> None:
-    """Begins to save in the background; `data` is the iterator's state, as JSON."""
+    """Begins to save in the background; `data` is the iterator's state, as JSON.
+
+    Raises:
+      UserError: there is no room for this checkpoint, or was none for the one before.
+    """
     if step == self._manager.latest_step():
       return
     # The loop forbids copies from the device; this one is meant.
-    with jax.transfer_guard("allow"):
+    with jax.transfer_guard("allow"), self._room():
       rest = {"data": data, "fingerprint": fingerprint(state, data)}
       items = ocp.args.Composite(state=ocp.args.StandardSave(_parts(state)), rest=ocp.args.JsonSave(rest))
       self._manager.save(step, args=items)
+
+  @contextlib.contextmanager
+  def _room(self) -> Iterator[None]:
+    """Names the checkpoint that is left when the disk is full."""
+    try:
+      yield
+    except Exception as error:  # Orbax and TensorStore wrap the system's errors in several of their own.
+      if not any(os.strerror(number) in str(error) for number in FULL):
+        raise
+      steps = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
+      left = (
+        f"step {max(steps)} is the last that was saved, and whole" if steps else "nothing was saved before"
+      )
+      reason = next(os.strerror(number) for number in FULL if os.strerror(number) in str(error))
+      raise UserError(f"cannot save to {self.folder}: {reason}; {left}.") from error
 
   def restore(self, like: State, say: Callable[[str], None] = logging.warning) -> tuple[State, Any] | None:
     """The newest undamaged state, in the shapes and shardings of `like`, and its data state.
@@ -77,7 +100,7 @@ class Checkpointer:
     """
     while (step := self._manager.latest_step()) is not None:
       try:
-        parts, data = _read(self._manager, step, _parts(like))
+        parts, data = _read(self._manager, step, _parts(like), all_agree)
         return like.replace(**parts), data
       except PermissionError as error:
         raise UserError(f"cannot read {self.folder}: {error.strerror}.") from error
@@ -85,10 +108,12 @@ class Checkpointer:
         if mismatch := self._mismatch(step, like):
           raise UserError(f"the checkpoints in {self.folder} are of another run: {mismatch}.") from error
         aside = self._aside / str(step)
-        shutil.rmtree(aside, ignore_errors=True)
         self._manager.close()
-        self._aside.mkdir(exist_ok=True)
-        shutil.move(self.folder / str(step), aside)
+        if leads():
+          shutil.rmtree(aside, ignore_errors=True)
+          self._aside.mkdir(exist_ok=True)
+          shutil.move(self.folder / str(step), aside)
+        all_agree(True)  # That it is done.
         self._open()
         reason = str(error).strip().split("\n")[0][:120]
         earlier = self._manager.latest_step()
@@ -117,14 +142,23 @@ class Checkpointer:
 
   def close(self) -> None:
     """Waits for the save under way."""
-    self._manager.wait_until_finished()
-    self._manager.close()
+    with self._room():
+      self._manager.wait_until_finished()
+      self._manager.close()
 
 
-def _read(manager: ocp.CheckpointManager, step: int, like: Any) -> tuple[Any, Any]:
+def _read(
+  manager: ocp.CheckpointManager, step: int, like: Any, all_agree: Callable[[bool], bool] = bool
+) -> tuple[Any, Any]:
   """(state in the structure of `like`, the iterator's state); raises ValueError if a bit of them changed."""
   items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
-  found = manager.restore(step, args=items)
+  try:
+    found = manager.restore(step, args=items)
+  except Exception:
+    all_agree(False)
+    raise
+  if not all_agree(True):
+    raise ValueError("another process cannot read it")
   if fingerprint(found.state, found.rest["data"]) != found.rest["fingerprint"]:
     raise ValueError("its bits have changed since it was written")
   return found.state, found.rest["data"]

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder
 from stale_jax.training.ema import gamma_of
+from stale_jax.training.hosts import leads
 from stale_jax.training.weights import load_weights, save_weights
 
 # Of a profile's norm: what the snapshots may miss. On a random walk the average is then off by at most
@@ -40,7 +41,9 @@ class Snapshot:
 
 def save_snapshots(folder: Path, step: int, tracks: Mapping[float, Any], config: dict[str, Any]) -> None:
   """Writes the averages (std -> parameters) of `step` to the run's folder, in float32."""
-  into = make_folder(Path(folder) / "snapshots")
+  into = Path(folder) / "snapshots"
+  if leads():
+    make_folder(into)
   for std, params in tracks.items():
     save_weights(into / f"{step}_{std}.safetensors", params, config, jnp.float32)
 
@@ -55,7 +58,7 @@ def find_snapshots(folder: Path) -> list[Snapshot]:
 def drop_snapshots_after(folder: Path, step: int) -> None:
   """Removes those that a run resumed from `step` is going to take again."""
   for snapshot in find_snapshots(folder):
-    if snapshot.step > step:
+    if snapshot.step > step and leads():
       snapshot.path.unlink()
 
 

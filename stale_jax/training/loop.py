@@ -2,49 +2,75 @@
 
 import collections
 import contextlib
+import functools
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from stale_jax.compilation import keep_compiled
 from stale_jax.config import construct
-from stale_jax.data import loader
 from stale_jax.errors import UserError
-from stale_jax.files import write_whole
+from stale_jax.files import FULL, write_whole
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import Checkpointer, newest_ema, read_config
 from stale_jax.training.ema import Ema
 from stale_jax.training.excavate import drop_snapshots_after, save_snapshots
-from stale_jax.training.metrics import Metrics
+from stale_jax.training.feed import Feed
+from stale_jax.training.hosts import leads, whole
+from stale_jax.training.metrics import Metrics, Unheard
+from stale_jax.training.profile import Profile
 from stale_jax.training.program import training_program
 from stale_jax.training.state import State
 from stale_jax.training.weights import SHIPPED, load_weights, save_weights
 
 
-def train(config: Mapping[str, Any], workdir: str | Path) -> State:
+def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, int] | None = None) -> State:
   """Trains `config` in `workdir`, or goes on where the last call there stopped.
 
   A run that is killed at any moment and started again ends with the very parameters of
   one that was not, its averaged weights in `weights.safetensors`. SIGTERM saves and
-  returns early.
+  returns early. Several processes (`hosts.together`) each call this, with one folder that all of
+  them see; what comes to one of them makes all save the same step.
+
+  Args:
+    config: plain data.
+    workdir: the run's folder.
+    profile: (start, stop), of which steps to write a trace to the folder's `profile`.
 
   Raises:
-    UserError: bad config, an unwritable folder, a loss that is not finite, and the like.
+    UserError: bad config, an unwritable folder, a full disk, a loss that is not finite, and the like.
   """
-  with _sigterm() as stopping:
-    return _train(config, workdir, stopping)
+  workdir = Path(workdir).absolute()
+  try:
+    with _sigterm() as stopping:
+      return _train(config, workdir, stopping, profile)
+  except OSError as error:
+    if error.errno not in FULL:
+      raise
+    raise UserError(
+      f"cannot write to {workdir}: {error.strerror}; what was saved before is whole."
+    ) from error
 
 
-def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> State:
+def _train(
+  config: Mapping[str, Any], workdir: Path, stopping: Callable[[int], bool], window: tuple[int, int] | None
+) -> State:
   keep_compiled()
   experiment = build(config)
-  workdir = Path(workdir).absolute()
   training = experiment.training
+  if jax.process_count() != training.processes:
+    raise UserError(f"training.processes={training.processes}, and JAX has {jax.process_count()}.")
+  if window and window[1] > training.steps:
+    raise UserError(
+      f"the steps to trace, {window[0]}:{window[1]}, are not within training.steps={training.steps}."
+    )
+  say = functools.partial(print, flush=True) if leads() else _silent
   program = training_program(experiment)
   like = program.state
   # Weights that are not there or do not fit are found out before anything is written.
@@ -53,22 +79,13 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
   checkpoints = Checkpointer(workdir, training.keep)
   _keep_config(config, workdir)
 
-  batches = iter(
-    loader(
-      experiment.source,
-      experiment.senses,
-      batch=training.batch // jax.process_count(),
-      text_length=experiment.model.text_length,
-      seed=experiment.seed,
-      shard=(jax.process_index(), jax.process_count()),
-    )
-  )
+  feed = Feed(experiment, program)
 
   # The order of initialisation: this run's own checkpoint, then given weights, then a draw.
-  if restored := checkpoints.restore(like, say=print):
+  if restored := checkpoints.restore(like, say):
     state, data = restored
-    batches.set_state(data)
-    print(f"resuming {workdir} at step {int(state.step)}.")
+    feed.set_state(data)
+    say(f"resuming {workdir} at step {int(state.step)}.")
   else:
     state = program.fresh()
     if given := given or (training.init_from and _given_params(training.init_from, like)):
@@ -77,25 +94,33 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
       state = state.replace(params=params, ema=ema)
 
   step = int(state.step)
-  metrics = Metrics(workdir, step, training.steps)
+  if window and window[1] <= step:
+    raise UserError(f"the steps to trace, {window[0]}:{window[1]}, are done: {workdir} is at step {step}.")
+  profile = Profile(workdir / "profile", window if leads() else None)
+  metrics = Metrics(workdir, step, training.steps) if leads() else Unheard()
   drop_snapshots_after(workdir, step)
   snapshot_steps = experiment.ema.snapshot_steps(training.steps)
   indices = collections.deque(maxlen=training.log_every)
-  sharding = jax.tree.map(lambda x: x.sharding, program.batch)
+  # The first step compiles.
+  timed = metrics.lost
   if step < training.steps:
-    print("compiling the training step: half a minute for the shipped model, the first time.", flush=True)
+    say("compiling the training step: half a minute for the shipped model, the first time.")
     # What was measured of these weights holds no longer.
     for measured in ("evaluation.json", "excavation.json"):
       (workdir / measured).unlink(missing_ok=True)
-  with contextlib.closing(checkpoints), contextlib.closing(metrics):
+    feed.advance()
+  with contextlib.closing(checkpoints), contextlib.closing(metrics), contextlib.closing(profile):
     with jax.transfer_guard("disallow"):
-      while step < training.steps and not stopping:
-        with metrics.waiting_for_data():
-          local = next(batches)
-        indices.append((step, local.index))
-        batch = jax.tree.map(jax.make_array_from_process_local_data, sharding, local)
-        state, scalars = program.step(state, batch)
+      while step < training.steps and not stopping(step):
+        profile.before(step)
+        indices.append((step, feed.ahead.index))
+        with timed():
+          state, scalars = program.step(state, feed.ahead)
+        timed = contextlib.nullcontext
         step += 1
+        with metrics.waiting_for_data():
+          feed.advance()  # While the device is at work.
+        profile.after(step, scalars)
         last = step == training.steps
         saving = last or step % training.checkpoint_every == 0
         excavated = step in snapshot_steps
@@ -103,18 +128,19 @@ def _train(config: Mapping[str, Any], workdir: str | Path, stopping: list) -> St
           # The only place that waits for the device.
           bad_step = int(jax.device_get(state.bad_step))
           if bad_step >= 0:
-            raise UserError(_not_finite(bad_step, dict(indices), experiment, checkpoints))
+            raise UserError(_not_finite(bad_step, whole(dict(indices)[bad_step]), experiment, checkpoints))
           if step % training.log_every == 0 or last:
             metrics.write(step, {k: float(v) for k, v in jax.device_get(scalars).items()})
         # Before the checkpoint: what a run resumes from has its snapshots.
-        if excavated:
-          tracks = dict(zip(experiment.ema.kept, state.tracks, strict=True))
-          save_snapshots(workdir, step, tracks, config)
-        if saving:
-          checkpoints.save(step, state, batches.get_state())
-      if stopping and step < training.steps and int(jax.device_get(state.bad_step)) < 0:
-        checkpoints.save(step, state, batches.get_state())
-        print(f"\nSIGTERM: saved step {step} in {workdir}; the same command goes on from there.")
+        with metrics.lost() if excavated or saving else contextlib.nullcontext():
+          if excavated:
+            tracks = dict(zip(experiment.ema.kept, state.tracks, strict=True))
+            save_snapshots(workdir, step, tracks, config)
+          if saving:
+            checkpoints.save(step, state, feed.state)
+      if step < training.steps and int(jax.device_get(state.bad_step)) < 0:
+        checkpoints.save(step, state, feed.state)
+        say(f"\nSIGTERM: saved step {step} in {workdir}; the same command goes on from there.")
   if step == training.steps:
     save_weights(workdir / "weights.safetensors", state.ema, config)
   return state
@@ -145,18 +171,23 @@ def _keep_config(config: Mapping[str, Any], workdir: Path) -> None:
     for name, value in before.items():
       if value != now[name]:
         raise UserError(f"{workdir} holds a run with another {name} ({value}); choose another --workdir.")
-  write_whole(path, json.dumps(plain, indent=2))
+  if leads():
+    write_whole(path, json.dumps(plain, indent=2))
 
 
 def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
   """What must stay as it is while a run goes on."""
   sections = {section: config.get(section) for section in ("senses", "source", "process", "model", "cringe")}
-  return {**sections, "ema.tracks": construct(Ema, config.get("ema", {}), "ema").kept}
+  return {
+    **sections,
+    "ema.tracks": construct(Ema, config.get("ema", {}), "ema").kept,
+    "optimizer.name": config.get("optimizer", {}).get("name", "adamw"),
+  }
 
 
-def _not_finite(step: int, indices: Mapping[int, np.ndarray], experiment: Experiment, checkpoints) -> str:
+def _not_finite(step: int, indices: np.ndarray, experiment: Experiment, checkpoints) -> str:
   """Names the step, the examples (and those that hold a NaN themselves) and the last good checkpoint."""
-  batch = [int(i) for i in indices[step]]
+  batch = [int(i) for i in indices]
   broken = [i for i in batch if not all(np.isfinite(x).all() for x in experiment.source[i]["clip"].values())]
   checkpoints.close()
   latest = checkpoints.latest()
@@ -165,16 +196,24 @@ def _not_finite(step: int, indices: Mapping[int, np.ndarray], experiment: Experi
   return f"the loss is not finite at step {step + 1}, batch of examples {batch}: {cause}; {good}."
 
 
+def _silent(*_) -> None:
+  """What a process says that does not speak."""
+
+
 @contextlib.contextmanager
 def _sigterm():
-  """A list that is non-empty once SIGTERM has come."""
+  """A function of the step, to be called at each: whether it is to be saved, SIGTERM having come."""
+  if jax.distributed.is_initialized():
+    # JAX hears the signal; after one process has, all are told of the same step.
+    yield multihost_utils.reached_preemption_sync_point
+    return
   came = []
   try:
     before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
   except ValueError:  # Not the main thread: somebody else handles signals.
-    yield came
+    yield lambda step: False
     return
   try:
-    yield came
+    yield lambda step: bool(came)
   finally:
     signal.signal(signal.SIGTERM, before)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from stale_jax.files import write_whole
+from stale_jax.training.goodput import Goodput
 
 
 class Metrics:
@@ -16,29 +17,37 @@ class Metrics:
     folder: of the run.
     start: the step that the run resumes from; what was written beyond it is dropped.
     total: steps of the run.
+
   """
 
   def __init__(self, folder: Path, start: int, total: int):
     from tensorboardX import SummaryWriter
 
     self._path = Path(folder) / "metrics.jsonl"
-    self._drop_after(start)
+    productive = self._drop_after(start)
+    self._goodput = Goodput(folder, productive)
+    self.lost = self._goodput.lost
     self._file = self._path.open("a")
     self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=start + 1)
     self._total, self._step, self._time, self._waited = total, start, time.monotonic(), 0.0
     self._live = sys.stdout.isatty()
 
-  def _drop_after(self, start: int) -> None:
+  def _drop_after(self, start: int) -> float:
+    """Returns the productive seconds of what is left."""
+    productive = 0.0
     if not self._path.exists():
-      return
+      return productive
     kept = []
     for line in self._path.read_text().splitlines():
       try:
-        if json.loads(line)["step"] <= start:
+        written = json.loads(line)
+        if written["step"] <= start:
           kept.append(line + "\n")
+          productive = written.get("productive_seconds", productive)
       except (ValueError, KeyError):  # The line a kill cut short.
         continue
     write_whole(self._path, "".join(kept))
+    return productive
 
   @contextlib.contextmanager
   def waiting_for_data(self):
@@ -52,7 +61,8 @@ class Metrics:
     now = time.monotonic()
     passed = max(now - self._time, 1e-9)
     speed = (step - self._step) / passed
-    scalars = {**scalars, "steps_per_second": speed, "data_wait": self._waited / passed}
+    times = {"steps_per_second": speed, "data_wait": self._waited / passed, **self._goodput.measure()}
+    scalars = {**scalars, **times}
     self._step, self._time, self._waited = step, now, 0.0
     self._file.write(json.dumps({"step": step, **scalars}) + "\n")
     self._file.flush()
@@ -68,5 +78,18 @@ class Metrics:
   def close(self) -> None:
     if self._live:
       print()
+    print(f"goodput: {self._goodput.measure()['goodput']:.1%} of the time since the run's first start.")
     self._file.close()
     self._board.close()
+
+
+class Unheard:
+  """The metrics of a process that does not speak."""
+
+  waiting_for_data = lost = staticmethod(contextlib.nullcontext)
+
+  def write(self, step: int, scalars: dict[str, float]) -> None:
+    """Does nothing."""
+
+  def close(self) -> None:
+    """Does nothing."""

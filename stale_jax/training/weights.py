@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -13,16 +12,24 @@ from safetensors.numpy import save
 
 from stale_jax.errors import UserError
 from stale_jax.files import write_whole
+from stale_jax.training.hosts import leads, whole
 
 # The model that comes with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
 
 
 def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:
-  """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece."""
-  flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
-  arrays = {name: np.asarray(value, dtype) for name, value in flat.items()}
-  write_whole(Path(path), save(arrays, metadata={"config": json.dumps(config)}))
+  """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece.
+
+  Of several processes each must call this, and the first writes; no other ever holds more than one array.
+  """
+  arrays = {}
+  for name, value in traverse_util.flatten_dict(params, sep="/").items():
+    value = whole(value)
+    if leads():
+      arrays[name] = np.asarray(value, dtype)
+  if leads():
+    write_whole(Path(path), save(arrays, metadata={"config": json.dumps(config)}))
 
 
 def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:

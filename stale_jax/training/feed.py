@@ -1,0 +1,53 @@
+"""Batches on their way to the devices: each process reads its rows, one batch ahead of the step."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from stale_jax.clip import Batch
+from stale_jax.data import loader
+
+
+class Feed:
+  """The batches of an experiment, laid out as `program.batch` says.
+
+  The devices of a process need some rows of a batch, whatever the mesh; it reads these, and no others.
+
+  Attributes:
+    ahead: the next batch, already on its way to the devices.
+    state: of the data, as JSON: what `ahead` and all that follows come from.
+  """
+
+  def __init__(self, experiment, program):
+    self._like = program.batch
+    size = experiment.training.batch
+    where = program.batch.index.sharding.addressable_devices_indices_map((size,))
+    rows = np.unique(np.concatenate([np.arange(size)[index] for index in where.values()]))
+    # Row of the whole batch -> row of what is read here.
+    self._place = np.full(size, -1)
+    self._place[rows] = np.arange(len(rows))
+    self._batches = iter(
+      loader(
+        experiment.source,
+        experiment.senses,
+        batch=size,
+        text_length=experiment.model.text_length,
+        seed=experiment.seed,
+        rows=rows,
+      )
+    )
+
+  def set_state(self, state: Any) -> None:
+    """Goes on from the `state` of another feed, in this or any number of processes."""
+    self._batches.set_state(state)
+
+  def advance(self) -> None:
+    """Begins to send the next batch; waits for its data, not for any device."""
+    self.state = self._batches.get_state()
+    self.ahead: Batch = jax.tree.map(self._send, self._like, next(self._batches))
+
+  def _send(self, like: jax.ShapeDtypeStruct, read: np.ndarray) -> jax.Array:
+    where = like.sharding.addressable_devices_indices_map(like.shape)
+    parts = [jax.device_put(read[self._place[rows]], device) for device, (rows, *_) in where.items()]
+    return jax.make_array_from_single_device_arrays(like.shape, like.sharding, parts)
