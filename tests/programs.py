@@ -39,7 +39,7 @@ def finish(name: str, *arguments, limit: float = _LIMIT, **environment) -> tuple
 
 def _run(command: list[str], out: Path, err: Path) -> None:
   for descriptor, path in ((1, out), (2, err)):
-    os.dup2(os.open(path, os.O_WRONLY), descriptor)
+    os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
   os.chdir(ROOT)
   sys.argv = command[2:]
   runpy.run_module(command[2], run_name="__main__")

@@ -101,19 +101,26 @@ def _meet(training: Training) -> None:
     raise UserError(f"JAX_NUM_PROCESSES={given[1]} and JAX_PROCESS_ID={given[2]} must be numbers.") from error
   _check_count(count or training.processes, training)
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  who = f"process {process} of {count} at {address}" if address else f"these {training.processes}"
+  limit = math.ceil(3 * training.silence)
+  # JAX's own limit, too, is an abort that says little.
+  late = threading.Timer(limit, _leave, (2, f"the processes did not meet: {who} waited {limit} s in vain."))
+  late.daemon = True
+  late.start()
   try:
     jax.distributed.initialize(
       address,
       count,
       process,
-      initialization_timeout=math.ceil(3 * training.silence),
+      initialization_timeout=limit + 60,
       # Ours are heard of first; these are for a process 0 that no longer answers.
       heartbeat_timeout_seconds=math.ceil(training.silence) + 10,
     )
   except (RuntimeError, ValueError) as error:
     reason = str(error).strip().split("\n")[0]
-    where = f" at {address} as process {process} of {count}" if address else ""
-    raise UserError(f"the processes did not meet{where}: {reason}") from error
+    raise UserError(f"the processes did not meet: {who}: {reason}") from error
+  finally:
+    late.cancel()
   _check_count(jax.process_count(), training)
 
 

@@ -116,6 +116,8 @@ def _train(
         indices.append((step, feed.ahead.index))
         with timed():
           state, scalars = program.step(state, feed.ahead)
+          if timed == metrics.lost:
+            jax.block_until_ready(scalars)
         timed = contextlib.nullcontext
         step += 1
         with metrics.waiting_for_data():
