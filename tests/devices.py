@@ -6,7 +6,9 @@ import os
 import traceback
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training"])
+_SERVER.set_forkserver_preload(
+  ["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training", "sklearn.datasets"]
+)
 
 
 def on_devices(count: int):

@@ -58,12 +58,22 @@ def start(folder: Path, count: int, name: str, *arguments, devices: int = 1, **e
     **environment,
   }
   logs = [folder / f"{time.monotonic_ns()}_{number}" for number in range(count)]
-  return [Host(log, command, {**common, "JAX_PROCESS_ID": str(i), **environment}) for i, log in enumerate(logs)]
+  return [
+    Host(log, command, {**common, "JAX_PROCESS_ID": str(i), **environment}) for i, log in enumerate(logs)
+  ]
 
 
 def _run(command: list[str], log: Path, environment: dict[str, str]) -> None:
   os.environ.update(environment)
   import jax
 
+  # JAX, which is imported already, read these too early.
   jax.config.update("jax_platforms", "cpu")
+  if folder := environment.get("JAX_COMPILATION_CACHE_DIR"):
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+  if os.environ.get("CPUF"):
+    import atexit, time
+
+    atexit.register(lambda: open(os.environ["CPUF"], "a").write(f"{log.name} {time.process_time()}\n"))
   programs._run(command, log, log)

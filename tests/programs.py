@@ -10,7 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training"])
+_SERVER.set_forkserver_preload(
+  ["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training", "sklearn.datasets"]
+)
 _LIMIT = 300  # Seconds, after which a program hangs.
 
 

@@ -1,6 +1,5 @@
 """Training in several processes: killed, told to stop, stopped for a while and started again, the same bits."""
 
-import itertools
 import re
 import signal
 import time
@@ -10,15 +9,26 @@ import numpy as np
 import pytest
 
 from stale_jax.training.checkpoint import newest_state
+from stale_jax.training.weights import load_weights
 from tests import hosts, micro
 
 SILENCE = 10
-STEPS = {"training__steps": 48, "training__silence": SILENCE}
+SMALL = {
+  "senses": ("sight",),
+  "ema__snapshots": 0,
+  "training__steps": 48,
+  "training__silence": SILENCE,
+}
 
 
 def start(folder, count, devices=1, **overrides):
-  given = {**STEPS, "training__processes": count, **overrides}
-  return hosts.start(folder.with_name("logs"), count, "train", *micro.arguments(folder, **given), devices=devices)
+  command = micro.arguments(folder, **{**SMALL, "training__processes": count, **overrides})
+  # What one has compiled the next ones need not.
+  cache = {
+    "JAX_COMPILATION_CACHE_DIR": str(folder.with_name("cache")),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+  }
+  return hosts.start(folder.with_name("logs"), count, "train", *command, devices=devices, **cache)
 
 
 def assert_same(a, b):
@@ -81,6 +91,10 @@ def test_four_processes_train_as_one_does(tmp_path):
       assert host.exit_code() == 0, host.said()
   a, b = (newest_state(tmp_path / name) for name in ("one", "four"))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), a["params"], b["params"])
+  snapshots = [
+    load_weights(tmp_path / name / "snapshots" / "4_0.1.safetensors")[0] for name in ("one", "four")
+  ]
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *snapshots)
 
 
 @pytest.mark.parametrize(
