@@ -84,5 +84,5 @@ def loader(
 def _example(source, index: int) -> dict:
   try:
     return source[index]
-  except (OSError, EOFError) as error:
+  except (OSError, EOFError, ValueError) as error:
     raise UserError(f"example {index} of the data cannot be read: {error}") from error

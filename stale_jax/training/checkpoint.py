@@ -20,6 +20,7 @@ from jax.sharding import SingleDeviceSharding
 
 from stale_jax.errors import UserError
 from stale_jax.files import FULL
+from stale_jax.mesh import path_name
 from stale_jax.training.hosts import all_agree, leads
 from stale_jax.training.state import State, fingerprint
 
@@ -126,18 +127,14 @@ class Checkpointer:
   def _mismatch(self, step: int, like: State) -> str | None:
     """What differs between `like` and the checkpoint's shapes, if its description can be read."""
     try:
-      tree = self._manager.item_metadata(step).state.tree
-      saved = tree["params"]
+      saved = _shapes(self._manager.item_metadata(step).state.tree)
     except Exception:
       return None
-    leaves = jax.tree_util.tree_leaves_with_path
-    shapes = {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves(saved)}
-    wanted = {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves(like.params)}
-    for name in sorted(shapes | wanted):
-      if shapes.get(name) != wanted.get(name):
-        return f"{name} is {shapes.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
-    if _shapes(tree) != _shapes(like):
-      return "its optimizer is not this config's"
+    wanted = _shapes(_parts(like))
+    # Parameters first: of another model the optimizer's state differs, too.
+    for name in sorted(saved | wanted, key=lambda name: (not name.startswith("params"), name)):
+      if saved.get(name) != wanted.get(name):
+        return f"{name} is {saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
     return None
 
   def close(self) -> None:
@@ -169,8 +166,9 @@ def _parts(state: State) -> dict[str, Any]:
   return {name: value for name, value in vars(state).items() if jax.tree.leaves(value)}
 
 
-def _shapes(tree: Any) -> list[tuple[int, ...]]:
-  return sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape"))
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {path_name(path): tuple(leaf.shape) for path, leaf in leaves if hasattr(leaf, "shape")}
 
 
 def newest_state(folder: Path) -> dict[str, Any]:

@@ -116,9 +116,10 @@ def _meet(training: Training) -> None:
       # Ours are heard of first; these are for a process 0 that no longer answers.
       heartbeat_timeout_seconds=math.ceil(training.silence) + 10,
     )
-  except (RuntimeError, ValueError) as error:
-    reason = str(error).strip().split("\n")[0]
-    raise UserError(f"the processes did not meet: {who}: {reason}") from error
+  except ValueError as error:
+    raise UserError(f"the processes did not meet: {' '.join(str(error).split())}") from error
+  except jax.errors.JaxRuntimeError as error:  # Such as: the others are still about to end the last run.
+    _leave(ABANDONED, f"the processes did not meet: {who}: {str(error).strip().splitlines()[0]}")
   finally:
     late.cancel()
   _check_count(jax.process_count(), training)

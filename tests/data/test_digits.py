@@ -125,11 +125,36 @@ def test_the_loader_goes_on_exactly_where_it_was():
   assert len(set(indices.tolist())) == 24
 
 
-def test_shards_share_out_the_examples():
-  senses = build_senses(("touch",), SOURCE)
-  whole = next(iter(loader(SOURCE, senses, batch=8, text_length=8, seed=0)))
-  parts = [next(iter(loader(SOURCE, senses, batch=4, text_length=8, seed=0, shard=(i, 2)))) for i in range(2)]
-  assert sorted(whole.index) == sorted(np.concatenate([part.index for part in parts]))
+def test_each_process_reads_its_rows_of_the_same_batches():
+  source, senses = Few(), build_senses(("touch",), SOURCE)
+  make = lambda rows: iter(loader(source, senses, batch=8, text_length=8, seed=0, rows=rows))  # noqa: E731
+  whole, halves = make(None), [make(rows) for rows in np.arange(8).reshape(2, 4)]
+  # Across three epochs; in the middle two processes become three, by what the first of two had saved.
+  seen = []
+  for step in range(8):
+    if step == 4:
+      state = halves[0].get_state()
+      assert state == whole.get_state()
+      halves = [make(np.array(rows)) for rows in ([0, 1], [2, 3, 4], [5, 6, 7])]
+      for half in halves:
+        half.set_state(state)
+    want = next(whole)
+    parts = [next(half) for half in halves]
+    np.testing.assert_array_equal(np.concatenate([part.index for part in parts]), want.index)
+    np.testing.assert_array_equal(np.concatenate([part.clip["touch"] for part in parts]), want.clip["touch"])
+    seen += want.index.tolist()
+  epochs = np.array(seen[:60]).reshape(3, 20)
+  assert (np.sort(epochs) == np.arange(20)).all() and not (epochs[0] == epochs[1]).all()
+
+
+class Few:
+  """The first twenty examples."""
+
+  def __len__(self):
+    return 20
+
+  def __getitem__(self, index):
+    return SOURCE[index]
 
 
 def test_missing_senses_are_marked_and_wrong_shapes_named():

@@ -1,0 +1,42 @@
+"""A save in 100 steps of half a second stalls training for at most 2% of the time.
+
+The shipped configuration, batches of 128, 300 steps of which every hundredth is saved. Value is the time
+that the ten steps after a save take longer than ten others do (the wait for the copy, and what
+writing it in the background takes from them), over that of 100 steps.
+"""
+
+EVERY, AFTER, BATCH = 100, 10, 128
+
+
+def measure(seed: int) -> dict:
+  import json
+  import statistics
+  import tempfile
+  from pathlib import Path
+
+  from configs import digits
+  from stale_jax.errors import UserError
+  from stale_jax.training import train
+
+  config = {**digits.get_config().to_dict(), "seed": seed}
+  kept = {"steps": 3 * EVERY, "batch": BATCH, "log_every": 1, "checkpoint_every": EVERY, "keep": 1}
+  config["training"] = {**config["training"], **kept}
+  with tempfile.TemporaryDirectory() as folder:
+    if int(train(config, folder).step) < kept["steps"]:
+      raise UserError("training was told to stop before its end.")
+    lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
+    seconds = {line["step"]: 1 / line["steps_per_second"] for line in lines}
+  # The first step compiles; a step's line is written before it is saved.
+  saves = (EVERY, 2 * EVERY)
+  after = {step for save in saves for step in range(save + 1, save + 1 + AFTER)}
+  usual = statistics.mean(seconds[step] for step in range(2, kept["steps"] + 1) if step not in after)
+  stalls = [sum(seconds[save + 1 + i] for i in range(AFTER)) - AFTER * usual for save in saves]
+  value = statistics.mean(stalls) / (100 * usual)
+  print(f"a step: {usual:.3f} s; stalls after the saves: " + ", ".join(f"{s:.3f} s" for s in stalls))
+  return {
+    "value": value,
+    "bar": 0.02,
+    "holds": value <= 0.02 and usual >= 0.5,
+    "step_seconds": usual,
+    "stalls_seconds": stalls,
+  }
