@@ -52,7 +52,12 @@ class Checkpointer:
     self._open()
 
   def _open(self):
-    options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, enable_async_checkpointing=True)
+    # Orbax times its saves by the wall clock, and gives up those in which somebody sets it forward: so these
+    # may take ten years, and none waits for a signal that its directories are there.
+    patient = ocp.AsyncOptions(timeout_secs=10 * 365 * 86400, create_directories_asynchronously=False)
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=self._keep, enable_async_checkpointing=True, async_options=patient
+    )
     self._manager = _manager(self.folder, options)
 
   def latest(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Training in several processes: killed, told to stop, halted for a while and started again: the same bits."""
+"""Training in several processes: killed, told to stop, halted for a while, started again: the same bits."""
 
 import re
 import signal
