@@ -77,7 +77,7 @@ def together(config: Mapping[str, Any]) -> Iterator[None]:
   except (UserError, KeyboardInterrupt) as error:
     reason = " ".join(str(error).split()) or "interrupted"
     watch.order(2, f"process {jax.process_index()} stopped: {reason}")
-    _leave(2, reason)
+    _leave(2 if isinstance(error, UserError) else 130, reason)
   except BaseException:
     traceback.print_exc()
     # This may be how another's end looks from inside a collective: then the watch knows more, soon.

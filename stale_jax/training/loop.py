@@ -101,8 +101,7 @@ def _train(
   drop_snapshots_after(workdir, step)
   snapshot_steps = experiment.ema.snapshot_steps(training.steps)
   indices = collections.deque(maxlen=training.log_every)
-  # The first step compiles.
-  timed = metrics.lost
+  first = step
   if step < training.steps:
     say("compiling the training step: half a minute for the shipped model, the first time.")
     # What was measured of these weights holds no longer.
@@ -114,11 +113,10 @@ def _train(
       while step < training.steps and not stopping(step):
         profile.before(step)
         indices.append((step, feed.ahead.index))
-        with timed():
+        with metrics.lost() if step == first else contextlib.nullcontext():
           state, scalars = program.step(state, feed.ahead)
-          if timed == metrics.lost:
+          if step == first:  # It compiles.
             jax.block_until_ready(scalars)
-        timed = contextlib.nullcontext
         step += 1
         with metrics.waiting_for_data():
           feed.advance()  # While the device is at work.
