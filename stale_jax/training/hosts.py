@@ -66,7 +66,7 @@ def together(config: Mapping[str, Any]) -> Iterator[None]:
     UserError: the processes do not meet, or there are not as many as the config says.
   """
   training = construct(Training, config.get("training", {}), "training")
-  if training.processes == 1 and "JAX_NUM_PROCESSES" not in os.environ:
+  if training.processes == 1 and os.environ.get("JAX_NUM_PROCESSES", "1") == "1":
     yield
     return
   _meet(training)
