@@ -191,7 +191,7 @@ def newest_state(folder: Path) -> dict[str, Any]:
     steps = sorted(manager.all_steps(), reverse=True)
     if not steps:
       raise UserError(f"the run in {folder} has no checkpoint yet.")
-    device = SingleDeviceSharding(jax.devices()[0])
+    device = SingleDeviceSharding(jax.local_devices()[0])
     for step in steps:
       try:
         saved = manager.item_metadata(step).state.tree

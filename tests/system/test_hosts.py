@@ -16,7 +16,7 @@ SILENCE = 10
 SMALL = {
   "senses": ("sight",),
   "ema__snapshots": 0,
-  "training__steps": 48,
+  "training__steps": 80,
   "training__silence": SILENCE,
 }
 
@@ -39,12 +39,12 @@ def assert_same(a, b):
 
 def steps_of(host, beyond=0):
   """Waits for the first line of progress of a step after `beyond`."""
-  for _ in range(6000):
+  for _ in range(30000):
     found = [int(step) for step in re.findall(r"^step (\d+)/", host.said(), re.M)]
     if found and found[-1] > beyond:
       return found[-1]
     assert host.process.is_alive(), host.said()
-    time.sleep(0.05)
+    time.sleep(0.01)
   raise TimeoutError(host.said())
 
 
