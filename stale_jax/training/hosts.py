@@ -113,8 +113,8 @@ def _meet(training: Training) -> None:
       count,
       process,
       initialization_timeout=limit + 60,
-      # Ours are heard of first; these are for a process 0 that no longer answers.
-      heartbeat_timeout_seconds=math.ceil(training.silence) + 10,
+      # JAX sends one in half this time. Ours are missed first; these are for a process 0 that hangs.
+      heartbeat_timeout_seconds=2 * math.ceil(training.silence) + 20,
     )
   except ValueError as error:
     raise UserError(f"the processes did not meet: {' '.join(str(error).split())}") from error
@@ -175,12 +175,15 @@ class _Watch(threading.Thread):
         self._heard[int(process)] = beat, now
     for process in range(1, self._count) if self._me == 0 else [0]:
       if now - self._heard[process][1] > self._silence:
-        reason = (
-          f"process {process} of {self._count} has given no sign of life for {self._silence:g} s (killed, or "
-          "its machine or network is down); start all of them again to go on from the last checkpoint"
-        )
+        reason = self._gone(process, f"has given no sign of life for {self._silence:g} s")
         self.order(ABANDONED, reason)
         _leave(ABANDONED, reason)
+
+  def _gone(self, process: int, how: str) -> str:
+    return (
+      f"process {process} of {self._count} {how} (killed, or its machine or network is down); start all of "
+      "them again to go on from the last checkpoint"
+    )
 
   def _read(self, folder: str) -> dict[str, str]:
     return {key.rsplit("/", 1)[1]: value for key, value in self._client.key_value_dir_get(folder)}
@@ -215,12 +218,10 @@ class _Watch(threading.Thread):
     def aborting(number):
       answered = self._answered
       time.sleep(3 * self.pause)
-      if self._answered == answered:
-        _leave(
-          ABANDONED,
-          f"process 0 of {self._count} is gone or does not answer (killed, or its machine or network is "
-          "down); start all of them again to go on from the last checkpoint",
-        )
+      if self._answered == answered or self._ordered:
+        # In process 0 itself: who was restarted too early, or has been silent for longest.
+        gone = 0 if self._me else min(range(1, self._count), key=lambda process: self._heard[process][1])
+        _leave(ABANDONED, self._gone(gone, "is gone or does not answer"))
       self._libc.signal(signal.SIGABRT, None)
 
     self._aborting = aborting  # Must live as long as it may be called.
