@@ -7,6 +7,7 @@ the fingerprint finds the ones that were damaged afterwards.
 
 import contextlib
 import json
+import logging as python_logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,6 +29,12 @@ from stale_jax.training.state import State, fingerprint
 def _manager(folder: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
   handlers = {"state": ocp.StandardCheckpointHandler(), "rest": ocp.JsonCheckpointHandler()}
   return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
+
+
+# What fails in a save is told once, by the error it ends in: not also by Orbax, with a trace for each thread
+# and each array that it was writing.
+python_logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+python_logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
 
 
 class Checkpointer:

@@ -208,9 +208,10 @@ class _Watch(threading.Thread):
     self._libc.signal(signal.SIGABRT, None)
 
   def _speak_before_aborting(self) -> None:
-    """When process 0 is gone JAX aborts the others at once, from a thread of C++ that no Python handler
+    """Has a handler say why, when JAX aborts this process; any other abort goes its way.
 
-    of signals hears in time; so the C library is given one, which says why. Any other abort goes its way.
+    It does so at once when process 0 is gone, from a thread of C++, before Python would run a handler
+    of its own: so this is one of the C library.
     """
     self._libc = ctypes.CDLL(None)
 

@@ -79,8 +79,10 @@ class Metrics:
     if self._live:
       print()
     print(f"goodput: {self._goodput.measure()['goodput']:.1%} of the time since the run's first start.")
-    self._file.close()
-    self._board.close()
+    with contextlib.suppress(OSError):  # A full disk, which has been complained of.
+      self._file.close()
+    with contextlib.suppress(OSError):
+      self._board.close()
 
 
 class Unheard:

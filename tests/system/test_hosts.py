@@ -100,7 +100,7 @@ def test_four_processes_train_as_one_does(tmp_path):
   ("environment", "overrides", "words"),
   [
     ({}, {"training__processes": 2}, ["a run of 1 processes", "training.processes=2"]),
-    ({"JAX_PROCESS_ID": ""}, {}, ["JAX_COORDINATOR_ADDRESS", "or none"]),
+    ({"JAX_PROCESS_ID": ""}, {"training__processes": 2}, ["JAX_COORDINATOR_ADDRESS", "or none"]),
     ({"JAX_NUM_PROCESSES": "2"}, {"training__processes": 2, "training__silence": 1}, ["did not meet"]),
     (
       {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"},
