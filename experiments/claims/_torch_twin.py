@@ -87,7 +87,7 @@ class _Block(nn.Module):
       modulations[name] = self.layers[f"{name}_modulation"](F.silu(conditions[name])).chunk(6, -1)
       shift, scale, *_ = modulations[name]
       qkv = self.layers[f"{name}_qkv"](_modulate(x, shift, scale))
-      q, k, v = qkv.reshape(x.shape[0], -1, 3 * self.heads, qkv.shape[-1] // self.heads // 3).chunk(3, 2)
+      q, k, v = qkv.reshape(x.shape[0], -1, self.heads, 3, qkv.shape[-1] // self.heads // 3).unbind(3)
       width = q.shape[-1:]
       queries.append(_rotate(F.rms_norm(q, width, self.norms[f"{name}_query"], 1e-6), *rotations[name]))
       keys.append(_rotate(F.rms_norm(k, width, self.norms[f"{name}_key"], 1e-6), *rotations[name]))

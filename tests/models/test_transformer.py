@@ -14,6 +14,7 @@ from stale_jax.data import Digits
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, scored
 from stale_jax.models.layers import Dense, rotary_angles, rotate
+from stale_jax.models.text import Convolution
 from stale_jax.models.transformer import patchify, positions, unpatchify
 
 SOURCE = Digits(canvas=12, frames=8)
@@ -229,3 +230,12 @@ def test_wrong_shapes_and_senses_are_named(inputs):
     MODEL.init(jax.random.key(0), {"tuch": clip["touch"]}, t, context)
   with pytest.raises(UserError, match="groups of 4"):
     MODEL.init(jax.random.key(0), {"touch": clip["touch"][:, :6]}, t[:, :6], context)
+
+
+def test_the_convolution_is_flax_s():
+  x = np.random.default_rng(0).standard_normal((2, 12, 5)).astype(np.float32)
+  ours, theirs = Convolution(7), nn.Conv(5, (7,))
+  params = theirs.init(jax.random.key(0), x)
+  jax.tree.map(np.testing.assert_array_equal, ours.init(jax.random.key(0), x), params)
+  params = jax.tree.map(lambda p: p + 0.1, params)
+  np.testing.assert_allclose(ours.apply(params, x), theirs.apply(params, x), atol=1e-5)
