@@ -48,7 +48,7 @@ def get_config(resolution: str = "480p") -> ConfigDict:
     "weight_decay": 0.01,
   }
   config.ema = {"decay": 0.9999}
-  config.mesh = {"data": -1, "fsdp": 64, "tensor": 1, "context": 4, "ulysses": 4}
+  config.mesh = {"data": 1, "fsdp": -1, "tensor": 1, "context": 4, "ulysses": 4}
   config.training = {
     "steps": 100_000,
     "batch": 64,
