@@ -8,28 +8,6 @@ from stale_jax.errors import UserError
 from stale_jax.planning.chips import SHAPES, chip_of
 
 
-def without_tpu() -> None:
-  """Tells JAX, before it is imported, that there is no TPU here, and libtpu to look for none, silently.
-
-  Raises:
-    UserError: libtpu, which holds the compiler, is not installed.
-  """
-  if importlib.util.find_spec("libtpu") is None:
-    raise UserError("planning compiles with the TPU's compiler: pip install 'stale_jax[plan]'.")
-  quiet = {
-    "JAX_PLATFORMS": "cpu",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_STDERR_LOG_LEVEL": "3",
-    "TPU_MIN_LOG_LEVEL": "3",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_LOG_DIR": "disabled",
-  }
-  for name, value in quiet.items():
-    os.environ.setdefault(name, value)
-
-
 def topology_devices(topology: str, slices: int = 1) -> list:
   """Devices of `slices` slices of a topology such as "v5e:16x16".
 
@@ -41,7 +19,7 @@ def topology_devices(topology: str, slices: int = 1) -> list:
   chip = chip_of(topology)
   name = f"{chip.name}:{topology.partition(':')[2]}"
   if importlib.util.find_spec("libtpu") is None:
-    raise UserError("planning compiles with the TPU's compiler: pip install 'stale_jax[plan]'.")
+    raise UserError("planning compiles with the TPU's own compiler: pip install 'stale_jax[plan]'.")
   more = {} if slices == 1 else {"num_slices": slices}
   try:
     with _silence():
