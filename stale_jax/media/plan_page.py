@@ -35,7 +35,9 @@ def _bar(parts: Mapping[str, float], whole: float, unit: str, limit: float | Non
   for colour, (name, value) in zip(_COLOURS * 3, parts.items(), strict=False):
     label = html.escape(f"{name}: {value:.3g} {unit}")
     bars.append(f'<i style="width:{100 * value / whole:.3f}%;background:{colour}" title="{label}"></i>')
-    key.append(f'<span><i style="background:{colour}"></i>{html.escape(name)} <b>{value:.3g} {unit}</b></span>')
+    key.append(
+      f'<span><i style="background:{colour}"></i>{html.escape(name)} <b>{value:.3g} {unit}</b></span>'
+    )
   mark = f'<span class="limit" style="left:{100 * limit / whole:.2f}%"></span>' if limit else ""
   return f'<div class="bar">{"".join(bars)}{mark}</div><div class="key">{"".join(key)}</div>'
 
@@ -59,21 +61,28 @@ def _curve(points: Sequence[tuple[int, float, float]]) -> str:
   parts.append(f'<path class="line" d="M{path}"/>')
   for chips, mfu, step in points:
     x, y = at(chips, mfu)
-    parts.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{step:.3g} s a step</title></circle>')
+    parts.append(
+      f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{step:.3g} s a step</title></circle>'
+    )
     parts.append(f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{mfu:.1%}</text>')
     parts.append(f'<text x="{x:.1f}" y="{high - 12}" text-anchor="middle">{chips:,} chips</text>')
   label = "MFU over the number of chips"
-  return f'<svg viewBox="0 0 {wide} {high}" role="img" aria-label="{label}" width="100%">{"".join(parts)}</svg>'
+  return (
+    f'<svg viewBox="0 0 {wide} {high}" role="img" aria-label="{label}" width="100%">{"".join(parts)}</svg>'
+  )
 
 
 def _rows(pairs: Sequence[tuple[str, str]]) -> str:
   return "".join(
-    f'<tr><td>{html.escape(name)}</td><td class="value">{html.escape(value)}</td></tr>' for name, value in pairs
+    f'<tr><td>{html.escape(name)}</td><td class="value">{html.escape(value)}</td></tr>'
+    for name, value in pairs
   )
 
 
 def _number(value, unit: str = "") -> str:
-  return "not known" if value is None else f"{value:,.4g} {unit}".strip()
+  if value is None:
+    return "not known"
+  return f"{value:,.0f} {unit}".strip() if value >= 1000 else f"{value:.4g} {unit}".strip()
 
 
 def write_plan(
@@ -114,9 +123,11 @@ def write_plan(
     for c in said["collectives"]
   )
   largest = "".join(
-    f'<tr><td class="value">{size:.3g} GiB</td><td>{html.escape(kind)}</td><td>{html.escape(by[-80:])}</td></tr>'
+    f'<tr><td class="value">{size:.3g} GiB</td><td>{html.escape(kind)}</td>'
+    f"<td>{html.escape(by[-80:])}</td></tr>"
     for size, kind, by in said["largest"]
   )
+  largest = largest and f"<h3>The greatest arrays that a step makes</h3><table>{largest}</table>"
   warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in said["warnings"])
   verdict = f"fits, with {room:.2f} GiB to spare" if said["fits"] else f"does not fit, by {-room:.2f} GiB"
   time = {name: seconds[key] for name, key in _TIMES.items() if seconds[key] > 0}
@@ -129,10 +140,11 @@ def write_plan(
     f'<section class="movie"><p class="verdict">{verdict}</p>'
     f'<p class="facts">memory of a device: {used:.2f} GiB of {available:.2f}</p>'
     f"{_bar(said['memory'], max(used, available), 'GiB', available if used > available else None)}"
-    f"<h3>The greatest arrays that a step makes</h3><table>{largest}</table></section>"
+    f"{largest}</section>"
     f'<section class="movie"><h2>A step</h2><p class="facts">The least it can take: {said["assumption"]}. '
     f"No measurement.</p>{_bar(longest, max(sum(longest.values()), 1e-12), 's')}"
-    f"<table>{_rows([(name, _number(x, 's')) for name, x in time.items()])}</table><table>{_rows(facts)}</table>"
+    f"<table>{_rows([(name, _number(x, 's')) for name, x in time.items()])}</table>"
+    f"<table>{_rows(facts)}</table>"
     f"<h3>What is sent, a device and step</h3><table><tr><th>collective</th><th>axes</th><th>sent</th>"
     f"<th>how many</th><th></th></tr>{sent}</table></section>"
     f'<section class="movie"><h2>More slices of the same</h2><p class="facts">MFU where each slice takes as '

@@ -98,7 +98,9 @@ def first_group(one: Instruction, devices: int) -> tuple[int, ...]:
     every = re.findall(r"\{(\d+),(\d+)", pairs[1] + "}")
     moved = [(int(a), int(b)) for a, b in every if a != b]
     return moved[0] if moved else (0,)
-  if mesh := re.search(r"replica_groups=(mesh\[[^\]]*\](?:<=\[[\d,]*\](?:T\([\d,]*\))?)?) *\{([^}]*)\}", rest):
+  if mesh := re.search(
+    r"replica_groups=(mesh\[[^\]]*\](?:<=\[[\d,]*\](?:T\([\d,]*\))?)?) *\{([^}]*)\}", rest
+  ):
     sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
     ids = _iota(mesh[1].partition("<=")[2], math.prod(sizes.values())).reshape(tuple(sizes.values()))
     return _of_mesh(ids, sizes, mesh[2])

@@ -25,8 +25,9 @@ class Sizes:
   """An experiment in numbers.
 
   Attributes:
-    parameters: how many; held: bytes a parameter of all that a state holds.
-    forward, attention: operations of one clip's forward pass, and those of them that attention does.
+    parameters: how many.
+    held: bytes a parameter of all that a state holds.
+    forward: operations of one clip's forward pass.
     tokens, width, depth: of the first sense's stream.
   """
 
@@ -79,11 +80,10 @@ def estimate(of: Sizes, chip: Chip, mesh: MeshShape, batch: int, remat: str, sli
   add("all-gather", ("fsdp", "ulysses"), mesh.fsdp * mesh.context, passes, whole)
   across = slices > 1
   add("all-reduce", ("data",), mesh.data, 2, whole / (mesh.fsdp * mesh.context), across)
-  if remat == "full":
-    swaps = 12
-  else:
-    swaps = 8
+  swaps = 8 if remat == "none" else 12  # Queries, keys, values and the answer; there, again, and back.
   add("all-to-all", ("ulysses",), mesh.ulysses, swaps * of.depth, 2 * of.width * local / mesh.tensor)
   add("all-reduce", ("tensor",), mesh.tensor, 8 * of.depth, 2 * of.width * local)
-  hbm = 2 * whole * passes + of.parameters * (2 * of.held + 8) / cut + 2 * _WORKING * 3 * 2 * of.width * local * of.depth
+  # Gathered parameters are written and read, the state too, and each block's values forward and twice back.
+  hbm = 2 * whole * passes + of.parameters * (2 * of.held + 8) / cut
+  hbm += 2 * 3 * _WORKING * 2 * of.width * local * of.depth
   return Estimate(memory=memory, seconds=roofline(chip, flops, hbm, sent))

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from stale_jax.clip import Context
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
 from stale_jax.planning.chips import chip_of
@@ -43,7 +44,7 @@ class Candidate:
     }
 
 
-def candidates(heads: int, devices: int, slices: int, batch: int, ring: bool) -> list[Candidate]:
+def candidates(heads: int, devices: int, slices: int, batch: int) -> list[Candidate]:
   """All that are tried: tokens cut by `ulysses`, which divides the heads, all else of a slice fsdp."""
   found = []
   for ulysses in range(1, heads + 1):
@@ -64,8 +65,6 @@ def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
   params = jax.eval_shape(lambda: init_params(experiment, jax.random.key(0)))
   clip = {s.name: jax.ShapeDtypeStruct((1, frames, *s.shape), jnp.float32) for s in experiment.senses}
   t = jax.ShapeDtypeStruct((1, frames), jnp.float32)
-  from stale_jax.clip import Context
-
   context = Context(text=jax.ShapeDtypeStruct((1, model.text_length), jnp.int32))
   forward = count(plain(experiment).apply, params, clip, t, context)
   # Parameters, two moments, their average, and the averages that snapshots are taken of; float32.
@@ -104,7 +103,7 @@ def fit(
   experiment, of = describe(config)
   if experiment.model.attention != "splash":
     say("attention of this config is not splash: its estimates are of attention that holds no probabilities.")
-  many = candidates(experiment.model.heads, len(devices), slices, experiment.training.batch, False)
+  many = candidates(experiment.model.heads, len(devices), slices, experiment.training.batch)
   if not many:
     raise UserError(f"no mesh of {len(devices)} devices takes {experiment.model.heads} heads.")
   available, factor = chip.memory / chip.devices, 1.0
@@ -128,7 +127,9 @@ def fit(
         made = plan(candidate.of(config), topology, slices, price=price, devices=devices)
       return made, _flags(candidate)
     factor = max(factor, made.used / guess.memory)
-  raise UserError(f"nothing that was tried fits {topology}: {len(tried)} plans were compiled; try more chips.")
+  raise UserError(
+    f"nothing that was tried fits {topology}: {len(tried)} plans were compiled; try more chips."
+  )
 
 
 def _flags(candidate: Candidate) -> dict[str, Any]:

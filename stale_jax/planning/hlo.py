@@ -85,7 +85,7 @@ class Program:
 
   def trips(self, loop: Instruction) -> int:
     """How often a while loop runs; 1 if the program does not say."""
-    if known := re.search(r'known_trip_count\D+(\d+)', loop.rest):
+    if known := re.search(r"known_trip_count\D+(\d+)", loop.rest):
       return int(known[1])
     names, constants = loop.called("condition"), []
     while names:

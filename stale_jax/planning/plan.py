@@ -31,6 +31,7 @@ from stale_jax.training.step import make_loss
 GIB = 2**30
 # Of HBM, what the runtime keeps for itself: the compiler allows 15.75 of a v5e's 16 GiB.
 _RESERVED = 1 / 64
+_BOUNDS = {"hbm": "HBM", "hidden": "what parameters and gradients send", "dcn": "the network between slices"}
 # Parameters that lie whole on every device, and padding, are worth a word from here on.
 _WHOLE, _PADDING = 64 * 2**20, 0.05
 
@@ -198,7 +199,7 @@ def _round(value: float, digits: int = 4) -> float:
 
 
 def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[str, Any], list[str]]:
-  """`config`, made to suit the devices: data over the slices, the batch over the mesh; and what was changed."""
+  """`config`, made to suit the devices: data over slices, the batch over the mesh; and what was changed."""
   config, said = {key: value for key, value in config.items()}, []
   mesh, training = dict(config.get("mesh", {})), dict(config.get("training", {}))
   data = mesh.get("data", -1)
@@ -260,9 +261,7 @@ def plan(
   else:
     stats, text = compiled.memory_analysis(), Program(compiled.as_text())
     memory["batch and other"] = max(0.0, stats.argument_size_in_bytes - sum(memory.values()))
-    memory["temporaries"] = (
-      stats.temp_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
-    )
+    memory["temporaries"] = stats.temp_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
     memory["program"] = stats.generated_code_size_in_bytes
     slice_of = [getattr(device, "slice_index", 0) for device in mesh.devices.flat]
     found, largest = collectives(text, dict(mesh.shape), slice_of), _largest(text)
@@ -342,7 +341,7 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
     return forward, count(jax.grad(loss, has_aux=True), params, one, key) * e.training.batch
 
   forward, hardware = of(plain(experiment))
-  # Attention is what is left out where each token sees itself alone.
+  # By hand, as no kernel says it: two products of all pairs forward, twice that back.
   tokens = sum(math.prod(s.grid(experiment.source.frames)) for s in experiment.senses)
   tokens += experiment.model.text_length // 4
   m = experiment.model
@@ -389,7 +388,7 @@ def _warnings(made: Plan, experiment: Experiment, program) -> list[str]:
     share = made.seconds.exposed / made.seconds.step
     said.append(f"{share:.0%} of the step waits for collectives in the middle of layers.")
   if made.compiled and made.seconds.bound != "flops":
-    said.append(f"a step is bound by {made.seconds.bound}, not by operations.")
+    said.append(f"a step is bound by {_BOUNDS[made.seconds.bound]}, not by operations.")
   if made.compiler_flops and not 0.95 < made.hardware_flops / made.compiler_flops < 1.05:
     ratio = made.compiler_flops / made.hardware_flops
     said.append(f"the compiler's program does {ratio:.2f} times the operations that were counted.")

@@ -8,7 +8,8 @@ from stale_jax.planning.plan import GIB, Plan
 def lines(made: Plan) -> Iterator[str]:
   """What a person asks first comes first."""
   mesh = " x ".join(f"{name} {size}" for name, size in made.mesh.items() if size > 1) or "1"
-  yield f"{made.parameters / 1e9:.2f} billion parameters on {made.chips} chips ({made.slices} x {made.topology})"
+  where = f"{made.chips} chips ({made.slices} x {made.topology})"
+  yield f"{made.parameters / 1e9:.2f} billion parameters on {where}"
   yield f"mesh {mesh}; batch {made.batch} clips of {made.tokens:,} tokens"
   verdict = "fits" if made.fits else "DOES NOT FIT"
   yield f"memory      {made.used / GIB:8.2f} GiB a device of {made.available / GIB:.2f}: {verdict}"
@@ -17,7 +18,8 @@ def lines(made: Plan) -> Iterator[str]:
   for size, kind, by in made.largest:
     yield f"  largest         {size / GIB:8.2f}  {kind}  {by[-70:]}"
   if made.compiled:
-    yield f"operations  {made.hardware_flops / 1e12:8.1f} T a device, counted; compiler's {made.compiler_flops / 1e12:.1f} T"
+    counted, theirs = made.hardware_flops / 1e12, made.compiler_flops / 1e12
+    yield f"operations  {counted:8.1f} T a device, counted; the compiler's {theirs:.1f} T"
     yield f"HBM         {made.hbm / GIB:8.1f} GiB a device moved"
     for c in made.collectives[:6]:
       far = " between slices" if c.slices else ""

@@ -1,9 +1,7 @@
 """Operations: by hand, and as the compiler counts them."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from stale_jax.clip import Context
@@ -24,11 +22,16 @@ def product(a, b):
 def test_by_hand():
   a, b = shape(3, 5), shape(5, 7)
   assert count(product, a, b) == 2 * 3 * 5 * 7
-  assert count(lambda a, b: jnp.einsum("bij,bjk->bik", a, b), shape(4, 3, 5), shape(4, 5, 7)) == 4 * 2 * 3 * 5 * 7
+  assert (
+    count(lambda a, b: jnp.einsum("bij,bjk->bik", a, b), shape(4, 3, 5), shape(4, 5, 7)) == 4 * 2 * 3 * 5 * 7
+  )
   # A gradient of a sum of squares: the product, and one for each operand.
   assert count(jax.grad(lambda a, b: jnp.sum((a @ b) ** 2), (0, 1)), a, b) == 3 * 2 * 3 * 5 * 7
   # Two inputs, five outputs, a kernel of 7, "same" padding.
-  assert count(lambda x, k: jax.lax.conv(x, k, (1,), "SAME"), shape(2, 3, 11), shape(5, 3, 7)) == 2 * 2 * 11 * 5 * 3 * 7
+  assert (
+    count(lambda x, k: jax.lax.conv(x, k, (1,), "SAME"), shape(2, 3, 11), shape(5, 3, 7))
+    == 2 * 2 * 11 * 5 * 3 * 7
+  )
 
 
 def test_loops_count_as_often_as_they_run_and_choices_as_the_dearest():
