@@ -25,10 +25,11 @@ def run(main: Callable[[], int | None]) -> None:
 
 def _parse() -> None:
   app.define_help_flags()
+  which = "run" if "run" in flags.FLAGS else "config"  # The flag that is a file of Python.
   try:
     rest = flags.FLAGS(sys.argv)
-    if "config" in flags.FLAGS:
-      flags.FLAGS["config"].value.to_dict()  # A missing file is only complained of when it is read.
+    if which in flags.FLAGS:
+      flags.FLAGS[which].value.to_dict()  # A missing file is only complained of when it is read.
   except flags.Error as error:
     raise UserError(str(error)) from error
   # A config is Python, and what it or a wrong override raises while being read is for its author.
@@ -36,6 +37,6 @@ def _parse() -> None:
     message = str(error)
     if close := re.search(r"(\w+)\W+n?Did you mean \W*(\w+)", message):
       message = f"unknown config key {close[1]}: did you mean {close[2]!r}?"
-    raise UserError(f"cannot read --config: {message}") from error
+    raise UserError(f"cannot read --{which}: {message}") from error
   if len(rest) > 1:
     raise UserError(f"unexpected argument {rest[1]!r}; options begin with --.")

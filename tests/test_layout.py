@@ -16,7 +16,7 @@ ROWS = [
   {"processes", "models", "data"},
   {"objectives", "sampling"},
   {"evaluation", "media"},
-  {"training", "zoo", "serving", "planning"},
+  {"training", "zoo", "serving", "planning", "launching"},
   {"movie", "pretrained"},
 ]
 ALONE = {"processes", "models"}  # Neither knows the other, nor the data.

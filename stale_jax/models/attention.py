@@ -99,6 +99,8 @@ def attend(
     UserError: `backend` cannot do that.
   """
   mesh = current_mesh()
+  # What comes out of control flow is in another order.
+  q, k, v = ({name: x[name] for name in tokens} for x in (q, k, v))
   if mesh is None or (backend == "xla" and parts(mesh, "tokens") == 1):
     everyone = join(tokens)
     local = BACKENDS[backend](rule, everyone)

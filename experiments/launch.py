@@ -1,0 +1,62 @@
+"""Starts a training run on many hosts: by xpk, as a queued resource, or over ssh.
+
+python -m experiments.launch --run=configs/launch_v5e.py --client=xpk [--dry_run] [--run.slices=2]
+
+Writes what it runs to --out and runs it; --dry_run prints it instead. Restarts are on (run.restarts).
+xpk and queued return as soon as the run is submitted, ssh when it has ended. The last line of stdout
+is one JSON object; if the client fails, its exit code is this program's.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments.main import run
+from stale_jax.errors import UserError
+
+RUN = config_flags.DEFINE_config_file("run", None, "The description of the run.", lock_config=True)
+CLIENT = flags.DEFINE_enum("client", None, ["xpk", "queued", "ssh"], "Who starts it.")
+DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Prints the scripts, and writes and runs nothing.")
+OUT = flags.DEFINE_string("out", "runs/launch", "Folder of the scripts.")
+flags.mark_flags_as_required(["run", "client"])
+
+
+def main() -> int:
+  from stale_jax.config import construct
+  from stale_jax.files import make_folder, write_whole
+  from stale_jax.launching import CLIENTS, Run
+
+  launch = CLIENTS[CLIENT.value](construct(Run, RUN.value.to_dict(), "run"))
+  result = {
+    "client": CLIENT.value,
+    "processes": launch.processes,
+    "commands": launch.commands,
+    "submitted": not DRY_RUN.value,
+  }
+  if DRY_RUN.value:
+    for name, text in launch.files.items():
+      print(f"# {name}\n{text}")
+  else:
+    if shutil.which(launch.program) is None:
+      raise UserError(f"{launch.program} is not installed here; --dry_run prints what it would be told.")
+    out = make_folder(OUT.value)
+    for name, text in launch.files.items():
+      write_whole(out / name, text)
+    process = subprocess.Popen(["bash", launch.script], cwd=out)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    code = process.wait()
+    if code:
+      print(f"error: {launch.program} failed with exit code {code} ({out / launch.script}).", file=sys.stderr)
+      return code if code > 0 else 128 - code  # Of a process that a signal killed, as shells say it.
+    result["script"] = str(out / launch.script)
+  print(json.dumps(result))
+  return 0
+
+
+if __name__ == "__main__":
+  run(main)

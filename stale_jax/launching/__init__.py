@@ -1,0 +1,11 @@
+"""One description of a run on many hosts, and what submits it: xpk, queued resources or ssh."""
+
+from stale_jax.launching.description import Run
+from stale_jax.launching.launch import Launch
+from stale_jax.launching.queued import queued
+from stale_jax.launching.ssh import ssh
+from stale_jax.launching.xpk import xpk
+
+CLIENTS = {"xpk": xpk, "queued": queued, "ssh": ssh}
+
+__all__ = ["CLIENTS", "Launch", "Run"]

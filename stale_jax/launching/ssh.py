@@ -1,0 +1,42 @@
+"""A command on each of several hosts, by ssh."""
+
+import shlex
+
+from stale_jax.errors import UserError
+from stale_jax.launching.description import Run
+from stale_jax.launching.launch import Launch, training_command
+from stale_jax.launching.shell import preamble, together
+from stale_jax.launching.topology import Topology
+
+_PORT = 8482  # Of the coordinator: what JAX itself takes on TPUs (jax/_src/clusters/cloud_tpu_cluster.py).
+
+
+def ssh(run: Run) -> Launch:
+  """A command on each host, from this machine, which has to stay up: it restarts them.
+
+  Training finds the others by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID: the first host
+  is the coordinator, on port 8482. A host's process ends when the connection does (`-tt`), and then goes on
+  from its last checkpoint.
+  """
+  run.need("ssh", "hosts", "directory")
+  processes = Topology.parse(run.topology).hosts(kubernetes=False) * run.slices
+  if len(run.hosts) != processes:
+    raise UserError(
+      f"run.hosts: {len(run.hosts)} hosts are given; {run.slices} x {run.topology} has {processes}."
+    )
+  coordinator = run.hosts[0].split("@")[-1]
+  commands = []
+  for process, host in enumerate(run.hosts):
+    places = [
+      f"JAX_COORDINATOR_ADDRESS={coordinator}:{_PORT}",
+      f"JAX_NUM_PROCESSES={processes}",
+      f"JAX_PROCESS_ID={process}",
+    ]
+    training = training_command(run, processes, ".venv/bin/python", *places)
+    remote = f"cd -- {shlex.quote(run.directory)} && exec {shlex.join(training)}"
+    # Nobody is there to type a password; and a connection that is lost is noticed in a minute and a half.
+    options = ["-tt", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=30"]
+    commands.append(shlex.join(["ssh", *options, host, remote]))
+  script = f"{run.job}-ssh.sh"
+  files = {script: preamble(run.restarts) + together(commands)}
+  return Launch(program="ssh", script=script, files=files, commands=commands, processes=processes)

@@ -1,0 +1,106 @@
+"""The shape of a TPU slice: its chips, its hosts, and what each client calls it.
+
+A host here is a virtual machine, which runs one JAX process. It has 4 chips, or all of a smaller slice.
+The one exception is 2x4 of v5e and v6e: one machine of 8 chips, but two of 4 in Kubernetes.
+Sources: https://docs.cloud.google.com/tpu/docs/v5e, /v5p, /v6e and /tpu7x,
+https://docs.cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus, and for xpk's machine types
+https://github.com/AI-Hypercomputer/xpk/blob/main/src/xpk/core/system_characteristics.py.
+"""
+
+import dataclasses
+import math
+import re
+
+from stale_jax.config import nearest
+from stale_jax.errors import UserError
+
+CHIPS_PER_HOST = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generation:
+  """What differs between generations.
+
+  Attributes:
+    prefix: what xpk and gcloud call it.
+    cores: TensorCores a chip, in which gcloud counts.
+    shapes: those that can be had; of those of three axes, the one that gcloud gives for their size.
+    runtime: TPU software version (https://docs.cloud.google.com/tpu/docs/runtimes); none where there
+      are no queued resources (https://docs.cloud.google.com/tpu/docs/queued-resources: GKE instead).
+  """
+
+  prefix: str
+  cores: int
+  shapes: tuple[str, ...]
+  runtime: str | None
+
+
+_FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+_SMALL = (
+  "2x2x1",
+  "2x2x2",
+  "2x2x4",
+  "2x4x4",
+)  # Of less than a cube of 4x4x4; beyond, axes are multiples of 4.
+_CUBES = ("4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16", "8x16x16", "16x16x16", "16x16x24")
+
+GENERATIONS = {
+  "v5e": Generation(prefix="v5litepod", cores=1, shapes=_FLAT, runtime="v2-alpha-tpuv5-lite"),
+  "v5p": Generation(prefix="v5p", cores=2, shapes=_SMALL + _CUBES, runtime="v2-alpha-tpuv5"),
+  "v6e": Generation(prefix="v6e", cores=1, shapes=_FLAT, runtime="v2-alpha-tpuv6e"),
+  "tpu7x": Generation(prefix="tpu7x", cores=2, shapes=("1x1x1", *_SMALL, *_CUBES), runtime=None),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+  """One slice: `generation`, a key of GENERATIONS, and `shape`, chips along each axis."""
+
+  generation: str
+  shape: str
+
+  @classmethod
+  def parse(cls, text: str) -> "Topology":
+    """From "v5e:16x16"; raises UserError if there is no such slice."""
+    generation, _, shape = text.partition(":")
+    if generation not in GENERATIONS:
+      raise UserError(f"run.topology={text!r}: unknown generation: {nearest(generation, GENERATIONS)}")
+    shapes = GENERATIONS[generation].shapes
+    if shape not in shapes and not (shapes[-1].count("x") == 2 and _is_cubes(shape)):
+      raise UserError(f"run.topology={text!r}: no such shape: {nearest(shape, shapes)}")
+    return cls(generation, shape)
+
+  @property
+  def chips(self) -> int:
+    return math.prod(map(int, self.shape.split("x")))
+
+  def hosts(self, kubernetes: bool) -> int:
+    """Machines of the slice, which are JAX processes."""
+    if self.shape == "2x4" and not kubernetes:
+      return 1
+    return max(1, self.chips // CHIPS_PER_HOST)
+
+  def xpk_type(self) -> str:
+    """xpk's --tpu-type: it takes the shape itself."""
+    return f"{GENERATIONS[self.generation].prefix}-{self.shape}"
+
+  def accelerator_type(self) -> str:
+    """gcloud's --accelerator-type, which counts TensorCores.
+
+    Raises:
+      UserError: gcloud gives another shape for that many.
+    """
+    generation = GENERATIONS[self.generation]
+    if self.shape not in generation.shapes:
+      same = [shape for shape in generation.shapes if Topology(self.generation, shape).chips == self.chips]
+      given = f"gives {same[0]} for {self.chips} chips" if same else f"has no slice of {self.chips} chips"
+      raise UserError(f"run.topology={self.generation}:{self.shape}: gcloud {given}; xpk takes any shape.")
+    return f"{generation.prefix}-{self.chips * generation.cores}"
+
+
+def _is_cubes(shape: str) -> bool:
+  """Three axes in order, each a multiple of 4."""
+  if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", shape):
+    return False
+  axes = [int(axis) for axis in shape.split("x")]
+  return axes == sorted(axes) and all(axis % 4 == 0 for axis in axes)

@@ -1,0 +1,121 @@
+"""Every backend of joint attention, on one device or cut along a mesh, is the dense one of float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from stale_jax.errors import UserError
+from stale_jax.mesh import MeshShape, on_mesh
+from stale_jax.models.attention import asunder, attend, together
+from stale_jax.models.visibility import EMOJI, TEXT, Rule, join, stream_tokens
+from tests.devices import on_devices
+
+RULES = {
+  "full": Rule(),
+  "causal": Rule(causal=True),
+  "causal window with sinks": Rule(causal=True, window=2, sinks=1),
+  "time": Rule(along="time"),
+  "space": Rule(along="space"),
+}
+BATCH, HEADS, WIDTH = 2, 4, 8
+# Stream -> its number, times, places, and whether these are places. Five do not divide, nor does one.
+STREAMS = {"text": (TEXT, 1, 8, False), "sight": (1, 6, 5, True), "sound": (2, 6, 1, False)}
+
+
+def streams(apart=None, emoji=True):
+  """Tokens of every stream; of the first example some bytes and frames are not real."""
+  out = {}
+  for name, (number, time, place, placed) in STREAMS.items():
+    real = np.ones((BATCH, time, place), bool)
+    real[0, -1, -3:] = name == "sound"
+    out[name] = stream_tokens(jnp.asarray(real), number, np.arange(time) if number else -1, placed, apart)
+  return out | ({"emoji": stream_tokens(jnp.ones((BATCH, 1, 1), bool), EMOJI)} if emoji else {})
+
+
+def arrays(tokens):
+  """Queries, keys, values and weights of an answer."""
+  rng = np.random.default_rng(0)
+  shapes = {name: (*of.real.shape, HEADS, WIDTH) for name, of in tokens.items()}
+  return [{name: rng.standard_normal(shape) for name, shape in shapes.items()} for _ in range(4)]
+
+
+def pulled(attention, q, k, v, weight):
+  """The answer and the gradients of its inner product with `weight`."""
+  out, pull = jax.vjp(attention, q, k, v)
+  return out, *pull(weight)
+
+
+def reference(rule, tokens, given):
+  """By float64, all pairs at once."""
+  everyone = join(tokens, BATCH)
+
+  def dense(q, k, v):
+    flat_q, flat_k, flat_v = (together({name: x[name] for name in tokens}) for x in (q, k, v))
+    logits = jnp.einsum("bqhd,bkhd->bhqk", flat_q, flat_k) / np.sqrt(WIDTH)
+    p = jax.nn.softmax(jnp.where(rule(everyone, everyone)[:, None], logits, -jnp.inf), -1)
+    return asunder(jnp.einsum("bhqk,bkhd->bqhd", p, flat_v), {name: q[name] for name in tokens})
+
+  with jax.enable_x64(True):
+    return jax.device_get(pulled(dense, *jax.tree.map(jnp.asarray, given)))
+
+
+def check(rule, backend, tokens, mesh=None, atol=2e-5):
+  given = arrays(tokens)
+
+  def attention(q, k, v):
+    return attend(q, k, v, tokens, backend, rule)
+
+  def run(*given):
+    return pulled(attention, *given)
+
+  ours = jax.tree.map(jnp.float32, given)
+  if mesh is None:
+    got = jax.jit(run)(*ours)
+  else:
+    got = jax.jit(on_mesh(mesh, run))(*jax.device_put(ours, NamedSharding(mesh, PartitionSpec())))
+  want = reference(rule, tokens, given)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol * max(1, np.abs(b).max())), got, want)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("backend", ["xla", "splash"])
+def test_it_is_the_dense_one(backend, name):
+  check(RULES[name], backend, streams())
+  if backend == "xla":
+    check(RULES[name], backend, streams(apart=jnp.array([True, False])))
+
+
+MESHES = {
+  "ring": {"context": 8},
+  "ring, heads cut": {"data": 2, "tensor": 2, "context": 2},
+  "heads swapped": {"data": 2, "context": 4, "ulysses": 4},
+  "both": {"data": 1, "tensor": 2, "context": 4, "ulysses": 2},
+}
+
+
+@pytest.mark.parametrize("name", MESHES)
+@on_devices(8)
+def test_cut_along_a_mesh_it_is_the_dense_one(name):
+  mesh = MeshShape(**MESHES[name]).build()
+  for rule in RULES.values():
+    check(rule, "xla", streams(apart=jnp.array([True, False])), mesh)
+
+
+@on_devices(8)
+def test_the_kernel_takes_all_tokens_of_its_heads_in_the_order_they_come():
+  mesh = MeshShape(data=2, fsdp=1, tensor=2, context=2, ulysses=2).build()
+  for name in ("full", "causal window with sinks"):
+    check(RULES[name], "splash", streams(), mesh)
+
+
+@on_devices(2)
+def test_a_kernel_goes_round_no_ring():
+  with pytest.raises(UserError, match="set mesh.ulysses to mesh.context"):
+    check(Rule(), "splash", streams(), MeshShape(context=2).build())
+
+
+def test_the_kernel_is_for_one_sense():
+  with pytest.raises(UserError, match="models of one sense"):
+    check(Rule(), "splash", streams(apart=jnp.array([True, False])))
