@@ -22,8 +22,9 @@ _FREE = {
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-  """One array of a type: its elements, its bytes, and whether it lies in HBM."""
+  """One array of a type: of what, its sizes, its bytes, and whether it lies in HBM."""
 
+  dtype: str
   shape: tuple[int, ...]
   bytes: float
   far: bool
@@ -35,7 +36,7 @@ def arrays(kind: str) -> list[Array]:
   for name, sizes, layout in _ARRAY.findall(kind):
     bits = _BITS.get(name) or (int(m[1]) if (m := re.match(r"[a-z]+(\d+)", name)) else 0)
     shape = tuple(int(size) for size in sizes.split(",") if size)
-    found.append(Array(shape, math.prod(shape) * bits / 8, not re.search(r"S\([1-9]", layout)))
+    found.append(Array(name, shape, math.prod(shape) * bits / 8, not re.search(r"S\([1-9]", layout)))
   return found
 
 

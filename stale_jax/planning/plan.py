@@ -358,7 +358,7 @@ def _largest(program: Program, count: int = 5) -> list[tuple[float, str, str]]:
       continue
     for array in one.arrays:
       if array.far and array.bytes > 2**20:
-        kind = re.match(r"\(?(\w+)\[", one.kind)[1] + str(list(array.shape))
+        kind = array.dtype + str(list(array.shape))
         by = re.search(r'op_name="([^"]*)"', one.rest)
         found.setdefault(kind, (array.bytes, kind, by[1] if by else one.opcode))
   return sorted(found.values(), reverse=True)[:count]
