@@ -10,6 +10,7 @@ import re
 
 from stale_jax.config import nearest
 from stale_jax.errors import UserError
+from stale_jax.launching.topology import GENERATIONS
 
 _GB, _GIB = 1e9, 2**30
 
@@ -94,12 +95,6 @@ CHIPS = {
   )
 }
 
-# Shapes of slices that can be had, for those who do not know what to ask for.
-SHAPES = {
-  2: ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
-  3: ("2x2x1", "2x2x2", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16", "8x16x16"),
-}
-
 
 def chip_of(topology: str) -> Chip:
   """The chip of a topology such as "v5e:16x16".
@@ -110,10 +105,10 @@ def chip_of(topology: str) -> Chip:
   name, _, shape = topology.partition(":")
   name = {"7x": "tpu7x"}.get(name, name)
   if name not in CHIPS:
-    known = [f"{chip.name}:{size}" for chip in CHIPS.values() for size in SHAPES[chip.torus]]
+    known = [f"{chip.name}:{size}" for chip in CHIPS.values() for size in GENERATIONS[chip.name].shapes]
     raise UserError(f"unknown topology {topology!r}: {nearest(topology, known)}")
   chip = CHIPS[name]
   if not re.fullmatch("x".join([r"[1-9]\d*"] * chip.torus), shape):
-    known = [f"{name}:{size}" for size in SHAPES[chip.torus]]
+    known = [f"{name}:{size}" for size in GENERATIONS[chip.name].shapes]
     raise UserError(f"unknown topology {topology!r}: {nearest(topology, known)}")
   return chip

@@ -5,7 +5,8 @@ import os
 import sys
 
 from stale_jax.errors import UserError
-from stale_jax.planning.chips import SHAPES, chip_of
+from stale_jax.launching.topology import GENERATIONS
+from stale_jax.planning.chips import chip_of
 
 
 def topology_devices(topology: str, slices: int = 1) -> list:
@@ -25,7 +26,7 @@ def topology_devices(topology: str, slices: int = 1) -> list:
     with _silence():
       return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
   except Exception as error:
-    known = ", ".join(f"{chip.name}:{size}" for size in SHAPES[chip.torus])
+    known = ", ".join(f"{chip.name}:{size}" for size in GENERATIONS[chip.name].shapes)
     raise UserError(f"the compiler knows no topology {topology!r}; such as: {known}.") from error
 
 
