@@ -1,11 +1,16 @@
 """Plans: the roofline by hand, what fits by estimate, and a small one by the TPU's own compiler."""
 
+import dataclasses
+import importlib
 import importlib.util
 import json
+import math
 import re
+import types
 
 import pytest
 
+from configs import stale_1b, stale_14b
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
 from stale_jax.planning.chips import CHIPS, chip_of
@@ -13,8 +18,11 @@ from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import Sizes, estimate
 from stale_jax.planning.fit import candidates, rank
 from stale_jax.planning.roofline import roofline
+from stale_jax.training.build import build
 from tests.programs import finish
 
+# The package offers a function of the module's name.
+fit = importlib.import_module("stale_jax.planning.fit")
 V5E = CHIPS["v5e"]
 HAS_COMPILER = importlib.util.find_spec("libtpu") is not None
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="libtpu is not installed: pip install '.[plan]'")
@@ -141,13 +149,47 @@ def test_without_the_compiler_it_says_what_to_install():
 
 
 def test_the_configs_are_what_they_say():
-  from configs import stale_1b, stale_14b
-  from stale_jax.planning.fit import describe
+  for module, resolution, tokens in ((stale_1b, "480p", 32_760), (stale_14b, "720p", 75_600)):
+    experiment = build(module.get_config(resolution).to_dict())
+    assert math.prod(experiment.senses[0].grid(experiment.source.frames)) == tokens
+    # Twelve squares of the width a block, and what the text and the times add.
+    squares = 12 * experiment.model.width**2 * experiment.model.depth
+    size = {stale_1b: 1.3e9, stale_14b: 14.2e9}[module]
+    assert 0.75 * size < squares < 0.9 * size
 
-  for module, resolution, parameters, tokens in (
-    (stale_1b, "480p", 1.3e9, 32_760),
-    (stale_1b, "720p", 1.3e9, 75_600),
-    (stale_14b, "720p", 14.2e9, 75_600),
-  ):
-    _, of = describe(module.get_config(resolution).to_dict())
-    assert of.parameters == pytest.approx(parameters, rel=0.01) and of.tokens == tokens
+
+class Compiler:
+  """Answers in place of `plan`: memory is `times` what was estimated, up to `room` bytes fit."""
+
+  def __init__(self, times, room):
+    self.times, self.room, self.asked = times, room, []
+
+  def __call__(self, config, topology, slices, *, devices, **_):
+    mesh = MeshShape(**config["mesh"])
+    remat, batch = config["model"]["remat"], config["training"]["batch"]
+    of = fit.describe(config)[1]
+    used = self.times * estimate(of, V5E, mesh, batch, remat).memory
+    self.asked.append((batch, remat, mesh.ulysses))
+    return types.SimpleNamespace(used=used, fits=used <= self.room)
+
+
+def test_the_search_goes_on_where_the_compiler_needs_more(monkeypatch):
+  chip = dataclasses.replace(V5E, memory=40e6)
+  monkeypatch.setattr(fit, "chip_of", lambda _: chip)
+  monkeypatch.setattr(fit, "topology_devices", lambda *_: [None] * 4)
+  config = stale_1b.get_config("480p")
+  config.update_from_flattened_dict({**SMALL, "training.batch": 8})
+  config = config.to_dict()
+  truthful, greedy = Compiler(1, 40e6), Compiler(1.7, 40e6)
+  found = []
+  for compiler in (truthful, greedy):
+    monkeypatch.setattr(fit, "plan", compiler)
+    made, flags = fit.fit(config, "v5e:2x2", sampler=False)
+    assert made.fits
+    found.append(flags["training.batch"])
+    assert (flags["training.batch"], flags["model.remat"], flags["mesh.ulysses"]) == compiler.asked[-1]
+  # It believed the first answer; and having been told of more, asked for less.
+  assert len(truthful.asked) == 1 and len(greedy.asked) == 2 and greedy.asked[0] == truthful.asked[0]
+  monkeypatch.setattr(fit, "plan", Compiler(100, 40e6))
+  with pytest.raises(UserError, match="nothing that was tried fits"):
+    fit.fit(config, "v5e:2x2", sampler=False)
