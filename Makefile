@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: movie test lint
+.PHONY: movie test lint plans
 
 # Trains the shipped model a little further, measures it, and makes three five-sense movies with it.
 movie: .venv/installed
@@ -19,6 +19,15 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# What the large configs need and cost, on 256 chips of v5e and on a v5p-256 (256 cores, 128 chips).
+plans: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[plan]'
+	mkdir -p docs/plans
+	set -e; for config in stale_1b stale_14b; do for size in 480p 720p; do \
+	  for on in v5e:16x16 v5p:4x4x8; do \
+	    $(BIN)/python -m experiments.plan --config=configs/$$config.py:$$size --topology=$$on \
+	      --json=docs/plans/$${config}_$${size}_$${on%%:*}-256.json; done; done; done
 
 .venv/installed: setup.py
 	$(PYTHON) -m venv .venv

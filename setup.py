@@ -2,6 +2,8 @@
 
 from setuptools import find_namespace_packages, setup
 
+_LIBTPU = "jax[tpu]>=0.10,<0.13; sys_platform == 'linux' and platform_machine == 'x86_64'"
+
 setup(
   name="stale_jax",
   version="0.1.0",
@@ -31,7 +33,8 @@ setup(
   extras_require={
     "tpu": ["jax[tpu]>=0.10,<0.13"],
     "cuda": ["jax[cuda13]>=0.10,<0.13"],
-    "plan": ["libtpu"],
+    # libtpu, of the version that this JAX names, holds the TPU's compiler; it needs no TPU.
+    "plan": [_LIBTPU],
     "dev": ["lxml", "pytest", "pytest-xdist", "ruff"],
   },
 )

@@ -27,12 +27,12 @@ RULES = {
   "tokens": ("ring", "ulysses"),
   "heads": ("tensor",),
   "hidden": ("tensor",),
-  "width": ("fsdp",),
+  "width": ("fsdp", "ring", "ulysses"),
   None: (),
 }
 
 # The end of a parameter's name -> what its axes are (Megatron-LM, arXiv 1909.08053, for "tensor"). Of any
-# other matrix the longest axis that divides is cut over fsdp.
+# other matrix the longest axis that divides is cut as a width is.
 PARAMETERS = (
   (r"_qkv/dense/kernel", ("width", "heads")),
   (r"_qkv/dense/bias", ("heads",)),
@@ -49,7 +49,7 @@ class MeshShape:
 
   Attributes:
     data: copies of the parameters, each with its part of the batch.
-    fsdp: parts the parameters (and the batch) are cut into.
+    fsdp: parts the batch is cut into, and with those of context the parameters.
     tensor: parts the heads and the perceptrons' hidden layers are cut into.
     context: parts the tokens of a clip are cut into.
     ulysses: of these, how many swap tokens for heads by an all-to-all; the others pass keys round rings.
@@ -140,6 +140,15 @@ def constrain(x, *axes: str | None):
   """`x`, which the compiler is told lies as its logical axes say; as it is where there is no mesh."""
   mesh = current_mesh()
   return x if mesh is None else jax.lax.with_sharding_constraint(x, spec(mesh, x.shape, axes))
+
+
+def constrain_batch(x):
+  """`x` with its first axis cut as a batch is, the others as the compiler likes."""
+  mesh = current_mesh()
+  if mesh is None or x.ndim < 2 or x.shape[0] % parts(mesh, "batch"):
+    return x
+  free = (P.UNCONSTRAINED,) * (x.ndim - 1)
+  return jax.lax.with_sharding_constraint(x, P(RULES["batch"], *free))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -6,9 +6,10 @@ from stale_jax.clip import Sense
 from stale_jax.config import choose, nearest
 from stale_jax.data.digits import Digits
 from stale_jax.data.lorenz import Lorenz
+from stale_jax.data.noise import Noise
 from stale_jax.errors import UserError
 
-SOURCES = {"digits": Digits, "lorenz": Lorenz}
+SOURCES = {"digits": Digits, "lorenz": Lorenz, "noise": Noise}
 
 
 def build_source(section):

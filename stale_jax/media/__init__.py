@@ -4,6 +4,7 @@ from stale_jax.media.arrays import read_arrays, write_arrays
 from stale_jax.media.folder import save_movie
 from stale_jax.media.page import movie_html, write_page
 from stale_jax.media.picture import contact_sheet, png
+from stale_jax.media.plan_page import write_plan
 from stale_jax.media.sem import write_sem
 from stale_jax.media.sound import synthesise
 from stale_jax.media.video import CODECS, write_video
@@ -18,6 +19,7 @@ __all__ = [
   "synthesise",
   "write_arrays",
   "write_page",
+  "write_plan",
   "write_sem",
   "write_video",
 ]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stale_jax.mesh import current_mesh
+from stale_jax.mesh import constrain_batch, current_mesh
 
 
 class Dense(nn.Module):
@@ -23,7 +23,8 @@ class Dense(nn.Module):
   def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch features"]:
     flat = jnp.reshape(x, (-1, x.shape[-1])) if current_mesh() is None else x
     y = nn.Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(flat)
-    return jnp.reshape(y, (*x.shape[:-1], self.features))
+    # Else the compiler may bring a small batch together instead of the kernel, on every device.
+    return constrain_batch(jnp.reshape(y, (*x.shape[:-1], self.features)))
 
 
 def time_features(t: Float[Array, "*batch"], features: int = 64) -> Float[Array, "*batch features"]:

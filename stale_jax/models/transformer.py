@@ -96,7 +96,7 @@ class Block(nn.Module):
 
   Attributes:
     heads, head_width: of attention.
-    forms, senses, attention: see `Transformer`; `senses` are those of the clip.
+    forms, senses, attention, remat: see `Transformer`; `senses` are those of the clip.
   """
 
   heads: int
@@ -105,14 +105,24 @@ class Block(nn.Module):
   forms: str = "none"
   senses: tuple[Sense, ...] = ()
   attention: str = "xla"
+  remat: str = "none"
 
-  @nn.compact
   def __call__(self, streams, conditions, angles, tokens: dict[str, Tokens], size=None):
     """The streams, and where `size` is given the attention's probabilities [batch, heads, to, from].
 
     streams, conditions, angles, tokens: of each stream; size [batch, from]: how many tokens each of
     all streams in turn stands for.
     """
+
+    def run(block, streams, conditions):
+      return block._run(streams, conditions, angles, tokens, size)
+
+    # What is NumPy's of tokens is closed over: as an argument it would no longer be known while tracing.
+    run = nn.remat(run, policy=REMAT[self.remat]) if self.remat != "none" else run
+    return run(self, streams, conditions)
+
+  @nn.compact
+  def _run(self, streams, conditions, angles, tokens, size):
 
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
@@ -253,11 +263,10 @@ class Transformer(nn.Module):
       angles["emoji"] = rotary_angles(np.zeros((1, 3)), self.width // self.heads)
       who["emoji"] = stream_tokens(jnp.ones((len(t), 1, 1), bool), EMOJI)
 
-    kind = nn.remat(Block, policy=REMAT[self.remat]) if self.remat != "none" else Block
     sizes = self.heads, self.width // self.heads, dtype, self.forms, tuple(present), self.attention
 
     def block(model, layer):
-      return kind(*sizes, name=f"block_{layer}", parent=model)
+      return Block(*sizes, remat=self.remat, name=f"block_{layer}", parent=model)
 
     timed = tuple(sense.name for sense in present)
     placed = tuple(sense.name for sense in present if len(sense.shape) > 1)

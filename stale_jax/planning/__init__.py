@@ -1,6 +1,19 @@
 """What a thing costs before, and after, it is done."""
 
 from stale_jax.planning.budget import Offer, choose, within_budget
+from stale_jax.planning.fit import curve, fit
+from stale_jax.planning.plan import Plan, plan
 from stale_jax.planning.prices import price_per_hour
+from stale_jax.planning.text import lines
 
-__all__ = ["Offer", "choose", "price_per_hour", "within_budget"]
+__all__ = [
+  "Offer",
+  "Plan",
+  "choose",
+  "curve",
+  "fit",
+  "lines",
+  "plan",
+  "price_per_hour",
+  "within_budget",
+]

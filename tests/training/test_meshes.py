@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from stale_jax.errors import UserError
-from stale_jax.mesh import AXES, parameter_spec, uncut
+from stale_jax.mesh import AXES, RULES, parameter_spec, uncut
 from stale_jax.training import build
 from stale_jax.training.program import training_program
 from tests import micro
@@ -100,14 +100,20 @@ def test_no_device_holds_more_than_its_part():
 def test_a_parameter_lies_as_its_name_says():
   mesh = jax.sharding.AbstractMesh((2, 4, 2, 1, 1), AXES)
   lies = functools.partial(parameter_spec, mesh)
-  assert lies("params/block_3/sight_qkv/dense/kernel", (32, 96)) == P(("fsdp",), ("tensor",))
-  assert lies("opt_state/0/mu/params/block_3/sight_qkv/dense/kernel", (32, 96)) == P(("fsdp",), ("tensor",))
+  assert lies("params/block_3/sight_qkv/dense/kernel", (32, 96)) == P(RULES["width"], ("tensor",))
+  assert lies("opt_state/0/mu/params/block_3/sight_qkv/dense/kernel", (32, 96)) == P(
+    RULES["width"], ("tensor",)
+  )
   assert lies("params/block_3/forms/vehicular/sight_qkv/dense/bias", (96,)) == P(("tensor",))
-  assert lies("params/block_0/sight_out/dense/kernel", (32, 32)) == P(("tensor",), ("fsdp",))
-  assert lies("params/block_0/sight_down/dense/kernel", (128, 32)) == P(("tensor",), ("fsdp",))
+  assert lies("params/block_0/sight_out/dense/kernel", (32, 32)) == P(("tensor",), RULES["width"])
+  assert lies("params/block_0/sight_down/dense/kernel", (128, 32)) == P(("tensor",), RULES["width"])
+  # Those who share a clip's tokens share the parameters, too.
+  wider = jax.sharding.AbstractMesh((1, 4, 1, 1, 2), AXES)
+  assert parameter_spec(wider, "params/block_0/sight_up/dense/kernel", (24, 96))[0] == RULES["width"]
+  assert parameter_spec(wider, "params/block_0/sight_up/dense/kernel", (12, 96))[0] is None
   # Not a block's: the longest axis that divides.
-  assert lies("params/sight_out/dense/kernel", (32, 48)) == P(None, ("fsdp",))
-  assert lies("params/sight_out/dense/kernel", (32, 49)) == P(("fsdp",), None)
+  assert lies("params/sight_out/dense/kernel", (32, 48)) == P(None, RULES["width"])
+  assert lies("params/sight_out/dense/kernel", (32, 49)) == P(RULES["width"], None)
   assert lies("params/x/kernel", (31, 49)) == P() and lies("step", ()) == P()
   like = {
     "a": {"kernel": jax.ShapeDtypeStruct((31, 49), np.float32)},

@@ -1,0 +1,16 @@
+"""Latent video of 81 frames at 480p or 720p, 14 billion parameters: to be planned, not yet to be trained.
+
+python -m experiments.plan --config=configs/stale_14b.py:720p --topology=v5p:4x4x8
+"""
+
+from ml_collections import ConfigDict
+
+from configs import stale_1b
+
+
+def get_config(resolution: str = "480p") -> ConfigDict:
+  config = stale_1b.get_config(resolution)
+  config.model.update({"width": 5120, "text_width": 1024, "condition_width": 256, "depth": 40, "heads": 40})
+  config.mesh.update({"context": 8, "ulysses": 8})
+  config.training.batch = 32
+  return config

@@ -1,0 +1,114 @@
+"""What a TPU chip can do: the vendor's figures, which the roofline of a plan is made of.
+
+Of v5p, v6e and 7x: https://docs.cloud.google.com/tpu/docs/tpu7x (table "Specification"); of v5e:
+https://docs.cloud.google.com/tpu/docs/v5e. The interconnect's figure is of both directions together
+and of all a chip's links: v5e and v6e lie on a 2-D torus, v5p and 7x on a 3-D one.
+"""
+
+import dataclasses
+import re
+
+from stale_jax.config import nearest
+from stale_jax.errors import UserError
+from stale_jax.launching.topology import GENERATIONS
+
+_GB, _GIB = 1e9, 2**30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chip:
+  """One chip; JAX may see it as several devices.
+
+  Attributes:
+    name: as in a topology, "v5e" of "v5e:16x16".
+    kind: part of JAX's `device_kind`.
+    flops: peak bfloat16 operations a second.
+    memory: bytes of HBM.
+    bandwidth: of HBM, bytes a second.
+    torus: dimensions of the torus it lies on.
+    ici: bytes a second over all its links, both directions together.
+    dcn: bytes a second to other slices.
+    devices: JAX devices of a chip.
+  """
+
+  name: str
+  kind: str
+  flops: float
+  memory: float
+  bandwidth: float
+  torus: int
+  ici: float
+  dcn: float
+  devices: int = 1
+
+  @property
+  def axis(self) -> float:
+    """Bytes a second that a device can send along one axis of the torus, both ways round."""
+    return self.ici / 2 / self.torus / self.devices
+
+
+CHIPS = {
+  chip.name: chip
+  for chip in (
+    # 6.4 Tbit/s of data centre network a pod of 256 chips.
+    Chip(
+      name="v5e",
+      kind="TPU v5 lite",
+      flops=197e12,
+      memory=16 * _GIB,
+      bandwidth=819 * _GB,
+      torus=2,
+      ici=400 * _GB,
+      dcn=6.4e12 / 8 / 256,
+    ),
+    Chip(
+      name="v5p",
+      kind="TPU v5",
+      flops=459e12,
+      memory=95 * _GIB,
+      bandwidth=2765 * _GB,
+      torus=3,
+      ici=1200 * _GB,
+      dcn=50e9 / 8,
+    ),
+    Chip(
+      name="v6e",
+      kind="TPU v6 lite",
+      flops=918e12,
+      memory=32 * _GIB,
+      bandwidth=1638 * _GB,
+      torus=2,
+      ici=800 * _GB,
+      dcn=100e9 / 8,
+    ),
+    Chip(
+      name="tpu7x",
+      kind="TPU7x",
+      flops=2307e12,
+      memory=192 * _GIB,
+      bandwidth=7380 * _GB,
+      torus=3,
+      ici=1200 * _GB,
+      dcn=100e9 / 8,
+      devices=2,
+    ),
+  )
+}
+
+
+def chip_of(topology: str) -> Chip:
+  """The chip of a topology such as "v5e:16x16".
+
+  Raises:
+    UserError: there is none of that name, or the shape is none of its torus.
+  """
+  name, _, shape = topology.partition(":")
+  name = {"7x": "tpu7x"}.get(name, name)
+  if name not in CHIPS:
+    known = [f"{chip.name}:{size}" for chip in CHIPS.values() for size in GENERATIONS[chip.name].shapes]
+    raise UserError(f"unknown topology {topology!r}: {nearest(topology, known)}")
+  chip = CHIPS[name]
+  if not re.fullmatch("x".join([r"[1-9]\d*"] * chip.torus), shape):
+    known = [f"{name}:{size}" for size in GENERATIONS[chip.name].shapes]
+    raise UserError(f"unknown topology {topology!r}: {nearest(topology, known)}")
+  return chip

@@ -1,0 +1,215 @@
+"""A compiled program as text (HLO), read as far as counting needs: what runs, how often, on how much.
+
+The compiler's own analyses count the body of a loop once. Here a loop's instructions count as often
+as it runs: its trip count is said on the CPU, and on a TPU is the constant in its condition.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Iterator
+
+# Bits of an element.
+_BITS = {"pred": 8, "s2": 2, "u2": 2, "s4": 4, "u4": 4, "token": 0, "opaque": 0, "bf16": 16}
+_ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
+# What moves nothing by itself.
+_FREE = {
+  *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call"),
+  *("after-all", "partition-id", "replica-id", "copy-done", "async-done", "async-update", "async-start"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+  """One array of a type: of what, its sizes, its bytes, and whether it lies in HBM."""
+
+  dtype: str
+  shape: tuple[int, ...]
+  bytes: float
+  far: bool
+
+
+def arrays(kind: str) -> list[Array]:
+  """Those of a type such as (bf16[8,128]{1,0}, s32[]); memory space 0 or none is HBM."""
+  found = []
+  for name, sizes, layout in _ARRAY.findall(kind):
+    bits = _BITS.get(name) or (int(m[1]) if (m := re.match(r"[a-z]+(\d+)", name)) else 0)
+    shape = tuple(int(size) for size in sizes.split(",") if size)
+    found.append(Array(name, shape, math.prod(shape) * bits / 8, not re.search(r"S\([1-9]", layout)))
+  return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+  """One line.
+
+  Attributes:
+    name, kind, opcode: what it is called, of which type, and what it does.
+    operands: names.
+    rest: its attributes, as text.
+    root: whether it is what its computation answers.
+  """
+
+  name: str
+  kind: str
+  opcode: str
+  operands: tuple[str, ...]
+  rest: str
+  root: bool
+
+  @functools.cached_property
+  def arrays(self) -> list[Array]:
+    """Of its type."""
+    return arrays(self.kind)
+
+  def called(self, key: str) -> list[str]:
+    """Names of the computations that the attribute `key` lists."""
+    match = re.search(rf"\b{key}=\{{?(%[\w.\-]+(?:, *%[\w.\-]+)*)", self.rest)
+    return re.findall(r"%([\w.\-]+)", match[1]) if match else []
+
+
+class Program:
+  """A module: `computations`, each its instructions by name, and `entry`, the name of the first."""
+
+  def __init__(self, text: str):
+    self.computations: dict[str, dict[str, Instruction]] = {}
+    self.entry, current = "", None
+    for line in text.splitlines():
+      if line.startswith(("%", "ENTRY")) and line.rstrip().endswith("{"):
+        name = re.search(r"%([\w.\-]+)", line)[1]
+        current = self.computations.setdefault(name, {})
+        self.entry = name if line.startswith("ENTRY") else self.entry
+      elif current is not None and line.startswith("  "):
+        if instruction := _parse(line):
+          current[instruction.name] = instruction
+
+  def trips(self, loop: Instruction) -> int:
+    """How often a while loop runs; 1 if the program does not say."""
+    if known := re.search(r"known_trip_count\D+(\d+)", loop.rest):
+      return int(known[1])
+    names, constants = loop.called("condition"), []
+    while names:
+      for instruction in self.computations.get(names.pop(), {}).values():
+        names += instruction.called("calls")
+        if instruction.opcode == "constant" and re.match(r"[su]\d+\[\]", instruction.kind):
+          constants.append(int(instruction.operands[0]))
+    return max([1, *constants])
+
+  def walk(self, name: str | None = None, times: int = 1) -> Iterator[tuple[str, Instruction, int]]:
+    """(computation, instruction, how often it runs), fusions not entered; of a choice every branch."""
+    name = name or self.entry
+    for instruction in self.computations[name].values():
+      yield name, instruction, times
+      for inner, more in self._calls(instruction):
+        yield from self.walk(inner, times * more)
+
+  def _calls(self, instruction: Instruction) -> Iterator[tuple[str, int]]:
+    if instruction.opcode == "while":
+      for body in instruction.called("body"):
+        yield body, self.trips(instruction)
+    elif instruction.opcode == "conditional":
+      for key in ("branch_computations", "true_computation", "false_computation"):
+        yield from ((branch, 1) for branch in instruction.called(key))
+    elif instruction.opcode == "call":
+      yield from ((inner, 1) for inner in instruction.called("to_apply"))
+    elif instruction.opcode == "async-start":
+      yield from ((inner, 1) for inner in instruction.called("calls"))
+
+  def inside(self, instruction: Instruction) -> Iterator[tuple[str, Instruction]]:
+    """(computation, instruction) of a fusion, and of fusions in it."""
+    for name in instruction.called("calls") if instruction.opcode == "fusion" else ():
+      for one in self.computations.get(name, {}).values():
+        yield name, one
+        yield from self.inside(one)
+
+  def hbm_bytes(self) -> float:
+    """Read from and written to HBM by a run: operands and results; of a slice, only the slice.
+
+    What a kernel reads again counts once.
+    """
+    return sum(times * self._moved(name, one) for name, one, times in self.walk())
+
+  def _moved(self, name: str, one: Instruction) -> float:
+    if one.opcode in _FREE:
+      return 0.0
+    here = self.computations[name]
+    body = list(self.computations.get(next(iter(one.called("calls")), ""), {}).values())
+    total = 0.0
+    if one.opcode in ("dynamic-slice", "slice", "gather"):
+      return 2 * _far(one.arrays)
+    if one.opcode == "dynamic-update-slice" and one.operands[1] in here:
+      return 2 * _far(here[one.operands[1]].arrays)
+    for number, operand in enumerate(one.operands):
+      if operand in here:
+        total += min([_far(here[operand].arrays), *_sliced(body, number)])
+    updates = [i for i in body if i.opcode == "dynamic-update-slice"] if one.opcode == "fusion" else []
+    whole = _far(one.arrays)
+    named = {i.name: i for i in body}
+    for update in updates:
+      new = named[update.operands[1]].arrays if update.operands[1] in named else []
+      whole -= max(0.0, _far(update.arrays) - sum(x.bytes for x in new))
+    return total + max(whole, 0.0)
+
+  def matmul_flops(self) -> float:
+    """Of matrix products and convolutions on one device; a kernel's are not seen."""
+    total = 0.0
+    for name, one, times in self.walk():
+      for where, inner in [(name, one), *self.inside(one)]:
+        if inner.opcode in ("dot", "convolution"):
+          total += times * self._product(self.computations[where], inner)
+    return total
+
+  def _product(self, here: dict[str, Instruction], one: Instruction) -> float:
+    out = math.prod(one.arrays[0].shape)
+    if one.opcode == "dot":
+      lhs = here[one.operands[0]].arrays[0].shape
+      axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", one.rest)
+      return 2.0 * out * math.prod(lhs[int(axis)] for axis in axes[1].split(",") if axis)
+    kernel = here[one.operands[1]].arrays[0].shape
+    labels = re.search(r"dim_labels=\w+_(\w+)->", one.rest)[1]
+    return 2.0 * out * math.prod(kernel) / kernel[labels.index("o")]
+
+
+def _far(found: list[Array]) -> float:
+  return sum(array.bytes for array in found if array.far)
+
+
+def _sliced(body: list[Instruction], number: int) -> list[float]:
+  """What a fusion reads of its operand, if it reads but slices of it, or only overwrites a part."""
+  names = [i.name for i in body if i.opcode == "parameter" and i.operands == (str(number),)]
+  users = [i for i in body if set(names) & set(i.operands)]
+  if not users:
+    return []
+  if all(i.opcode in ("dynamic-slice", "slice") for i in users):
+    return [sum(x.bytes for i in users for x in i.arrays)]
+  if all(i.opcode == "dynamic-update-slice" and i.operands[0] in names for i in users):
+    return [0.0]
+  return []
+
+
+def _parse(line: str) -> Instruction | None:
+  match = re.match(r"  (ROOT )?%?([\w.\-]+) = ", line)
+  if not match:
+    return None
+  start = match.end()
+  end = _close(line, start) if line[start] == "(" else line.index(" ", start)
+  opcode = re.match(r" *([\w\-]+)\(", line[end:])
+  if not opcode:
+    return None
+  open_at = end + opcode.end() - 1
+  close = _close(line, open_at)
+  inner = line[open_at + 1 : close - 1]
+  names = re.findall(r"%([\w.\-]+)", inner)
+  operands = tuple(names) if names else (inner,) if inner and "{" not in inner else ()
+  return Instruction(match[2], line[start:end], opcode[1], operands, line[close:], bool(match[1]))
+
+
+def _close(line: str, start: int) -> int:
+  """Just after the bracket that closes the one at `start`."""
+  depth = 0
+  for at in range(start, len(line)):
+    depth += (line[at] == "(") - (line[at] == ")")
+    if depth == 0:
+      return at + 1
+  return len(line)

@@ -1,0 +1,44 @@
+"""Devices of a named TPU topology, on a machine that has none: what XLA compiles for ahead of time."""
+
+import importlib.util
+import os
+import sys
+
+from stale_jax.errors import UserError
+from stale_jax.launching.topology import GENERATIONS
+from stale_jax.planning.chips import chip_of
+
+
+def topology_devices(topology: str, slices: int = 1) -> list:
+  """Devices of `slices` slices of a topology such as "v5e:16x16".
+
+  Raises:
+    UserError: there is no such topology, or libtpu is not installed.
+  """
+  from jax.experimental import topologies
+
+  chip = chip_of(topology)
+  name = f"{chip.name}:{topology.partition(':')[2]}"
+  if importlib.util.find_spec("libtpu") is None:
+    raise UserError("planning compiles with the TPU's own compiler: pip install 'stale_jax[plan]'.")
+  more = {} if slices == 1 else {"num_slices": slices}
+  try:
+    with _silence():
+      return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
+  except Exception as error:
+    known = ", ".join(f"{chip.name}:{size}" for size in GENERATIONS[chip.name].shapes)
+    raise UserError(f"the compiler knows no topology {topology!r}; such as: {known}.") from error
+
+
+class _silence:
+  """Nothing reaches stderr meanwhile: what libtpu says of hosts that are not there is of no use."""
+
+  def __enter__(self):
+    sys.stderr.flush()
+    self.kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+
+  def __exit__(self, *_):
+    os.dup2(self.kept, 2)
+    os.close(self.kept)
