@@ -92,6 +92,7 @@ def _train(
       shardings = jax.tree.map(lambda x: x.sharding, like.params)
       params, ema = (jax.device_put(given, shardings) for _ in range(2))
       state = state.replace(params=params, ema=ema)
+    checkpoints.prepare(state)
 
   step = int(state.step)
   if window and window[1] <= step:
