@@ -46,6 +46,8 @@ def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, in
   Raises:
     UserError: bad config, an unwritable folder, a full disk, a loss that is not finite, and the like.
   """
+  if "://" in str(workdir):
+    raise UserError(f"{workdir} is an address, and a run's folder a path: mount it where every host sees it.")
   workdir = Path(workdir).absolute()
   try:
     with _sigterm() as stopping:

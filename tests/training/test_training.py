@@ -271,3 +271,10 @@ def test_the_shipped_model_is_what_its_config_makes():
   assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
   scores = json.loads(SHIPPED.with_suffix(".json").read_text())
   assert scores["captions"]["clips"] == 480
+
+
+def test_an_address_is_not_taken_for_a_path(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(UserError, match="gs://bucket/run is an address"):
+    train(micro.config(), "gs://bucket/run")
+  assert not list(tmp_path.iterdir())
