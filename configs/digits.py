@@ -3,8 +3,11 @@
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
 Hardware: 2 CPU cores. Time: 2.5 steps a second when they have nothing else to do, an hour.
-Result (experiments.evaluate --suite=captions): digit .90, colour 1.00, direction 1.00, speed .95,
-senses .95.
+Result (experiments.evaluate --suite=captions), guided at all times: digit .88, colour 1.00, direction 1.00,
+speed .95, senses .94, Fréchet distance 54 (mean of three seeds of the noise). The shipped weights are of
+9,000 steps more, with --config.training.init_from=runs/digits --config.seed=3 --config.ema.decay=.9995
+--config.optimizer.learning_rate=.001 --config.optimizer.matrix_learning_rate=.01: digit .92 and 52, and
+guided as below digit .93, speed 1.00, senses .97 and 28.
 """
 
 from ml_collections import ConfigDict
@@ -65,5 +68,12 @@ def get_config() -> ConfigDict:
     "processes": 1,
     "silence": 100.0,
   }
-  config.sampling = {"solver": "euler", "steps": 20, "guidance": 4.0, "shift": 6.0}
+  # Guided while the digit is decided: before and after it makes clips less like real ones.
+  config.sampling = {
+    "solver": "euler",
+    "steps": 20,
+    "guidance": 4.0,
+    "interval": (0.5, 0.95),
+    "shift": 6.0,
+  }
   return config
