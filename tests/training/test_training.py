@@ -260,13 +260,13 @@ def test_a_seed_s_clip_does_not_depend_on_the_batch():
 
 
 def test_the_shipped_model_is_what_its_config_makes():
-  from configs import digits, movie
+  from configs import digits_more, movie
   from stale_jax.training.program import init_params
   from stale_jax.training.weights import SHIPPED
 
   assert SHIPPED.stat().st_size < 20e6
   params, config = load_weights(SHIPPED)
-  assert build(config) == build(digits.get_config().to_dict())
+  assert build(config) == build(digits_more.get_config().to_dict())
   shapes = jax.eval_shape(lambda: init_params(build(movie.get_config().to_dict()), jax.random.key(0)))
   assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
   scores = json.loads(SHIPPED.with_suffix(".json").read_text())
