@@ -1,9 +1,6 @@
 """What a program that plans for TPUs says to JAX before it is imported."""
 
-import importlib.util
 import os
-
-from stale_jax.errors import UserError
 
 
 def without_tpu() -> None:
@@ -12,8 +9,6 @@ def without_tpu() -> None:
   Raises:
     UserError: libtpu, which holds the compiler, is not installed.
   """
-  if importlib.util.find_spec("libtpu") is None:
-    raise UserError("planning compiles with the TPU's own compiler: pip install 'stale_jax[plan]'.")
   os.environ["JAX_PLATFORMS"] = "cpu"
   # Without these it asks the cloud for a host that is not there, and says so at length.
   quiet = {
@@ -29,3 +24,6 @@ def without_tpu() -> None:
   }
   for name, value in quiet.items():
     os.environ.setdefault(name, value)
+  from stale_jax.planning.topology import check_compiler  # With it comes JAX.
+
+  check_compiler()

@@ -74,6 +74,21 @@ class MeshShape:
   def _said(self) -> str:
     return ", ".join(f"{name}={size}" for name, size in self._sizes().items())
 
+  def sizes(self, devices: int) -> dict[str, int]:
+    """data, fsdp, tensor and context on so many devices.
+
+    Raises:
+      UserError: they cannot be laid out so.
+    """
+    sizes = self._sizes()
+    known = math.prod(size for size in sizes.values() if size > 0)
+    if devices % known or (-1 not in sizes.values() and known != devices):
+      raise UserError(f"mesh {self._said()} does not fit {devices} device(s).")
+    sizes = {name: devices // known if size == -1 else size for name, size in sizes.items()}
+    if sizes["context"] % self.ulysses:
+      raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={sizes['context']}.")
+    return sizes
+
   def build(self, devices=None) -> Mesh:
     """Over `devices`, near ones next to each other; data goes across slices that are far apart.
 
@@ -81,14 +96,7 @@ class MeshShape:
       UserError: the devices cannot be laid out so.
     """
     devices = jax.devices() if devices is None else list(np.ravel(devices))
-    sizes = self._sizes()
-    known = math.prod(size for size in sizes.values() if size > 0)
-    if len(devices) % known or (-1 not in sizes.values() and known != len(devices)):
-      raise UserError(f"mesh {self._said()} does not fit {len(devices)} device(s).")
-    sizes = {name: len(devices) // known if size == -1 else size for name, size in sizes.items()}
-    if sizes["context"] % self.ulysses:
-      raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={sizes['context']}.")
-    data, fsdp, tensor, context = sizes.values()
+    data, fsdp, tensor, context = self.sizes(len(devices)).values()
     shape = (data, fsdp, tensor, context // self.ulysses, self.ulysses)
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     if slices == 1:

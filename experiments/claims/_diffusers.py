@@ -59,19 +59,16 @@ def theirs():
   }
 
 
-def alternate(programs: dict, rounds: int, warm: int = 3) -> dict[str, float]:
-  """Name -> median seconds of a call, one call of each in turn."""
-  import statistics
-  import time
+def theirs_in_every_way(network, make) -> dict:
+  """Name -> make(forward, dtype): eager and compiled, in float32 and bfloat16."""
+  import torch
 
-  seconds = {name: [] for name in programs}
-  for number in range(warm + rounds):
-    for name, program in programs.items():
-      began = time.perf_counter()
-      program()
-      if number >= warm:
-        seconds[name].append(time.perf_counter() - began)
-  return {name: statistics.median(each) for name, each in seconds.items()}
+  ways = {"eager": network, "compiled": torch.compile(network)}
+  return {
+    f"torch {how} {dtype}": make(forward, dtype)
+    for dtype in ("float32", "bfloat16")
+    for how, forward in ways.items()
+  }
 
 
 def compared(seconds: dict[str, float], sizes: dict[str, int]) -> dict:

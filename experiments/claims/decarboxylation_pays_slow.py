@@ -12,14 +12,12 @@ ROUNDS, WARM, BATCH = 60, 5, 64
 
 
 def measure(seed: int) -> dict:
-  import statistics
-  import time
-
   import jax
   import jax.numpy as jnp
   import numpy as np
 
   from experiments.claims._small import digits, trained
+  from experiments.claims._timing import alternate
   from stale_jax.clip import Context
   from stale_jax.evaluation.denoising import held_out_losses
   from stale_jax.pretrained import Model
@@ -39,15 +37,12 @@ def measure(seed: int) -> dict:
   sight = np.random.default_rng(seed).uniform(-1, 1, (BATCH, source.frames, *source.senses["sight"].shape))
   words = jnp.ones((BATCH, experiment.model.text_length), jnp.int32)
   given = {"sight": jnp.asarray(sight, jnp.float32)}, jnp.full(sight.shape[:2], 0.7), Context(text=words)
-  runs = {name: jax.jit(model.experiment.model.apply) for name, model in models.items()}
-  seconds = {name: [] for name in runs}
-  for number in range(WARM + ROUNDS):
-    for name, run in runs.items():
-      began = time.perf_counter()
-      jax.block_until_ready(run(models[name].params, *given))
-      if number >= WARM:
-        seconds[name].append(time.perf_counter() - began)
-  medians = {name: statistics.median(values) for name, values in seconds.items()}
+
+  def forward(model):
+    run = jax.jit(model.experiment.model.apply)
+    return lambda: jax.block_until_ready(run(model.params, *given))
+
+  medians = alternate({name: forward(model) for name, model in models.items()}, ROUNDS, WARM)
 
   def compared(name):
     change = loss[name] - loss["whole"]

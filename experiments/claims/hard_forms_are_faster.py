@@ -9,13 +9,11 @@ WIDTH, DEPTH, BATCH, ROUNDS, WARM = 128, 4, 16, 40, 5
 
 
 def measure(seed: int) -> dict:
-  import statistics
-  import time
-
   import jax
   import jax.numpy as jnp
 
   from experiments.claims._small import digits
+  from experiments.claims._timing import alternate
   from stale_jax.clip import Context
   from stale_jax.text import tokenize
   from stale_jax.training import build
@@ -39,14 +37,8 @@ def measure(seed: int) -> dict:
 
   runs = {mode: jax.jit(e.model.apply).lower(*given).compile() for mode, e in models.items()}
   operations = {mode: run.cost_analysis()["flops"] for mode, run in runs.items()}
-  seconds = {mode: [] for mode in runs}
-  for number in range(WARM + ROUNDS):
-    for mode, run in runs.items():
-      began = time.perf_counter()
-      jax.block_until_ready(run(*given))
-      if number >= WARM:
-        seconds[mode].append(time.perf_counter() - began)
-  medians = {mode: statistics.median(values) for mode, values in seconds.items()}
+  programs = {mode: lambda run=run: jax.block_until_ready(run(*given)) for mode, run in runs.items()}
+  medians = alternate(programs, ROUNDS, WARM)
   time_ratio, ratio = (x["hard"] / x["dense"] for x in (medians, operations))
   print(f"hard over dense: {time_ratio:.3f} of the time, {ratio:.3f} of the operations")
   return {

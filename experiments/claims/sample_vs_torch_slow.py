@@ -9,14 +9,15 @@ ROUNDS, STEPS = 8, 10
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._diffusers import alternate, compared, ours, theirs
+  from experiments.claims._diffusers import compared, ours, theirs, theirs_in_every_way
+  from experiments.claims._timing import alternate
 
   network, inputs = theirs()
   import jax
   import torch
 
   network.eval()
-  programs, sizes = {}, {"torch": sum(p.numel() for p in network.parameters())}
+  sizes = {"torch": sum(p.numel() for p in network.parameters())}
 
   def torch_sampler(forward, dtype):
     def sample():
@@ -28,11 +29,7 @@ def measure(seed: int) -> dict:
 
     return sample
 
-  compiled = torch.compile(network)
-  for dtype in ("float32", "bfloat16"):
-    programs[f"torch eager {dtype}"] = torch_sampler(network, dtype)
-    programs[f"torch compiled {dtype}"] = torch_sampler(compiled, dtype)
-
+  programs = theirs_in_every_way(network, torch_sampler)
   for dtype in ("float32", "bfloat16"):
     model, params, (clip, t, context) = ours(dtype)
 

@@ -9,7 +9,8 @@ ROUNDS = 15
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._diffusers import alternate, compared, ours, theirs
+  from experiments.claims._diffusers import compared, ours, theirs, theirs_in_every_way
+  from experiments.claims._timing import alternate
 
   network, inputs = theirs()
   import jax
@@ -17,7 +18,7 @@ def measure(seed: int) -> dict:
   import optax
   import torch
 
-  programs, sizes = {}, {"torch": sum(p.numel() for p in network.parameters())}
+  sizes = {"torch": sum(p.numel() for p in network.parameters())}
   optimizer = torch.optim.AdamW(network.parameters(), 1e-4, fused=True)
   target = torch.randn_like(inputs["hidden_states"])
 
@@ -31,11 +32,7 @@ def measure(seed: int) -> dict:
 
     return step
 
-  compiled = torch.compile(network)
-  for dtype in ("float32", "bfloat16"):
-    programs[f"torch eager {dtype}"] = torch_step(network, dtype)
-    programs[f"torch compiled {dtype}"] = torch_step(compiled, dtype)
-
+  programs = theirs_in_every_way(network, torch_step)
   for dtype in ("float32", "bfloat16"):
     model, params, given = ours(dtype)
     adamw = optax.adamw(1e-4)

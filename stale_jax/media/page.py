@@ -20,6 +20,16 @@ def _asset(name: str) -> str:
   return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
+def document(title: str, body: str, style: str = "") -> str:
+  """A page with nothing outside it, in the project's style and `style`."""
+  return (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
+    f"<title>{title}</title><style>{_asset('movie.css')}{_asset('page.css')}{style}</style></head>"
+    f"<body>{body}</body></html>"
+  )
+
+
 def _data(kind: str, data: bytes) -> str:
   return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -106,10 +116,5 @@ def write_page(
     f'<section class="movie">{table}<h3>The command that made this page</h3><pre>{html.escape(command)}</pre>'
     "</section></main>"
   )
-  write_whole(
-    Path(path),
-    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-    f"<title>Stale movies</title><style>{_asset('movie.css')}{_asset('page.css')}</style></head><body>{body}"
-    f"<script>{_asset('movie.js')}</script></body></html>",
-  )
+  script = f"<script>{_asset('movie.js')}</script>"
+  write_whole(Path(path), document("Stale movies", body + script))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stale_jax.files import write_whole
-from stale_jax.media.page import _asset
+from stale_jax.media.page import document
 
 # Legible on light and on dark; in the order in which they are needed.
 _COLOURS = ("#4a7dfc", "#7c66dc", "#2f9e77", "#6b84a3", "#e08a1e", "#d6517d")
@@ -153,13 +153,7 @@ def write_plan(
     f'<section class="movie"><h3>Warnings</h3><ul>{warnings or "<li>none</li>"}</ul>'
     f"<h3>The command that made this page</h3><pre>{html.escape(command)}</pre></section></main>"
   )
-  write_whole(
-    Path(path),
-    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-    f"<title>Plan</title><style>{_asset('movie.css')}{_asset('page.css')}{_STYLE}</style></head>"
-    f"<body>{body}</body></html>",
-  )
+  write_whole(Path(path), document("Plan", body, _STYLE))
 
 
 _TIMES = {

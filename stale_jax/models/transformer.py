@@ -123,7 +123,6 @@ class Block(nn.Module):
 
   @nn.compact
   def _run(self, streams, conditions, angles, tokens, size):
-
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, path_name, uncut
+from stale_jax.models.text import PATCH
 from stale_jax.planning.chips import Chip, chip_of
 from stale_jax.planning.collectives import Collective, collectives
 from stale_jax.planning.flops import count
@@ -25,8 +26,7 @@ from stale_jax.planning.roofline import Seconds, roofline
 from stale_jax.planning.topology import topology_devices
 from stale_jax.sampling import classifier_free
 from stale_jax.training.build import Experiment, build
-from stale_jax.training.program import training_program
-from stale_jax.training.step import make_loss
+from stale_jax.training.program import loss_of, training_program
 
 GIB = 2**30
 # Of HBM, what the runtime keeps for itself: the compiler allows 15.75 of a v5e's 16 GiB.
@@ -206,13 +206,10 @@ def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[s
   if slices > 1 and data > 0 and data % slices:
     mesh["data"] = data * slices
     said.append(f"mesh.data={data} does not go over {slices} slices: planned with {data * slices}.")
-  shape = build({**config, "mesh": mesh}).mesh
-  sizes = {name: getattr(shape, name) for name in ("data", "fsdp", "tensor", "context")}
-  known = math.prod(size for size in sizes.values() if size > 0)
-  ways = math.prod(devices // known if sizes[n] == -1 else sizes[n] for n in ("data", "fsdp"))
-  ways *= training.get("accumulate", 1)
-  batch = training.get("batch", 64)
-  if ways and batch % ways:
+  experiment = build({**config, "mesh": mesh})
+  sizes, batch = experiment.mesh.sizes(devices), experiment.training.batch
+  ways = sizes["data"] * sizes["fsdp"] * experiment.training.accumulate
+  if batch % ways:
     training["batch"] = -(-batch // ways) * ways
     said.append(f"training.batch={batch} does not divide by {ways}: planned with {training['batch']}.")
   return {**config, "mesh": mesh, "training": training}, said
@@ -263,9 +260,8 @@ def plan(
     memory["batch and other"] = max(0.0, stats.argument_size_in_bytes - sum(memory.values()))
     memory["temporaries"] = stats.temp_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
     memory["program"] = stats.generated_code_size_in_bytes
-    slice_of = [getattr(device, "slice_index", 0) for device in mesh.devices.flat]
-    found, largest = collectives(text, dict(mesh.shape), slice_of), _largest(text)
-  ways = mesh.size
+    found, largest = _sent(text, mesh), _largest(text)
+  ways, moved = mesh.size, text.hbm_bytes() if text.entry else 0.0
   kernel = experiment.model.attention == "splash"
   products = text.matmul_flops() if text.entry else 0.0
   made = Plan(
@@ -286,9 +282,9 @@ def plan(
     model_flops=3 * forward * batch / ways,
     hardware_flops=hardware / ways,
     compiler_flops=products + (attention / ways if kernel and products else 0.0),
-    hbm=text.hbm_bytes() if text.entry else 0.0,
+    hbm=moved,
     collectives=found,
-    seconds=roofline(chip, hardware / ways, text.hbm_bytes() if text.entry else 0.0, found),
+    seconds=roofline(chip, hardware / ways, moved, found),
     price=price if price is not None else list_price(chip),
     warnings=warnings,
     compile_seconds=took,
@@ -315,6 +311,12 @@ def _compile(lowered):
     return float(used[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[used[2]]
 
 
+def _sent(program: Program, mesh) -> list[Collective]:
+  """By a program that was compiled for `mesh`."""
+  slice_of = [getattr(device, "slice_index", 0) for device in mesh.devices.flat]
+  return collectives(program, dict(mesh.shape), slice_of)
+
+
 def _held(tree) -> float:
   """Bytes of a device."""
   leaves = jax.tree.leaves(tree)
@@ -331,19 +333,13 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), program.batch)
   params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.state.params)
   t = jax.ShapeDtypeStruct((1, experiment.source.frames), jnp.float32)
-
-  def of(model):
-    forward = count(model.apply, params, one.clip, t, one.context)
-    e = experiment
-    dropout = e.training.caption_dropout
-    loss = make_loss(model, e.process, e.density, e.objective, dropout, e.messup, e.corruption)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return forward, count(jax.grad(loss, has_aux=True), params, one, key) * e.training.batch
-
-  forward, hardware = of(plain(experiment))
+  network, key = plain(experiment), jax.eval_shape(lambda: jax.random.key(0))
+  forward = count(network.apply, params, one.clip, t, one.context)
+  loss = loss_of(dataclasses.replace(experiment, model=network))
+  hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.batch
   # By hand, as no kernel says it: two products of all pairs forward, twice that back.
   tokens = sum(math.prod(s.grid(experiment.source.frames)) for s in experiment.senses)
-  tokens += experiment.model.text_length // 4
+  tokens += experiment.model.text_length // PATCH
   m = experiment.model
   attention = 4.0 * tokens**2 * m.width * m.depth
   again = {"none": 3, "dots": 4, "full": 4}[m.remat]
@@ -429,7 +425,6 @@ def _sampler(experiment: Experiment, program, chip: Chip, forward: float) -> Sam
     return Sampler(movies=movies, evaluations=evaluations, used=compiled, seconds=seconds)
   stats, text = compiled.memory_analysis(), Program(compiled.as_text())
   used = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
-  slice_of = [getattr(device, "slice_index", 0) for device in mesh.devices.flat]
-  seconds = roofline(chip, flops, text.hbm_bytes(), collectives(text, dict(mesh.shape), slice_of))
+  seconds = roofline(chip, flops, text.hbm_bytes(), _sent(text, mesh))
   used += stats.generated_code_size_in_bytes - stats.alias_size_in_bytes
   return Sampler(movies=movies, evaluations=evaluations, used=used, seconds=seconds)

@@ -9,6 +9,12 @@ from stale_jax.launching.topology import GENERATIONS
 from stale_jax.planning.chips import chip_of
 
 
+def check_compiler() -> None:
+  """Raises UserError if libtpu, which holds the TPU's compiler, is not installed."""
+  if importlib.util.find_spec("libtpu") is None:
+    raise UserError("planning compiles with the TPU's own compiler: pip install 'stale_jax[plan]'.")
+
+
 def topology_devices(topology: str, slices: int = 1) -> list:
   """Devices of `slices` slices of a topology such as "v5e:16x16".
 
@@ -19,8 +25,7 @@ def topology_devices(topology: str, slices: int = 1) -> list:
 
   chip = chip_of(topology)
   name = f"{chip.name}:{topology.partition(':')[2]}"
-  if importlib.util.find_spec("libtpu") is None:
-    raise UserError("planning compiles with the TPU's own compiler: pip install 'stale_jax[plan]'.")
+  check_compiler()
   more = {} if slices == 1 else {"num_slices": slices}
   try:
     with _silence():

@@ -17,7 +17,6 @@ class Metrics:
     folder: of the run.
     start: the step that the run resumes from; what was written beyond it is dropped.
     total: steps of the run.
-
   """
 
   def __init__(self, folder: Path, start: int, total: int):

@@ -63,21 +63,25 @@ def training_program(experiment: Experiment, devices=None) -> Program:
     lambda x: jax.ShapeDtypeStruct((training.batch, *x.shape[1:]), x.dtype, sharding=whole),
     _example(experiment),
   )
-  loss = make_loss(
-    experiment.model,
-    experiment.process,
-    experiment.density,
-    experiment.objective,
-    training.caption_dropout,
-    experiment.messup,
-    experiment.corruption,
-  )
   step = jax.jit(
-    on_mesh(mesh, make_step(loss, optimizer, experiment.ema, training.accumulate)),
+    on_mesh(mesh, make_step(loss_of(experiment), optimizer, experiment.ema, training.accumulate)),
     donate_argnums=0,
     out_shardings=(shardings, None),
   )
   return Program(mesh, state, batch, jax.jit(fresh, out_shardings=shardings), step)
+
+
+def loss_of(experiment: Experiment) -> Callable:
+  """What a step descends: (params, batch, key) -> (loss, metrics)."""
+  return make_loss(
+    experiment.model,
+    experiment.process,
+    experiment.density,
+    experiment.objective,
+    experiment.training.caption_dropout,
+    experiment.messup,
+    experiment.corruption,
+  )
 
 
 def init_params(experiment: Experiment, key):
