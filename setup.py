@@ -16,6 +16,7 @@ setup(
     "absl-py",
     "av>=14",
     "chex",
+    "etils[epath]",
     "flax>=0.12",
     "grain>=0.2.10",
     "jax>=0.10,<0.13",
@@ -35,6 +36,8 @@ setup(
     "cuda": ["jax[cuda13]>=0.10,<0.13"],
     # libtpu, of the version that this JAX names, holds the TPU's compiler; it needs no TPU.
     "plan": [_LIBTPU],
-    "dev": ["lxml", "pytest", "pytest-xdist", "ruff"],
+    # To train and load at gs://BUCKET/FOLDER.
+    "gcs": ["gcsfs"],
+    "dev": ["gcp-storage-emulator", "gcsfs", "lxml", "pytest", "pytest-xdist", "ruff"],
   },
 )

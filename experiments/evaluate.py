@@ -42,7 +42,7 @@ flags.mark_flags_as_required(["suite"])
 def main() -> None:
   from stale_jax.config import nearest
   from stale_jax.evaluation import SUITES
-  from stale_jax.files import make_folder, write_whole
+  from stale_jax.files import at, make_folder, write_whole
   from stale_jax.media import contact_sheet, png
   from stale_jax.pretrained import load, scores_path
 
@@ -86,7 +86,7 @@ def main() -> None:
   if WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.
     said = {**model.scores, SUITE.value: scores}
-    write_whole(scores_path(Path(WORKDIR.value)), json.dumps(said) + "\n")
+    write_whole(scores_path(at(WORKDIR.value)), json.dumps(said) + "\n")
   print(json.dumps(scores))
 
 

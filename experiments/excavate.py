@@ -29,7 +29,7 @@ def main() -> None:
   import jax.numpy as jnp
 
   from stale_jax.evaluation import evaluate_captions
-  from stale_jax.files import make_folder, write_whole
+  from stale_jax.files import at, make_folder, write_whole
   from stale_jax.pretrained import Model, load
   from stale_jax.training import excavate, find_snapshots
   from stale_jax.training.checkpoint import read_config
@@ -37,7 +37,7 @@ def main() -> None:
   from stale_jax.training.weights import save_weights
 
   stds = _stds(STD.value)
-  workdir = Path(WORKDIR.value)
+  workdir = at(WORKDIR.value)
   trained = load(workdir)
   snapshots = find_snapshots(workdir)
   misfits = [weights_of(snapshots, std)[1] for std in stds]

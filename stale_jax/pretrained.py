@@ -16,6 +16,7 @@ from stale_jax.clip import Clip, Context
 from stale_jax.compilation import batches, keep_compiled
 from stale_jax.config import construct
 from stale_jax.errors import UserError
+from stale_jax.files import at
 from stale_jax.movie import Movie
 from stale_jax.sampling import Sampling, classifier_free, sample
 from stale_jax.text import tokenize
@@ -205,7 +206,7 @@ def load(path: str | Path | None = None, *, turns: int | None = None, forms: str
   """
   keep_compiled()
   name = "shipped" if path is None else str(path)
-  path = SHIPPED if name == "shipped" else Path(path)
+  path = SHIPPED if name == "shipped" else at(path)
   if path.is_dir():
     params, config = newest_ema(path)
   else:

@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging as python_logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from etils import epath
 from jax.sharding import SingleDeviceSharding
 
 from stale_jax.errors import UserError
-from stale_jax.files import FULL
+from stale_jax.files import FULL, absolute
 from stale_jax.mesh import path_name
 from stale_jax.training.hosts import all_agree, leads
 from stale_jax.training.state import State, fingerprint
@@ -49,8 +49,7 @@ class Checkpointer:
   """
 
   def __init__(self, folder: Path, keep: int = 3):
-    self.folder = Path(folder).absolute() / "checkpoints"
-    self._aside = self.folder.parent / "damaged"
+    self.folder = absolute(folder) / "checkpoints"
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -124,19 +123,19 @@ class Checkpointer:
       except Exception as error:  # Whatever a broken file makes its readers raise.
         if mismatch := self._mismatch(step, like):
           raise UserError(f"the checkpoints in {self.folder} are of another run: {mismatch}.") from error
-        aside = self._aside / str(step)
+        aside = self.folder.parent / f"damaged_{step}"
         self._manager.close()
         if leads():
-          shutil.rmtree(aside, ignore_errors=True)
-          self._aside.mkdir(exist_ok=True)
-          shutil.move(self.folder / str(step), aside)
+          if aside.exists():
+            aside.rmtree()
+          (self.folder / str(step)).rename(aside)
         all_agree(True)  # That it is done.
         self._open()
         reason = str(error).strip().split("\n")[0][:120]
         earlier = self._manager.latest_step()
         then = "no earlier one is left" if earlier is None else f"going back to step {earlier}"
         say(f"checkpoint {step} is damaged ({reason}); moved to {aside}, {then}.")
-    if self._aside.is_dir() and any(self._aside.iterdir()):
+    if any(self.folder.parent.glob("damaged_*")):
       raise UserError(f"every checkpoint in {self.folder} is damaged; remove the folder to start anew.")
     return None
 
@@ -195,7 +194,7 @@ def newest_state(folder: Path) -> dict[str, Any]:
   Raises:
     UserError: `folder` holds no run with an undamaged checkpoint.
   """
-  folder = Path(folder).absolute()
+  folder = absolute(folder)
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
     raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
   with _manager(folder / "checkpoints") as manager:
@@ -216,7 +215,7 @@ def newest_state(folder: Path) -> dict[str, Any]:
 def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
   """(averaged parameters of the newest checkpoint, config) of a run; raises as `newest_state`."""
   state = newest_state(folder)
-  return state["ema"], read_config(Path(folder) / "config.json")
+  return state["ema"], read_config(epath.Path(folder) / "config.json")
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Goodput:
 
   def __init__(self, folder: Path, productive: float = 0.0):
     self._productive = productive
-    self._first = _first_start(Path(folder) / "started.json")
+    self._first = _first_start(folder / "started.json")
     # What has been counted reaches to here.
     self._counted = time.monotonic()
 

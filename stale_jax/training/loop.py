@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from stale_jax.compilation import keep_compiled
 from stale_jax.config import construct
 from stale_jax.errors import UserError
-from stale_jax.files import FULL, write_whole
+from stale_jax.files import FULL, at, write_whole
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import Checkpointer, newest_ema, read_config
 from stale_jax.training.ema import Ema
@@ -40,15 +40,13 @@ def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, in
 
   Args:
     config: plain data.
-    workdir: the run's folder.
+    workdir: the run's folder: a path, or gs://BUCKET/FOLDER.
     profile: (start, stop), of which steps to write a trace to the folder's `profile`.
 
   Raises:
     UserError: bad config, an unwritable folder, a full disk, a loss that is not finite, and the like.
   """
-  if "://" in str(workdir):
-    raise UserError(f"{workdir} is an address, and a run's folder a path: mount it where every host sees it.")
-  workdir = Path(workdir).absolute()
+  workdir = at(workdir)
   try:
     with _sigterm() as stopping:
       return _train(config, workdir, stopping, profile)
@@ -140,6 +138,7 @@ def _train(
             tracks = dict(zip(experiment.ema.kept, state.tracks, strict=True))
             save_snapshots(workdir, step, tracks, config)
           if saving:
+            metrics.publish()
             checkpoints.save(step, state, feed.state)
       if step < training.steps and int(jax.device_get(state.bad_step)) < 0:
         checkpoints.save(step, state, feed.state)
@@ -155,10 +154,8 @@ def _given_params(name: str, like: State):
   Raises:
     UserError: there are none, or they are of another model.
   """
-  if Path(name).is_dir():
-    params, _ = newest_ema(Path(name))
-  else:
-    params, _ = load_weights(SHIPPED if name == "shipped" else Path(name))
+  path = SHIPPED if name == "shipped" else at(name)
+  params, _ = newest_ema(path) if path.is_dir() else load_weights(path)
   wanted = jax.tree.map(lambda x: x.shape, like.params)
   if jax.tree.map(np.shape, params) != wanted:
     raise UserError(f"training.init_from={name}: those weights are of another model; use its config.")

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from stale_jax.files import write_whole
+from stale_jax.files import Written, write_whole
 from stale_jax.training.goodput import Goodput
 
 
@@ -14,7 +14,7 @@ class Metrics:
   """Writes a run's scalars; after a resume, as if it had never stopped.
 
   Args:
-    folder: of the run.
+    folder: of the run, which may be an address; there they lie from `publish` on.
     start: the step that the run resumes from; what was written beyond it is dropped.
     total: steps of the run.
   """
@@ -22,22 +22,23 @@ class Metrics:
   def __init__(self, folder: Path, start: int, total: int):
     from tensorboardX import SummaryWriter
 
-    self._path = Path(folder) / "metrics.jsonl"
-    productive = self._drop_after(start)
+    self._written = Written(folder)
+    self._path = self._written.local / "metrics.jsonl"
+    productive = self._drop_after(start, folder / "metrics.jsonl")
     self._goodput = Goodput(folder, productive)
     self.lost = self._goodput.lost
     self._file = self._path.open("a")
-    self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=start + 1)
+    self._board = SummaryWriter(str(self._written.local / "tensorboard"), purge_step=start + 1)
     self._total, self._step, self._time, self._waited = total, start, time.monotonic(), 0.0
     self._live = sys.stdout.isatty()
 
-  def _drop_after(self, start: int) -> float:
-    """Returns the productive seconds of what is left."""
+  def _drop_after(self, start: int, before: Path) -> float:
+    """Begins the file with what `before` holds; returns the productive seconds of what is left."""
     productive = 0.0
-    if not self._path.exists():
+    if not before.exists():
       return productive
     kept = []
-    for line in self._path.read_text().splitlines():
+    for line in before.read_text().splitlines():
       try:
         written = json.loads(line)
         if written["step"] <= start:
@@ -74,6 +75,10 @@ class Metrics:
     )
     print(f"\r{line}\033[K" if self._live else line, end="" if self._live else "\n", flush=True)
 
+  def publish(self) -> None:
+    """What has been recorded is there for good, also in a folder that cannot be appended to."""
+    self._written.publish()
+
   def close(self) -> None:
     if self._live:
       print()
@@ -82,6 +87,7 @@ class Metrics:
       self._file.close()
     with contextlib.suppress(OSError):
       self._board.close()
+    self._written.close()
 
 
 class Unheard:
@@ -90,6 +96,9 @@ class Unheard:
   waiting_for_data = lost = staticmethod(contextlib.nullcontext)
 
   def write(self, step: int, scalars: dict[str, float]) -> None:
+    """Does nothing."""
+
+  def publish(self) -> None:
     """Does nothing."""
 
   def close(self) -> None:

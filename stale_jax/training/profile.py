@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from stale_jax.errors import UserError
+from stale_jax.files import Written
 
 
 def parse_window(text: str) -> tuple[int, int]:
@@ -24,13 +25,13 @@ class Profile:
   """Traces the steps of `window`, (start, stop), into `folder`; none if it is None."""
 
   def __init__(self, folder: Path, window: tuple[int, int] | None):
-    self._folder, self._window, self._on = Path(folder), window, False
+    self._folder, self._window, self._on = Path(folder), window, None
 
   def before(self, step: int) -> None:
     """Called with the number of updates done, before each step."""
     if self._window and self._window[0] <= step < self._window[1] and not self._on:
-      jax.profiler.start_trace(self._folder)
-      self._on = True
+      self._on = Written(self._folder)
+      jax.profiler.start_trace(self._on.local)
 
   def after(self, step: int, result) -> None:
     """Called with the number of updates done and what the last of them computed."""
@@ -42,4 +43,5 @@ class Profile:
     """Ends a trace that the run did not live to the end of."""
     if self._on:
       jax.profiler.stop_trace()
-      self._on, self._window = False, None
+      self._on.close()
+      self._on, self._window = None, None

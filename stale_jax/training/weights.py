@@ -6,12 +6,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stale_jax.errors import UserError
-from stale_jax.files import write_whole
+from stale_jax.files import on_disk, write_whole
 from stale_jax.training.hosts import leads, whole
 
 # The model that comes with the package.
@@ -29,7 +30,7 @@ def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) 
     if leads():
       arrays[name] = np.asarray(value, dtype)
   if leads():
-    write_whole(Path(path), save(arrays, metadata={"config": json.dumps(config)}))
+    write_whole(path, save(arrays, metadata={"config": json.dumps(config)}))
 
 
 def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -38,10 +39,11 @@ def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
   Raises:
     UserError: no such file, or it is none of ours.
   """
-  if not Path(path).is_file():
+  path = epath.Path(path)
+  if not path.is_file():
     raise UserError(f"no weights at {path}: give a run's folder or a .safetensors file.")
   try:
-    with safe_open(path, framework="numpy") as file:
+    with on_disk(path) as file, safe_open(file, framework="numpy") as file:
       config = json.loads(file.metadata()["config"])
       flat = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}
   except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:

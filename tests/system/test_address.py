@@ -1,0 +1,97 @@
+"""Runs at gs://: killed, gone on with, measured and used there, against a server that speaks its protocol."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import micro
+from tests.programs import ROOT, finish
+from tests.storage import BUCKET, fetch, names, put, storage
+
+RUN = f"{BUCKET}/runs/micro"
+
+
+@pytest.fixture(scope="module")
+def bucket():
+  with storage() as environment:
+    yield environment
+
+
+@pytest.fixture(scope="module")
+def run(bucket, tmp_path_factory):
+  """One at an address, killed on its way, and the same one on a disk, left alone."""
+  local = tmp_path_factory.mktemp("run")
+  code, _, err = finish("train", *micro.arguments(local))
+  assert code == 0, err
+  command = [sys.executable, "-m", "experiments.train", *micro.arguments(RUN)]
+  streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+  process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **bucket}, **streams)
+  said = []
+  for line in process.stdout:
+    said.append(line)
+    if line.startswith("step 24/"):
+      process.send_signal(signal.SIGKILL)
+  assert process.wait() == -signal.SIGKILL, "".join(said)
+  code, out, err = finish("train", *micro.arguments(RUN), **bucket)
+  assert code == 0, err
+  assert f"resuming {RUN} at step " in out
+  return local
+
+
+def test_killed_at_an_address_it_ends_with_the_bits_of_one_on_a_disk_left_alone(run, bucket):
+  assert fetch(bucket, "runs/micro/weights.safetensors") == (run / "weights.safetensors").read_bytes()
+  for path in (run / "snapshots").iterdir():
+    assert fetch(bucket, f"runs/micro/snapshots/{path.name}") == path.read_bytes()
+  there, here = (
+    [json.loads(line) for line in text.splitlines()]
+    for text in (fetch(bucket, "runs/micro/metrics.jsonl").decode(), (run / "metrics.jsonl").read_text())
+  )
+  assert [line["step"] for line in there] == [line["step"] for line in here]
+  assert [line["loss"] for line in there] == [line["loss"] for line in here]
+
+
+def test_a_model_at_an_address_is_measured_and_makes_movies(run, bucket, tmp_path):
+  code, out, err = finish("evaluate", f"--workdir={RUN}", "--suite=denoising", "--clips=8", **bucket)
+  assert code == 0, err
+  assert json.loads(fetch(bucket, "runs/micro/evaluation.json"))["denoising"] == json.loads(
+    out.splitlines()[-1]
+  )
+  prompt = "--prompt=a red seven moves left quickly"
+  for name, workdir in (("there", RUN), ("here", run)):
+    code, _, err = finish("generate", f"--workdir={workdir}", prompt, f"--out={tmp_path / name}", **bucket)
+    assert code == 0, err
+  (there,), (here,) = (sorted((tmp_path / name).rglob("*.npz")) for name in ("there", "here"))
+  for sense, values in np.load(here).items():
+    np.testing.assert_array_equal(np.load(there)[sense], values)
+
+
+def test_a_damaged_checkpoint_is_moved_aside_there_too(run, bucket):
+  damaged = names(bucket, "runs/micro/checkpoints/40/state/d/")
+  for name in damaged:
+    put(bucket, name, fetch(bucket, name)[:-9])
+  assert damaged
+  code, out, err = finish("train", *micro.arguments(RUN), **bucket)
+  assert code == 0, err
+  assert "checkpoint 40 is damaged" in out and f"resuming {RUN} at step 32" in out
+  assert names(bucket, "runs/micro/damaged_40/state/")
+  assert fetch(bucket, "runs/micro/weights.safetensors") == (run / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+  ("workdir", "words"),
+  [
+    ("gs://nobody/run", "cannot reach gs://nobody"),
+    ("gs://bucket", "gs://BUCKET/FOLDER"),
+    ("http://bucket/run", "gs://BUCKET/FOLDER"),
+    (f"{BUCKET}/nothing", "no weights at gs://bucket/nothing"),
+  ],
+)
+def test_what_is_no_run_s_address_is_refused_in_one_line(bucket, tmp_path, workdir, words):
+  program = ["evaluate", f"--workdir={workdir}", "--suite=captions"]
+  code, out, err = finish(*program, **bucket)
+  assert code == 2 and not out and words in err and err.count("\n") == 1, err
