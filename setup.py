@@ -19,6 +19,7 @@ setup(
     "etils[epath]",
     "flax>=0.12",
     "grain>=0.2.10",
+    "importlib_resources",  # Of tensorflow-datasets, which forgets to ask for it.
     "jax>=0.10,<0.13",
     "jaxtyping",
     "ml-collections>=1.0",

@@ -1,0 +1,90 @@
+"""Curated clips in ArrayRecord shards, written and read through TensorFlow Datasets, without TensorFlow.
+
+A record is the bytes of one small video file, cut and scaled so that it decodes fast, and one JSON
+object that says what is known of it (`metadata.to_json`, and whatever curating adds).
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stale_jax.errors import UserError
+
+
+def features():
+  """What a record holds, in the terms of TensorFlow Datasets."""
+  import tensorflow_datasets as tfds
+
+  # As bytes that are left alone: what it calls a video is a list of pictures.
+  return tfds.features.FeaturesDict({"video": tfds.features.Text(), "metadata": tfds.features.Text()})
+
+
+def record(video: bytes, metadata: Mapping[str, Any]) -> dict[str, bytes]:
+  """One example of `features`: a whole video file, and an object whose keys include those of Described."""
+  return {"video": video, "metadata": json.dumps(metadata, ensure_ascii=False, sort_keys=True).encode()}
+
+
+def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:
+  """Writes a data set of `splits`, and returns its folder, `folder`/clips/1.0.0.
+
+  Args:
+    splits: "train", "test" -> (key, `record`) of each example, no key twice; or a Beam transform that
+      makes such pairs, which TensorFlow Datasets runs, and which must make some. A split that has none
+      is left out.
+
+  Raises:
+    UserError: there is such a data set already, or it cannot be written, or there is nothing to write.
+  """
+  import tensorflow_datasets as tfds
+
+  tfds.disable_progress_bar()
+  checked = {name: _checked(examples) for name, examples in splits.items()}
+  checked = {name: examples for name, examples in checked.items() if examples is not None}
+  if not checked:
+    raise UserError(f"there is no clip to write to {folder}.")
+  builder = _builder(folder, checked)
+  if Path(builder.data_dir).exists():
+    raise UserError(f"{builder.data_dir} holds a data set already; choose another folder.")
+  try:
+    builder.download_and_prepare(file_format="array_record")
+  except OSError as error:
+    raise UserError(f"cannot write to {folder}: {error.strerror or error}.") from error
+  return Path(builder.data_dir)
+
+
+def _checked(examples):
+  """The same, whose keys are looked at on the way; None if there is none; Beam sees to its own."""
+  if not isinstance(examples, Iterable):
+    return examples
+  examples = iter(examples)
+  first = next(examples, None)
+
+  def checked():
+    seen = set()
+    for key, example in itertools.chain([first], examples):
+      if key in seen:
+        raise UserError(f"two clips have the same key, {key!r}.")
+      seen.add(key)
+      yield key, example
+
+  return checked() if first is not None else None
+
+
+def _builder(folder: str | Path, splits):
+  import tensorflow_datasets as tfds
+
+  class Clips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+      return tfds.core.DatasetInfo(builder=self, features=features())
+
+    def _split_generators(self, dl_manager):
+      return splits
+
+    def _generate_examples(self):
+      raise NotImplementedError  # The splits are given.
+
+  return Clips(data_dir=str(folder), file_format="array_record")
