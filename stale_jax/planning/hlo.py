@@ -1,7 +1,8 @@
 """A compiled program as text (HLO), read as far as counting needs: what runs, how often, on how much.
 
 The compiler's own analyses count the body of a loop once. Here a loop's instructions count as often
-as it runs: its trip count is said on the CPU, and on a TPU is the constant in its condition.
+as it runs: its trip count is said on the CPU; on a TPU the condition names a constant, which the body
+counts up to, by two where the compiler has unrolled it.
 """
 
 import dataclasses
@@ -84,10 +85,12 @@ class Program:
         if instruction := _parse(line):
           current[instruction.name] = instruction
 
-  def trips(self, loop: Instruction) -> int:
-    """How often a while loop runs; 1 if the program does not say."""
+  def trips(self, loop: Instruction, within: str) -> int:
+    """How often a while loop of the computation `within` runs; 1 if the program does not say."""
     if known := re.search(r"known_trip_count\D+(\d+)", loop.rest):
       return int(known[1])
+    if counted := self._counted(loop, within):
+      return counted
     names, constants = loop.called("condition"), []
     while names:
       for instruction in self.computations.get(names.pop(), {}).values():
@@ -96,18 +99,41 @@ class Program:
           constants.append(int(instruction.operands[0]))
     return max([1, *constants])
 
+  def _counted(self, loop: Instruction, within: str) -> int | None:
+    """Trips of a loop that counts up to a constant in its condition, by what its body adds."""
+    (condition,), (body,) = ([self.computations[n] for n in loop.called(k)] for k in ("condition", "body"))
+    test = next(i for i in condition.values() if i.root)
+    counter = condition.get(test.operands[0]) if test.opcode == "compare" else None
+    place = re.search(r"index=(\d+)", counter.rest) if counter else None
+    limit = _constant(condition, test.operands[1]) if place and "direction=LT" in test.rest else None
+    if limit is None:
+      return None
+    index, here = int(place[1]), self.computations[within]
+    before = here.get(loop.operands[0])
+    start = _constant(here, before.operands[index]) if before and before.opcode == "tuple" else None
+    after, step = next(i for i in body.values() if i.root), 0
+    now = body.get(after.operands[index])
+    while now is not None and now.opcode == "add":
+      (more, other), (name, last) = ([_constant(body, x) for x in now.operands], now.operands)
+      if (more is None) == (other is None):
+        return None
+      step += other if more is None else more
+      now = body.get(name if more is None else last)
+    same = now is not None and now.opcode == "get-tuple-element" and f"index={index}" in now.rest
+    return max(0, -(-(limit - (start or 0)) // step)) if same and step > 0 else None
+
   def walk(self, name: str | None = None, times: int = 1) -> Iterator[tuple[str, Instruction, int]]:
     """(computation, instruction, how often it runs), fusions not entered; of a choice every branch."""
     name = name or self.entry
     for instruction in self.computations[name].values():
       yield name, instruction, times
-      for inner, more in self._calls(instruction):
+      for inner, more in self._calls(instruction, name):
         yield from self.walk(inner, times * more)
 
-  def _calls(self, instruction: Instruction) -> Iterator[tuple[str, int]]:
+  def _calls(self, instruction: Instruction, within: str) -> Iterator[tuple[str, int]]:
     if instruction.opcode == "while":
       for body in instruction.called("body"):
-        yield body, self.trips(instruction)
+        yield body, self.trips(instruction, within)
     elif instruction.opcode == "conditional":
       for key in ("branch_computations", "true_computation", "false_computation"):
         yield from ((branch, 1) for branch in instruction.called(key))
@@ -169,6 +195,14 @@ class Program:
     kernel = here[one.operands[1]].arrays[0].shape
     labels = re.search(r"dim_labels=\w+_(\w+)->", one.rest)[1]
     return 2.0 * out * math.prod(kernel) / kernel[labels.index("o")]
+
+
+def _constant(here: dict[str, Instruction], name: str) -> int | None:
+  """The number that the instruction `name` is, if it is one."""
+  one = here.get(name)
+  while one is not None and one.opcode in ("copy", "convert", "bitcast"):
+    one = here.get(one.operands[0])
+  return int(one.operands[0]) if one is not None and one.opcode == "constant" and one.operands else None
 
 
 def _far(found: list[Array]) -> float:

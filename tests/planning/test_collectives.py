@@ -147,3 +147,18 @@ def test_what_the_tpus_compiler_writes():
   assert found["reduce-scatter"].bytes == found["all-gather"].bytes == 7 * 256 * 7 / 8
   apart = collectives(Program(TPU), {"fsdp": 8}, slice_of=[0] * 4 + [1] * 4)
   assert all(c.slices for c in apart)
+
+
+def test_a_loop_that_the_compiler_has_unrolled_counts_by_more_than_one():
+  counter = """  %i = s32[] get-tuple-element(%p), index=0
+  %one = s32[] constant(1)
+  %j = s32[] add(%i, %one)
+  %k = s32[] add(%one, %j)
+  ROOT %t = (s32[], f32[64]{0}) tuple(%k, %g)"""
+  by_two = TPU.replace("  ROOT %t = (s32[], f32[64]{0}) tuple(%i, %g)", counter)
+  assert {c.count for c in collectives(Program(by_two), {"fsdp": 8})} == {4}  # 0, 2, 4, 6.
+  start = (
+    "  %z = s32[] constant(3)\n  %x = f32[64]{0} parameter(1)\n  %s = (s32[], f32[64]{0}) tuple(%z, %x)\n"
+  )
+  later = by_two.replace("  ROOT %while.1", start + "  ROOT %while.1").replace("while(%p)", "while(%s)")
+  assert {c.count for c in collectives(Program(later), {"fsdp": 8})} == {2}  # 3, 5.
