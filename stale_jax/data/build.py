@@ -5,11 +5,23 @@ from collections.abc import Sequence
 from stale_jax.clip import Sense
 from stale_jax.config import choose, nearest
 from stale_jax.data.digits import Digits
+from stale_jax.data.folder import Folder
 from stale_jax.data.lorenz import Lorenz
 from stale_jax.data.noise import Noise
+from stale_jax.data.research_api import ResearchApi
+from stale_jax.data.shards import Shards
+from stale_jax.data.tfds import Tfds
 from stale_jax.errors import UserError
 
-SOURCES = {"digits": Digits, "lorenz": Lorenz, "noise": Noise}
+SOURCES = {
+  "digits": Digits,
+  "folder": Folder,
+  "lorenz": Lorenz,
+  "noise": Noise,
+  "research_api": ResearchApi,
+  "shards": Shards,
+  "tfds": Tfds,
+}
 
 
 def build_source(section):

@@ -4,12 +4,18 @@ A record is the bytes of one small video file, cut and scaled so that it decodes
 object that says what is known of it (`metadata.to_json`, and whatever curating adds).
 """
 
+import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stale_jax.data.metadata import Described, from_json
+from stale_jax.data.tfds import open_data
+from stale_jax.data.video import File
+from stale_jax.data.videos import Videos
 from stale_jax.errors import UserError
 
 
@@ -24,6 +30,44 @@ def features():
 def record(video: bytes, metadata: Mapping[str, Any]) -> dict[str, bytes]:
   """One example of `features`: a whole video file, and an object whose keys include those of Described."""
   return {"video": video, "metadata": json.dumps(metadata, ensure_ascii=False, sort_keys=True).encode()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shards(Videos):
+  """The clips of a data set that `write_shards` wrote. See `Videos` for what is common to such sources.
+
+  Attributes:
+    path: the folder of the data set, which holds its dataset_info.json.
+    takedown: a file that names what is not to be used any more: the id, the address or the uploader of a
+      video in each line, as its metadata has them. It is read when the first example is.
+  """
+
+  path: str
+  takedown: str = ""
+
+  def count(self) -> int:
+    """How many clips there are."""
+    return len(self._records)
+
+  def find(self, which: int) -> tuple[File, Described] | None:
+    """Clip number `which` of the split; None if it was taken down."""
+    found = self._records[which]
+    described = from_json(found["metadata"], f"{self.path}, clip {which}")
+    if self._taken_down & {described.source_id, described.url, described.uploader}:
+      return None
+    return found["video"], described
+
+  @functools.cached_property
+  def _records(self):
+    return open_data(self.path, self.split)[1]
+
+  @functools.cached_property
+  def _taken_down(self) -> frozenset[str]:
+    try:
+      lines = Path(self.takedown).read_text(encoding="utf-8").splitlines() if self.takedown else []
+    except (OSError, UnicodeDecodeError) as error:
+      raise UserError(f"source.takedown={self.takedown!r} cannot be read: {error}.") from error
+    return frozenset(line.strip() for line in lines) - {""}
 
 
 def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:

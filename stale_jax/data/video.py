@@ -32,6 +32,7 @@ MAX_SECONDS = 6 * 3600.0
 # No playlists, which would have other files opened, and no pictures.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf"
 _BEGINNINGS = {0: (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"G@"), 4: (b"ftyp", b"moov", b"mdat")}
+_UNSAID = 2  # ISO/IEC 23091-2: matrix coefficients that are not said.
 _HOLD = 0.5  # Seconds that the last picture stays, where the sound may still go on.
 _SLACK = 0.02  # Seconds that sound may be off its clock before it is put right: clocks tick in milliseconds.
 
@@ -48,6 +49,8 @@ class Unreadable(UserError):
       no_frames     there is no picture in it
       too_large     a picture of more than MAX_PIXELS
       too_long      more than MAX_SECONDS
+      too_short     less than what is asked of it
+      broken_track  what lies beside it, its other senses, cannot be understood
       decoder_error a picture or the sound cannot be decoded
   """
 
@@ -87,7 +90,7 @@ def probe(file: File) -> Probe:
   with _opened(file) as (container, stream):
     seconds = _seconds(container, stream)
     if (picture := next(_decode(container, stream), None)) is None:
-      raise Unreadable("no_frames", _name(file), "has no picture that can be decoded.")
+      raise Unreadable("no_frames", name_of(file), "has no picture that can be decoded.")
     width, height = _shown(picture, stream)
     rate = stream.average_rate or stream.guessed_rate or 0
     return Probe(
@@ -99,6 +102,12 @@ def probe(file: File) -> Probe:
       codec=stream.codec_context.name,
       pixel_format=picture.format.name,
     )
+
+
+def seconds_of(file: File) -> float:
+  """`Probe.seconds` alone, for which nothing is decoded. Raises Unreadable."""
+  with _opened(file) as (container, stream):
+    return _seconds(container, stream)
 
 
 def read_frames(
@@ -141,11 +150,11 @@ def frames_at(
           return
       shown, pixels = picture, None
     if shown is None:
-      raise Unreadable("no_frames", _name(file), "has no picture that can be decoded.")
+      raise Unreadable("no_frames", name_of(file), "has no picture that can be decoded.")
     end = _time(shown, stream) + max(float((shown.duration or 0) * stream.time_base), _HOLD)
     while wanted is not None:
       if wanted > end:
-        raise Unreadable("truncated", _name(file), f"ends at {end:.2f} s, before {wanted:.2f} s.")
+        raise Unreadable("truncated", name_of(file), f"ends at {end:.2f} s, before {wanted:.2f} s.")
       pixels = _fit(shown, stream, height, width, scaler, file) if pixels is None else pixels
       yield pixels
       wanted = next(times, None)
@@ -201,15 +210,16 @@ def _resampled(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioF
     yield from resampler.resample(None)
 
 
-def _name(file: File) -> str:
-  return f"a video of {len(file)} bytes" if isinstance(file, bytes) else os.fspath(file)
+def name_of(file: File) -> str:
+  """What to call it in a message."""
+  return os.fspath(file) if isinstance(file, str | Path) else f"a video of {len(file)} bytes"
 
 
 @contextlib.contextmanager
 def _opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
   """The container and its stream of pictures, within the limits; FFmpeg's errors become Unreadable."""
   # Beyond four times the limit FFmpeg does not even say how large a picture is.
-  name, options = _name(file), {"format_whitelist": _FORMATS, "max_pixels": str(4 * MAX_PIXELS)}
+  name, options = name_of(file), {"format_whitelist": _FORMATS, "max_pixels": str(4 * MAX_PIXELS)}
   beginning = _beginning(file)
   # The prefix keeps a name with a colon from being an address.
   where = io.BytesIO(file) if isinstance(file, bytes) else "file:" + name
@@ -249,9 +259,9 @@ def _beginning(file: File) -> bytes:
       with open(file, "rb") as opened:
         beginning = opened.read(16)
   except OSError as error:
-    raise Unreadable("no_file", _name(file), f"cannot be read: {error.strerror}.") from error
+    raise Unreadable("no_file", name_of(file), f"cannot be read: {error.strerror}.") from error
   if not beginning:
-    raise Unreadable("empty", _name(file), "is empty.")
+    raise Unreadable("empty", name_of(file), "is empty.")
   return beginning
 
 
@@ -354,14 +364,13 @@ def _fit(
   """The picture turned as it is to be shown, scaled to cover height x width, its middle cut out."""
   a, b, c, d = _matrix(picture)
   turned = abs(b) > abs(a)
-  shown_width, shown_height = _shown(picture, stream)
-  scale = max(width / shown_width, height / shown_height)
-  cover = max(width, round(shown_width * scale)), max(height, round(shown_height * scale))
+  shown = _shown(picture, stream)
+  cover = _cover(*shown, height, width)
   if cover[0] * cover[1] > MAX_PIXELS:
-    size = f"{shown_width}x{shown_height}"
-    raise Unreadable("too_large", _name(file), f"is too long and thin to fill a picture: {size} pixels.")
+    size = f"{shown[0]}x{shown[1]}"
+    raise Unreadable("too_large", name_of(file), f"is too long and thin to fill a picture: {size} pixels.")
   # Where the file does not say: high definition has colours of its own.
-  unsaid = picture.colorspace == 2 and not picture.format.is_rgb
+  unsaid = picture.colorspace == _UNSAID and not picture.format.is_rgb
   small = scaler.reformat(
     picture,
     *(cover[::-1] if turned else cover),
@@ -375,6 +384,25 @@ def _fit(
   if turned:
     pixels = pixels.swapaxes(0, 1)
   across, down = (c, b) if turned else (a, d)
-  pixels = pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+  return _middle(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1], height, width)
+
+
+def resize(
+  pixels: UInt8[np.ndarray, "frames rows columns 3"], height: int, width: int
+) -> UInt8[np.ndarray, "frames height width 3"]:
+  """Pictures that are pixels already, scaled until they cover height x width, their middle cut out."""
+  scaler, cover = VideoReformatter(), _cover(pixels.shape[2], pixels.shape[1], height, width)
+  frames = (av.VideoFrame.from_ndarray(np.ascontiguousarray(p), format="rgb24") for p in pixels)
+  small = (scaler.reformat(frame, *cover, "rgb24", interpolation="BICUBIC", threads=1) for frame in frames)
+  return np.stack([_middle(frame.to_ndarray(), height, width) for frame in small])
+
+
+def _cover(shown_width: int, shown_height: int, height: int, width: int) -> tuple[int, int]:
+  """(width, height) of the smallest picture of the same shape that covers height x width."""
+  scale = max(width / shown_width, height / shown_height)
+  return max(width, round(shown_width * scale)), max(height, round(shown_height * scale))
+
+
+def _middle(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
   top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
   return np.ascontiguousarray(pixels[top : top + height, left : left + width])
