@@ -2,6 +2,7 @@
 
 from setuptools import find_namespace_packages, setup
 
+_CURATE = ["apache-beam>=2.77", "opencv-python-headless>=4.10", "scenedetect-headless>=0.7,<0.8"]
 _LIBTPU = "jax[tpu]>=0.10,<0.13; sys_platform == 'linux' and platform_machine == 'x86_64'"
 
 setup(
@@ -39,6 +40,8 @@ setup(
     "plan": [_LIBTPU],
     # To train and load at gs://BUCKET/FOLDER.
     "gcs": ["gcsfs"],
-    "dev": ["gcp-storage-emulator", "gcsfs", "lxml", "pytest", "pytest-xdist", "ruff"],
+    # To make data sets of clips from folders of videos.
+    "curate": _CURATE,
+    "dev": [*_CURATE, "gcp-storage-emulator", "gcsfs", "lxml", "pytest", "pytest-xdist", "ruff"],
   },
 )

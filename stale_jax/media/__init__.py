@@ -1,6 +1,7 @@
 """Movies as files: video, sensory effects, exact arrays, and a page to look at."""
 
 from stale_jax.media.arrays import read_arrays, write_arrays
+from stale_jax.media.data_card import write_data_card
 from stale_jax.media.folder import save_movie
 from stale_jax.media.page import movie_html, write_page
 from stale_jax.media.picture import contact_sheet, png
@@ -18,6 +19,7 @@ __all__ = [
   "save_movie",
   "synthesise",
   "write_arrays",
+  "write_data_card",
   "write_page",
   "write_plan",
   "write_sem",

@@ -30,7 +30,8 @@ def document(title: str, body: str, style: str = "") -> str:
   )
 
 
-def _data(kind: str, data: bytes) -> str:
+def data_url(kind: str, data: bytes) -> str:
+  """A file of that MIME type as an address within the page."""
   return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -54,14 +55,14 @@ def _look(sight: np.ndarray, rate: float, video: Path) -> str:
   # One by one: a long movie of large frames takes much memory.
   pictures = (shrink(to_bytes(frame[None]))[0] for frame in sight)
   board = "".join(
-    f'<figure><img alt="frame {i}" src="{_data("image/png", png(picture))}">'
+    f'<figure><img alt="frame {i}" src="{data_url("image/png", png(picture))}">'
     f"<figcaption>{round(i / rate, 3):g} s</figcaption></figure>"
     for i, picture in enumerate(pictures)
   )
   cell = next((cell for most, cell in _CELLS if len(sight) <= most), _SMALLEST)
   return (
     f'<div class="look"><video controls loop muted autoplay playsinline '
-    f'src="{_data(kind, video.read_bytes())}"></video>'
+    f'src="{data_url(kind, video.read_bytes())}"></video>'
     f'<div class="board" style="--cell:{cell}px">{board}</div></div>'
   )
 

@@ -1,0 +1,175 @@
+"""Videos made to have known cuts and known faults, to hold curation against.
+
+A scene is a canvas of coloured clouds, shapes and textures, past which a camera moves. Everything is
+drawn from a seed; pictures come as uint8 RGB and are encoded with FFmpeg like anybody's.
+"""
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+RATE = 24
+GOOD = ("pan", "slow", "fast", "hand", "objects", "zoom", "fade", "flash")
+WORDS = "SALE NOW subscribe like follow breaking news today free offer click the link below part two".split()
+
+
+def _canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+  """Clouds with the spectrum of natural pictures, shapes with edges, and patches of texture."""
+  fy, fx = np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij")
+  radius = np.maximum(np.hypot(fy, fx), 1 / width)
+  waves = np.exp(2j * np.pi * rng.random((3, *radius.shape))) / radius ** rng.uniform(1.1, 1.6)
+  clouds = np.fft.irfft2(waves, (height, width))
+  clouds = clouds / clouds.std((1, 2), keepdims=True)
+  mixing = np.eye(3) * rng.uniform(0.2, 0.6) + rng.uniform(0.1, 0.5)
+  picture = np.einsum("ij,jhw->hwi", mixing, clouds) * 40 + rng.uniform(70, 170, 3)
+  picture = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
+  for _ in range(rng.integers(6, 16)):
+    centre = (int(rng.integers(width)), int(rng.integers(height)))
+    axes = tuple(int(a) for a in rng.integers(8, height // 4, 2))
+    colour = tuple(int(c) for c in rng.integers(20, 250, 3))
+    if rng.random() < 0.5:
+      cv2.ellipse(picture, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+    else:
+      corners = cv2.boxPoints((centre, axes, float(rng.uniform(0, 180)))).astype(np.int32)
+      cv2.fillPoly(picture, [corners], colour, cv2.LINE_AA)
+  for _ in range(rng.integers(0, 3)):  # Leaves, gravel, a brick wall.
+    side = int(height // 3)
+    top, left = int(rng.integers(height - side)), int(rng.integers(width - side))
+    grain = cv2.resize(rng.integers(0, 70, (side // 4, side // 4, 1), np.uint8), (side, side))
+    picture[top : top + side, left : left + side] = cv2.subtract(
+      picture[top : top + side, left : left + side], np.repeat(grain[..., None], 3, -1)
+    )
+  return picture
+
+
+def scene(kind: str, seconds: float, seed: int, height: int = 180, width: int = 320) -> np.ndarray:
+  """Pictures [frames, height, width, 3] of one scene.
+
+  Of GOOD: pan, slow (a pan of 4% of the width a second), fast, hand(-held), objects (that move before a
+  background that does not), zoom, fade (out to black and in again, which is no cut), flash (two white
+  frames, which are none). Faulty: static (a photograph, with a camera's noise), slide (a drawing, without),
+  dark, text (a title over what moves), credits (that scroll).
+  """
+  rng = np.random.default_rng([seed, *kind.encode()])
+  frames = round(seconds * RATE)
+  time = np.arange(frames) / RATE
+  canvas = _canvas(rng, 2 * height, 2 * width)
+  direction = rng.uniform(0, 2 * np.pi)
+  speed = width * {"slow": 0.04, "fast": 0.7, "static": 0, "slide": 0, "objects": 0, "credits": 0}.get(
+    kind, rng.uniform(0.08, 0.2)
+  )
+  away = np.stack([np.cos(direction), np.sin(direction)]) * speed
+  place = np.array([width / 2, height / 2]) + np.stack([time - seconds / 2] * 2, -1) * away
+  if kind == "hand":
+    place = place + np.cumsum(rng.normal(0, 0.5, (frames, 2)), 0)
+  zoom = np.exp(0.12 * (time - seconds / 2)) if kind == "zoom" else np.ones(frames)
+  out = np.empty((frames, height, width, 3), np.uint8)
+  for i in range(frames):
+    matrix = np.array([[zoom[i], 0, place[i, 0]], [0, zoom[i], place[i, 1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    out[i] = cv2.warpAffine(canvas, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+  if kind == "objects":
+    _objects(out, rng)
+  if kind == "fade":
+    out = (out * np.abs(np.cos(np.pi * time / seconds))[:, None, None, None]).astype(np.uint8)
+  if kind == "flash":
+    at = int(rng.integers(frames // 3, 2 * frames // 3))
+    out[at : at + 2] = 255 - (255 - out[at : at + 2]) // 6
+  if kind == "dark":
+    out = (out * 0.07).astype(np.uint8)
+  if kind in ("text", "credits"):
+    _write(out, rng, scroll=kind == "credits")
+  if kind not in ("slide", "credits"):
+    noise = rng.normal(0, 2, (8, height, width, 3))
+    for i in range(frames):
+      out[i] = np.clip(out[i] + noise[i % 8], 0, 255)
+  return out
+
+
+def _objects(out: np.ndarray, rng: np.random.Generator) -> None:
+  height, width = out.shape[1:3]
+  for _ in range(3):
+    at, colour = rng.uniform(0, (width, height)), tuple(int(c) for c in rng.integers(20, 250, 3))
+    angle, pace = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.35) * width / RATE
+    for i, picture in enumerate(out):
+      x, y = at + i * pace * np.array([np.cos(angle), np.sin(angle)])
+      # It turns back at the edges.
+      x, y = abs((x + width) % (2 * width) - width), abs((y + height) % (2 * height) - height)
+      cv2.circle(picture, (round(x), round(y)), height // 7, colour, -1, cv2.LINE_AA)
+      cv2.circle(picture, (round(x) - 6, round(y) - 6), height // 20, (240, 240, 240), -1, cv2.LINE_AA)
+
+
+def _write(out: np.ndarray, rng: np.random.Generator, scroll: bool) -> None:
+  """Lines of words over most of the picture."""
+  height, width = out.shape[1:3]
+  if scroll:
+    out[:] = rng.integers(0, 60)
+  size = height / 180
+  step = int(26 * size)
+  lines = [" ".join(rng.choice(WORDS, 4)) for _ in range(40 if scroll else 6)]
+  bright = (255, 255, 255) if scroll or rng.random() < 0.7 else (250, 230, 40)
+  for i, picture in enumerate(out):
+    for row, line in enumerate(lines):
+      y = step * (row + 1) - (round(i * 40 * size / RATE) if scroll else 0)
+      if 0 < y < height + step:
+        cv2.putText(picture, line, (6, y), 0, 0.7 * size, (0, 0, 0), round(4 * size), cv2.LINE_AA)
+        cv2.putText(picture, line, (6, y), 0, 0.7 * size, bright, round(2 * size), cv2.LINE_AA)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change:
+  """What is done to a video before it is put up again.
+
+  Attributes:
+    scale: of both sides.
+    crop: share of each side that is lost, all told; `corner` says of which end.
+    gain, lift: brightness, picture * gain + lift.
+    crf: of x264, more is worse.
+  """
+
+  scale: float = 1
+  crop: float = 0
+  corner: float = 0.5
+  gain: float = 1
+  lift: float = 0
+  crf: int = 23
+
+  def __call__(self, frames: np.ndarray) -> np.ndarray:
+    height, width = frames.shape[1:3]
+    down, across = round(height * self.crop), round(width * self.crop)
+    top, left = round(down * self.corner), round(across * self.corner)
+    kept = frames[:, top : height - (down - top), left : width - (across - left)]
+    sizes = [max(16, 2 * round(side * self.scale / 2)) for side in kept.shape[1:3]]
+    small = [cv2.resize(f, sizes[::-1], interpolation=cv2.INTER_AREA) for f in kept]
+    return np.clip(np.stack(small) * self.gain + self.lift, 0, 255).astype(np.uint8)
+
+
+def change(rng: np.random.Generator) -> Change:
+  """One of: re-encoded, resized, slightly cropped, brighter or darker; or all of it at once."""
+  kind = rng.integers(5)
+  whole = kind == 4
+  return Change(
+    crf=int(rng.integers(30, 38)) if kind == 0 or whole else 23,
+    scale=float(rng.choice([0.5, 0.67, 0.75, 1.5])) if kind == 1 or whole else 1,
+    crop=float(rng.uniform(0.03, 0.08)) if kind == 2 or whole else 0,
+    corner=float(rng.uniform(0, 1)),
+    gain=float(rng.choice([0.8, 0.9, 1.15, 1.25])) if kind == 3 or whole else 1,
+    lift=float(rng.uniform(-12, 12)) if kind == 3 or whole else 0,
+  )
+
+
+def write(path: Path, frames: np.ndarray, crf: int = 23) -> None:
+  """Encodes them as H.264."""
+  height, width = (side - side % 2 for side in frames.shape[1:3])
+  with av.open(str(path), "w") as file:
+    stream = file.add_stream("libx264", rate=Fraction(RATE), options={"crf": str(crf), "preset": "veryfast"})
+    stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+    stream.codec_context.thread_count = 1
+    for picture in frames:
+      picture = np.ascontiguousarray(picture[:height, :width])
+      file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+    file.mux(stream.encode(None))

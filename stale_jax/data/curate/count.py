@@ -1,0 +1,82 @@
+"""Curation in numbers: what came in, what went out, and whether the splits have anything in common."""
+
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stale_jax.data.curate.hashes import distances, from_text
+from stale_jax.data.curate.judge import REASONS
+
+_TESTED, _AGAINST = 200, 20_000  # Clips of the two splits that are compared, each with each.
+
+
+def count(
+  reports: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]], broken_lines: int, nearest: int
+) -> dict[str, Any]:
+  """Numbers of files, clips and seconds by what became of them; plain data.
+
+  Args:
+    reports: of all files, see pipeline.py.
+    clips: of all readable ones, as judged.
+    broken_lines: of the Research API's files.
+    nearest: bits below which clips are near-duplicates.
+  """
+  readable = [report for report in reports if "reason" not in report]
+  kept = [clip for clip in clips if not clip["reason"]]
+  left_out = collections.Counter(clip["reason"] for clip in clips if clip["reason"])
+  clusters = {clip["cluster"] for clip in clips if clip["cluster"]}
+  return {
+    "files": len(reports),
+    "unreadable": _sorted(report["reason"] for report in reports if "reason" in report),
+    "videos": len(readable),
+    "seconds": _seconds((0, report["seconds"]) for report in readable),
+    "cuts": sum(len(report["cuts"]) for report in readable),
+    "clips": len(clips),
+    "left_out": {reason: left_out[reason] for reason in REASONS if left_out[reason]},
+    "clusters": len(clusters),
+    "kept": len(kept),
+    "kept_seconds": _seconds((clip["start"], clip["end"]) for clip in kept),
+    "train": sum(clip["split"] == "train" for clip in kept),
+    "test": sum(clip["split"] == "test" for clip in kept),
+    "contamination": _contamination(kept, nearest),
+    "without_caption": sum(not clip["metadata"]["caption"] for clip in kept),
+    "broken_metadata": sum(report["known"]["broken"] for report in readable) + broken_lines,
+  }
+
+
+def _sorted(words: Iterable[str]) -> dict[str, int]:
+  """How often each is there, most frequent first."""
+  counted = collections.Counter(words)
+  return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _seconds(spans: Iterable[tuple[float, float]]) -> float:
+  return round(sum(end - start for start, end in spans), 2)
+
+
+def _contamination(kept: Sequence[Mapping[str, Any]], nearest: int) -> dict[str, Any]:
+  """What test and train have in common. Clips are compared each with each, not by pieces of their hashes."""
+  split = {name: [clip for clip in kept if clip["split"] == name] for name in ("test", "train")}
+
+  def common(key):
+    names = [{key(clip) for clip in clips} - {""} for clips in split.values()]
+    return len(names[0] & names[1])
+
+  said = {
+    "uploaders": common(lambda clip: clip["metadata"]["uploader"]),
+    "videos": common(lambda clip: clip["video"]),
+    "clusters": common(lambda clip: clip["cluster"]),
+    "near_duplicates": 0,
+    "nearest_bits": None,
+    "compared": 0,
+  }
+  test, train = split["test"][:_TESTED], split["train"][:_AGAINST]
+  if test and train:
+    codes = np.stack([from_text(clip["hash"]) for clip in train])
+    closest = np.array([distances(from_text(clip["hash"]), codes).min() for clip in test])
+    said["near_duplicates"] = int((closest <= nearest).sum())
+    said["nearest_bits"] = float(closest.min())
+    said["compared"] = len(test)
+  return said

@@ -1,0 +1,200 @@
+"""Curation from one end to the other: a folder of videos becomes shards of clips.
+
+OUTPUT/clips/1.0.0   the data set, in ArrayRecord
+OUTPUT/counts.json   what became of how many
+OUTPUT/work          what has been finished so far; with it a run goes on, and the next one is quick. It
+                     holds the files' paths, and is not to be published
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import io
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stale_jax.data.curate.card import histograms, rights, shown
+from stale_jax.data.curate.count import count
+from stale_jax.data.curate.describe import File, find_files, read_all_research, research_of
+from stale_jax.data.curate.encode import find_captioner
+from stale_jax.data.curate.judge import REASONS, judge
+from stale_jax.data.curate.pipeline import Place, encode_all, examine_all, local_options
+from stale_jax.data.curate.remembered import key_of
+from stale_jax.data.curate.settings import Settings
+from stale_jax.data.metadata import from_json, to_json
+from stale_jax.data.shards import record, write_shards
+from stale_jax.errors import UserError
+from stale_jax.files import make_folder, write_whole
+
+# Of the salt, where none is given: of this user's own, made when it is first needed.
+HOME_SALT = Path(".config/stale_jax/salt")
+_LEAST_SALT = 16  # Letters; short ones are guessed.
+
+
+def curate(
+  source: str | Path,
+  output: str | Path,
+  *,
+  settings: Settings,
+  salt: str,
+  captioner: str = "",
+  workers: int = 1,
+  beam: Sequence[str] | None = None,
+  say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+  """Curates the videos of the folder `source` into `output`.
+
+  Killed and called again it goes on, and ends with the same bytes, whatever `workers` is.
+
+  Args:
+    salt: see `read_salt`.
+    captioner: "module:function" of an `encode.Captioner`; "": captions are what metadata say.
+    workers: processes on this machine.
+    beam: flags of Apache Beam, to run elsewhere; all workers must see both folders.
+
+  Returns:
+    What the card says: `counts`, `histograms`, `shown`, `rights`, `reasons`, `settings`.
+
+  Raises:
+    UserError: nothing to curate, no room to write, another run there, or no such captioner.
+  """
+  source, output = Path(source).resolve(), Path(output).resolve()
+  if output == source or output in source.parents:
+    raise UserError(f"{output} holds the videos; choose another folder for what is made of them.")
+  files, papers = find_files(source, output)
+  if captioner:
+    find_captioner(captioner)
+  options = list(beam) if beam else local_options(workers)
+  make_folder(output)
+  place = Place(root=str(source), work=str(output / "work"), salt=salt)
+  with _alone(Path(place.work)):
+    shutil.rmtree(place.scratch, ignore_errors=True)
+    place.scratch.mkdir(parents=True)
+    said, broken_lines = read_all_research(papers)
+    research = {file.path: research_of(file, said) for file in files}
+    say(f"{len(files)} files")
+    reports, links = examine_all(files, research, place, settings, options)
+    videos = [
+      {**report, "person": report["known"]["uploader"], "source": report["known"]["source"]}
+      for report in reports
+      if "reason" not in report
+    ]
+    clips = judge(videos, links, settings)
+    kept = [clip for clip in clips if not clip["reason"]]
+    say(f"{len(videos)} videos, {len(clips)} clips, {len(kept)} to keep")
+    by_id = {file.identity(salt): file for file in files}
+    known = {video["id"]: video["known"] for video in videos}
+    asked = [_asked(clip, by_id[clip["video"]], known[clip["video"]], captioner) for clip in kept]
+    encoded = encode_all(asked, place, settings, captioner, options) if asked else {}
+    for clip in kept:
+      clip["encoded"] = encoded[clip["id"]]
+      clip["reason"] = "unencodable" if "reason" in clip["encoded"] else ""
+      clip["metadata"] = _metadata(clip, known[clip["video"]])
+    kept = [clip for clip in kept if not clip["reason"]]
+    counts = count(reports, clips, broken_lines, settings.nearest)
+    _write(output, place, kept)
+    say(f"{len(kept)} clips written")
+    write_whole(output / "counts.json", json.dumps(counts) + "\n")
+    pictures = shown(clips, by_id, place)
+    shutil.rmtree(place.scratch)
+  return {
+    "counts": counts,
+    "histograms": histograms(clips, settings),
+    "shown": pictures,
+    "rights": rights(kept),
+    "reasons": REASONS,
+    "settings": {**dataclasses.asdict(settings), "captioner": captioner or "none: captions are of metadata"},
+  }
+
+
+def read_salt(path: str | Path | None) -> str:
+  """The secret with which names are hashed: that of the file, or of this user, made if there is none yet.
+
+  Without it a hash could be undone by hashing every name there is. Who curates one data set in several
+  places uses one file.
+
+  Raises:
+    UserError: no such file, or too short a salt.
+  """
+  try:
+    if path is None:
+      path = Path.home() / HOME_SALT
+      if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, secrets.token_hex(32) + "\n")
+        path.chmod(0o600)
+    salt = Path(path).read_text(encoding="utf-8").strip()
+  except (OSError, ValueError) as error:
+    raise UserError(f"the salt {path} cannot be read: {error}. Give a file of your own.") from error
+  if len(salt) < _LEAST_SALT:
+    raise UserError(f"the salt in {path} is guessed too easily: {_LEAST_SALT} letters are needed.")
+  return salt
+
+
+def _asked(clip: Mapping[str, Any], file: File, known: Mapping[str, Any], captioner: str) -> dict[str, Any]:
+  """What `encode_all` is to make of a clip."""
+  described = to_json(from_json(json.dumps(known))) if captioner else ""
+  return {
+    "id": clip["id"],
+    "file": file,
+    "start": clip["start"],
+    "end": clip["end"],
+    "known": described,
+  }
+
+
+def _metadata(clip: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+  """What the shard says of a clip."""
+  made = {name: value for name, value in clip["encoded"].items() if name not in ("id", "file")}
+  return {
+    **{name: value for name, value in known.items() if name not in ("broken", "source")},
+    "id": clip["id"],
+    "video": clip["video"],
+    "group": clip["group"],
+    "clip_start": clip["start"],
+    "clip_end": clip["end"],
+    "dedup_cluster": clip["cluster"],
+    **{name: clip[name] for name in ("motion", "light", "text")},
+    "sense_label_source": "",
+    **made,
+  }
+
+
+def _write(output: Path, place: Place, kept: Sequence[Mapping[str, Any]]) -> None:
+  """Writes the data set, unless it is there already, and puts it in the place of what was there."""
+  final, new, marker = output / "clips", place.scratch / "new", Path(place.work) / "written.json"
+  key = key_of([(clip["split"], clip["metadata"], Path(clip["encoded"]["file"]).name) for clip in kept])
+  with contextlib.suppress(OSError, ValueError):
+    if json.loads(marker.read_text()) == key and (final.exists() or not kept):
+      return
+  splits = {split: [clip for clip in kept if clip["split"] == split] for split in ("train", "test")}
+  if kept:
+    with contextlib.redirect_stdout(io.StringIO()):  # It speaks of downloads, and there are none.
+      write_shards(new, {split: _records(clips) for split, clips in splits.items() if clips})
+  marker.unlink(missing_ok=True)
+  if final.exists():
+    final.rename(place.scratch / "old")
+  if kept:
+    (new / "clips").rename(final)
+  write_whole(marker, json.dumps(key) + "\n")
+
+
+def _records(clips: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, bytes]]]:
+  for clip in clips:
+    yield clip["id"], record(Path(clip["encoded"]["file"]).read_bytes(), clip["metadata"])
+
+
+@contextlib.contextmanager
+def _alone(work: Path) -> Iterator[None]:
+  """While it lasts, no other run writes there; raises UserError if one does."""
+  make_folder(work)
+  with open(work / "lock", "w") as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise UserError(f"another run writes to {work.parent}; wait for it, or stop it.") from error
+    yield
