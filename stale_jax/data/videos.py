@@ -103,7 +103,7 @@ class Videos:
   def __getitem__(self, index: int) -> dict:
     """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index."""
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
-    count, failed = self.count(), 0
+    count, failed, last = self.count(), 0, "it is taken down."
     for step in range(count):
       try:
         found = self.find((int(index) + step) % count)
@@ -113,13 +113,14 @@ class Videos:
         clip = self.window(file, self.start(file, rng))
       except Unreadable as error:
         say(f"left out: {error}")
-        failed += 1
+        failed, last = failed + 1, str(error)
         if failed == _PATIENCE:
-          raise UserError(f"{failed} videos in a row cannot be used; the last: {error}") from error
+          break
         continue
       labels = self.classes(described)
       return {"clip": clip, "caption": described.caption, "labels": labels, "index": int(index)}
-    raise UserError(f"none of the {count} videos of the split {self.split!r} can be used.")
+    which = f"{failed} in a row" if failed == _PATIENCE else "all"
+    raise UserError(f"of {count} videos (split {self.split!r}) {which} cannot be used; the last: {last}")
 
   def start(self, file: File, rng: np.random.Generator) -> float:
     """When a window of `file` begins, in seconds. Raises Unreadable if it is too short for one."""
