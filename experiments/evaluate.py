@@ -19,7 +19,8 @@ SUITE = flags.DEFINE_string(
   "captions: does a clip show what its caption says? denoising: the loss on held-out clips. "
   "dynamics: does a trajectory obey its law? labels: what a model trained with cr-hinge can tell. "
   "likelihood: bits a dimension of held-out clips. "
-  "contamination: was the test's handwriting trained on?",
+  "contamination: was the test's handwriting trained on? "
+  "reconstruction: what of clips an autoencoder keeps.",
 )
 REFERENCE = flags.DEFINE_string(
   "reference", None, "For contamination: a model of the same recipe that is known to be clean."
@@ -50,6 +51,9 @@ def main() -> None:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
   suite = SUITES[SUITE.value]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
+  if suite.codes != (model.experiment.process is None):
+    kind = "no autoencoder" if suite.codes else "an autoencoder: take reconstruction"
+    raise UserError(f"the suite {SUITE.value!r} cannot measure {model.name}, which is {kind}.")
   settings = {
     "solver": SOLVER.value,
     "steps": STEPS.value,
@@ -62,7 +66,7 @@ def main() -> None:
     raise UserError(f"the suite {SUITE.value!r} makes no clips: leave out --{', --'.join(settings)}.")
   sheet = Path(SHEET.value) if SHEET.value else None
   if sheet:
-    if not suite.samples:
+    if not suite.samples and not suite.codes:
       raise UserError(f"--sheet shows clips, and the suite {SUITE.value!r} makes none.")
     if "sight" not in [sense.name for sense in model.experiment.senses]:
       raise UserError("--sheet shows pictures, and this model has no sight.")

@@ -15,14 +15,15 @@ import numpy as np
 from stale_jax.clip import Clip, Context
 from stale_jax.compilation import batches, keep_compiled
 from stale_jax.config import construct
+from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import at
 from stale_jax.movie import Movie
 from stale_jax.sampling import Sampling, classifier_free, sample
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
-from stale_jax.training.checkpoint import newest_ema
-from stale_jax.training.weights import SHIPPED, load_weights
+from stale_jax.training.checkpoint import model_at
+from stale_jax.training.weights import SHIPPED
 
 
 @functools.cache
@@ -63,6 +64,11 @@ class Model:
     self.scores, self.chosen = scores or {}, chosen or {}
 
   @property
+  def source(self):
+    """Of clips as `sample` makes them: a model of latents was trained on another's."""
+    return getattr(self.experiment.source, "pixels", self.experiment.source)
+
+  @property
   def frames(self) -> int:
     """Frames of the clips it was trained on."""
     return self.experiment.source.frames
@@ -81,13 +87,14 @@ class Model:
     Args:
       prompts: captions; "" is the unconditional model.
       seeds: one a prompt.
-      frames: of a clip; default as trained.
+      frames: of a clip, in the model's own (of latents, if it was trained on these); default as trained.
       room: one program is to serve all numbers of steps up to this one; default: each has its own.
       **overrides: of `Sampling`.
 
     Raises:
       UserError: an unknown or impossible setting or seed.
     """
+    self._need_process()
     seeds = np.asarray(seeds, np.int64)
     if seeds.min() < 0 or seeds.max() >= 2**32:
       raise UserError(f"seeds lie from 0 to 2^32 - 1; got {seeds.min()} to {seeds.max()}.")
@@ -102,7 +109,9 @@ class Model:
     guidance = settings.guidance, jnp.asarray(settings.interval)
     for rows in batches(len(seeds), settings.batch):
       parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance, steps)))
-    return {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
+    clip = {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
+    source = experiment.source
+    return source.decode(clip) if hasattr(source, "decode") else clip
 
   def settings(self, **overrides) -> Sampling:
     """The sampler's settings: those of the config, but for `overrides` that are not None.
@@ -136,6 +145,7 @@ class Model:
     Raises:
       UserError: an empty prompt, a setting that is unknown or impossible, or too small a budget.
     """
+    self._need_process()
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     for text in prompts or [""]:
       self._check(text)
@@ -144,7 +154,9 @@ class Model:
       if not 0 < seconds < math.inf:
         raise UserError(f"seconds={seconds}: a positive number is needed.")
       group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
-      frames = group * math.ceil(seconds * self.experiment.senses[0].rate / group - 1e-9)
+      frames = math.ceil(seconds * next(iter(self.source.senses.values())).rate - 1e-9)
+      frames = self.experiment.source.length(frames) if self.source is not self.experiment.source else frames
+      frames = group * -(-frames // group)
     seeds = [seed] * len(prompts)
     if budget_cents is None:
       if price_per_hour is not None:
@@ -161,7 +173,7 @@ class Model:
     movies = [
       Movie(
         clip={name: np.asarray(x[i]) for name, x in clips.items()},
-        senses=self.experiment.senses,
+        senses=build_senses([sense.name for sense in self.experiment.senses], self.source),
         prompt=text,
         seed=seed,
         how={"model": self.name, **self.chosen, **how, **facts[i]},
@@ -169,6 +181,11 @@ class Model:
       for i, text in enumerate(prompts)
     ]
     return movies[0] if isinstance(prompt, str) else movies
+
+  def _need_process(self) -> None:
+    """Raises UserError if there is none to run backwards."""
+    if self.experiment.process is None:
+      raise UserError(f"{self.name} is an autoencoder: it codes clips, and makes none by itself.")
 
   def _check(self, prompt: str) -> None:
     """Raises UserError if `prompt` says nothing, or not all of it would be read."""
@@ -206,11 +223,7 @@ def load(path: str | Path | None = None, *, turns: int | None = None, forms: str
   """
   keep_compiled()
   name = "shipped" if path is None else str(path)
-  path = SHIPPED if name == "shipped" else at(path)
-  if path.is_dir():
-    params, config = newest_ema(path)
-  else:
-    params, config = load_weights(path)
+  params, config = model_at(name)
   chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
   section = config.get("model", {})
   for key, value in chosen.items():
@@ -219,7 +232,7 @@ def load(path: str | Path | None = None, *, turns: int | None = None, forms: str
       raise UserError(f"{key}={value} does not fit {name}, which was trained with model.{key}={trained}.")
   config = {**config, "model": {**section, **chosen}}
   try:
-    scores = json.loads(scores_path(path).read_text())
+    scores = json.loads(scores_path(SHIPPED if name == "shipped" else at(name)).read_text())
   except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
     scores = {}
   return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)

@@ -59,7 +59,7 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tu
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
   """
-  source = model.experiment.source
+  source = model.source
   if not hasattr(source, "canvas") or "sight" not in [s.name for s in model.experiment.senses]:
     raise UserError("the suite 'captions' reads digits: it needs a model of the source 'digits' with sight.")
   if clips < 2:

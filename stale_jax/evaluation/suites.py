@@ -4,7 +4,15 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stale_jax.evaluation import captions, contamination, denoising, dynamics, labels, likelihood
+from stale_jax.evaluation import (
+  captions,
+  contamination,
+  denoising,
+  dynamics,
+  labels,
+  likelihood,
+  reconstruction,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +25,14 @@ class Suite:
     about: what each score to be shown means, in order; `loss/sight` is shown with `loss`.
     samples: whether it makes clips, and so takes a sampler's settings.
     compares: whether `measure` takes a `reference`, another model.
+    codes: whether it measures an autoencoder, and shows what becomes of clips; the others cannot.
   """
 
   measure: Callable
   about: Mapping[str, str]
   samples: bool = True
   compares: bool = False
+  codes: bool = False
 
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
     """(name, value, the same of real clips if it is known, what it means) of each score to be shown."""
@@ -40,5 +50,8 @@ SUITES = {
   "likelihood": Suite(likelihood.evaluate_likelihood, likelihood.ABOUT, samples=False),
   "contamination": Suite(
     contamination.evaluate_contamination, contamination.ABOUT, samples=False, compares=True
+  ),
+  "reconstruction": Suite(
+    reconstruction.evaluate_reconstruction, reconstruction.ABOUT, samples=False, codes=True
   ),
 }

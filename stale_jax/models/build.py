@@ -7,6 +7,7 @@ from stale_jax.clip import Sense
 from stale_jax.config import at_least, check_keys, construct, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.attention import BACKENDS
+from stale_jax.models.autoencoder import BOTTLENECKS, Autoencoder
 from stale_jax.models.text import PATCH
 from stale_jax.models.transformer import REMAT, Transformer
 
@@ -46,4 +47,46 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
     )
   if model.text_length % PATCH:
     raise UserError(f"model.text_length={model.text_length} must be a multiple of {PATCH}.")
+  return model
+
+
+def build_autoencoder(section, senses: Sequence[Sense], frames: int, adversary: bool) -> Autoencoder:
+  """The autoencoder of sight; `section` holds its other fields.
+
+  Args:
+    section: of the config.
+    senses: of the clips, of which sight is coded.
+    frames: of a clip.
+    adversary: whether its objective asks for one.
+
+  Raises:
+    UserError: an unknown key, or sizes that do not fit one another.
+  """
+  check_keys(section, [f.name for f in dataclasses.fields(Autoencoder) if f.name != "adversary"], "model")
+  model = construct(Autoencoder, {**section, "adversary": adversary}, "model")
+  at_least(1, "model", width=model.width, depth=model.depth, channels=model.channels, time=model.time)
+  at_least(2, "model", space=model.space)
+  sight = next((sense for sense in senses if sense.name == "sight"), None)
+  if sight is None:
+    raise UserError("model.name='autoencoder' codes sight, and the senses lack it.")
+  if model.bottleneck not in BOTTLENECKS:
+    raise UserError(
+      f"unknown model.bottleneck {model.bottleneck!r}: {nearest(model.bottleneck, BOTTLENECKS)}"
+    )
+  if (model.bottleneck == "fsq") != bool(model.levels) or any(level < 2 for level in model.levels):
+    raise UserError(f"model.levels={model.levels}: 'fsq' needs 2 or more for each channel, 'kl' none.")
+  for name in ("space", "time"):
+    if (size := getattr(model, name)) & (size - 1):
+      raise UserError(f"model.{name}={size} is not a power of two.")
+  if model.time > model.space:
+    raise UserError(f"model.time={model.time} is more than model.space={model.space}.")
+  if (frames - 1) % model.time:
+    raise UserError(
+      f"source.frames={frames}: one, and then groups of model.time={model.time}, are coded; "
+      f"take {1 + (frames - 1) // model.time * model.time} frames."
+    )
+  if any(size % model.space for size in sight.shape[:2]):
+    raise UserError(
+      f"sight is {sight.shape[0]}x{sight.shape[1]}: not a multiple of model.space={model.space}."
+    )
   return model

@@ -6,6 +6,7 @@ from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predi
 from stale_jax.objectives.dog import DoG
 from stale_jax.objectives.messup import MessUp
 from stale_jax.objectives.pyramid import band_energies, bands, response
+from stale_jax.objectives.reconstruction import Reconstruction
 from stale_jax.objectives.total import Total
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
   "DoG",
   "MessUp",
   "Prediction",
+  "Reconstruction",
   "Total",
   "band_energies",
   "bands",

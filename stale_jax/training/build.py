@@ -9,11 +9,12 @@ from stale_jax.config import at_least, check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
-from stale_jax.models import Transformer, build_model
-from stale_jax.objectives import ConditionCorruption, Cringe, Denoising, DoG, MessUp, Total
+from stale_jax.models import Autoencoder, Transformer, build_autoencoder, build_model
+from stale_jax.objectives import ConditionCorruption, Cringe, Denoising, DoG, MessUp, Reconstruction, Total
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
+from stale_jax.training.latents import Latents
 from stale_jax.training.optimizer import AdamW, Muon
 
 OBJECTIVES = {"denoising": Denoising}
@@ -66,22 +67,22 @@ class Training:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-  """A config, built."""
+  """A config, built. Of an autoencoder there is no process, nor what depends on one."""
 
   seed: int
   source: Any
   senses: tuple[Sense, ...]
-  process: Process
-  density: TimeDensity
-  model: Transformer
+  model: Transformer | Autoencoder
   objective: Any
-  messup: MessUp
-  corruption: ConditionCorruption
   optimizer: Any
   ema: Ema
   mesh: MeshShape
   training: Training
-  sampling: Sampling
+  process: Process | None = None
+  density: TimeDensity | None = None
+  messup: MessUp | None = None
+  corruption: ConditionCorruption | None = None
+  sampling: Sampling | None = None
 
 
 SECTIONS = (
@@ -102,6 +103,8 @@ SECTIONS = (
   "training",
   "sampling",
 )
+# Those that an autoencoder has.
+CODER_SECTIONS = ("seed", "senses", "source", "model", "objective", "optimizer", "ema", "mesh", "training")
 
 
 def build(config: Mapping[str, Any]) -> Experiment:
@@ -110,17 +113,32 @@ def build(config: Mapping[str, Any]) -> Experiment:
   Raises:
     UserError: an unknown section, key or name, or values that do not fit one another.
   """
-  check_keys(config, SECTIONS, "config")
-  for section in ("senses", "source", "process"):
+  coder = config.get("model", {}).get("name") == "autoencoder"
+  check_keys(config, CODER_SECTIONS if coder else SECTIONS, "config of an autoencoder" if coder else "config")
+  for section in ("senses", "source", *(() if coder else ("process",))):
     if section not in config:
       raise UserError(f"the config lacks its section {section!r}.")
-  source = build_source(config["source"])
+  coded = config["source"].get("name") == "latents"
+  source = construct(Latents, config["source"], "source") if coded else build_source(config["source"])
   senses = build_senses(config["senses"], source)
-  process = build_process(config["process"])
   training = construct(Training, config.get("training", {}), "training")
   seed = config.get("seed", 0)
   if not 0 <= seed < 2**31:
     raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
+  shared = {
+    "seed": seed,
+    "source": source,
+    "senses": senses,
+    "optimizer": choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
+    "ema": construct(Ema, config.get("ema", {}), "ema"),
+    "mesh": construct(MeshShape, config.get("mesh", {}), "mesh"),
+    "training": training,
+  }
+  if coder:
+    objective = construct(Reconstruction, {**config.get("objective", {}), "source": source}, "objective")
+    model = build_autoencoder(config["model"], senses, source.frames, objective.adversarial > 0)
+    return Experiment(**shared, model=model, objective=objective)
+  process = build_process(config["process"])
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
   terms, judged = [choose(OBJECTIVES, objective, "objective")], {}
@@ -130,25 +148,19 @@ def build(config: Mapping[str, Any]) -> Experiment:
     judged = {"labels": sum(cringe.labels.values()), "emoji": cringe.emoji}
   dog = config.get("dog") or {"weight": 0.0}
   if dog.get("weight", DoG.weight):
-    shared = {"process": process, "source": source, "weights": terms[0].weights}
-    terms.append(construct(DoG, {**dog, **shared}, "dog"))
+    given = {"process": process, "source": source, "weights": terms[0].weights}
+    terms.append(construct(DoG, {**dog, **given}, "dog"))
   messup = construct(MessUp, config.get("messup", {}), "messup")
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
   return Experiment(
-    seed=seed,
-    source=source,
-    senses=senses,
+    **shared,
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
     model=build_model(config.get("model", {}), senses, **perturbed, **judged),
     objective=Total(terms=tuple(terms)),
     messup=messup,
     corruption=corruption,
-    optimizer=choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
-    ema=construct(Ema, config.get("ema", {}), "ema"),
-    mesh=construct(MeshShape, config.get("mesh", {}), "mesh"),
-    training=training,
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
   )
 

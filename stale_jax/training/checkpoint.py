@@ -20,10 +20,11 @@ from etils import epath
 from jax.sharding import SingleDeviceSharding
 
 from stale_jax.errors import UserError
-from stale_jax.files import FULL, absolute
+from stale_jax.files import FULL, absolute, at
 from stale_jax.mesh import path_name
 from stale_jax.training.hosts import all_agree, leads
 from stale_jax.training.state import State, fingerprint
+from stale_jax.training.weights import SHIPPED, load_weights
 
 
 def _manager(folder: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
@@ -210,6 +211,16 @@ def newest_state(folder: Path) -> dict[str, Any]:
       except Exception as error:  # Whatever a broken file makes its readers raise.
         logging.error("checkpoint %d of %s cannot be read: %s", step, folder, str(error).split("\n")[0][:120])
   raise UserError(f"every checkpoint in {folder} is damaged.")
+
+
+def model_at(name: str | Path) -> tuple[Any, dict[str, Any]]:
+  """(averaged parameters, config) of a run's folder, a weights file or "shipped", the package's own.
+
+  Raises:
+    UserError: there is no model of that name.
+  """
+  path = SHIPPED if name == "shipped" else at(name)
+  return newest_ema(path) if path.is_dir() else load_weights(path)
 
 
 def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:

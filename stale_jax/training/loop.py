@@ -18,7 +18,7 @@ from stale_jax.config import construct
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, at, write_whole
 from stale_jax.training.build import Experiment, build
-from stale_jax.training.checkpoint import Checkpointer, newest_ema, read_config
+from stale_jax.training.checkpoint import Checkpointer, model_at, read_config
 from stale_jax.training.ema import Ema
 from stale_jax.training.excavate import drop_snapshots_after, save_snapshots
 from stale_jax.training.feed import Feed
@@ -27,7 +27,7 @@ from stale_jax.training.metrics import Metrics, Unheard
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import training_program
 from stale_jax.training.state import State
-from stale_jax.training.weights import SHIPPED, load_weights, save_weights
+from stale_jax.training.weights import save_weights
 
 
 def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, int] | None = None) -> State:
@@ -154,8 +154,7 @@ def _given_params(name: str, like: State):
   Raises:
     UserError: there are none, or they are of another model.
   """
-  path = SHIPPED if name == "shipped" else at(name)
-  params, _ = newest_ema(path) if path.is_dir() else load_weights(path)
+  params, _ = model_at(name)
   wanted = jax.tree.map(lambda x: x.shape, like.params)
   if jax.tree.map(np.shape, params) != wanted:
     raise UserError(f"training.init_from={name}: those weights are of another model; use its config.")

@@ -73,6 +73,13 @@ def training_program(experiment: Experiment, devices=None) -> Program:
 
 def loss_of(experiment: Experiment) -> Callable:
   """What a step descends: (params, batch, key) -> (loss, metrics)."""
+  if experiment.process is None:
+
+    def loss(params, batch, key):
+      metrics = experiment.objective(experiment.model, params, batch, key)
+      return metrics["loss"], metrics
+
+    return loss
   return make_loss(
     experiment.model,
     experiment.process,
@@ -87,6 +94,8 @@ def loss_of(experiment: Experiment) -> Callable:
 def init_params(experiment: Experiment, key):
   """Parameters drawn from `key`."""
   example = _example(experiment)
+  if experiment.process is None:
+    return jax.jit(experiment.model.init)({"params": key, "latent": key}, example.clip)
   t = np.zeros(next(iter(example.clip.values())).shape[:2], np.float32)
   return jax.jit(experiment.model.init)(key, example.clip, t, example.context)
 
@@ -99,7 +108,9 @@ def _example(experiment: Experiment) -> Batch:
 
 
 def _check_heads(experiment: Experiment, mesh: Mesh) -> None:
-  """Raises UserError if the heads cannot be cut as the mesh says."""
+  """Raises UserError if the heads cannot be cut as the mesh says; an autoencoder has none."""
+  if experiment.process is None:
+    return
   heads, ways = experiment.model.heads, mesh.shape["tensor"] * mesh.shape["ulysses"]
   if heads % ways:
     raise UserError(f"model.heads={heads} is not a multiple of the mesh's tensor times ulysses, {ways}.")

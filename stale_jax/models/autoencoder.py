@@ -1,0 +1,260 @@
+"""A causal video autoencoder: clips in [-1, 1] to a smaller grid of latents in [-1, 1], and back.
+
+The first frame is coded by itself, then every `time` frames become one: a latent, and what is decoded
+from it, depends on no later frame. So an image is a clip of one frame, and a clip of any length is
+decoded as it comes, frame by frame, with what each convolution has last seen for a memory
+(MAGVIT-v2, arXiv 2310.05737; CogVideoX, arXiv 2408.06072).
+
+Latents are bounded, as the uniform prior wants them. `kl`: u = mean + sd e, e Gaussian, and the latent
+is tanh(u); u's divergence is from the logistic law whose tanh is the uniform, so that it draws latents
+to the prior that diffusion starts from (where the KL of LDM, arXiv 2112.10752, draws them to a Gaussian).
+`fsq`: tanh(u), rounded to one of `levels` equal cells a channel, the gradient passed straight through
+(finite scalar quantisation, arXiv 2309.15505).
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from stale_jax.models.layers import Dense
+
+BOTTLENECKS = ("kl", "fsq")
+_KERNEL = 3
+
+
+class CausalConv(nn.Module):
+  """A convolution over 3x3 places, then over this frame and the two before: (2+1)-D, arXiv 1711.11248.
+
+  Where the collection "past" is mutable, the frames before are those of the call before.
+  """
+
+  features: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "batch time height width in"]
+  ) -> Float[Array, "batch time height width out"]:
+    batch, time, *place, _ = x.shape
+    flat = jnp.reshape(x, (batch * time, *x.shape[2:]))
+    flat = nn.Conv(self.features, (_KERNEL, _KERNEL), dtype=self.dtype, name="space")(flat)
+    x = jnp.reshape(flat, (batch, time, *place, self.features))
+    blank = jnp.zeros((batch, _KERNEL - 1, *place, self.features), x.dtype)
+    streams = self.is_mutable_collection("past") and not self.is_initializing()
+    past = self.variable("past", "frames", lambda: blank) if streams else None
+    x = jnp.concatenate([past.value if streams else blank, x], 1)
+    if streams:
+      past.value = x[:, -(_KERNEL - 1) :]
+    # The last frames side by side, as channels: one matrix product.
+    beside = jnp.concatenate([x[:, i : i + time] for i in range(_KERNEL)], -1)
+    return Dense(self.features, dtype=self.dtype, name="time")(beside)
+
+
+def _norm(x):
+  """Root mean square over channels: of each place and frame by itself, so that nothing looks ahead."""
+  y = x.astype(jnp.float32)
+  return (y * jax.lax.rsqrt(jnp.mean(jnp.square(y), -1, keepdims=True) + 1e-6)).astype(x.dtype)
+
+
+class Residual(nn.Module):
+  """Two convolutions beside the identity."""
+
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "batch time height width c"]
+  ) -> Float[Array, "batch time height width c"]:
+    width = x.shape[-1]
+    scale = self.param("scale", nn.initializers.constant(0.1), (width,)).astype(x.dtype)
+    y = CausalConv(width, self.dtype, name="first")(nn.silu(_norm(x)))
+    return x + scale * CausalConv(width, self.dtype, name="second")(nn.silu(_norm(y)))
+
+
+def fold(x: Float[Array, "b t h w c"], time: int, space: int) -> Float[Array, "b t/time h/space w/space c*n"]:
+  """Moves blocks of time x space x space into channels."""
+  b, t, h, w, c = x.shape
+  x = jnp.reshape(x, (b, t // time, time, h // space, space, w // space, space, c))
+  x = jnp.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7))
+  return jnp.reshape(x, (b, t // time, h // space, w // space, time * space**2 * c))
+
+
+def unfold(
+  x: Float[Array, "b t h w c"], time: int, space: int
+) -> Float[Array, "b t*time h*space w*space c/n"]:
+  """Undoes `fold`."""
+  b, t, h, w, c = x.shape
+  x = jnp.reshape(x, (b, t, h, w, time, space, space, c // (time * space**2)))
+  x = jnp.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7))
+  return jnp.reshape(x, (b, t * time, h * space, w * space, -1))
+
+
+def lengthen(x: Float[Array, "batch frames *shape"], time: int) -> Float[Array, "batch frames+time-1 *shape"]:
+  """The first frame `time` times: it is a group of its own."""
+  return jnp.concatenate([jnp.repeat(x[:, :1], time - 1, 1), x], 1)
+
+
+class Autoencoder(nn.Module):
+  """Encoder, bottleneck and decoder of the sense "sight".
+
+  Attributes:
+    space: pixels of a side that one latent stands for, a power of two.
+    time: frames that one latent stands for, but the first; a power of two, at most `space`.
+    channels: of a latent; of "fsq" there are as many as `levels`.
+    bottleneck: "kl" or "fsq".
+    levels: values of each channel, of "fsq".
+    width: channels at half the resolution; they double where places become fewer, up to four times.
+    depth: residual blocks a resolution.
+    adversary: whether there is a judge of patches, for the adversarial objective.
+    text_length: of captions, which are not read.
+    dtype: of the computation; parameters are float32.
+  """
+
+  space: int = 4
+  time: int = 2
+  channels: int = 4
+  bottleneck: str = "kl"
+  levels: tuple[int, ...] = ()
+  width: int = 32
+  depth: int = 1
+  adversary: bool = False
+  text_length: int = 4
+  dtype: str = "float32"
+
+  def setup(self):
+    dtype, stages = jnp.dtype(self.dtype), int(math.log2(self.space))
+    widths = [self.width * min(2**stage, 4) for stage in range(stages)]
+    # Time is folded last, where there are the fewest places.
+    folds = [2 if stage >= stages - int(math.log2(self.time)) else 1 for stage in range(stages)]
+    self.folds = folds
+
+    def blocks():
+      return [Residual(dtype) for _ in range(self.depth)]
+
+    def dense(features):
+      return Dense(features, dtype=dtype)
+
+    self.down = [dense(width) for width in widths]
+    self.encoder = [blocks() for _ in widths]
+    self.code = dense(self.latent_channels * (2 if self.bottleneck == "kl" else 1))
+    self.uncode = dense(widths[-1])
+    self.decoder = [blocks() for _ in widths]
+    below = [3, *widths[:-1]]
+    self.up = [dense(below[i] * 4 * folds[i]) for i in range(stages)]
+    if self.adversary:
+      self.patches = Judge(self.width, dtype)
+
+  @property
+  def latent_channels(self) -> int:
+    """Of a latent."""
+    return len(self.levels) if self.bottleneck == "fsq" else self.channels
+
+  def latent_shape(self, frames: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(latent frames, height, width, channels) of clips of `frames` frames of that shape."""
+    height, width, _ = shape
+    return (1 + (frames - 1) // self.time, height // self.space, width // self.space, self.latent_channels)
+
+  def _code(self, x):
+    x = lengthen(x.astype(self.dtype), self.time)
+    for i, fold_time in enumerate(self.folds):
+      x = self.down[i](fold(x, fold_time, 2))
+      for block in self.encoder[i]:
+        x = block(x)
+    return self.code(nn.silu(_norm(x))).astype(jnp.float32)
+
+  def encode(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w channels"]:
+    """Latents in [-1, 1]: of "kl" the middle of their law, of "fsq" the middle of their cell."""
+    code = self._code(x)
+    if self.bottleneck == "fsq":
+      return self._rounded(code)
+    return jnp.tanh(jnp.split(code, 2, -1)[0])
+
+  def decode(self, z: Float[Array, "batch t h w channels"]) -> Float[Array, "batch frames height width 3"]:
+    """The clip of the latents; with "past" mutable, its next frames (`decode_next`)."""
+    x = self._decoded(z)
+    return x[:, self.time - 1 :]
+
+  def _decoded(self, z):
+    x = self.uncode(z.astype(self.dtype))
+    for i in reversed(range(len(self.folds))):
+      for block in self.decoder[i]:
+        x = block(x)
+      x = unfold(self.up[i](nn.silu(_norm(x)) if i == 0 else x), self.folds[i], 2)
+    return x.astype(jnp.float32)
+
+  def judge(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w"]:
+    """How real each patch looks, to the adversary."""
+    return self.patches(x)
+
+  def indices(self, z: Float[Array, "batch t h w channels"]) -> Int[Array, "batch t h w"]:
+    """Which codeword of "fsq" each latent is."""
+    place, total = 1, 0
+    for channel, level in enumerate(self.levels):
+      cell = jnp.clip(jnp.floor((z[..., channel] + 1) / 2 * level), 0, level - 1).astype(jnp.int32)
+      total, place = total + cell * place, place * level
+    return total
+
+  def _rounded(self, code):
+    z, levels = jnp.tanh(code), jnp.asarray(self.levels, jnp.float32)
+    cell = jnp.clip(jnp.floor((z + 1) / 2 * levels), 0, levels - 1)
+    return z + jax.lax.stop_gradient((2 * cell + 1) / levels - 1 - z)
+
+  def __call__(self, clip):
+    """(the clip decoded again, its latents, nats that each latent channel tells of it), for training.
+
+    Of "kl" the latents are drawn (from the stream of keys "latent"); of "fsq" nothing is counted.
+    """
+    x = clip["sight"]
+    code = self._code(x)
+    if self.bottleneck == "fsq":
+      z, nats = self._rounded(code), jnp.zeros(())
+    else:
+      mean, log_sd = jnp.split(code, 2, -1)
+      log_sd = jnp.clip(log_sd, -8.0, 2.0)
+      e = jax.random.normal(self.make_rng("latent"), mean.shape)
+      u = mean + jnp.exp(log_sd) * e
+      nats = jnp.mean(_log_gaussian(e) - log_sd - _log_logistic(u))
+      z = jnp.tanh(u)
+    if self.adversary and self.is_initializing():
+      self.judge(x)
+    return {**clip, "sight": self.decode(z)}, z, nats
+
+
+class Judge(nn.Module):
+  """A small network that tells patches of real clips from decoded ones (PatchGAN, arXiv 1611.07004)."""
+
+  width: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w"]:
+    x = x.astype(self.dtype)
+    for stage in range(2):
+      x = fold(x, 1, 2)
+      x = nn.leaky_relu(CausalConv(self.width * 2**stage, self.dtype, name=f"conv_{stage}")(x), 0.2)
+    return Dense(1, dtype=self.dtype, name="real")(x)[..., 0].astype(jnp.float32)
+
+
+def _log_gaussian(e):
+  return -0.5 * jnp.square(e) - 0.5 * math.log(2 * math.pi)
+
+
+def _log_logistic(u):
+  """Log density of u where tanh(u) is uniform on [-1, 1]: log(sech(u)^2 / 2)."""
+  a = jnp.abs(u)
+  return math.log(2.0) - 2 * a - 2 * jnp.log1p(jnp.exp(-2 * a))
+
+
+def decode_next(model: Autoencoder, params, past, z: Float[Array, "batch 1 h w channels"]):
+  """(the next frames, the new past): of the first latent one frame, of each other `time`.
+
+  Args:
+    past: what the call before returned; None before the first.
+    z: the next latent frame.
+  """
+  first = past is None
+  x, changed = model.apply({**params, **(past or {})}, z, method="_decoded", mutable=["past"])
+  return x[:, model.time - 1 :] if first else x, changed

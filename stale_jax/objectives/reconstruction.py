@@ -1,0 +1,105 @@
+"""What an autoencoder is trained by: clips decoded as they were, few bits, and no patch that looks made.
+
+  |x - x'|  +  feature sum_k |B_k (x - x')| / e_k  +  kl nats  +  adversarial (-judge(x'))
+
+The features are the bands B_k of a difference-of-Gaussians pyramid over time and space, each over the
+mean magnitude e_k that it has on real clips: there are no weights of a perceptual network (LPIPS,
+arXiv 1801.03924) without the network. The judge's own hinge loss is minimised in the same step
+(arXiv 1705.02894), each side with the other's parameters held fixed; its gradient at the decoded clip
+is scaled to the others' (the balance of LDM, arXiv 2112.10752, and of EnCodec, arXiv 2210.13438).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from stale_jax.clip import Batch
+from stale_jax.config import at_least
+from stale_jax.errors import UserError
+from stale_jax.objectives.denoising import real_frames
+from stale_jax.objectives.pyramid import BANDS, bands
+
+# Real clips on which the bands' magnitudes are measured.
+_CLIPS = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+  """The sum above.
+
+  Attributes:
+    source: of the real clips whose bands are measured, read when they are first needed.
+    feature, kl, adversarial: weights; 0 is without.
+    bands: of the pyramid.
+
+  Raises:
+    UserError: a negative weight, or fewer than two bands.
+  """
+
+  source: Sequence
+  feature: float = 0.5
+  kl: float = 1e-3
+  adversarial: float = 0.0
+  bands: int = BANDS
+
+  def __post_init__(self):
+    at_least(2, "objective", bands=self.bands)
+    for name in ("feature", "kl", "adversarial"):
+      if not 0 <= getattr(self, name) < float("inf"):
+        raise UserError(f"objective.{name}={getattr(self, name)}: a finite number, at least 0, is needed.")
+
+  @functools.cached_property
+  def magnitudes(self) -> Float[np.ndarray, "bands"]:
+    """The mean magnitude of each band about the mean, on the first real clips that can be seen."""
+    clips = (self.source[i]["clip"] for i in range(min(_CLIPS, len(self.source))))
+    seen = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
+    mean = np.mean([x.mean() for x in seen])
+    found = np.mean([[np.abs(b).mean() for b in bands(x - mean, self.bands)] for x in seen], 0)
+    return np.maximum(found, 1e-2 * found.max())
+
+  def __call__(self, model, params, batch: Batch, key) -> dict[str, Float[Array, ""]]:
+    """The `loss` to minimise and its terms: l1, feature, nats; with an adversary, fooled and judge.
+
+    Args:
+      model: a `models.autoencoder.Autoencoder`.
+      params: its parameters.
+      batch: whose sense "sight" is coded.
+      key: of what is drawn.
+    """
+    x = batch.clip["sight"]
+    clip, _, nats = model.apply(params, {"sight": x}, rngs={"latent": key})
+    made, real = clip["sight"], real_frames("sight", batch, x)
+    count = jnp.maximum(jnp.sum(real), 1)
+
+    def likeness(made):
+      difference = jnp.where(real, made - x, 0)
+      l1 = jnp.sum(jnp.abs(difference)) / count
+      parts = zip(bands(difference, self.bands), self.magnitudes, strict=True)
+      feature = sum(jnp.sum(jnp.abs(b)) / float(e) for b, e in parts) / (self.bands * count)
+      return l1 + self.feature * feature, (l1, feature)
+
+    loss, (l1, feature) = likeness(made)
+    metrics = {"l1": l1, "feature": feature, "nats": nats}
+    total = loss + self.kl * nats
+    if self.adversarial:
+      held = jax.lax.stop_gradient(params)
+
+      def fooled(made):
+        return -jnp.mean(model.apply(held, made, method="judge"))
+
+      still = jax.lax.stop_gradient(made)
+      wanted, pulled = (jnp.linalg.norm(jax.grad(f)(still)) for f in (lambda y: likeness(y)[0], fooled))
+      balance = jax.lax.stop_gradient(jnp.clip(wanted / (pulled + 1e-4), 0, 1e4))
+      metrics["fooled"] = fooled(made)
+      total += self.adversarial * balance * metrics["fooled"]
+      metrics["judge"] = 0.5 * (
+        jnp.mean(jax.nn.relu(1 - model.apply(params, x, method="judge")))
+        + jnp.mean(jax.nn.relu(1 + model.apply(params, still, method="judge")))
+      )
+      total += metrics["judge"]
+    return {"loss": total, **metrics}

@@ -1,0 +1,80 @@
+"""Latents of another source: coded once, kept under a name of their own, undone again."""
+
+import jax
+import numpy as np
+import pytest
+
+from stale_jax.errors import UserError
+from stale_jax.training.build import build
+from stale_jax.training.latents import Latents
+from stale_jax.training.program import init_params
+from stale_jax.training.weights import SHIPPED, save_weights
+
+DIGITS = {"name": "digits", "canvas": 16, "frames": 5, "patch": 1}
+CODER = {
+  "senses": ("sight",),
+  "source": DIGITS,
+  "model": {"name": "autoencoder", "width": 8, "channels": 3},
+  "objective": {"adversarial": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def coders(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("coders")
+  experiment = build(CODER)
+  for seed in range(2):
+    params = init_params(experiment, jax.random.key(seed))
+    save_weights(folder / f"{seed}.safetensors", params, CODER)
+  return folder
+
+
+def latents(coders, cache, seed=0, **fields):
+  path = str(coders / f"{seed}.safetensors")
+  return Latents(source=DIGITS, autoencoder=path, cache=str(cache), **{"size": 40, **fields})
+
+
+def test_an_example_is_the_sources_coded(coders, tmp_path):
+  source = latents(coders, tmp_path)
+  coder, params = source._coder
+  for index in (0, 39):
+    example, real = source[index], source.pixels[index]
+    assert {k: v for k, v in example.items() if k != "clip"} == {k: v for k, v in real.items() if k != "clip"}
+    want = coder.apply(params, real["clip"]["sight"][None], method="encode")[0]
+    np.testing.assert_allclose(example["clip"]["sight"], want, atol=2e-3)  # Kept in 16 bits.
+    back = source.decode({name: x[None] for name, x in example["clip"].items()})
+    for name, x in real["clip"].items():
+      if name != "sight":
+        np.testing.assert_allclose(back[name][0], x, atol=1e-3)
+    np.testing.assert_allclose(
+      back["sight"][0], coder.apply(params, example["clip"]["sight"][None], method="decode")[0], atol=1e-5
+    )
+
+
+def test_senses_are_those_of_what_is_given(coders, tmp_path):
+  source = latents(coders, tmp_path, patch=2)
+  example = source[3]["clip"]
+  assert source.senses["sight"].shape == (4, 4, 3) and source.senses["sight"].grid(source.frames) == (3, 2, 2)
+  for name, sense in source.senses.items():
+    assert example[name].shape == (source.frames, *sense.shape) and sense.rate == 4.0
+    assert np.abs(example[name]).max() <= 1
+  assert source.length(5) == 3 and source.length(6) == 4 and source.length(1) == 1
+
+
+def test_clips_are_coded_once_for_each_autoencoder(coders, tmp_path, capsys):
+  first = latents(coders, tmp_path)[7]["clip"]["sight"]
+  assert "coding 40 clips" in capsys.readouterr().out
+  np.testing.assert_array_equal(latents(coders, tmp_path)[7]["clip"]["sight"], first)
+  assert not capsys.readouterr().out
+  assert np.abs(latents(coders, tmp_path, seed=1)[7]["clip"]["sight"] - first).max() > 0.01
+  assert np.abs(latents(coders, tmp_path, split="test")[7]["clip"]["sight"] - first).max() > 0.01
+  assert len(list(tmp_path.glob("*.array_record"))) == 3 and not list(tmp_path.glob("*.partial"))
+
+
+def test_what_cannot_code_is_refused(coders, tmp_path):
+  with pytest.raises(UserError, match="model of another kind"):
+    Latents(source=DIGITS, autoencoder=str(SHIPPED), cache=str(tmp_path))
+  with pytest.raises(UserError, match="no weights at"):
+    Latents(source=DIGITS, autoencoder=str(tmp_path / "nothing"), cache=str(tmp_path))
+  with pytest.raises(UserError, match="must divide"):
+    latents(coders, tmp_path, patch=3)
