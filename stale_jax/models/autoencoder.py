@@ -213,7 +213,7 @@ class Autoencoder(nn.Module):
       z, nats = self._rounded(code), jnp.zeros(())
     else:
       mean, log_sd = jnp.split(code, 2, -1)
-      log_sd = jnp.clip(log_sd, -8.0, 2.0)
+      log_sd = _log_sd(log_sd)
       e = jax.random.normal(self.make_rng("latent"), mean.shape)
       u = mean + jnp.exp(log_sd) * e
       nats = jnp.mean(_log_gaussian(e) - log_sd - _log_logistic(u))
@@ -236,6 +236,11 @@ class Judge(nn.Module):
       x = fold(x, 1, 2)
       x = nn.leaky_relu(CausalConv(self.width * 2**stage, self.dtype, name=f"conv_{stage}")(x), 0.2)
     return Dense(1, dtype=self.dtype, name="real")(x)[..., 0].astype(jnp.float32)
+
+
+def _log_sd(code):
+  """At first small: else the decoder would learn to ignore what is mostly noise."""
+  return jnp.clip(code - 3, -8.0, 2.0)
 
 
 def _log_gaussian(e):

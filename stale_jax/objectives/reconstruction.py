@@ -1,12 +1,14 @@
 """What an autoencoder is trained by: clips decoded as they were, few bits, and no patch that looks made.
 
-  |x - x'|  +  feature sum_k |B_k (x - x')| / e_k  +  kl nats  +  adversarial (-judge(x'))
+  |x - x'|^2  +  feature mean_k |B_k (x - x')|^2 / e_k  +  kl nats  +  adversarial (-judge(x'))
 
 The features are the bands B_k of a difference-of-Gaussians pyramid over time and space, each over the
-mean magnitude e_k that it has on real clips: there are no weights of a perceptual network (LPIPS,
-arXiv 1801.03924) without the network. The judge's own hinge loss is minimised in the same step
-(arXiv 1705.02894), each side with the other's parameters held fixed; its gradient at the decoded clip
-is scaled to the others' (the balance of LDM, arXiv 2112.10752, and of EnCodec, arXiv 2210.13438).
+energy e_k that it has on real clips: a perceptual network (LPIPS, arXiv 1801.03924) would have to be
+brought along. Errors are squared, not absolute as LDM's: where most of a clip is background, the median
+of what a pixel may be is the background, and an absolute error learns nothing else. The judge's own
+hinge loss is minimised in the same step (arXiv 1705.02894), each side with the other's parameters held
+fixed; its gradient at the decoded clip is scaled to the others' (the balance of LDM, arXiv 2112.10752,
+and of EnCodec, arXiv 2210.13438).
 """
 
 import dataclasses
@@ -24,7 +26,7 @@ from stale_jax.errors import UserError
 from stale_jax.objectives.denoising import real_frames
 from stale_jax.objectives.pyramid import BANDS, bands
 
-# Real clips on which the bands' magnitudes are measured.
+# Real clips on which the bands' energies are measured.
 _CLIPS = 64
 
 
@@ -54,16 +56,16 @@ class Reconstruction:
         raise UserError(f"objective.{name}={getattr(self, name)}: a finite number, at least 0, is needed.")
 
   @functools.cached_property
-  def magnitudes(self) -> Float[np.ndarray, "bands"]:
-    """The mean magnitude of each band about the mean, on the first real clips that can be seen."""
+  def energies(self) -> Float[np.ndarray, "bands"]:
+    """The mean square of each band about the mean, on the first real clips that can be seen."""
     clips = (self.source[i]["clip"] for i in range(min(_CLIPS, len(self.source))))
     seen = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
     mean = np.mean([x.mean() for x in seen])
-    found = np.mean([[np.abs(b).mean() for b in bands(x - mean, self.bands)] for x in seen], 0)
+    found = np.mean([[np.square(b).mean() for b in bands(x - mean, self.bands)] for x in seen], 0)
     return np.maximum(found, 1e-2 * found.max())
 
   def __call__(self, model, params, batch: Batch, key) -> dict[str, Float[Array, ""]]:
-    """The `loss` to minimise and its terms: l1, feature, nats; with an adversary, fooled and judge.
+    """The `loss` to minimise and its terms: mse, feature, nats; with an adversary, fooled and judge.
 
     Args:
       model: a `models.autoencoder.Autoencoder`.
@@ -78,13 +80,13 @@ class Reconstruction:
 
     def likeness(made):
       difference = jnp.where(real, made - x, 0)
-      l1 = jnp.sum(jnp.abs(difference)) / count
-      parts = zip(bands(difference, self.bands), self.magnitudes, strict=True)
-      feature = sum(jnp.sum(jnp.abs(b)) / float(e) for b, e in parts) / (self.bands * count)
-      return l1 + self.feature * feature, (l1, feature)
+      mse = jnp.sum(jnp.square(difference)) / count
+      parts = zip(bands(difference, self.bands), self.energies, strict=True)
+      feature = sum(jnp.sum(jnp.square(b)) / float(e) for b, e in parts) / (self.bands * count)
+      return mse + self.feature * feature, (mse, feature)
 
-    loss, (l1, feature) = likeness(made)
-    metrics = {"l1": l1, "feature": feature, "nats": nats}
+    loss, (mse, feature) = likeness(made)
+    metrics = {"mse": mse, "feature": feature, "nats": nats}
     total = loss + self.kl * nats
     if self.adversarial:
       held = jax.lax.stop_gradient(params)

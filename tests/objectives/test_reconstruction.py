@@ -30,10 +30,10 @@ def test_the_terms_are_what_they_are_called(setting):
   said = objective(model, params, batch, key)
   made, _, nats = model.apply(params, {"sight": x}, rngs={"latent": key})
   difference = np.asarray(made["sight"] - x, np.float64)
-  assert float(said["l1"]) == pytest.approx(np.abs(difference).mean(), rel=1e-5)
-  each = [np.abs(b).mean() / e for b, e in zip(bands(difference, 3), objective.magnitudes, strict=True)]
+  assert float(said["mse"]) == pytest.approx(np.square(difference).mean(), rel=1e-5)
+  each = [np.square(b).mean() / e for b, e in zip(bands(difference, 3), objective.energies, strict=True)]
   assert float(said["feature"]) == pytest.approx(np.mean(each), rel=1e-4)
-  total = said["l1"] + 0.5 * said["feature"] + 0.1 * nats
+  total = said["mse"] + 0.5 * said["feature"] + 0.1 * nats
   assert float(said["loss"]) == pytest.approx(float(total), rel=1e-6)
 
 
@@ -44,8 +44,8 @@ def test_frames_that_are_not_real_do_not_count(setting):
   objective = Reconstruction(source=SOURCE, kl=0.0)
   said = objective(model, params, masked, jax.random.key(3))
   made = model.apply(params, batch.clip, rngs={"latent": jax.random.key(3)})[0]["sight"]
-  want = np.abs(np.asarray(made - batch.clip["sight"]))[0].mean()
-  assert float(said["l1"]) == pytest.approx(float(want), rel=1e-5)
+  want = np.square(np.asarray(made - batch.clip["sight"]))[0].mean()
+  assert float(said["mse"]) == pytest.approx(float(want), rel=1e-5)
 
 
 def test_each_side_moves_its_own_parameters_only(setting):
