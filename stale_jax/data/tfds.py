@@ -93,7 +93,10 @@ class Tfds(Videos):
       return super().window(file, start)
     times = start + np.arange(self.frames) / self.rate
     shown = np.minimum((times * self.recorded_rate + 1e-6).astype(int), len(file) - 1)
-    return {"sight": to_sight(resize(file[shown], self.height, self.width))}
+    pixels = resize(file[shown], self.height, self.width)
+    sight = np.empty(pixels.shape, np.float32)
+    to_sight(pixels, sight)
+    return {"sight": sight}
 
   @functools.cached_property
   def _data(self):

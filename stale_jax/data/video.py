@@ -138,20 +138,25 @@ def frames_at(
   if (wanted := next(times, None)) is None:
     return
   with _opened(file) as (container, stream):
-    scaler, early = VideoReformatter(), _early(stream)
+    scaler, clock = VideoReformatter(), _Clock(stream)
+    # Where the next picture is known to come a period later, it need not be decoded to know it.
+    period = 1 / float(stream.average_rate) if _steady(container, stream) else 0.0
     shown = pixels = None
-    for picture in _from(container, stream, wanted):
-      now = _time(picture, stream)
-      # `shown` stays until the next picture's time has come.
-      while shown is not None and wanted < now - early:
-        pixels = _fit(shown, stream, height, width, scaler, file) if pixels is None else pixels
-        yield pixels
-        if (wanted := next(times, None)) is None:
-          return
-      shown, pixels = picture, None
+    for picture in _from(container, stream, clock, wanted):
+      now = clock.seconds(picture)
+      # What is shown stays until the next picture's time has come.
+      for after, until in ((shown, now), (picture, now + period)):
+        while after is not None and wanted < until - clock.early:
+          if after is not shown or pixels is None:
+            shown, pixels = after, _fit(after, stream, height, width, scaler, file)
+          yield pixels
+          if (wanted := next(times, None)) is None:
+            return
+      if shown is not picture:
+        shown, pixels = picture, None
     if shown is None:
       raise Unreadable("no_frames", name_of(file), "has no picture that can be decoded.")
-    end = _time(shown, stream) + max(float((shown.duration or 0) * stream.time_base), _HOLD)
+    end = clock.seconds(shown) + max((shown.duration or 0) * clock.tick, _HOLD)
     while wanted is not None:
       if wanted > end:
         raise Unreadable("truncated", name_of(file), f"ends at {end:.2f} s, before {wanted:.2f} s.")
@@ -176,7 +181,8 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
       return None
     stream = container.streams.audio[0]
     wave = np.zeros(round(seconds * rate), np.float32)
-    begin = _origin(pictures) * float(pictures.time_base) + start  # By the container's clock.
+    clock = _Clock(pictures)
+    begin = clock.origin * clock.tick + start  # By the container's clock.
     if start > 0:
       # Lossy codes need what was before: a second of it.
       with contextlib.suppress(av.FFmpegError):
@@ -220,12 +226,12 @@ def _opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoS
   """The container and its stream of pictures, within the limits; FFmpeg's errors become Unreadable."""
   # Beyond four times the limit FFmpeg does not even say how large a picture is.
   name, options = name_of(file), {"format_whitelist": _FORMATS, "max_pixels": str(4 * MAX_PIXELS)}
-  beginning = _beginning(file)
   # The prefix keeps a name with a colon from being an address.
   where = io.BytesIO(file) if isinstance(file, bytes) else "file:" + name
   try:
     container = av.open(where, options=options, metadata_errors="replace")
   except (av.FFmpegError, OSError) as error:
+    beginning = _beginning(file)
     if any(beginning[at:].startswith(words) for at, words in _BEGINNINGS.items()):
       raise Unreadable("truncated", name, "begins like a video, but is cut off or broken.") from error
     raise Unreadable("not_a_video", name, "is not a video of a format that is read here.") from error
@@ -277,9 +283,16 @@ def _seconds(container, stream) -> float:
   if declared := _declared_seconds(container, stream):
     return declared
   times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-  container.seek(_origin(stream), stream=stream)
-  seconds = float((max(times, default=0) - _origin(stream)) * stream.time_base)
+  clock = _Clock(stream)
+  container.seek(clock.origin, stream=stream)
+  seconds = (max(times, default=0) - clock.origin) * clock.tick
   return seconds + 1 / float(stream.average_rate or stream.guessed_rate or 1)
+
+
+def _steady(container, stream) -> bool:
+  """Whether all pictures are known to be equally far apart: MP4 has a table of their times."""
+  rate = stream.average_rate
+  return "mp4" in container.format.name and bool(rate) and rate == stream.base_rate
 
 
 def _rising(times: Iterable[float]) -> Iterator[float]:
@@ -292,20 +305,27 @@ def _rising(times: Iterable[float]) -> Iterator[float]:
     yield last
 
 
-def _origin(stream) -> int:
-  """When its pictures begin, by its own clock."""
-  return stream.start_time or 0
+class _Clock:
+  """When the pictures of a stream are shown.
 
+  Attributes:
+    origin: when they begin, in ticks.
+    tick: seconds of one.
+    early: seconds by which a time may seem too early: half a tick, since files round to theirs.
+  """
 
-def _time(picture: av.VideoFrame, stream) -> float:
-  """When it is shown, in seconds."""
-  ticks = picture.dts if picture.pts is None else picture.pts
-  return float(((ticks or 0) - _origin(stream)) * stream.time_base)
+  def __init__(self, stream):
+    self.origin, self.tick = stream.start_time or 0, float(stream.time_base)
+    self.early = min(self.tick / 2, 1e-3)
 
+  def seconds(self, picture: av.VideoFrame) -> float:
+    """When it is shown."""
+    ticks = picture.dts if picture.pts is None else picture.pts
+    return ((ticks or 0) - self.origin) * self.tick
 
-def _early(stream) -> float:
-  """Seconds by which a time may seem to come too early: half a tick, since files round to theirs."""
-  return min(float(stream.time_base) / 2, 1e-3)
+  def ticks(self, seconds: float) -> int:
+    """The last tick that is not after `seconds`."""
+    return self.origin + math.floor(seconds / self.tick + 1e-6)
 
 
 def _decode(container, stream) -> Iterator:
@@ -320,24 +340,24 @@ def _decode(container, stream) -> Iterator:
           yield frame
 
 
-def _from(container, stream, seconds: float) -> Iterator[av.VideoFrame]:
+def _from(container, stream, clock: _Clock, seconds: float) -> Iterator[av.VideoFrame]:
   """Pictures in order of presentation, from a key frame that is not after `seconds`, or from the first."""
   back, moved = 0.0, False
   while seconds - back > 0:
     try:
-      container.seek(_origin(stream) + math.floor((seconds - back) / stream.time_base), stream=stream)
+      container.seek(clock.ticks(seconds - back), stream=stream)
     except av.FFmpegError:
       break
     moved, pictures = True, _decode(container, stream)
     # Pictures before the key frame may lean on what was not decoded.
     key = next((picture for picture in pictures if picture.key_frame), None)
-    if key is not None and _time(key, stream) <= seconds + _early(stream):
+    if key is not None and clock.seconds(key) <= seconds + clock.early:
       yield key
       yield from pictures
       return
     back = 2 * back + 1  # Some formats go to the key frame that comes next in the file, not in time.
   if moved:
-    container.seek(_origin(stream), stream=stream)
+    container.seek(clock.origin, stream=stream)
   yield from _decode(container, stream)
 
 
@@ -353,7 +373,7 @@ def _matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:
 def _shown(picture: av.VideoFrame, stream) -> tuple[int, int]:
   """Its width and height on the screen, in pixels."""
   a, b, _, _ = _matrix(picture)
-  aspect = float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
+  aspect = stream.sample_aspect_ratio or 1
   width, height = round(picture.width * aspect) or 1, picture.height
   return (height, width) if abs(b) > abs(a) else (width, height)
 

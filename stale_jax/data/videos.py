@@ -22,7 +22,7 @@ from stale_jax.config import at_least, nearest
 from stale_jax.data.hearing import CHANNELS, RATE, hear
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
 from stale_jax.data.source import SPLITS
-from stale_jax.data.video import File, Unreadable, name_of, read_frames, read_sound, seconds_of
+from stale_jax.data.video import File, Unreadable, frames_at, name_of, read_sound, seconds_of
 from stale_jax.errors import UserError
 
 _PATIENCE = 10  # Videos in a row that may be unusable.
@@ -137,7 +137,11 @@ class Videos:
   def window(self, file: File, start: float) -> dict[str, np.ndarray]:
     """The clip that begins there. Raises Unreadable."""
     times = start + np.arange(self.frames) / self.rate
-    clip = {"sight": to_sight(read_frames(file, times, self.height, self.width))}
+    # Into place at once: memory that is new costs more than arithmetic.
+    sight = np.empty((self.frames, self.height, self.width, 3), np.float32)
+    for frame, pixels in zip(sight, frames_at(file, times, self.height, self.width), strict=True):
+      to_sight(pixels, frame)
+    clip = {"sight": sight}
     if self.hearing and (wave := read_sound(file, RATE, start, self.frames / self.rate)) is not None:
       clip["sound"] = hear(wave, self.frames)
     return clip
@@ -154,9 +158,10 @@ class Videos:
     return known
 
 
-def to_sight(pixels: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-  """Bytes to [-1, 1]."""
-  return pixels.astype(np.float32) / 127.5 - 1
+def to_sight(pixels: UInt8[np.ndarray, "*shape"], out: Float[np.ndarray, "*shape"]) -> None:
+  """Puts bytes into `out`, as [-1, 1]."""
+  np.divide(pixels, np.float32(127.5), out=out)
+  out -= 1
 
 
 @functools.lru_cache(maxsize=1 << 16)
