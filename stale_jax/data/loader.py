@@ -77,7 +77,9 @@ def loader(
   def read(indices: Int[np.ndarray, "batch"]) -> Batch:
     return collate([_example(source, int(i)) for i in indices[rows]], senses, text_length, labels)
 
-  dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().batch(batch).map(read)
+  # For ever, in a number that still is one when a batch is a single example.
+  epochs = (1 << 62) // len(source)
+  dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(epochs).batch(batch).map(read)
   return dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
 
 

@@ -71,7 +71,7 @@ class Probe:
     width, height: in pixels, as it is shown.
     rate: pictures a second, on average.
     seconds: how long, as the file says.
-    has_sound: whether there is a sound track.
+    has_sound: whether there is a sound track, of a code that is known.
     codec: FFmpeg's name of the pictures' code: h264, hevc, vp9, ...
     pixel_format: FFmpeg's: yuv420p, yuv420p10le, ...
   """
@@ -98,7 +98,7 @@ def probe(file: File) -> Probe:
       height=height,
       rate=float(rate),
       seconds=seconds,
-      has_sound=bool(container.streams.audio),
+      has_sound=_sound(container) is not None,
       codec=stream.codec_context.name,
       pixel_format=picture.format.name,
     )
@@ -177,9 +177,8 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
     Unreadable: the file.
   """
   with _opened(file) as (container, pictures):
-    if not container.streams.audio:
+    if (stream := _sound(container)) is None:
       return None
-    stream = container.streams.audio[0]
     wave = np.zeros(round(seconds * rate), np.float32)
     clock = _Clock(pictures)
     begin = clock.origin * clock.tick + start  # By the container's clock.
@@ -198,6 +197,11 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
       wave[max(at, 0) : max(at, 0) + len(kept)] = kept
       at += len(samples)
     return np.clip(wave, -1, 1)
+
+
+def _sound(container) -> av.AudioStream | None:
+  """The first sound track of a code that this FFmpeg knows."""
+  return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
 def _resampled(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
