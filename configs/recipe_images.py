@@ -1,0 +1,30 @@
+r"""The first of three stages on your own videos (Stable Video Diffusion, arXiv 2311.15127): single pictures.
+
+python -m experiments.curate --input=videos --output=data
+python -m experiments.train --workdir=runs/images --config=configs/recipe_images.py \
+  --config.source.path=data/clips/1.0.0
+
+then configs/recipe_video.py and configs/recipe_fine.py, each of which goes on from the one before.
+Hardware: 2 CPU cores, at this size. Result: none stated; it depends on the videos.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import folder
+
+
+def get_config() -> ConfigDict:
+  config = folder.get_config()
+  # A token is of one frame, so that pictures and videos have the same.
+  config.source = {
+    "name": "shards",
+    "path": "",
+    "takedown": "",
+    "frames": 1,
+    "height": 32,
+    "width": 32,
+    "rate": 8.0,
+    "patch": (1, 8, 8),
+  }
+  config.training.batch = 64
+  return config
