@@ -9,6 +9,7 @@ from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.labels import evaluate_labels, reward, score
 from stale_jax.evaluation.likelihood import clip_bits, evaluate_likelihood
 from stale_jax.evaluation.reader import Reader, Reading
+from stale_jax.evaluation.reconstruction import evaluate_reconstruction
 from stale_jax.evaluation.senses import agreement, f1
 from stale_jax.evaluation.suites import SUITES
 
@@ -25,6 +26,7 @@ __all__ = [
   "evaluate_dynamics",
   "evaluate_labels",
   "evaluate_likelihood",
+  "evaluate_reconstruction",
   "f1",
   "frechet",
   "reward",

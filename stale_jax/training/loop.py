@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -90,8 +91,9 @@ def _train(
     state = program.fresh()
     if given := given or (training.init_from and _given_params(training.init_from, like)):
       shardings = jax.tree.map(lambda x: x.sharding, like.params)
-      params, ema = (jax.device_put(given, shardings) for _ in range(2))
-      state = state.replace(params=params, ema=ema)
+      # Copies of their own: the step takes the memory of each.
+      place = jax.jit(functools.partial(jax.tree.map, jnp.copy), out_shardings=shardings)
+      state = state.replace(params=place(given), ema=place(given))
     checkpoints.prepare(state)
 
   step = int(state.step)

@@ -15,8 +15,9 @@ from stale_jax.errors import UserError
 from stale_jax.files import on_disk, write_whole
 from stale_jax.training.hosts import leads, whole
 
-# The model that comes with the package.
+# The model and the autoencoder that come with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
+AUTOENCODER = SHIPPED.with_name("autoencoder.safetensors")
 
 
 def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:

@@ -1,0 +1,51 @@
+"""Decoded frame by frame as latents come, a clip is the one that is decoded whole.
+
+The autoencoder that comes with the package, a clip of 65 frames, eight times as long as it was trained on.
+Value is the greatest difference of a value, on a range of 2; `forgotten` is the same if the decoder
+forgets between latents, which must show.
+"""
+
+FRAMES, CLIPS = 65, 4
+
+
+def measure(seed: int) -> dict:
+  import dataclasses
+
+  import jax
+  import jax.numpy as jnp
+  import numpy as np
+
+  from stale_jax.models import decode_next
+  from stale_jax.pretrained import load
+  from stale_jax.training.weights import AUTOENCODER
+
+  trained = load(AUTOENCODER)
+  model, params = trained.experiment.model, trained.params
+  source = dataclasses.replace(trained.experiment.source, split="test", frames=FRAMES)
+  clips = np.stack([source[seed + i]["clip"]["sight"] for i in range(CLIPS)])
+  z = model.apply(params, clips, method="encode")
+  whole = model.apply(params, z, method="decode")
+  first = jax.jit(lambda z: decode_next(model, params, None, z))
+  following = jax.jit(lambda past, z: decode_next(model, params, past, z))
+
+  def streamed(remembers: bool):
+    parts, past = [], None
+    for step in range(z.shape[1]):
+      now = z[:, step : step + 1]
+      frames, after = first(now) if past is None else following(past, now)
+      parts.append(frames)
+      past = after if remembers or past is None else jax.tree.map(jnp.zeros_like, after)
+    return jnp.concatenate(parts, 1)
+
+  def difference(remembers: bool) -> float:
+    return float(jnp.abs(streamed(remembers) - whole).max())
+
+  value, forgotten = difference(True), difference(False)
+  return {
+    "value": value,
+    "bar": 1e-4,
+    "holds": value <= 1e-4 < forgotten,
+    "forgotten": forgotten,
+    "frames": FRAMES,
+    "latents": list(z.shape[1:]),
+  }
