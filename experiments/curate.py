@@ -31,7 +31,7 @@ CAPTIONER = flags.DEFINE_string("captioner", "", "MODULE:FUNCTION that says what
 NAME = flags.DEFINE_string("name", "Data card", "Of the data set, on its card.")
 LEAST_SECONDS = flags.DEFINE_float("least_seconds", 1.0, "Of a clip.")
 MOST_SECONDS = flags.DEFINE_float("most_seconds", 8.0, "Of a clip; longer ones are cut.")
-LEAST_MOTION = flags.DEFINE_float("least_motion", 0.01, "Or it is static; shorter sides a second.")
+LEAST_MOTION = flags.DEFINE_float("least_motion", 0.02, "Or it is static; shorter sides a second.")
 LEAST_LIGHT = flags.DEFINE_float("least_light", 0.12, "Or it is dark; luma of its brightest tenth.")
 MOST_TEXT = flags.DEFINE_float("most_text", 0.12, "Share of the picture that writing may cover.")
 NEAREST = flags.DEFINE_integer("nearest", 64, "Bits of 256 by which clips differ, or are near-duplicates.")
@@ -46,7 +46,8 @@ def main() -> None:
     raise UserError("--beam says where it runs: leave out --workers.")
   logging.disable(logging.WARNING)  # Beam tells of packages that it does without.
   try:
-    from stale_jax.data.curate import Settings, curate, read_salt
+    from stale_jax.data.curate import Settings
+    from stale_jax.data.curate.run import curate, read_salt
   except ImportError as error:
     raise UserError(f"curation needs more packages ({error}): pip install -e '.[curate]'.") from error
   from stale_jax.media import write_data_card

@@ -148,7 +148,7 @@ class Change:
     return np.clip(np.stack(small) * self.gain + self.lift, 0, 255).astype(np.uint8)
 
 
-def change(rng: np.random.Generator) -> Change:
+def random_change(rng: np.random.Generator) -> Change:
   """One of: re-encoded, resized, slightly cropped, brighter or darker; or all of it at once."""
   kind = rng.integers(5)
   whole = kind == 4
@@ -173,3 +173,71 @@ def write(path: Path, frames: np.ndarray, crf: int = 23) -> None:
       picture = np.ascontiguousarray(picture[:height, :width])
       file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
     file.mux(stream.encode(None))
+
+
+def plant(root: Path, originals: int, copied: int, seed: int) -> dict[str, list[tuple[str, float, float]]]:
+  """Fills a folder with videos of four scenes, some of them put up again, changed, as NAME-copy.mp4.
+
+  Returns:
+    File name -> its scenes: (kind, start, end) in seconds.
+  """
+  rng = np.random.default_rng(seed)
+  faulty, truth = ("static", "slide", "dark", "text", "credits"), {}
+  for video in range(originals):
+    kinds = [*rng.choice(GOOD, 3, replace=False), rng.choice(faulty)]
+    kinds = [str(kind) for kind in rng.permutation(kinds)]
+    scenes = [
+      scene(kind, float(rng.uniform(1.4, 2)), int(seed * 10_000 + video * 10 + i))
+      for i, kind in enumerate(kinds)
+    ]
+    edges = np.cumsum([0, *(len(frames) for frames in scenes)]) / RATE
+    frames, name = np.concatenate(scenes), f"{video:03}"
+    for again in (False, True)[: 1 + (video < copied)]:
+      change = random_change(rng) if again else Change(crf=int(rng.integers(18, 30)))
+      write(root / f"{name}{'-copy' if again else ''}.mp4", change(frames), change.crf)
+      truth[f"{name}{'-copy' if again else ''}.mp4"] = [
+        (kind, float(a), float(b)) for kind, a, b in zip(kinds, edges, edges[1:], strict=False)
+      ]
+  return truth
+
+
+def score(truth: dict, files: list[dict], clips: list[dict]) -> dict[str, float]:
+  """The four shares in which curation is right about what was planted.
+
+  Args:
+    truth: of `plant`.
+    files, clips: lines of curation's files.jsonl and clips.jsonl.
+  """
+  right = missed = wrong = 0
+  for file in files:
+    want = [start for _, start, _ in truth[file["path"]][1:]]
+    got = file["cuts"]
+    hits = sum(any(abs(cut - time) < 1.5 / RATE for cut in got) for time in want)
+    right, missed = right + hits, missed + len(want) - hits
+    wrong += sum(all(abs(cut - time) >= 1.5 / RATE for time in want) for cut in got)
+
+  def within(name: str, number: int) -> list[dict]:
+    """The clips of a scene."""
+    _, start, end = truth[name][number]
+    return [c for c in clips if c["path"] == name and start <= (c["start"] + c["end"]) / 2 < end]
+
+  static, pairs, good = [], [], []
+  for name, scenes in truth.items():
+    for number, (kind, _, _) in enumerate(scenes):
+      here = within(name, number)
+      if kind in ("static", "slide"):
+        static.append(all(clip["reason"] for clip in here))
+      if kind in GOOD and "-copy" not in name:
+        again = name.replace(".mp4", "-copy.mp4")
+        there = within(again, number) if again in truth else []
+        # One of the two is to be kept.
+        good.append(any(not clip["reason"] for clip in (*here, *there)))
+        if again in truth:
+          clusters = [{clip["cluster"] for clip in found} - {""} for found in (here, there)]
+          pairs.append(bool(clusters[0] & clusters[1]))
+  return {
+    "cuts_f1": 2 * right / (2 * right + missed + wrong),
+    "static_removed": float(np.mean(static)),
+    "duplicates_clustered": float(np.mean(pairs)),
+    "good_kept": float(np.mean(good)),
+  }

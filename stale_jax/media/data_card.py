@@ -165,14 +165,14 @@ def _chart(histogram) -> str:
   if histogram.limit is not None:
     x = wide * _along(histogram.limit, histogram.edges)
     parts.append(f'<path class="limit" d="M{x:.1f} 0V{high}"/>')
-  parts.append(f'<path class="floor" d="M0 {high}H{wide}"/>')
+  parts.append(f'<path class="floor" d="M0 {high}H{wide}"/><text x="0" y="9">{most:,}</text>')
   ticks = [0, bins // 2, bins]
   for tick, anchor in zip(ticks, ("start", "middle", "end"), strict=True):
     at = f'x="{tick * step:.1f}" y="{high + foot - 4}" text-anchor="{anchor}"'
     parts.append(f"<text {at}>{histogram.edges[tick]:.3g}</text>")
   name, unit = html.escape(histogram.name), html.escape(histogram.unit)
   return (
-    f'<div class="chart"><p>{name} <span>{unit}, at most {most:,} a bar</span></p>'
+    f'<div class="chart"><p>{name} <span>{unit}</span></p>'
     f'<svg viewBox="0 0 {wide} {high + foot}" role="img" aria-label="histogram of {name}">{"".join(parts)}'
     f"</svg></div>"
   )
@@ -221,7 +221,7 @@ def _left_out(shown, counts: Mapping[str, Any], reasons: Mapping[str, str]) -> s
 
     def say(clip, reason=reason):
       if reason == "duplicate":
-        return "of the cluster of " + clip["cluster"]
+        return "on the left; on the right what is kept in its stead"
       return f"{_MEASURED[reason]} {clip[_MEASURED[reason]]:.3g}" if reason in _MEASURED else reason
 
     parts.append(f"<h3>{html.escape(reasons[reason])} <span class=value>({number:,})</span></h3>")

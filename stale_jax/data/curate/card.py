@@ -19,7 +19,8 @@ from stale_jax.data.metadata import share_of
 from stale_jax.data.video import Unreadable
 
 _SAMPLES, _EXAMPLES = 12, 3  # Clips that are shown: kept ones; left out ones, a reason.
-_PICTURES, _HEIGHT = (0.15, 0.5, 0.85), 96  # Of a clip, at these shares of its length; in pixels.
+_MOMENTS, _ENDS = (0.15, 0.5, 0.85), (0.25, 0.75)  # Of a clip's length, at which it is shown.
+_HEIGHT = 96  # Of a thumbnail, in pixels.
 _SECONDS = 60.0  # That a thumbnail may take.
 
 
@@ -67,8 +68,8 @@ def histograms(clips: Sequence[Mapping[str, Any]], settings: Settings) -> list[H
       lambda c: c["motion"],
       settings.least_motion,
     ),
-    draw("light", "luma", np.linspace(0, 1, 26), lambda c: c["light"], settings.least_light),
-    draw("writing", "share of the picture", np.linspace(0, 0.5, 26), lambda c: c["text"], settings.most_text),
+    draw("light", "luma", np.linspace(0, 1, 21), lambda c: c["light"], settings.least_light),
+    draw("writing", "share of the picture", np.linspace(0, 0.5, 21), lambda c: c["text"], settings.most_text),
     draw(
       "shorter side",
       "pixels",
@@ -99,24 +100,43 @@ def rights(kept: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, int]]
 def shown(
   clips: Sequence[Mapping[str, Any]], files: Mapping[str, File], place: Place
 ) -> dict[str, list[tuple[Mapping[str, Any], list[bytes]]]]:
-  """For "" (kept) and each of REASONS some clips, chosen by their names, and pictures of each as JPEG."""
-  out, apart, remembered = {}, Apart(), place.remembered("thumbnails")
+  """For "" (kept) and each of REASONS some clips, chosen by their names, and pictures of each as JPEG.
+
+  Of a near-duplicate two pictures, and then the same two of the clip that is kept in its stead.
+  """
+  stead = {clip["cluster"]: clip for clip in reversed(clips) if not clip["reason"]}
+  out, apart = {}, Apart()
+
+  def pictures(clip, moments):
+    return _pictures(clip, moments, files[clip["video"]], place, apart)
+
   try:
     for reason in ("", *REASONS):
       chosen = sorted((c for c in clips if c["reason"] == reason), key=lambda c: (share_of(c["id"]), c["id"]))
       out[reason] = []
       for clip in chosen[: _EXAMPLES if reason else _SAMPLES]:
-        file = files[clip["video"]]
-        times = [clip["start"] + share * (clip["end"] - clip["start"]) for share in _PICTURES]
-        asked = {"path": f"{place.root}/{file.path}", "times": times, "height": _HEIGHT}
-        key = key_of(dataclasses.astuple(file), times, _HEIGHT)
-        if (pictures := remembered.get(key)) is None:
-          try:
-            pictures = apart.call(f"{encode.__name__}:thumbnails", file.path, _SECONDS, **asked)
-          except Unreadable:
-            pictures = []
-          remembered.put(key, pictures)
-        out[reason].append((clip, [bytes.fromhex(picture) for picture in pictures]))
+        if reason == "duplicate" and clip["cluster"] in stead:
+          found = pictures(clip, _ENDS) + pictures(stead[clip["cluster"]], _ENDS)
+        else:
+          found = pictures(clip, _MOMENTS)
+        out[reason].append((clip, found))
   finally:
     apart.close()
   return out
+
+
+def _pictures(
+  clip: Mapping[str, Any], moments: Sequence[float], file: File, place: Place, apart: Apart
+) -> list[bytes]:
+  """Of a clip at these shares of its length; none if it cannot be read any more."""
+  remembered = place.remembered("thumbnails")
+  times = [clip["start"] + share * (clip["end"] - clip["start"]) for share in moments]
+  key = key_of(dataclasses.astuple(file), times, _HEIGHT)
+  if (found := remembered.get(key)) is None:
+    asked = {"path": f"{place.root}/{file.path}", "times": times, "height": _HEIGHT}
+    try:
+      found = apart.call(f"{encode.__name__}:thumbnails", file.path, _SECONDS, **asked)
+    except Unreadable:
+      found = []
+    remembered.put(key, found)
+  return [bytes.fromhex(picture) for picture in found]

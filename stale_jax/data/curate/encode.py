@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from stale_jax.data.curate.remembered import PARTIAL
 from stale_jax.data.metadata import Described, from_json
 from stale_jax.data.video import frames_at, probe, read_frames, read_sound
 from stale_jax.errors import UserError
@@ -63,7 +64,7 @@ def encode(
   if captioner:
     at = np.linspace(0, len(times) - 1, _SHOWN).round().astype(int)
     written["caption"] = _caption(captioner, read_frames(path, times[at], height, width), from_json(known))
-  partial = Path(f"{out}.{os.getpid()}")
+  partial = Path(out).with_name(f"{PARTIAL}{os.getpid()}-{Path(out).name}")
   partial.parent.mkdir(parents=True, exist_ok=True)
   try:
     with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as file:

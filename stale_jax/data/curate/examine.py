@@ -24,7 +24,7 @@ _MOMENTS = (0.25, 0.75)  # At which a clip is hashed, as shares of its length.
 _TRIM = 2  # Pictures left out on either side of a cut, where codecs mix the scenes.
 _FASTEST = 60.0  # Pictures a second that are looked at.
 # A file that holds more bytes of pictures than this, and this many times its own, is not decoded.
-_HARMLESS, _EXPANSION = 20e9, 50_000
+_HARMLESS, _EXPANSION = 2e9, 50_000
 
 
 def examine(path: str, least_seconds: float, most_seconds: float) -> dict:

@@ -7,6 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# How the names of files begin that are not finished.
+PARTIAL = ".partial"
+
 
 def key_of(*parts: Any) -> str:
   """A name for what `parts` (plain data) determine."""
@@ -33,7 +36,7 @@ class Remembered:
   def put(self, key: str, value: Any) -> None:
     path = self.path(key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial")
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
     try:
       with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(value, file, sort_keys=True)

@@ -23,7 +23,7 @@ from stale_jax.data.curate.describe import File, find_files, read_all_research, 
 from stale_jax.data.curate.encode import find_captioner
 from stale_jax.data.curate.judge import REASONS, judge
 from stale_jax.data.curate.pipeline import Place, encode_all, examine_all, local_options
-from stale_jax.data.curate.remembered import key_of
+from stale_jax.data.curate.remembered import PARTIAL, key_of
 from stale_jax.data.curate.settings import Settings
 from stale_jax.data.metadata import from_json, to_json
 from stale_jax.data.shards import record, write_shards
@@ -73,6 +73,8 @@ def curate(
   place = Place(root=str(source), work=str(output / "work"), salt=salt)
   with _alone(Path(place.work)):
     shutil.rmtree(place.scratch, ignore_errors=True)
+    for unfinished in Path(place.work).glob(f"*/*/{PARTIAL}*"):
+      unfinished.unlink(missing_ok=True)
     place.scratch.mkdir(parents=True)
     said, broken_lines = read_all_research(papers)
     research = {file.path: research_of(file, said) for file in files}
@@ -98,6 +100,10 @@ def curate(
     counts = count(reports, clips, broken_lines, settings.nearest)
     _write(output, place, kept)
     say(f"{len(kept)} clips written")
+    _write_lines(Path(place.work) / "files.jsonl", reports, ("id", "path", "reason", "words", "cuts"))
+    paths = {report["id"]: report["path"] for report in reports}
+    of_clip = ("id", "path", "start", "end", "motion", "light", "text", "reason", "cluster", "group", "split")
+    _write_lines(Path(place.work) / "clips.jsonl", [{**c, "path": paths[c["video"]]} for c in clips], of_clip)
     write_whole(output / "counts.json", json.dumps(counts) + "\n")
     pictures = shown(clips, by_id, place)
     shutil.rmtree(place.scratch)
@@ -186,6 +192,12 @@ def _write(output: Path, place: Place, kept: Sequence[Mapping[str, Any]]) -> Non
 def _records(clips: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, bytes]]]:
   for clip in clips:
     yield clip["id"], record(Path(clip["encoded"]["file"]).read_bytes(), clip["metadata"])
+
+
+def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
+  """Of each row those of the fields that it has."""
+  lines = [json.dumps({field: row[field] for field in fields if field in row}) for row in rows]
+  write_whole(path, "".join(line + "\n" for line in lines))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ class Settings:
   Attributes:
     least_seconds, most_seconds: of a clip. What is shorter is left out, what is longer is cut in equal parts.
     least_motion: of a clip that is not static, in shorter sides of the picture a second (see motion.py). A
-      photograph has some .001 by its noise, the slowest pan that one notices .03.
+      photograph has up to .01 by its noise, a pan of 4% of the width a second .07.
     least_light: of a clip that is not dark: the luma, from 0 to 1, that a tenth of its pixels reach.
     most_text: share of the picture that writing may cover.
     nearest: bits of 256 by which clips must differ, or they are near-duplicates (see hashes.py).
@@ -22,7 +22,7 @@ class Settings:
 
   least_seconds: float = 1.0
   most_seconds: float = 8.0
-  least_motion: float = 0.01
+  least_motion: float = 0.02
   least_light: float = 0.12
   most_text: float = 0.12
   nearest: int = 64

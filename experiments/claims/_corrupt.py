@@ -1,0 +1,91 @@
+"""Files that are no videos, or no more: ten kinds, each drawn from a seed."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from experiments.claims import _planted
+
+
+def _encoded(frames: np.ndarray, **options) -> list[av.Packet]:
+  """H.264 packets of pictures, black ones if they are only a shape."""
+  codec = av.CodecContext.create("libx264", "w")
+  codec.height, codec.width, codec.pix_fmt = *frames.shape[1:3], "yuv420p"
+  codec.time_base = Fraction(1, _planted.RATE)
+  codec.thread_count = 1
+  codec.options = {"preset": "ultrafast", "bf": "0", "g": "1000", **options}
+  packets = []
+  for i, picture in enumerate(frames):
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+    frame.pts, frame.time_base = i, codec.time_base
+    packets += codec.encode(frame)
+  return [bytes(packet) for packet in packets + codec.encode(None)]
+
+
+def _muxed(packets: list[bytes], times: list[int], height: int, width: int, format: str) -> bytes:
+  out = io.BytesIO()
+  with av.open(out, "w", format=format) as file:
+    stream = file.add_stream("libx264", rate=_planted.RATE)
+    stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+    stream.codec_context.thread_count = 1
+    for data, time in zip(packets, times, strict=True):
+      packet = av.Packet(data)
+      packet.stream, packet.pts, packet.dts, packet.time_base = stream, time, time, Fraction(1, _planted.RATE)
+      packet.is_keyframe = data is packets[0]
+      file.mux(packet)
+  return out.getvalue()
+
+
+def bombs() -> dict[str, bytes]:
+  """Small files that would become very large: in pixels, in hours, in pictures."""
+  large = _encoded(np.zeros((1, 4400, 8192, 3), np.uint8))
+  black = _encoded(np.zeros((2, 2160, 3840, 3), np.uint8))
+  small = _encoded(np.zeros((2, 64, 64, 3), np.uint8))
+  many, hours = 20_000, 10 * 3600 * _planted.RATE
+  _, png = cv2.imencode(".png", np.zeros((12_000, 12_000), np.uint8))
+  return {
+    "pixels": _muxed(large, [0], 4400, 8192, "mp4"),
+    "hours": _muxed(small, [0, hours], 64, 64, "matroska"),
+    "pictures": _muxed([black[0], *[black[1]] * many], list(range(many + 1)), 2160, 3840, "mp4"),
+    "picture": png.tobytes(),
+  }
+
+
+def kinds(video: bytes, rng: np.random.Generator) -> dict[str, Callable[[], bytes]]:
+  """What makes a file of each kind; `video` is one whose index is at its end."""
+  zipped = io.BytesIO()
+  with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as file:
+    file.writestr("zeros", bytes(1 << 20))
+  _, jpeg = cv2.imencode(".jpg", rng.integers(0, 256, (64, 64, 3), np.uint8))
+  exploding = bombs()
+  return {
+    "empty": lambda: b"",
+    "zeros": lambda: bytes(int(rng.integers(1, 20_000))),
+    "random": lambda: rng.bytes(int(rng.integers(1, 20_000))),
+    "begins_right": lambda: video[:32] + rng.bytes(int(rng.integers(1, 20_000))),
+    "truncated": lambda: video[: int(rng.integers(64, int(0.9 * len(video))))],
+    "text": lambda: b"this is no video " * int(rng.integers(1, 100)),
+    "jpeg": lambda: jpeg.tobytes(),
+    "zip": lambda: zipped.getvalue(),
+    "playlist": lambda: b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+    "bomb": lambda: exploding[str(rng.choice(list(exploding)))],
+  }
+
+
+def plant_corrupt(root: Path, number: int, video: bytes, seed: int) -> dict[str, str]:
+  """Writes so many files that are no videos, a hundred a folder. Returns file name -> kind."""
+  rng, truth = np.random.default_rng(seed), {}
+  made = kinds(video, rng)
+  for i in range(number):
+    kind = list(made)[i % len(made)]
+    path = root / f"bad{i // 100:03}" / f"{i:05}.{rng.choice(['mp4', 'mkv', 'webm', 'mov'])}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(made[kind]())
+    truth[str(path.relative_to(root))] = kind
+  return truth

@@ -1,0 +1,45 @@
+"""Curation finds planted faults: cuts, static clips and near-duplicates, and keeps what is good.
+
+Videos of several scenes, cut hard, encoded, and put up again re-encoded, resized, slightly cropped, brighter
+or darker, or all of that at once; with fades, flashes and fast pans, which are no cuts. Each value is held to
+its own bar: F1 of cuts .95 (a picture's tolerance), static clips removed .95, near-duplicates found .95, good
+clips kept .90. Value is the least of the four divided by its bar.
+"""
+
+BARS = {"cuts_f1": 0.95, "static_removed": 0.95, "duplicates_clustered": 0.95, "good_kept": 0.90}
+ORIGINALS, COPIED = 20, 14  # Videos, and how many of them are put up again.
+
+
+def measure(seed: int) -> dict:
+  import tempfile
+  from pathlib import Path
+
+  from experiments.claims import _planted
+  from stale_jax.data.curate import Settings
+  from stale_jax.data.curate.run import curate
+
+  with tempfile.TemporaryDirectory() as folder:
+    root, output = Path(folder) / "in", Path(folder) / "out"
+    root.mkdir()
+    truth = _planted.plant(root, ORIGINALS, COPIED, seed)
+    said = curate(root, output, settings=Settings(), salt="a salt of the claim's", say=print)
+    files, clips = (_lines(output / "work" / name) for name in ("files.jsonl", "clips.jsonl"))
+  values = _planted.score(truth, files, clips)
+  for name, value in values.items():
+    print(f"{name:22}{value:.3f}   bar {BARS[name]:.2f}")
+  worst = min(values[name] / bar for name, bar in BARS.items())
+  return {
+    "value": worst,
+    "bar": 1.0,
+    "holds": bool(worst >= 1),
+    **values,
+    "bars": BARS,
+    "videos": ORIGINALS + COPIED,
+    "counts": said["counts"],
+  }
+
+
+def _lines(path) -> list[dict]:
+  import json
+
+  return [json.loads(line) for line in path.read_text().splitlines()]
