@@ -11,6 +11,8 @@ import math
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
 # Bits of an element.
 _BITS = {"pred": 8, "s2": 2, "u2": 2, "s4": 4, "u4": 4, "token": 0, "opaque": 0, "bf16": 16}
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
@@ -192,9 +194,37 @@ class Program:
       lhs = here[one.operands[0]].arrays[0].shape
       axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", one.rest)
       return 2.0 * out * math.prod(lhs[int(axis)] for axis in axes[1].split(",") if axis)
-    kernel = here[one.operands[1]].arrays[0].shape
-    labels = re.search(r"dim_labels=\w+_(\w+)->", one.rest)[1]
-    return 2.0 * out * math.prod(kernel) / kernel[labels.index("o")]
+    image, kernel = (here[name].arrays[0].shape for name in one.operands[:2])
+    of_image, of_kernel, of_out = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", one.rest).groups()
+    total = 2.0 * kernel[of_kernel.index("i")]
+    for place, size in zip(of_out, one.arrays[0].shape, strict=True):
+      if place.isdigit():
+        axis = int(place)
+        sizes = image[of_image.index(place)], kernel[of_kernel.index(place)], size
+        total *= _met(*sizes, *(_window(one.rest, key, axis) for key in _WINDOW))
+      else:
+        total *= size
+    return total
+
+
+# Of a convolution's window, along each of its axes: what is not said is this.
+_WINDOW = {"stride": "1", "pad": "0_0", "lhs_dilate": "1", "rhs_dilate": "1"}
+
+
+def _window(rest: str, key: str, axis: int) -> str:
+  said = re.search(rf"[{{ ]{key}=([\dx_-]+)", re.search(r"window=\{[^}]*\}|$", rest)[0])
+  return said[1].split("x")[axis] if said else _WINDOW[key]
+
+
+@functools.cache
+def _met(image: int, kernel: int, out: int, stride: str, pad: str, apart: str, wide: str) -> int:
+  """Pairs of an output's place and a kernel's that meet a value, and no padding, along one axis.
+
+  A TPU's compiler writes products with a batch as convolutions that are mostly padding.
+  """
+  before, gap = int(pad.split("_")[0]), int(apart)
+  at = int(stride) * np.arange(out)[:, None] + int(wide) * np.arange(kernel) - before
+  return int(np.sum((at >= 0) & (at <= gap * (image - 1)) & (at % gap == 0)))
 
 
 def _constant(here: dict[str, Instruction], name: str) -> int | None:

@@ -162,3 +162,25 @@ def test_a_loop_that_the_compiler_has_unrolled_counts_by_more_than_one():
   )
   later = by_two.replace("  ROOT %while.1", start + "  ROOT %while.1").replace("while(%p)", "while(%s)")
   assert {c.count for c in collectives(Program(later), {"fsdp": 8})} == {2}  # 3, 5.
+
+
+@pytest.mark.parametrize(
+  ("image", "kernel", "how"),
+  [
+    ((2, 5, 7, 3), (3, 2, 3, 4), {"padding": [(1, 1), (0, 2)]}),
+    ((2, 9, 8, 3), (3, 3, 3, 4), {"padding": [(2, 1), (1, 1)], "window_strides": (2, 3)}),
+    ((1, 6, 1, 5), (1, 4, 5, 2), {"padding": [(0, 0), (3, 3)]}),  # A product in disguise, mostly padding.
+    ((1, 4, 5, 2), (3, 2, 2, 2), {"padding": [(2, 2), (1, 0)], "lhs_dilation": (2, 3)}),
+    ((1, 9, 9, 2), (2, 3, 2, 2), {"padding": [(1, 1), (0, 0)], "rhs_dilation": (3, 2)}),
+  ],
+)
+def test_a_convolutions_products_are_those_that_meet_no_padding(image, kernel, how):
+  how = {"window_strides": (1, 1), "dimension_numbers": ("NHWC", "HWIO", "NHWC"), **how}
+
+  def convolve(x, k):
+    return jax.lax.conv_general_dilated(x, k, **how)
+
+  args = jnp.zeros(image), jnp.zeros(kernel)
+  program = Program(jax.jit(convolve).lower(*args).compile().as_text())
+  # Of ones, each output is the number of products in it.
+  assert program.matmul_flops() == 2 * float(convolve(jnp.ones(image), jnp.ones(kernel)).sum())
