@@ -43,7 +43,7 @@ def encode(
   sound_seconds=None,
   sound_codec="aac",
   sound_starts=0.0,
-  bt709=False,
+  colours="",
   container_options=None,
   pictures=None,
 ):
@@ -52,6 +52,7 @@ def encode(
   Args:
     ticks: the times of the frames in 1/1000 s, for a variable rate; None: `rate` of them a second.
     tones: of each channel of sound, in Hz; they are .5 loud.
+    colours: "said" and "unsaid" are those of high definition (BT.709), and whether the file says so.
     pictures: the frames themselves, in place of `picture`.
   """
   options = {**BEST.get(codec, {}), **(options or {})}
@@ -65,7 +66,7 @@ def encode(
       video.sample_aspect_ratio = aspect
     clock = Fraction(1, 1000) if ticks is not None else Fraction(1, rate)
     video.codec_context.time_base = clock
-    if bt709:
+    if colours == "said":
       context = video.codec_context
       context.colorspace = context.color_primaries = context.color_trc = 1
     layout = {1: "mono", 2: "stereo"}.get(len(tones))
@@ -73,7 +74,7 @@ def encode(
     for index in range(frames if pictures is None else len(pictures)):
       pixels = picture(index, height, width) if pictures is None else pictures[index]
       frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-      if bt709:
+      if colours:
         frame = frame.reformat(format=pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")
       frame.pts, frame.time_base = index if ticks is None else ticks[index], clock
       file.mux(video.encode(frame))

@@ -140,8 +140,8 @@ def test_odd_sizes_and_long_pixels(tmp_path):
 
 
 def test_the_colours_of_high_definition_are_its_own(tmp_path):
-  for name, fields in (("said", {"bt709": True}), ("unsaid", {"bt709": True, "height": 720, "width": 1280})):
-    path = encode(tmp_path / f"{name}.mp4", frames=7, **fields)
+  for colours, height, width in (("said", 48, 64), ("said", 720, 1280), ("unsaid", 720, 1280), ("", 48, 64)):
+    path = encode(tmp_path / f"{colours}{height}.mp4", frames=7, height=height, width=width, colours=colours)
     frames = read_frames(path, np.arange(7) / 10, 48, 64)
     assert max(distance(frame, k) for k, frame in enumerate(frames)) < 8
 
@@ -193,6 +193,26 @@ def test_sound_lies_where_it_is_heard_and_silence_where_there_is_none(tmp_path):
   assert loud[0] == pytest.approx(0.05, abs=0.005) and loud[-1] == pytest.approx(0.55, abs=0.005)
   assert not read_sound(path, 16_000, 1.5, 0.5).any()
   assert read_sound(encode(tmp_path / "b.mp4"), 16_000, 0, 1) is None
+
+
+def test_sound_that_pauses_goes_on_when_it_does(tmp_path):
+  with av.open(str(tmp_path / "a.mkv"), "w") as file:
+    video = file.add_stream("mpeg4", rate=10)
+    video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+    audio = file.add_stream("pcm_s16le", rate=16_000, layout="mono")
+    for index in range(20):
+      picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+      picture.pts, picture.time_base = index, Fraction(1, 10)
+      file.mux(video.encode(picture))
+    file.mux(video.encode(None))
+    for begin in (0, 24_000):  # Half a second of sound, a second of none, and half a second again.
+      loud = av.AudioFrame.from_ndarray(np.full((1, 8000), 16_384, np.int16), format="s16", layout="mono")
+      loud.sample_rate, loud.pts, loud.time_base = 16_000, begin, Fraction(1, 16_000)
+      file.mux(audio.encode(loud))
+    file.mux(audio.encode(None))
+  wave = read_sound(tmp_path / "a.mkv", 16_000, 0, 2)
+  loud = np.abs(wave - 0.5) < 0.01
+  assert loud[200:7800].all() and not wave[8200:23_800].any() and loud[24_200:31_800].all()
 
 
 def reason(function, *arguments):

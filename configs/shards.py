@@ -1,0 +1,19 @@
+"""Curated clips in shards (experiments.curate): the same small model as configs/folder.py.
+
+python -m experiments.train --config=configs/shards.py --config.source.path=DIR --workdir=runs/shards
+
+DIR is the folder of the data set, OUTPUT/clips/1.0.0. Hardware and time as there. Result: none stated; it
+depends on the shards.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import folder
+
+
+def get_config() -> ConfigDict:
+  config = folder.get_config()
+  source = config.source.to_dict()
+  source.pop("held_out")  # The shards are split already.
+  config.source = {**source, "name": "shards", "takedown": ""}
+  return config
