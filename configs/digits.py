@@ -38,10 +38,12 @@ def get_config() -> ConfigDict:
     "name": "denoising",
     "weights": {"sound": 0.2, "touch": 0.2, "smell": 0.1, "taste": 0.1},
   }
-  # Off: the difference of Gaussians, noisier inputs and dropped tokens, slightly wrong captions.
+  # Off: the difference of Gaussians, noisier inputs and dropped tokens, slightly wrong captions, clips that
+  # are to be continued from first frames that are given.
   config.dog = {"weight": 0.0, "bands": 3}
   config.messup = {"noise": 0.0, "drop": 0.0}
   config.corruption = {"captions": 0.0, "embedding": 0.0}
+  config.first = {"share": 0.0, "frames": 1, "noise": 0.1}
   config.optimizer = {
     "name": "muon",
     "schedule": "cosine",

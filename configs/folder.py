@@ -36,6 +36,8 @@ def get_config() -> ConfigDict:
     "text_length": 96,
     "dtype": "float32",
   }
+  # Half of the clips are to be continued from a picture: generate --first_frame.
+  config.first = {"share": 0.5, "frames": 1, "noise": 0.1}
   config.objective = {"name": "denoising", "weights": {"sound": 0.2}}
   config.optimizer = {
     "name": "muon",

@@ -22,6 +22,7 @@ STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
 TURNS = flags.DEFINE_integer("turns", None, "Of a model that runs its blocks round; more is deeper.")
 FORMS = flags.DEFINE_string("forms", None, "hard or dense, of a model with two forms.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
+FIRST_FRAME = flags.DEFINE_string("first_frame", None, "A picture that the movies begin with.")
 BUDGET_CENTS = flags.DEFINE_float("budget_cents", None, "US cents that choose steps and solver.")
 PRICE_PER_HOUR = flags.DEFINE_float("price_per_hour", None, "Of the device, US dollars; default: list price.")
 CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
@@ -31,12 +32,18 @@ flags.mark_flags_as_required(["prompt", "out"])
 def main() -> None:
   from stale_jax.evaluation import SUITES
   from stale_jax.files import make_folder, write_whole
-  from stale_jax.media import write_page
+  from stale_jax.media import read_picture, write_page
   from stale_jax.media.video import suffix
   from stale_jax.pretrained import load
 
   suffix(CODEC.value)
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
+  first = None
+  if FIRST_FRAME.value:
+    sight = model.source.senses.get("sight")
+    if sight is None:
+      raise UserError("--first_frame shows a picture, and this model has no sight.")
+    first = {"sight": read_picture(FIRST_FRAME.value, *sight.shape[:2])[None]}
   existed = Path(OUT.value).exists()
   out = make_folder(OUT.value)
   try:
@@ -44,6 +51,7 @@ def main() -> None:
       PROMPT.value,
       SEED.value,
       seconds=SECONDS.value,
+      first=first,
       budget_cents=BUDGET_CENTS.value,
       price_per_hour=PRICE_PER_HOUR.value,
       solver=SOLVER.value,

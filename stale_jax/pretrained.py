@@ -31,12 +31,12 @@ def _sampler(model, process, senses, solver: str, guided: bool):
   """The sampler, compiled once a shape."""
 
   @jax.jit
-  def run(params, text, keys, times, scale, interval, steps=None):
+  def run(params, text, keys, times, scale, interval, steps=None, first=None):
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)
 
     chosen = classifier_free(denoiser, scale, interval) if guided else denoiser
-    return sample(process, chosen, senses, times, Context(text=text), keys, solver, steps)
+    return sample(process, chosen, senses, times, Context(text=text), keys, solver, steps, first)
 
   return run
 
@@ -80,6 +80,7 @@ class Model:
     *,
     frames: int | None = None,
     room: int | None = None,
+    first: Clip | None = None,
     **overrides,
   ) -> Clip:
     """One clip a prompt, as a batch; the clip of (prompt, seed) does not depend on the others.
@@ -88,6 +89,7 @@ class Model:
       prompts: captions; "" is the unconditional model.
       seeds: one a prompt.
       frames: of a clip, in the model's own (of latents, if it was trained on these); default as trained.
+      first: sense -> [clips, given frames, *shape] that they begin with.
       room: one program is to serve all numbers of steps up to this one; default: each has its own.
       **overrides: of `Sampling`.
 
@@ -99,6 +101,10 @@ class Model:
     if seeds.min() < 0 or seeds.max() >= 2**32:
       raise UserError(f"seeds lie from 0 to 2^32 - 1; got {seeds.min()} to {seeds.max()}.")
     settings, experiment = self.settings(**overrides), self.experiment
+    if first:
+      self._check_first(first, len(seeds), frames or self.frames)
+      source = experiment.source
+      first = source.encode(first) if hasattr(source, "encode") else first
     guided = settings.guidance != 1
     run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -108,7 +114,8 @@ class Model:
       steps, times = settings.steps, jnp.pad(times, ((0, room - settings.steps), (0, 0), (0, 0)))
     guidance = settings.guidance, jnp.asarray(settings.interval)
     for rows in batches(len(seeds), settings.batch):
-      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance, steps)))
+      begun = jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows], jnp.float32), first)
+      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance, steps, begun)))
     clip = {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
     source = experiment.source
     return source.decode(clip) if hasattr(source, "decode") else clip
@@ -128,6 +135,7 @@ class Model:
     seed: int = 0,
     *,
     seconds: float | None = None,
+    first: Clip | None = None,
     budget_cents: float | None = None,
     price_per_hour: float | None = None,
     **overrides,
@@ -138,6 +146,8 @@ class Model:
       prompt: what is to be seen.
       seed: of all the noise.
       seconds: at least this long; default as trained. Longer clips are beyond what the model has seen.
+      first: sense -> [given frames, *shape] that the movie begins with, of a model that was trained to go on
+        (`config.first`).
       budget_cents: US cents for sampling them all, which then choose steps and solver (`planning.budget`).
       price_per_hour: of the device, in US dollars; default: its list price (`planning.prices`).
       **overrides: of `Sampling`: solver, steps, guidance, shift.
@@ -161,8 +171,12 @@ class Model:
     if budget_cents is None:
       if price_per_hour is not None:
         raise UserError("price_per_hour prices a budget: give budget_cents too.")
-      clips, facts = self.sample(prompts, seeds, frames=frames, **overrides), [{}] * len(prompts)
+      begun = {name: np.repeat(x[None], len(prompts), 0) for name, x in first.items()} if first else None
+      clips = self.sample(prompts, seeds, frames=frames, first=begun, **overrides)
+      facts = [{}] * len(prompts)
     else:
+      if first:
+        raise UserError("a budget is for clips that are made from nothing: leave out the first frames.")
       from stale_jax.planning import within_budget  # With it comes all that measures, a second of it.
 
       bought = within_budget(
@@ -181,6 +195,16 @@ class Model:
       for i, text in enumerate(prompts)
     ]
     return movies[0] if isinstance(prompt, str) else movies
+
+  def _check_first(self, first: Clip, count: int, frames: int) -> None:
+    """Raises UserError if clips cannot begin with `first`."""
+    if not self.experiment.first.share:
+      raise UserError(f"{self.name} was not trained to go on from given frames: train with first.share=.5.")
+    senses = {sense.name: sense for sense in build_senses(list(first), self.source)}
+    for name, x in first.items():
+      wanted = (count, x.shape[1], *senses[name].shape)
+      if x.shape != wanted or not 1 <= x.shape[1] < frames:
+        raise UserError(f"first frames of {name} have shape {x.shape[1:]}; {wanted[1:]} is needed.")
 
   def _need_process(self) -> None:
     """Raises UserError if there is none to run backwards."""

@@ -6,7 +6,7 @@ the greatest relative change of a chip's operations (the compiler's) and of the 
 bar .03. What is added is the sum of gradients over the copies.
 """
 
-CUT, CLIPS = 4, 1  # fsdp and ulysses each; clips a group of chips that share one.
+CUT, CLIPS = 4, 2  # fsdp and ulysses each; clips a group of chips that share one.
 
 
 def measure(seed: int) -> dict:

@@ -4,7 +4,7 @@ from stale_jax.media.arrays import read_arrays, write_arrays
 from stale_jax.media.data_card import write_data_card
 from stale_jax.media.folder import save_movie
 from stale_jax.media.page import movie_html, write_page
-from stale_jax.media.picture import contact_sheet, png
+from stale_jax.media.picture import contact_sheet, png, read_picture
 from stale_jax.media.plan_page import write_plan
 from stale_jax.media.sem import write_sem
 from stale_jax.media.sound import synthesise
@@ -16,6 +16,7 @@ __all__ = [
   "movie_html",
   "png",
   "read_arrays",
+  "read_picture",
   "save_movie",
   "synthesise",
   "write_arrays",

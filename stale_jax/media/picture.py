@@ -2,12 +2,15 @@
 
 import io
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from stale_jax.clip import intensity
+from stale_jax.data.video import resize
+from stale_jax.errors import UserError
 
 
 def to_bytes(
@@ -47,6 +50,20 @@ def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
   for packet in (*codec.encode(frame), *codec.encode(None)):
     out.write(bytes(packet))
   return out.getvalue()
+
+
+def read_picture(path: str | Path, height: int, width: int) -> Float[np.ndarray, "height width 3"]:
+  """A picture file (PNG, JPEG, ...) in [-1, 1], scaled until it covers height x width, its middle cut out.
+
+  Raises:
+    UserError: it cannot be read.
+  """
+  try:
+    with av.open(str(path)) as container:
+      pixels = next(container.decode(video=0)).to_ndarray(format="rgb24")
+  except (OSError, av.FFmpegError, StopIteration, IndexError) as error:
+    raise UserError(f"{path} is no picture that can be read: {error}") from error
+  return resize(pixels[None], height, width)[0].astype(np.float32) / 127.5 - 1
 
 
 def strip(sight: Float[np.ndarray, "frames height width 3"], gap: int = 1) -> UInt8[np.ndarray, "h w 3"]:

@@ -4,6 +4,7 @@ from stale_jax.objectives.conditions import ConditionCorruption
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
 from stale_jax.objectives.dog import DoG
+from stale_jax.objectives.first_frames import FirstFrames, hold
 from stale_jax.objectives.messup import MessUp
 from stale_jax.objectives.pyramid import band_energies, bands, response
 from stale_jax.objectives.reconstruction import Reconstruction
@@ -14,6 +15,7 @@ __all__ = [
   "Cringe",
   "Denoising",
   "DoG",
+  "FirstFrames",
   "MessUp",
   "Prediction",
   "Reconstruction",
@@ -22,6 +24,7 @@ __all__ = [
   "bands",
   "corrupt",
   "hinge",
+  "hold",
   "predict",
   "response",
   "targets",

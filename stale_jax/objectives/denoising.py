@@ -48,14 +48,18 @@ def predict(
   batch: Batch,
   key: PRNGKeyArray,
   has_scores: bool = False,
+  held: tuple[Array, Array] | None = None,
 ) -> Prediction:
   """Corrupts each clip of the batch at one time drawn from `density` and asks the denoiser.
 
-  With `has_scores` the denoiser answers (clip, scores).
+  With `has_scores` the denoiser answers (clip, scores). `held`, (which, when) [batch, frames], are frames
+  at times of their own (`FirstFrames.give`).
   """
   size, frames = next(iter(batch.clip.values())).shape[:2]
   key_time, key_noise = jax.random.split(key)
   t = jnp.broadcast_to(stratified(key_time, density, size)[:, None], (size, frames))
+  if held is not None:
+    t = jnp.where(held[0], held[1], t)
   corruption = corrupt(process, batch.clip, t, key_noise)
   output = denoiser({name: c.x_t for name, c in corruption.items()}, t, batch.context)
   output, scores = output if has_scores else (output, None)

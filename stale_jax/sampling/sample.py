@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.config import nearest
 from stale_jax.errors import UserError
+from stale_jax.objectives import hold
 from stale_jax.processes import Process, grid
 from stale_jax.sampling.solvers import SOLVERS, Denoiser, prior, solve
 
@@ -63,7 +64,13 @@ def sample(
   keys: PRNGKeyArray,
   solver: str,
   steps: Int[Array, ""] | None = None,
+  first: Clip | None = None,
 ) -> Clip:
-  """Draws one clip a key: from the prior along `times`, the first `steps` if not all, to the data."""
+  """Draws one clip a key: from the prior along `times`, the first `steps` if not all, to the data.
+
+  With `first`, sense -> [batch, given frames, *shape], clips begin with these and go on from there.
+  """
   x = prior(process, senses, times.shape[-1], keys)
+  if first:
+    x, times, context = hold(x, first, times, context)
   return solve(process, denoiser, x, times, context, keys, solver, steps=steps)

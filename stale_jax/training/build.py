@@ -10,7 +10,16 @@ from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
 from stale_jax.models import Autoencoder, Transformer, build_autoencoder, build_model
-from stale_jax.objectives import ConditionCorruption, Cringe, Denoising, DoG, MessUp, Reconstruction, Total
+from stale_jax.objectives import (
+  ConditionCorruption,
+  Cringe,
+  Denoising,
+  DoG,
+  FirstFrames,
+  MessUp,
+  Reconstruction,
+  Total,
+)
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Sampling
 from stale_jax.training.ema import Ema
@@ -82,6 +91,7 @@ class Experiment:
   density: TimeDensity | None = None
   messup: MessUp | None = None
   corruption: ConditionCorruption | None = None
+  first: FirstFrames | None = None
   sampling: Sampling | None = None
 
 
@@ -97,6 +107,7 @@ SECTIONS = (
   "dog",
   "messup",
   "corruption",
+  "first",
   "optimizer",
   "ema",
   "mesh",
@@ -161,6 +172,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     objective=Total(terms=tuple(terms)),
     messup=messup,
     corruption=corruption,
+    first=construct(FirstFrames, {**config.get("first", {}), "sense": senses[0].name}, "first"),
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
   )
 

@@ -88,6 +88,7 @@ def loss_of(experiment: Experiment) -> Callable:
     experiment.training.caption_dropout,
     experiment.messup,
     experiment.corruption,
+    experiment.first,
   )
 
 

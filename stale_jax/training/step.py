@@ -8,13 +8,13 @@ import optax
 
 from stale_jax.clip import Batch
 from stale_jax.models import scored
-from stale_jax.objectives import ConditionCorruption, MessUp, predict
+from stale_jax.objectives import ConditionCorruption, FirstFrames, MessUp, predict
 from stale_jax.processes import Process, TimeDensity
 from stale_jax.training.ema import Ema
 from stale_jax.training.state import State, update
 
-# Nothing messed up, every caption right.
-_TIDY, _TRUE = MessUp(), ConditionCorruption()
+# Nothing messed up, every caption right, nothing given.
+_TIDY, _TRUE, _NOTHING = MessUp(), ConditionCorruption(), FirstFrames()
 
 
 def make_loss(
@@ -25,14 +25,15 @@ def make_loss(
   caption_dropout: float,
   messup: MessUp = _TIDY,
   corruption: ConditionCorruption = _TRUE,
+  first: FirstFrames = _NOTHING,
 ):
   """(params, batch, key) -> (loss, metrics), that share of examples unconditional."""
 
   def loss(params, batch: Batch, key):
     key_drop, key_predict = jax.random.split(key)
     # By name, so that what is not used changes no other draw.
-    key_swap, key_noise, key_inside = (
-      jax.random.fold_in(key, zlib.crc32(name)) for name in (b"swap", b"noise", b"perturb")
+    key_swap, key_noise, key_inside, key_first = (
+      jax.random.fold_in(key, zlib.crc32(name)) for name in (b"swap", b"noise", b"perturb", b"first")
     )
     batch = batch.replace(context=corruption.swap(batch.context, key_swap))
     dropped = jax.random.uniform(key_drop, batch.index.shape) < caption_dropout
@@ -45,7 +46,9 @@ def make_loss(
       return model.apply(params, clip, t, context, rngs=rngs)
 
     shown, has_scores = messup.perturb(denoiser, process, key_noise), model.labels > 0
-    metrics = objective(predict(shown, process, density, batch, key_predict, has_scores), batch)
+    held, batch, judged = first.give(batch, key_first)
+    prediction = predict(shown, process, density, batch, key_predict, has_scores, held)
+    metrics = objective(prediction, judged)
     return metrics["loss"], metrics
 
   return loss
