@@ -52,6 +52,8 @@ def videos(tmp_path_factory):
   made = kinds((root / "hand.mp4").read_bytes(), np.random.default_rng(0))
   for name, make in made.items():
     (root / "broken" / f"{name}.mp4").write_bytes(make())
+  os.rename(root / "zoom.mp4", os.fsencode(root) + b"/zoom\xff\n.mp4")  # Names may have any bytes.
+  os.rename(root / "zoom.txt", os.fsencode(root) + b"/zoom\xff\n.txt")
   os.mkfifo(root / "broken" / "pipe.mp4")  # To read it would be to wait for ever.
   return root
 
@@ -173,6 +175,7 @@ def test_killed_twice_it_ends_with_the_same_bytes_and_does_nothing_twice(videos,
     (["--input={videos}", "--output={new}", "--most_text=2"], "most_text=2"),
     (["--input={videos}", "--output={new}", "--beam=--runner=Flink", "--workers=2"], "leave out --workers"),
     (["--output={new}"], "--input"),
+    (["--input={videos}", "--output={new}", "--beam=--runner=Flunk"], "Flunk"),
   ],
 )
 def test_misuse_is_one_line_and_leaves_nothing(videos, tmp_path, arguments, words):

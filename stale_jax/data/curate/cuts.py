@@ -17,6 +17,7 @@ from scenedetect import AdaptiveDetector, FrameTimecode
 _APART = 4  # Pictures before and after a cut that are compared: longer than a flash.
 _NOISE = 3.0  # Grey levels that say nothing: in the dark a codec's blocks come and go.
 _MOVED = (3, 4)  # Of 18 rows and 32 columns, by which a scene may have moved meanwhile.
+_COLOUR = 40.0  # Grey levels by which one scene's mean colour may have changed meanwhile.
 _SAME = 0.75  # Correlation of pictures above which they show one scene.
 
 
@@ -53,7 +54,9 @@ def _small(frame: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "18 
 
 
 def _same(a: Float[np.ndarray, "18 32 3"], b: Float[np.ndarray, "18 32 3"]) -> bool:
-  """Whether they show one scene, moved by a little, but for brightness and contrast; flat ones do."""
+  """Whether they show one scene, moved by a little, but for contrast; flat ones of one colour do."""
+  if np.abs(a.mean((0, 1)) - b.mean((0, 1))).max() > _COLOUR:
+    return False
   down, across = _MOVED
   middle = a[down:-down, across:-across]
   return any(

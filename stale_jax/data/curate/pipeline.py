@@ -55,6 +55,14 @@ def local_options(workers: int) -> list[str]:
   return direct
 
 
+def open_pipeline(options: list[str]) -> beam.Pipeline:
+  """A pipeline that these of Beam's flags describe; raises UserError if they describe none."""
+  try:
+    return beam.Pipeline(options=PipelineOptions(options))
+  except (ValueError, ImportError, AttributeError) as error:
+    raise UserError(f"Beam does not understand {' '.join(options)!r}: {error}") from error
+
+
 def examine_all(
   files: Sequence[File], research: Mapping[str, str], place: Place, settings: Settings, options: list[str]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
@@ -65,14 +73,14 @@ def examine_all(
   """
   lines = [json.dumps([*dataclasses.astuple(f), research.get(f.path, "")]) for f in files]
   videos, links = place.scratch / "videos", place.scratch / "links"
-  with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+  with open_pipeline(options) as pipeline:
     reports = (
       pipeline
       | "files" >> beam.Create(lines)
       | "spread files" >> beam.Reshuffle()
       | "examine" >> beam.ParDo(_Examine(place, settings))
     )
-    reports | "reports" >> beam.Map(json.dumps) | "write reports" >> beam.io.WriteToText(str(videos))
+    reports | "write reports" >> beam.io.WriteToText(str(videos))
     (
       reports
       | "bands" >> beam.FlatMap(_banded, settings)
@@ -101,13 +109,12 @@ def encode_all(
     json.dumps([c["id"], dataclasses.astuple(c["file"]), c["start"], c["end"], c["known"]]) for c in clips
   ]
   out = place.scratch / "encoded"
-  with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+  with open_pipeline(options) as pipeline:
     (
       pipeline
       | "clips" >> beam.Create(lines)
       | "spread clips" >> beam.Reshuffle()
       | "encode" >> beam.ParDo(_Encode(place, settings, captioner))
-      | "encoded" >> beam.Map(json.dumps)
       | "write encoded" >> beam.io.WriteToText(str(out))
     )
   reports = sorted(map(json.loads, _lines(out)), key=lambda report: report["id"])
@@ -134,9 +141,12 @@ class _Trusting(beam.DoFn):
 
 
 class _Examine(_Trusting):
-  """A file -> its report: `id`, `path`, what `examine` and `describe` (as `known`) return, or a `reason`."""
+  """A file -> its report: `id`, `path`, what `examine` and `describe` (as `known`) return, or a `reason`.
 
-  def process(self, line: str) -> Iterator[dict[str, Any]]:
+  As JSON, in which the name of a file may have any bytes.
+  """
+
+  def process(self, line: str) -> Iterator[str]:
     *file, research = json.loads(line)
     file, place = File(*file), self._place
     report = {"id": file.identity(place.salt), "path": file.path}
@@ -152,19 +162,19 @@ class _Examine(_Trusting):
         remembered.put(key, found)
       if "reason" not in found:
         report["known"] = describe(place.root, file, research, place.salt)
-      yield {**report, **found}
+      yield json.dumps({**report, **found})
     except (UserError, OSError) as error:
-      yield {**report, "error": str(error)}
+      yield json.dumps({**report, "error": str(error)})
 
 
 class _Encode(_Trusting):
-  """A clip -> what is written of it."""
+  """A clip -> what is written of it, as JSON."""
 
   def __init__(self, place: Place, settings: Settings, captioner: str):
     super().__init__(place, settings)
     self._captioner = captioner
 
-  def process(self, line: str) -> Iterator[dict[str, Any]]:
+  def process(self, line: str) -> Iterator[str]:
     name, file, start, end, known = json.loads(line)
     file, remembered = File(*file), self._place.remembered("encoded")
     asked = {
@@ -184,13 +194,14 @@ class _Encode(_Trusting):
         except Unreadable as error:
           found = {"reason": error.reason}
         remembered.put(key, found)
-      yield {"id": name, "file": str(out), **found}
+      yield json.dumps({"id": name, "file": str(out), **found})
     except (UserError, OSError) as error:
-      yield {"id": name, "error": str(error)}
+      yield json.dumps({"id": name, "error": str(error)})
 
 
-def _banded(report: Mapping[str, Any], settings: Settings) -> Iterator[tuple[bytes, tuple[str, bytes]]]:
+def _banded(line: str, settings: Settings) -> Iterator[tuple[bytes, tuple[str, bytes]]]:
   """A report -> (piece of hash, (clip, its hash)) of each of its clips that has no fault."""
+  report = json.loads(line)
   for number, clip in enumerate(report.get("clips", ())):
     if not fault(clip, settings):
       code = from_text(clip["hash"])

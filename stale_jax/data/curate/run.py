@@ -22,7 +22,7 @@ from stale_jax.data.curate.count import count
 from stale_jax.data.curate.describe import File, find_files, read_all_research, research_of
 from stale_jax.data.curate.encode import find_captioner
 from stale_jax.data.curate.judge import REASONS, judge
-from stale_jax.data.curate.pipeline import Place, encode_all, examine_all, local_options
+from stale_jax.data.curate.pipeline import Place, encode_all, examine_all, local_options, open_pipeline
 from stale_jax.data.curate.remembered import PARTIAL, key_of
 from stale_jax.data.curate.settings import Settings
 from stale_jax.data.metadata import from_json, to_json
@@ -69,6 +69,7 @@ def curate(
   if captioner:
     find_captioner(captioner)
   options = list(beam) if beam else local_options(workers)
+  open_pipeline(options)  # Before anything is written.
   make_folder(output)
   place = Place(root=str(source), work=str(output / "work"), salt=salt)
   with _alone(Path(place.work)):
