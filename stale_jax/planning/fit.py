@@ -14,10 +14,9 @@ from stale_jax.planning.chips import chip_of
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import KEPT, Estimate, Sizes, estimate, sizes
 from stale_jax.planning.flops import count
-from stale_jax.planning.plan import GIB, Plan, plain, plan
+from stale_jax.planning.plan import GIB, Plan, built, plain, plan
 from stale_jax.planning.roofline import roofline
 from stale_jax.planning.topology import topology_devices
-from stale_jax.training.build import build
 from stale_jax.training.program import init_params
 
 # Of these the first that fits is taken; each takes a minute or more to compile.
@@ -60,7 +59,7 @@ def candidates(heads: int, devices: int, slices: int, batch: int) -> list[Candid
 
 def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
   """The experiment, and its numbers for `estimate`."""
-  experiment = build(config)
+  experiment = built(config)
   model, frames = experiment.model, experiment.source.frames
   params = jax.eval_shape(lambda: init_params(experiment, jax.random.key(0)))
   clip = {s.name: jax.ShapeDtypeStruct((1, frames, *s.shape), jnp.float32) for s in experiment.senses}

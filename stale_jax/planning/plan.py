@@ -198,6 +198,14 @@ def _round(value: float, digits: int = 4) -> float:
   return float(f"{value:.{digits}g}")
 
 
+def built(config: Mapping[str, Any]) -> Experiment:
+  """The experiment; raises UserError if it is of an autoencoder, whose work nothing here can count."""
+  experiment = build(config)
+  if experiment.process is None:
+    raise UserError("plans are of models that diffuse, and this config is of an autoencoder.")
+  return experiment
+
+
 def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[str, Any], list[str]]:
   """`config`, made to suit the devices: data over slices, the batch over the mesh; and what was changed."""
   config, said = {key: value for key, value in config.items()}, []
@@ -206,7 +214,7 @@ def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[s
   if slices > 1 and data > 0 and data % slices:
     mesh["data"] = data * slices
     said.append(f"mesh.data={data} does not go over {slices} slices: planned with {data * slices}.")
-  experiment = build({**config, "mesh": mesh})
+  experiment = built({**config, "mesh": mesh})
   sizes, batch = experiment.mesh.sizes(devices), experiment.training.batch
   ways = sizes["data"] * sizes["fsdp"] * experiment.training.accumulate
   if batch % ways:

@@ -8,11 +8,13 @@ import math
 import re
 import types
 
+import jax
 import pytest
 
-from configs import stale_1b, stale_14b
+from configs import autoencoder_digits, stale_1b, stale_14b
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
+from stale_jax.planning import plan
 from stale_jax.planning.chips import CHIPS, chip_of
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import Sizes, estimate
@@ -137,6 +139,12 @@ def test_a_small_plan_by_the_tpus_compiler(tmp_path):
 def test_misuse_is_one_line(arguments, words):
   code, out, err = run(*arguments)
   assert code == 2 and not out and err.startswith("error: ") and err.count("\n") == 1 and words in err, err
+
+
+def test_an_autoencoder_is_not_planned():
+  config = autoencoder_digits.get_config().to_dict()
+  with pytest.raises(UserError, match="of an autoencoder"):
+    plan(config, "v5e:2x2", devices=jax.devices())
 
 
 def test_without_the_compiler_it_says_what_to_install():
