@@ -4,7 +4,9 @@ python -m experiments.train --config=configs/autoencoder_digits.py --workdir=run
 python -m experiments.evaluate --workdir=runs/autoencoder --suite=reconstruction
 
 A latent of 4 numbers stands for 4x4 pixels of 2 frames: 96 numbers become 4.
-Hardware: 2 CPU cores.
+Hardware: one CPU core. Time: 45 minutes at 1.1 steps a second, with much other work beside it.
+Result: .132 of the error of principal components of the same size, 33.4 dB. These weights come with the
+package, as stale_jax/weights/autoencoder.safetensors.
 """
 
 from ml_collections import ConfigDict

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from configs import autoencoder_digits, digits_more, movie
 from stale_jax.data import loader
 from stale_jax.data.digits import Digits
 from stale_jax.errors import UserError
@@ -18,9 +19,10 @@ from stale_jax.training import build, train
 from stale_jax.training.checkpoint import Checkpointer, newest_ema, newest_state
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import Muon
+from stale_jax.training.program import init_params
 from stale_jax.training.state import fingerprint, initial_state
 from stale_jax.training.step import make_step
-from stale_jax.training.weights import load_weights, save_weights
+from stale_jax.training.weights import AUTOENCODER, SHIPPED, load_weights, save_weights
 from tests import micro
 
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3)}
@@ -244,10 +246,16 @@ def test_another_optimizer_s_checkpoints_are_not_called_damaged(tmp_path):
     train(micro.config(training__steps=8), tmp_path)
 
 
+def test_the_shipped_autoencoder_is_that_of_its_config():
+  params, config = load_weights(AUTOENCODER)
+  experiment = build(autoencoder_digits.get_config().to_dict())
+  assert build(config) == experiment and AUTOENCODER.stat().st_size < 2e6
+  shapes = jax.eval_shape(lambda: init_params(experiment, jax.random.key(0)))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
+
+
 def test_a_seed_s_clip_does_not_depend_on_the_batch():
   experiment = build(micro.config())
-  from stale_jax.training.program import init_params
-
   params = jax.tree.map(lambda x: x + 0.02, init_params(experiment, jax.random.key(0)))
   model = Model(experiment, params, "fresh")
   prompts = [f"a red {word}" for word in ("one", "two", "three", "four", "five")]
@@ -260,10 +268,6 @@ def test_a_seed_s_clip_does_not_depend_on_the_batch():
 
 
 def test_the_shipped_model_is_what_its_config_makes():
-  from configs import digits_more, movie
-  from stale_jax.training.program import init_params
-  from stale_jax.training.weights import SHIPPED
-
   assert SHIPPED.stat().st_size < 20e6
   params, config = load_weights(SHIPPED)
   assert build(config) == build(digits_more.get_config().to_dict())
