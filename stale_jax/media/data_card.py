@@ -245,7 +245,7 @@ def _splits(counts: Mapping[str, Any]) -> str:
     (
       "near-duplicates across",
       f"{both['near_duplicates']:,}",
-      f"of {both['compared']:,} test clips, each compared with every training clip",
+      f"of {both['compared']:,} test clips, each compared with the training clips",
     ),
     ("the nearest pair across", closest, "by perceptual hash; unrelated pictures differ by some 100 to 128"),
   ]
