@@ -2,8 +2,8 @@
 
 Empty, zeros, random bytes, random bytes with a video's beginning, cut off, text, pictures, archives,
 playlists and decompression bombs (in pixels, hours and pictures), under the names of videos. Value is the
-share of them that is counted as unreadable; bar 1. The shards are, byte for byte, those that there are without
-them.
+share of them that is counted as unreadable; bar 1. The shards are, byte for byte, those that there are
+without them.
 """
 
 BROKEN, VIDEOS = 10_000, 6
