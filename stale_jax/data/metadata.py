@@ -172,11 +172,16 @@ def anonymous(described: Described, salt: str) -> Described:
     sound = "original sound"
   return dataclasses.replace(
     described,
-    caption=_MENTION.sub("@", described.caption),
+    caption=without_mentions(described.caption),
     sound=sound,
     uploader=hashlib.sha256(f"{salt}\0{name}".encode()).hexdigest()[:32] if name else "",
-    url=_MENTION.sub("@", described.url),
+    url=without_mentions(described.url),
   )
+
+
+def without_mentions(text: str) -> str:
+  """The same, but of every @name only the sign."""
+  return _MENTION.sub("@", text)
 
 
 def to_json(described: Described) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stale_jax.data.metadata import Described, from_json
+from stale_jax.data.metadata import Described, from_json, without_mentions
 from stale_jax.data.tfds import open_data
 from stale_jax.data.video import File
 from stale_jax.data.videos import Videos
@@ -39,7 +39,8 @@ class Shards(Videos):
   Attributes:
     path: the folder of the data set, which holds its dataset_info.json.
     takedown: a file that names what is not to be used any more: the id, the address or the uploader of a
-      video in each line, as its metadata has them. It is read when the first example is.
+      video in each line, as its metadata has them; an address may still have its @name. It is read when
+      the first example is.
   """
 
   path: str
@@ -67,7 +68,8 @@ class Shards(Videos):
       lines = Path(self.takedown).read_text(encoding="utf-8").splitlines() if self.takedown else []
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"source.takedown={self.takedown!r} cannot be read: {error}.") from error
-    return frozenset(line.strip() for line in lines) - {""}
+    named = {line.strip() for line in lines}
+    return frozenset(named | {without_mentions(line) for line in named}) - {""}
 
 
 def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:

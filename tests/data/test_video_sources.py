@@ -210,7 +210,7 @@ def shards(folder, tmp_path_factory):
   def records(names):
     for number, name in enumerate(names):
       described = Described(
-        caption=name, source_id=f"id {number}", uploader=f"by {number}", url=f"at {number}"
+        caption=name, source_id=f"id {number}", uploader=f"by {number}", url=f"at @/{number}"
       )
       metadata = {**dataclasses.asdict(described), "clip_start": 1.5, "license": "CC0"}
       yield name, record((folder / name).read_bytes(), metadata)
@@ -242,7 +242,7 @@ def test_shards_give_what_was_written(shards):
     write_shards(shards.parent.parent, {"train": [("a", record(b"", {}))]})
 
 
-@pytest.mark.parametrize("line", ["id 1", "at 1", "by 1"])
+@pytest.mark.parametrize("line", ["id 1", "at @/1", "at @some.one/1", "by 1"])
 def test_what_is_taken_down_is_not_read(shards, tmp_path, line):
   (tmp_path / "down.txt").write_text(f"id 17\n  {line}\n\n")
   some = of_shards(shards, takedown=str(tmp_path / "down.txt"))
