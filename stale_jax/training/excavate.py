@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from jaxtyping import Float
 
 from stale_jax.errors import UserError
@@ -41,7 +42,7 @@ class Snapshot:
 
 def save_snapshots(folder: Path, step: int, tracks: Mapping[float, Any], config: dict[str, Any]) -> None:
   """Writes the averages (std -> parameters) of `step` to the run's folder, in float32."""
-  into = folder / "snapshots"
+  into = epath.Path(folder) / "snapshots"
   if leads():
     make_folder(into)
   for std, params in tracks.items():
@@ -50,7 +51,7 @@ def save_snapshots(folder: Path, step: int, tracks: Mapping[float, Any], config:
 
 def find_snapshots(folder: Path) -> list[Snapshot]:
   """All of a run's, by step."""
-  files = (folder / "snapshots").glob("*.safetensors")
+  files = (epath.Path(folder) / "snapshots").glob("*.safetensors")
   named = ((re.fullmatch(r"(\d+)_([\d.e-]+)", path.stem), path) for path in files)
   return sorted(Snapshot(int(name[1]), float(name[2]), path) for name, path in named if name)
 
