@@ -16,20 +16,22 @@ _SERVER.set_forkserver_preload(
 _LIMIT = 300  # Seconds, after which a program hangs.
 
 
-def finish(name: str, *arguments, limit: float = _LIMIT, **environment) -> tuple[int, str, str]:
-  """Runs experiments.`name` to its end; returns its exit code, stdout and stderr.
+def finish(
+  name: str, *arguments, limit: float = _LIMIT, cwd: Path = ROOT, **environment
+) -> tuple[int, str, str]:
+  """Runs experiments.`name` in the folder `cwd` to its end; returns its exit code, stdout and stderr.
 
   With an environment, part of which is only read while importing, nothing is imported beforehand.
   """
   if environment:
     environment = {**os.environ, **environment}
     streams = {"capture_output": True, "text": True, "timeout": limit}
-    done = subprocess.run(_command(name, arguments), cwd=ROOT, env=environment, **streams)
+    done = subprocess.run(_command(name, arguments), cwd=cwd, env=environment, **streams)
     return done.returncode, done.stdout, done.stderr
   with tempfile.TemporaryDirectory() as folder:
     out, err = Path(folder) / "out", Path(folder) / "err"
     out.touch(), err.touch()
-    process = _SERVER.Process(target=_run, args=(_command(name, arguments), out, err))
+    process = _SERVER.Process(target=_run, args=(_command(name, arguments), cwd, out, err))
     process.start()
     process.join(limit)
     if process.exitcode is None:
@@ -39,10 +41,10 @@ def finish(name: str, *arguments, limit: float = _LIMIT, **environment) -> tuple
     return process.exitcode, out.read_text(), err.read_text()
 
 
-def _run(command: list[str], out: Path, err: Path) -> None:
+def _run(command: list[str], cwd: Path, out: Path, err: Path) -> None:
   for descriptor, path in ((1, out), (2, err)):
     os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
-  os.chdir(ROOT)
+  os.chdir(cwd)
   sys.argv = command[2:]
   runpy.run_module(command[2], run_name="__main__")
 
