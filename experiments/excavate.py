@@ -38,7 +38,7 @@ def main() -> None:
 
   stds = _stds(STD.value)
   workdir = at(WORKDIR.value)
-  trained = load(workdir)
+  trained = load(WORKDIR.value)
   snapshots = find_snapshots(workdir)
   misfits = [weights_of(snapshots, std)[1] for std in stds]
   if OUT.value:

@@ -20,6 +20,7 @@ class Stub:
 
   def __init__(self, split="test", spoil=lambda clip: clip):
     source = Digits()
+    self.source = source
     self.experiment = types.SimpleNamespace(
       source=source, senses=[source.senses[name] for name in SENSES], frames=8
     )
