@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import tempfile
@@ -52,6 +53,7 @@ def is_address(place: str | Path) -> bool:
   return "://" in os.fspath(place)
 
 
+@functools.cache  # Once it has answered it is not asked again.
 def _reach(bucket: epath.Path) -> None:
   """Raises UserError if `bucket` does not exist or does not answer in time."""
   said = []

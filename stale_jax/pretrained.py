@@ -214,7 +214,7 @@ class Model:
   def _check(self, prompt: str) -> None:
     """Raises UserError if `prompt` says nothing, or not all of it would be read."""
     if not prompt.strip():
-      example = self.experiment.source[0]["caption"]
+      example = self.source[0]["caption"]
       raise UserError(f"the prompt is empty; say what is to be made, e.g. {example!r}.")
     try:
       length = len(prompt.encode())

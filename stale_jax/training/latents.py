@@ -26,6 +26,7 @@ from stale_jax.data import build_source
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder
 from stale_jax.models import Autoencoder, build_autoencoder
+from stale_jax.models.autoencoder import lengthen
 
 _BATCH = 32
 
@@ -129,7 +130,8 @@ class Latents:
         with jax.ensure_compile_time_eval():  # An example may be asked for while something is traced.
           out[name] = jax.device_get(_run(coder, "encode")(params, x))
       elif name in self.senses:
-        x = np.concatenate([np.repeat(x[:, :1], coder.time - 1, 1), x], 1)
+        with jax.ensure_compile_time_eval():
+          x = np.asarray(lengthen(x, coder.time))
         out[name] = x.reshape(len(x), x.shape[1] // coder.time, -1)
     return out
 
