@@ -72,4 +72,4 @@ def _run(command: list[str], log: Path, environment: dict[str, str]) -> None:
   if folder := environment.get("JAX_COMPILATION_CACHE_DIR"):
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-  programs._run(command, log, log)
+  programs._run(command, programs.ROOT, log, log)
