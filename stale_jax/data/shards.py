@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stale_jax.data.metadata import Described, from_json, without_mentions
+from stale_jax.data.source import SPLITS
 from stale_jax.data.tfds import open_data
 from stale_jax.data.video import File
-from stale_jax.data.videos import Videos
+from stale_jax.data.videos import Videos, say
 from stale_jax.errors import UserError
 
 
@@ -40,7 +41,7 @@ class Shards(Videos):
     path: the folder of the data set, which holds its dataset_info.json.
     takedown: a file that names what is not to be used any more: the id, the address or the uploader of a
       video in each line, as its metadata has them; an address may still have its @name. It is read when
-      the first example is.
+      the first example is; lines that name nothing are said to, once, on stderr.
   """
 
   path: str
@@ -68,8 +69,26 @@ class Shards(Videos):
       lines = Path(self.takedown).read_text(encoding="utf-8").splitlines() if self.takedown else []
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"source.takedown={self.takedown!r} cannot be read: {error}.") from error
-    named = {line.strip() for line in lines}
-    return frozenset(named | {without_mentions(line) for line in named}) - {""}
+    named = {line.strip() for line in lines} - {""}
+    if unknown := sorted(named - self._known_of(named)):
+      say(f"source.takedown={self.takedown}: lines that name nothing: {len(unknown)}; the first: {unknown[0]}")
+    return frozenset(named | {without_mentions(line) for line in named})
+
+  def _known_of(self, lines: set[str]) -> set[str]:
+    """Those of `lines` that name something in any split. All is read until the last of them is found."""
+    found: set[str] = set()
+    for split in SPLITS if lines else ():
+      try:
+        records = open_data(self.path, split)[1]
+      except UserError:  # There is no such split; of its own, `find` will complain.
+        continue
+      for which in range(len(records)):
+        if found == lines:
+          return found
+        described = from_json(records[which]["metadata"], f"{self.path}, {split} clip {which}")
+        names = {described.source_id, described.url, described.uploader}
+        found |= {line for line in lines - found if {line, without_mentions(line)} & names}
+    return found
 
 
 def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:

@@ -29,22 +29,30 @@ class RMSNorm(nn.Module):
     return (y * scale).astype(self.dtype)
 
 
-def project(streams, angles, heads: int, head_width: int, dtype):
-  """Queries, keys and values, each stream -> [batch, time, place, heads, head_width].
+def project(streams, heads: int, head_width: int, dtype):
+  """Queries, keys and values, each stream -> [batch, time, place, heads, head_width], before `turn`.
 
-  For use inside a compact module, whose own the layers become. `angles`: stream -> [*batch, tokens,
-  head_width/2]. The three of a head lie together, so that a cut between heads cuts nothing else.
+  For use inside a compact module, whose own the layers become. The three of a head lie together, so
+  that a cut between heads cuts nothing else.
   """
   queries, keys, values = {}, {}, {}
   for name, x in streams.items():
     qkv = Dense(3 * heads * head_width, dtype=dtype, name=f"{name}_qkv")(x)
     qkv = constrain(jnp.reshape(qkv, (*x.shape[:3], heads, 3, head_width)), *LAID[:4], None, None)
     q, k, v = (qkv[..., i, :] for i in range(3))
-    turned = jnp.reshape(angles[name], (*angles[name].shape[:-2], *x.shape[1:3], -1))
-    queries[name] = rotate(RMSNorm(dtype, name=f"{name}_query_norm")(q), turned)
-    keys[name] = rotate(RMSNorm(dtype, name=f"{name}_key_norm")(k), turned)
+    queries[name] = RMSNorm(dtype, name=f"{name}_query_norm")(q)
+    keys[name] = RMSNorm(dtype, name=f"{name}_key_norm")(k)
     values[name] = v
   return queries, keys, values
+
+
+def turn(streams: dict[str, Array], angles) -> dict[str, Float[Array, "batch time place heads width"]]:
+  """Queries or keys at their rotary positions; `angles`: stream -> [*batch, tokens, width/2]."""
+
+  def one(x, a):
+    return rotate(x, jnp.reshape(a, (*a.shape[:-2], *x.shape[1:3], -1)))
+
+  return {name: one(x, angles[name]) for name, x in streams.items()}
 
 
 def together(streams: dict[str, Array]) -> Float[Array, "batch tokens heads width"]:
@@ -86,6 +94,7 @@ def attend(
   tokens: dict[str, Tokens],
   backend: str = "xla",
   rule: Rule = Rule(),  # noqa: B008
+  seen: dict[str, Tokens] | None = None,
 ) -> dict[str, Float[Array, "batch time place heads width"]]:
   """Joint attention of all streams under `rule`, cut along the mesh if there is one.
 
@@ -94,6 +103,7 @@ def attend(
     tokens: stream -> [batch or 1, time, place].
     backend: one of BACKENDS: "xla" runs anywhere, "cudnn" on a GPU, "splash" on a TPU.
     rule: who sees whom.
+    seen: as `tokens`, of the keys, where there are more of these than of queries; else the same.
 
   Raises:
     UserError: `backend` cannot do that.
@@ -102,9 +112,11 @@ def attend(
   # What comes out of control flow is in another order.
   q, k, v = ({name: x[name] for name in tokens} for x in (q, k, v))
   if mesh is None or (backend == "xla" and parts(mesh, "tokens") == 1):
-    everyone = join(tokens)
-    local = BACKENDS[backend](rule, everyone)
-    return asunder(local(together(q), together(k), together(v), everyone, everyone)[0], q)
+    of_q, of_k = join(tokens), join(tokens if seen is None else seen)
+    local = BACKENDS[backend](rule, of_k)
+    return asunder(local(together(q), together(k), together(v), of_q, of_k)[0], q)
+  if seen is not None:
+    raise UserError("keys of other frames are for a mesh that cuts no clip: set mesh.context to 1.")
 
   # Each device has its part of the places of every stream. Where they do not divide, some are of no clip.
   ways = parts(mesh, "tokens")

@@ -37,6 +37,10 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
   if model.scan and model.turns:
     raise UserError("model.scan runs through the blocks once: leave model.turns or model.scan out.")
   at_least(0, "model", turns=model.turns)
+  if model.causal and (model.forms != "none" or model.turns):
+    raise UserError(
+      "model.causal is for joint attention in blocks that run once: no model.forms, no model.turns."
+    )
   if model.merge and (not model.turns or model.depth < 2 or model.forms != "none"):
     raise UserError(
       "model.merge needs model.turns of 1 at least, model.depth of 2 at least and no model.forms."

@@ -101,6 +101,7 @@ def trunk(
   tokens: dict[str, Tokens],
   timed: tuple[str, ...],
   placed: tuple[str, ...],
+  past=None,
 ) -> dict[str, Float[Array, "batch time place width"]]:
   """Runs the blocks once, or round in turns.
 
@@ -112,6 +113,7 @@ def trunk(
     conditions, angles, tokens: for the blocks.
     timed: streams that are carried from turn to turn; the others start each afresh.
     placed: streams whose tokens merge.
+    past: `models.transformer.Past`, of blocks that are run once, one by one.
   """
   entry = streams
 
@@ -121,7 +123,7 @@ def trunk(
     if model.scan and not model.is_initializing() and not model.is_mutable_collection("intermediates"):
       return _scanned(model, block, streams, conditions, angles, tokens)
     for layer in range(model.depth):
-      streams, _ = block(model, layer)(streams, conditions, angles, tokens)
+      streams, _ = block(model, layer)(streams, conditions, angles, tokens, past=past)
     return streams
 
   def turn(model, streams, number):

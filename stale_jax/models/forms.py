@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
-from stale_jax.models.attention import project, together
+from stale_jax.models.attention import project, together, turn
 from stale_jax.models.layers import Dense
 from stale_jax.models.visibility import Rule, Tokens
 
@@ -110,7 +110,8 @@ class Form(nn.Module):
   @nn.compact
   def __call__(self, streams, angles, who: Tokens):
     """As `TwoForms`, without the plot."""
-    q, k, v = map(together, project(streams, angles, self.heads, self.head_width, self.dtype))
+    q, k, v = project(streams, self.heads, self.head_width, self.dtype)
+    q, k, v = map(together, (turn(q, angles), turn(k, angles), v))
     shapes = {name: x.shape[1:3] for name, x in streams.items()}
     return restricted_attention(q, k, v, who, shapes, self.having, self.axis)
 

@@ -6,6 +6,7 @@ Modulation is adaLN-zero (DiT, arXiv 2212.09748) from the caption and from the t
 the frames a token covers, so that frames may be at different times.
 """
 
+import dataclasses
 import math
 
 import flax.linen as nn
@@ -17,10 +18,11 @@ from jaxtyping import Array, Float
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
 from stale_jax.mesh import constrain
-from stale_jax.models.attention import asunder, attend, project, proportional_attention, together
+from stale_jax.models.attention import asunder, attend, project, proportional_attention, together, turn
 from stale_jax.models.cycle import trunk
 from stale_jax.models.emoji import emoji_vector
 from stale_jax.models.forms import TwoForms
+from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.layers import Dense, rotary_angles, time_features
 from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
@@ -91,12 +93,38 @@ def _mean(x: Float[Array, "batch time place width"], real) -> Float[Array, "batc
   return jnp.sum(x * weight, (1, 2), keepdims=True) / jnp.maximum(jnp.sum(weight, (1, 2), keepdims=True), 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Past:
+  """The frames before those of a clip, as its blocks need them.
+
+  Attributes:
+    cache: their keys and values.
+    angles, tokens: stream -> those of its past and present keys together.
+  """
+
+  cache: KVCache
+  angles: dict[str, Array]
+  tokens: dict[str, Tokens]
+
+  def slots(self, stream: str) -> int:
+    """How many times of that stream the cache has room for."""
+    return next(iter(self.cache.keys.values()))[stream].shape[1]
+
+  def before(self, block: str, k: dict[str, Array], v: dict[str, Array]):
+    """Past keys and values of that block before the present ones; the caption has no past."""
+
+    def both(past, now):
+      return {n: jnp.concatenate([past[n], x], 1) if n in past else x for n, x in now.items()}
+
+    return both(self.cache.keys[block], k), both(self.cache.values[block], v)
+
+
 class Block(nn.Module):
   """Joint attention over all streams, or a form of it, then a perceptron a stream.
 
   Attributes:
     heads, head_width: of attention.
-    forms, senses, attention, remat: see `Transformer`; `senses` are those of the clip.
+    forms, senses, attention, causal, remat: see `Transformer`; `senses` are those of the clip.
   """
 
   heads: int
@@ -105,24 +133,25 @@ class Block(nn.Module):
   forms: str = "none"
   senses: tuple[Sense, ...] = ()
   attention: str = "xla"
+  causal: bool = False
   remat: str = "none"
 
-  def __call__(self, streams, conditions, angles, tokens: dict[str, Tokens], size=None):
+  def __call__(self, streams, conditions, angles, tokens: dict[str, Tokens], size=None, past=None):
     """The streams, and where `size` is given the attention's probabilities [batch, heads, to, from].
 
     streams, conditions, angles, tokens: of each stream; size [batch, from]: how many tokens each of
-    all streams in turn stands for.
+    all streams in turn stands for; past: see `Past`.
     """
 
     def run(block, streams, conditions):
-      return block._run(streams, conditions, angles, tokens, size)
+      return block._run(streams, conditions, angles, tokens, size, past)
 
     # What is NumPy's of tokens is closed over: as an argument it would no longer be known while tracing.
     run = nn.remat(run, policy=REMAT[self.remat]) if self.remat != "none" else run
     return run(self, streams, conditions)
 
   @nn.compact
-  def _run(self, streams, conditions, angles, tokens, size):
+  def _run(self, streams, conditions, angles, tokens, size, past):
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
 
@@ -137,12 +166,22 @@ class Block(nn.Module):
       forms = TwoForms(self.senses, self.forms == "hard", *attention, name="forms")
       attended = asunder(forms(seen, conditions["text"], angles, join(tokens, batch)), streams)
     elif size is not None:
-      q, k, v = map(together, project(seen, angles, *attention))
+      q, k, v = project(seen, *attention)
+      q, k, v = map(together, (turn(q, angles), turn(k, angles), v))
       everyone = join(tokens, batch)
       attended, p = proportional_attention(q, k, v, Rule()(everyone, everyone), size)
       attended = asunder(attended, streams)
     else:
-      attended = attend(*project(seen, angles, *attention), tokens, self.attention)
+      q, k, v = project(seen, *attention)
+      if not self.is_initializing():  # Else they would be among the parameters.
+        for kind, x in (("keys", k), ("values", v)):
+          self.sow("kv", kind, {sense.name: x[sense.name] for sense in self.senses})
+      turned, everyone = angles, None
+      if past is not None:
+        k, v = past.before(self.name, k, v)
+        turned, everyone = past.angles, past.tokens
+      rule = Rule(causal=self.causal)
+      attended = attend(turn(q, angles), turn(k, turned), v, tokens, self.attention, rule, everyone)
 
     out = {}
     for name, x in streams.items():
@@ -181,6 +220,8 @@ class Transformer(nn.Module):
       and without what it takes to be run again.
     merge: whether each turn merges a third of the tokens of sight.
     attention: of `models.attention.BACKENDS`, what computes joint attention.
+    causal: whether no frame sees a later one, nor the caption any, so that a movie can be made frame by
+      frame with the keys and values of those before it (`models.kv_cache`).
     remat: what of a block's values its gradient computes again, to save memory: "none", of which all
       are kept; "dots", all but matrix products; "full", all.
     scan: whether one program of a block runs through them all, instead of one each: it compiles in the
@@ -204,12 +245,17 @@ class Transformer(nn.Module):
   turns: int = 0
   merge: bool = False
   attention: str = "xla"
+  causal: bool = False
   remat: str = "none"
   scan: bool = False
 
   @nn.compact
-  def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
-    """Outputs in the shapes of `clip`.
+  def __call__(
+    self, clip: Clip, t: Float[Array, "batch frames"], context: Context, cache: KVCache | None = None
+  ) -> Clip:
+    """Outputs in the shapes of `clip`, the frames that follow those in `cache`.
+
+    Keys and values of the clip are sown into the collection "kv", if that is mutable.
 
     Raises:
       UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape].
@@ -233,11 +279,16 @@ class Transformer(nn.Module):
       return dense(self.condition_width, f"{name}_condition")(h)
 
     streams = {"text": text[:, None]}
-    conditions = {"text": condition("text", features.mean(1, keepdims=True)) + pooled}
+    # What the caption is of in a causal model must not tell a frame when later ones are.
+    when = (
+      time_features(jnp.zeros((len(t), 1))).astype(dtype) if self.causal else features.mean(1, keepdims=True)
+    )
+    conditions = {"text": condition("text", when) + pooled}
     angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.width // self.heads)}
     # Where there is but one sense nobody is apart from it.
     apart = context.apart if len(self.senses) > 1 else None
     who = {"text": stream_tokens(text_real[:, None], TEXT, apart=apart)}
+    past = None if cache is None else Past(cache, {"text": angles["text"]}, dict(who))
     for number, sense in enumerate(present, 1):
       x, name = clip[sense.name].astype(dtype), sense.name
       valid = context.valid.get(name)
@@ -248,11 +299,24 @@ class Transformer(nn.Module):
       width = self.width if sense == self.senses[0] else self.side_width
       streams[name] = dense(width, f"{name}_in")(tokens)
       conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1))) + pooled
-      angles[name] = rotary_angles(positions(sense, time * sense.patch[0]), self.width // self.heads)
+      slots = 0 if past is None else past.slots(name)
+      angles[name] = rotary_angles(
+        positions(sense, (slots + time) * sense.patch[0]), self.width // self.heads
+      )
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
       real = TokenDrop(self.token_drop, name=f"{name}_drop")(jnp.repeat(real, place, 1))
-      last, placed = (np.arange(time) + 1) * sense.patch[0] - 1, len(sense.shape) > 1
-      who[name] = stream_tokens(jnp.reshape(real, (batch, time, place)), number, last, placed, apart)
+      last, placed = (np.arange(slots + time) + 1) * sense.patch[0] - 1, len(sense.shape) > 1
+      real = jnp.reshape(real, (batch, time, place))
+      who[name] = stream_tokens(real, number, last[slots:], placed, apart)
+      if past is not None:
+        # Empty slots come first: without them the window begins at position 0, as a clip does.
+        empty = slots * sense.patch[0] - cache.frames
+        angles[name] = angles[name] - empty * rotary_angles(np.eye(1, 3), self.width // self.heads)
+        filled = jnp.arange(slots) * sense.patch[0] >= empty
+        filled = jnp.broadcast_to(filled[:, None], (batch, slots, place))
+        every = stream_tokens(jnp.concatenate([filled, real], 1), number, last, placed, apart)
+        past.angles[name], past.tokens[name] = angles[name], every
+        angles[name] = angles[name][slots * place :]
     judged = self.labels and (self.is_initializing() or self.is_mutable_collection("scores"))
     if judged:
       conditions["emoji"] = condition("emoji", features.mean(1, keepdims=True))
@@ -263,13 +327,14 @@ class Transformer(nn.Module):
       who["emoji"] = stream_tokens(jnp.ones((len(t), 1, 1), bool), EMOJI)
 
     sizes = self.heads, self.width // self.heads, dtype, self.forms, tuple(present), self.attention
+    kinds = {"causal": self.causal, "remat": self.remat}
 
     def block(model, layer):
-      return Block(*sizes, remat=self.remat, name=f"block_{layer}", parent=model)
+      return Block(*sizes, **kinds, name=f"block_{layer}", parent=model)
 
     timed = tuple(sense.name for sense in present)
     placed = tuple(sense.name for sense in present if len(sense.shape) > 1)
-    streams = trunk(self, block, streams, conditions, angles, who, timed, placed)
+    streams = trunk(self, block, streams, conditions, angles, who, timed, placed, past)
 
     out = {}
     for sense in present:

@@ -114,7 +114,7 @@ class Rule:
     seen = (emoji & real & (to != TEXT)) | (~emoji & seen & (to != EMOJI))
     now, then = both("frame")
     if self.causal:
-      seen &= then <= now
+      seen &= (then <= now) | emoji
     if self.window:
       near = abs(now - then) < self.window
       seen &= near | (then < self.sinks) | (now < 0)  # Text, at -1, is before every sink.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip
-from stale_jax.processes import Corruption, Process, TimeDensity, stratified
+from stale_jax.processes import Corruption, Process, TimeDensity, clip_times
 from stale_jax.processes.process import per_frame
 
 
@@ -50,14 +50,14 @@ def predict(
   has_scores: bool = False,
   held: tuple[Array, Array] | None = None,
 ) -> Prediction:
-  """Corrupts each clip of the batch at one time drawn from `density` and asks the denoiser.
+  """Corrupts each clip of the batch at times drawn from `density` and asks the denoiser.
 
   With `has_scores` the denoiser answers (clip, scores). `held`, (which, when) [batch, frames], are frames
   at times of their own (`FirstFrames.give`).
   """
   size, frames = next(iter(batch.clip.values())).shape[:2]
   key_time, key_noise = jax.random.split(key)
-  t = jnp.broadcast_to(stratified(key_time, density, size)[:, None], (size, frames))
+  t = clip_times(key_time, density, size, frames)
   if held is not None:
     t = jnp.where(held[0], held[1], t)
   corruption = corrupt(process, batch.clip, t, key_noise)

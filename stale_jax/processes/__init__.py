@@ -12,10 +12,10 @@ from stale_jax.processes.times import (
   Shifted,
   TimeDensity,
   Uniform,
+  clip_times,
   grid,
   shift,
   shift_factor,
-  stratified,
 )
 from stale_jax.processes.tokens import UniformTokens
 
@@ -36,8 +36,8 @@ __all__ = [
   "UniformTokens",
   "build_density",
   "build_process",
+  "clip_times",
   "grid",
   "shift",
   "shift_factor",
-  "stratified",
 ]

@@ -15,11 +15,25 @@ from stale_jax.errors import UserError
 class TimeDensity(Protocol):
   """A density on [0, 1] by its quantile function; time 1 is the prior."""
 
+  independent: bool
+
   def quantile(self, u: Float[Array, "..."]) -> Float[Array, "..."]: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Uniform:
+class _Density:
+  """What every density has beside its own.
+
+  Attributes:
+    independent: whether each frame of a clip is at a time of its own (Diffusion Forcing, arXiv
+      2407.01392), so that any frames may be clean while others are made; or all are at one.
+  """
+
+  independent: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Uniform(_Density):
   """Every time alike."""
 
   def quantile(self, u):
@@ -27,7 +41,7 @@ class Uniform:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LogitNormal:
+class LogitNormal(_Density):
   """logit(1 - t) ~ N(mean, std^2): a negative mean looks toward the noise (SD3, arXiv 2403.03206)."""
 
   mean: float = -1.5
@@ -39,7 +53,7 @@ class LogitNormal:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mode:
+class Mode(_Density):
   """SD3's density with a mode in the middle (arXiv 2403.03206, eq. 20).
 
   Attributes:
@@ -58,7 +72,7 @@ class Mode:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CosMap:
+class CosMap(_Density):
   """The flow's times at which its log-SNR is that of the cosine schedule (SD3, arXiv 2403.03206, eq. 21)."""
 
   def quantile(self, u):
@@ -68,7 +82,7 @@ class CosMap:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shifted:
+class Shifted(_Density):
   """Uniform time sent through `shift` (SD3, eq. 23): a factor above 1 looks toward the noise."""
 
   factor: float = 6.0
@@ -99,6 +113,21 @@ def stratified(key: PRNGKeyArray, density: TimeDensity, batch: int) -> Float[Arr
   """One draw an example, spread evenly over the batch (Kingma et al., arXiv 2107.00630, I.1)."""
   u = (jax.random.uniform(key) + jnp.arange(batch) / batch) % 1.0
   return density.quantile(u)
+
+
+def clip_times(
+  key: PRNGKeyArray, density: TimeDensity, batch: int, frames: int
+) -> Float[Array, "batch frames"]:
+  """One draw a clip, or, of an independent density, one a frame; each frame's spread over the batch."""
+  if not density.independent:
+    return jnp.broadcast_to(stratified(key, density, batch)[:, None], (batch, frames))
+
+  def one(key):
+    key_draw, key_order = jax.random.split(key)
+    # In an order of its own: else the times of two frames would differ by as much in every clip.
+    return jax.random.permutation(key_order, stratified(key_draw, density, batch))
+
+  return jax.vmap(one, out_axes=1)(jax.random.split(key, frames))
 
 
 def grid(steps: int, factor: float = 1.0) -> Float[Array, "steps+1"]:

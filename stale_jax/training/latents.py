@@ -163,6 +163,8 @@ class Latents:
     """By all that the file's content depends on."""
     digest = hashlib.sha256(json.dumps([dict(self.source), self.split, self.size], sort_keys=True).encode())
     digest.update(repr(self._coder[0]).encode())
+    if takedown := self.source.get("takedown"):
+      digest.update(Path(takedown).read_bytes())
     for leaf in jax.tree.leaves(self._coder[1]):
       digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]

@@ -177,13 +177,21 @@ def _keep_config(config: Mapping[str, Any], workdir: Path) -> None:
 
 
 def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
-  """What must stay as it is while a run goes on."""
-  sections = {section: config.get(section) for section in ("senses", "source", "process", "model", "cringe")}
+  """What must stay as it is while a run goes on: not what is taken down, which must be obeyed at any time."""
+  sections = {section: config.get(section) for section in ("senses", "process", "model", "cringe")}
   return {
     **sections,
+    "source": _without_takedown(config.get("source")),
     "ema.tracks": construct(Ema, config.get("ema", {}), "ema").kept,
     "optimizer.name": config.get("optimizer", {}).get("name", "adamw"),
   }
+
+
+def _without_takedown(section: Any) -> Any:
+  """The section of a source, which may hold another's, but for its `takedown`."""
+  if not isinstance(section, Mapping):
+    return section
+  return {key: _without_takedown(value) for key, value in section.items() if key != "takedown"}
 
 
 def _not_finite(step: int, indices: np.ndarray, experiment: Experiment, checkpoints) -> str:

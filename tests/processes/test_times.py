@@ -22,8 +22,8 @@ from stale_jax.processes import (
   grid,
   shift,
   shift_factor,
-  stratified,
 )
+from stale_jax.processes.times import clip_times, stratified
 
 
 def mode_cdf(t, s):
