@@ -4,6 +4,7 @@ A record is the bytes of one small video file, cut and scaled so that it decodes
 object that says what is known of it (`metadata.to_json`, and whatever curating adds).
 """
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -41,7 +42,7 @@ class Shards(Videos):
     path: the folder of the data set, which holds its dataset_info.json.
     takedown: a file that names what is not to be used any more: the id, the address or the uploader of a
       video in each line, as its metadata has them; an address may still have its @name. It is read when
-      the first example is; lines that name nothing are said to, once, on stderr.
+      the first example is; what names no clip of any split is said once, on stderr.
   """
 
   path: str
@@ -55,7 +56,7 @@ class Shards(Videos):
     """Clip number `which` of the split; None if it was taken down."""
     found = self._records[which]
     described = from_json(found["metadata"], f"{self.path}, clip {which}")
-    if self._taken_down & {described.source_id, described.url, described.uploader}:
+    if self.taken_down & {described.source_id, described.url, described.uploader}:
       return None
     return found["video"], described
 
@@ -64,31 +65,33 @@ class Shards(Videos):
     return open_data(self.path, self.split)[1]
 
   @functools.cached_property
-  def _taken_down(self) -> frozenset[str]:
+  def taken_down(self) -> frozenset[str]:
+    """What `takedown` names, an address also without its @name; says how many lines name no clip."""
     try:
       lines = Path(self.takedown).read_text(encoding="utf-8").splitlines() if self.takedown else []
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"source.takedown={self.takedown!r} cannot be read: {error}.") from error
-    named = {line.strip() for line in lines} - {""}
-    if unknown := sorted(named - self._known_of(named)):
-      say(f"source.takedown={self.takedown}: lines that name nothing: {len(unknown)}; the first: {unknown[0]}")
-    return frozenset(named | {without_mentions(line) for line in named})
+    lines_of: dict[str, set[str]] = {}
+    for line in {line.strip() for line in lines} - {""}:
+      for name in (line, without_mentions(line)):
+        lines_of.setdefault(name, set()).add(line)
+    if left := self._unknown(lines_of):
+      say(f"source.takedown={self.takedown}: {len(left)} of its lines name no clip, the first {min(left)!r}.")
+    return frozenset(lines_of)
 
-  def _known_of(self, lines: set[str]) -> set[str]:
-    """Those of `lines` that name something in any split. All is read until the last of them is found."""
-    found: set[str] = set()
-    for split in SPLITS if lines else ():
-      try:
-        records = open_data(self.path, split)[1]
-      except UserError:  # There is no such split; of its own, `find` will complain.
-        continue
-      for which in range(len(records)):
-        if found == lines:
-          return found
-        described = from_json(records[which]["metadata"], f"{self.path}, {split} clip {which}")
-        names = {described.source_id, described.url, described.uploader}
-        found |= {line for line in lines - found if {line, without_mentions(line)} & names}
-    return found
+  def _unknown(self, lines_of: Mapping[str, set[str]]) -> set[str]:
+    """Of the lines, those of whose names there is none in any split; all is read while there are any."""
+    left = set().union(*lines_of.values())
+    for split in SPLITS:
+      with contextlib.suppress(UserError):  # There may be no such split; of its own, `find` complains.
+        data = open_data(self.path, split)[1] if left else ()
+        for which in range(len(data)):
+          described = from_json(data[which]["metadata"])
+          for name in (described.source_id, described.url, described.uploader):
+            left -= lines_of.get(name, set())
+          if not left:
+            break
+    return left
 
 
 def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:

@@ -243,10 +243,12 @@ def test_shards_give_what_was_written(shards):
 
 
 @pytest.mark.parametrize("line", ["id 1", "at @/1", "at @some.one/1", "by 1"])
-def test_what_is_taken_down_is_not_read(shards, tmp_path, line):
-  (tmp_path / "down.txt").write_text(f"id 17\n  {line}\n\n")
+def test_what_is_taken_down_is_not_read(shards, tmp_path, capsys, line):
+  (tmp_path / "down.txt").write_text(f"id 17\n  {line}\n\nat @nobody/99\n")
   some = of_shards(shards, takedown=str(tmp_path / "down.txt"))
   assert {some[index]["caption"] for index in range(12)} == {"red cat.mp4", "c/d.mkv", "c/e.mov"}
+  said = capsys.readouterr().err
+  assert said.count("\n") == 1 and "2 of its lines name no clip, the first 'at @nobody/99'" in said
   (tmp_path / "down.txt").write_text("\n".join(f"id {number}" for number in range(9)))
   with pytest.raises(UserError, match="of 4 videos .* all cannot .* taken down"):
     of_shards(shards, takedown=str(tmp_path / "down.txt"))[0]
