@@ -1,8 +1,10 @@
 """A source of latents: another source's clips, their sight coded by a trained autoencoder, kept on disk.
 
-Diffusion then runs in the autoencoder's space (Rombach et al., arXiv 2112.10752). Its latents lie in
-[-1, 1] as all that diffuses here does, and are not scaled. The other senses are small: of each group of
-frames that one latent stands for, their values lie side by side.
+Diffusion then runs in the autoencoder's space (Rombach et al., arXiv 2112.10752). Each channel of its
+latents is moved and scaled to fill the box [-1, 1] in which all diffuses here, as LDM gives them the variance
+of its Gaussian prior: -1 and 1 are what one in a thousand latents lies below, and above, and is clipped to.
+The map is linear: one by rank would spread the small changes of a background over all of it. The other senses
+are small: of each group of frames that one latent stands for, their values lie side by side.
 """
 
 import contextlib
@@ -10,7 +12,6 @@ import dataclasses
 import fcntl
 import functools
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,17 +19,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.serialization import msgpack_restore, msgpack_serialize
+from jaxtyping import Float
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.compilation import batches
 from stale_jax.config import at_least
 from stale_jax.data import build_source
 from stale_jax.errors import UserError
-from stale_jax.files import make_folder
+from stale_jax.files import make_folder, write_whole
 from stale_jax.models import Autoencoder, build_autoencoder
 from stale_jax.models.autoencoder import lengthen
 
 _BATCH = 32
+# Clips by which the box of the latents is measured, and the share of latents beyond each of its sides.
+_MEASURED, _BEYOND = 256, 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,12 +41,13 @@ class Latents:
   """Random access to coded clips.
 
   The first `size` clips are coded once, when the first is asked for, and kept in `cache` under a name that
-  depends on the autoencoder's weights and on the source: another autoencoder has another file.
+  depends on the autoencoder's weights and on the source: another autoencoder has another file. So is the box
+  of the latents, which is that of the first training clips for both splits.
 
   Attributes:
     source: the section of the source whose clips are coded.
     autoencoder: a run's folder or a weights file.
-    cache: folder of the coded clips.
+    cache: folder of the coded clips; without it, what a trained model needs of it is measured anew.
     size: how many of the source's clips are coded.
     split: of the source.
     patch: latents of a side that one token covers.
@@ -118,53 +124,75 @@ class Latents:
 
   def __getitem__(self, index: int) -> dict:
     """The example at `index`, as the source's but for its clip."""
-    with np.load(io.BytesIO(self._records[int(index)])) as kept:
-      clip = {name: kept[name].astype(np.float32) for name in kept.files if name != "about"}
-      return {"clip": clip, **json.loads(str(kept["about"]))}
+    example = msgpack_restore(self._records[int(index)])
+    return {**example, "clip": {name: x.astype(np.float32) for name, x in example["clip"].items()}}
 
   def encode(self, clip: Clip) -> Clip:
     """Clips [batch, frames, ...] of the source, coded."""
-    (coder, params), out = self._coder, {}
+    time, out = self._coder[0].time, {}
     for name, x in clip.items():
       if name == "sight":
-        with jax.ensure_compile_time_eval():  # An example may be asked for while something is traced.
-          out[name] = jax.device_get(_run(coder, "encode")(params, x))
+        low, high = self.box
+        out[name] = np.clip((2 * self._coded(x) - low - high) / (high - low), -1, 1)
       elif name in self.senses:
-        with jax.ensure_compile_time_eval():
-          x = np.asarray(lengthen(x, coder.time))
-        out[name] = x.reshape(len(x), x.shape[1] // coder.time, -1)
+        with jax.ensure_compile_time_eval():  # An example may be asked for while something is traced.
+          x = np.asarray(lengthen(x, time))
+        out[name] = x.reshape(len(x), x.shape[1] // time, -1)
     return out
 
   def decode(self, clip: Clip) -> Clip:
     """Undoes `encode`."""
-    time, out = self._coder[0].time, {}
+    (coder, params), time, out = self._coder, self._coder[0].time, {}
     for name, x in clip.items():
       if name == "sight":
-        run, parts = _run(self._coder[0], "decode"), []
-        for rows in batches(len(x), min(_BATCH, len(x))):
-          parts.append(jax.device_get(run(self._coder[1], np.clip(x[rows], -1, 1))))
+        (low, high), parts = self.box, []
+        z = (np.clip(x, -1, 1) * (high - low) + low + high) / 2
+        for rows in batches(len(z), min(_BATCH, len(z))):
+          parts.append(jax.device_get(_run(coder, "decode")(params, z[rows])))
         out[name] = np.concatenate(parts)[: len(x)]
       else:
         x = np.asarray(x)
         out[name] = x.reshape(len(x), x.shape[1] * time, -1)[:, time - 1 :]
     return out
 
+  def _coded(self, sight: Float[np.ndarray, "batch frames height width 3"]) -> np.ndarray:
+    """Latents as the autoencoder has them."""
+    coder, params = self._coder
+    with jax.ensure_compile_time_eval():
+      return jax.device_get(_run(coder, "encode")(params, sight))
+
+  @functools.cached_property
+  def box(self) -> Float[np.ndarray, "2 channels"]:
+    """From where to where the latents of each channel lie, but for one in a thousand at either side."""
+    # Who was trained in it stays in it, whatever is taken down.
+    section = {key: value for key, value in self.source.items() if key != "takedown"}
+    path = make_folder(self.cache) / f"{self._name(section)}.json"
+    with _locked(Path(f"{path}.lock")):
+      if not path.exists():
+        source = dataclasses.replace(self.pixels, split="train")
+        clips = (source[i]["clip"] for i in range(min(_MEASURED, len(source))))
+        seen = [self._coded(clip["sight"][None]) for clip in clips if "sight" in clip]
+        low, high = np.quantile(np.concatenate(seen), (_BEYOND, 1 - _BEYOND), axis=(0, 1, 2, 3))
+        # A channel that says nothing has no width.
+        write_whole(path, json.dumps([low.tolist(), np.maximum(high, low + 1e-3).tolist()]))
+      return np.array(json.loads(path.read_text()), np.float32)
+
   @functools.cached_property
   def _records(self):
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-    path = make_folder(self.cache) / f"{self._name()}.array_record"
+    down = sorted(getattr(self.pixels, "taken_down", ()))
+    name = self._name(dict(self.source), self.split, self.size, self.box.tolist(), down)
+    path = make_folder(self.cache) / f"{name}.array_record"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
         self._write(Path(path))
     return ArrayRecordDataSource([str(path)])
 
-  def _name(self) -> str:
-    """By all that the file's content depends on."""
-    digest = hashlib.sha256(json.dumps([dict(self.source), self.split, self.size], sort_keys=True).encode())
+  def _name(self, *of) -> str:
+    """By all that a file's content depends on: the autoencoder, and what else it is `of`."""
+    digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode())
     digest.update(repr(self._coder[0]).encode())
-    if takedown := self.source.get("takedown"):
-      digest.update(Path(takedown).read_bytes())
     for leaf in jax.tree.leaves(self._coder[1]):
       digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
@@ -177,14 +205,15 @@ class Latents:
     writer = ArrayRecordWriter(str(partial), "group_size:1")
     for start in range(0, self.size, _BATCH):
       examples = [self.pixels[i] for i in range(start, min(start + _BATCH, self.size))]
-      names = examples[0]["clip"]
-      clip = self.encode({name: np.stack([e["clip"][name] for e in examples]) for name in names})
-      for row, example in enumerate(examples):
-        about = {key: value for key, value in example.items() if key != "clip"}
-        file = io.BytesIO()
-        kept = {name: x[row].astype(np.float16) for name, x in clip.items()}
-        np.savez(file, about=json.dumps(about, default=int), **kept)
-        writer.write(file.getvalue())
+      coded: list[Clip] = [{} for _ in examples]
+      for name in self.senses:  # Not every clip has each.
+        rows = [row for row, example in enumerate(examples) if name in example["clip"]]
+        if rows:
+          x = self.encode({name: np.stack([examples[row]["clip"][name] for row in rows])})[name]
+          for row, values in zip(rows, x, strict=True):
+            coded[row][name] = values.astype(np.float16)
+      for example, clip in zip(examples, coded, strict=True):
+        writer.write(msgpack_serialize({**example, "clip": clip}))
     writer.close()
     partial.rename(path)
 

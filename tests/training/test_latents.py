@@ -37,18 +37,45 @@ def latents(coders, cache, seed=0, **fields):
 def test_an_example_is_the_sources_coded(coders, tmp_path):
   source = latents(coders, tmp_path)
   coder, params = source._coder
+  low, high = source.box
   for index in (0, 39):
     example, real = source[index], source.pixels[index]
     assert {k: v for k, v in example.items() if k != "clip"} == {k: v for k, v in real.items() if k != "clip"}
-    want = coder.apply(params, real["clip"]["sight"][None], method="encode")[0]
-    np.testing.assert_allclose(example["clip"]["sight"], want, atol=2e-3)  # Kept in 16 bits.
+    z = np.clip(coder.apply(params, real["clip"]["sight"][None], method="encode"), low, high)
+    want = (z - (high + low) / 2) / ((high - low) / 2)
+    np.testing.assert_allclose(example["clip"]["sight"], want[0], atol=2e-3)  # Kept in 16 bits.
     back = source.decode({name: x[None] for name, x in example["clip"].items()})
     for name, x in real["clip"].items():
       if name != "sight":
         np.testing.assert_allclose(back[name][0], x, atol=1e-3)
-    np.testing.assert_allclose(
-      back["sight"][0], coder.apply(params, example["clip"]["sight"][None], method="decode")[0], atol=1e-5
-    )
+    np.testing.assert_allclose(back["sight"], coder.apply(params, z, method="decode"), atol=5e-3)
+
+
+def test_latents_fill_the_box(coders, tmp_path):
+  source = latents(coders, tmp_path)
+  clips = np.stack([source.pixels[i]["clip"]["sight"] for i in range(256)])
+  z = source.encode({"sight": clips})["sight"]
+  assert np.abs(z).max() == 1
+  for side in (-1, 1):
+    np.testing.assert_allclose((z == side).mean((0, 1, 2, 3)), 1e-3, atol=3e-4)
+  # The box is of the training clips, whatever the split, and of its autoencoder alone.
+  np.testing.assert_array_equal(latents(coders, tmp_path, split="test", size=8).box, source.box)
+  np.testing.assert_array_equal(latents(coders, tmp_path / "elsewhere").box, source.box)
+  assert np.abs(latents(coders, tmp_path, seed=1).box - source.box).max() > 1e-3
+
+
+def test_not_every_clip_needs_every_sense(coders, tmp_path, monkeypatch):
+  source = latents(coders, tmp_path, size=6)
+  read = type(source.pixels).__getitem__
+
+  def some(self, index):
+    example = read(self, index)
+    return {**example, "clip": {k: v for k, v in example["clip"].items() if k != "touch" or index % 2}}
+
+  monkeypatch.setattr(type(source.pixels), "__getitem__", some)
+  assert ["touch" in source[i]["clip"] for i in range(6)] == [False, True] * 3
+  want = latents(coders, tmp_path / "all").encode({"touch": source.pixels[3]["clip"]["touch"][None]})["touch"]
+  np.testing.assert_allclose(source[3]["clip"]["touch"], want[0], atol=1e-3)
 
 
 def test_senses_are_those_of_what_is_given(coders, tmp_path):
