@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import at
 from stale_jax.movie import Movie
-from stale_jax.sampling import Sampling, classifier_free, sample
+from stale_jax.sampling import Causal, Rollout, Sampling, causal, classifier_free, prompt_at, sample, windows
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import model_at
@@ -31,14 +31,22 @@ def _sampler(model, process, senses, solver: str, guided: bool):
   """The sampler, compiled once a shape."""
 
   @jax.jit
-  def run(params, text, keys, times, scale, interval, steps=None, first=None):
+  def run(params, text, keys, times, scale, interval, steps=None, first=None, noise=None):
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)
 
     chosen = classifier_free(denoiser, scale, interval) if guided else denoiser
-    return sample(process, chosen, senses, times, Context(text=text), keys, solver, steps, first)
+    return sample(process, chosen, senses, times, Context(text=text), keys, solver, steps, first, noise)
 
   return run
+
+
+def _keys(seeds: Sequence[int]):
+  """One a seed; raises UserError if one is impossible."""
+  seeds = np.asarray(seeds, np.int64)
+  if seeds.min() < 0 or seeds.max() >= 2**32:
+    raise UserError(f"seeds lie from 0 to 2^32 - 1; got {seeds.min()} to {seeds.max()}.")
+  return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
 
 
 class Model:
@@ -97,17 +105,13 @@ class Model:
       UserError: an unknown or impossible setting or seed.
     """
     self._need_process()
-    seeds = np.asarray(seeds, np.int64)
-    if seeds.min() < 0 or seeds.max() >= 2**32:
-      raise UserError(f"seeds lie from 0 to 2^32 - 1; got {seeds.min()} to {seeds.max()}.")
-    settings, experiment = self.settings(**overrides), self.experiment
+    keys, settings, experiment = _keys(seeds), self.settings(**overrides), self.experiment
     if first:
       self._check_first(first, len(seeds), frames or self.frames)
       source = experiment.source
       first = source.encode(first) if hasattr(source, "encode") else first
     guided = settings.guidance != 1
     run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     text = tokenize(prompts, experiment.model.text_length)
     times, steps, parts = settings.times(frames or self.frames), None, []
     if room:
@@ -119,6 +123,84 @@ class Model:
     clip = {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
     source = experiment.source
     return source.decode(clip) if hasattr(source, "decode") else clip
+
+  def rollout(
+    self,
+    prompts: Sequence[str | Sequence[tuple[int, str]]],
+    seeds: Sequence[int],
+    *,
+    frames: int,
+    first: Clip | None = None,
+    **overrides,
+  ) -> Iterator[Clip]:
+    """Movies of any length, a chunk at a time: each item is sense -> [movies, new frames, *shape].
+
+    Memory does not grow with `frames`. All movies are made together, each from its own seed.
+
+    Args:
+      prompts: one a movie, or a script of it: (from which frame on, prompt), the first from 0.
+      seeds: one a movie.
+      frames: of the movies.
+      first: sense -> [movies, given frames, *shape] that they go on from.
+      **overrides: of `Rollout` and of `Sampling`.
+
+    Raises:
+      UserError: an unknown or impossible setting or seed; a model that cannot go on from frames.
+    """
+    self._need_process()
+    known = {field.name for field in dataclasses.fields(Rollout)}
+    given = {k: v for k, v in overrides.items() if k in known and v is not None}
+    network, free = self.experiment.model, self.experiment.density.independent
+    how = construct(Rollout, {"how": "causal" if network.causal and free else "windows", **given}, "rollout")
+    settings = self.settings(**{k: v for k, v in overrides.items() if k not in known})
+    script = functools.cache(lambda frame: tuple(prompt_at(prompt, frame) for prompt in prompts))
+    tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, network.text_length)))
+    make = self._causal if how.how == "causal" else self._windows
+    return make(how, settings, lambda frame: tokens(script(frame)), _keys(seeds), frames, first)
+
+  def _causal(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
+    experiment, senses = self.experiment, self.experiment.senses
+    if not (experiment.model.causal and experiment.density.independent):
+      raise UserError(f"{self.name} is not causal: train with model.causal and times.independent.")
+    window = how.window or self.frames
+    for sense in senses:
+      if how.chunk % sense.patch[0] or how.sinks % sense.patch[0] or window % sense.patch[0]:
+        raise UserError(f"rollout chunk, sinks and window must be multiples of {sense.patch[0]}, a token's.")
+    if how.sinks + how.chunk >= window:
+      raise UserError(f"rollout sinks={how.sinks} and chunk={how.chunk} leave nothing of {window} frames.")
+    model = experiment.model.clone(scan=False, rope_jitter=how.rope_jitter)
+    programs = Causal(
+      model=model,
+      process=experiment.process,
+      senses=senses,
+      solver=settings.solver,
+      guided=settings.guidance != 1,
+      room=window - how.chunk,
+      sinks=how.sinks,
+      sink_decay=how.sink_decay,
+    )
+    times = dataclasses.replace(settings, batch=len(keys)).times(how.chunk)
+    guidance = settings.guidance, settings.interval
+    return causal(programs, self.params, how, text, times, keys, frames, *guidance, first=first)
+
+  def _windows(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
+    experiment, window = self.experiment, self.frames
+    if not (experiment.first.share or experiment.density.independent):
+      raise UserError(f"{self.name} was not trained to go on from given frames: train with first.share=.5.")
+    if how.given >= window:
+      raise UserError(f"rollout given={how.given} leaves nothing of {window} frames.")
+    guided = settings.guidance != 1
+    run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
+    times = dataclasses.replace(settings, batch=len(keys)).times(window)
+    guidance = settings.guidance, jnp.asarray(settings.interval)
+    noise = jnp.full(len(keys), how.noise, jnp.float32)
+
+    def draw(number: int, last: Clip | None) -> Clip:
+      own = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+      frame, noised = number * (window - how.given), None if last is None else noise
+      return jax.device_get(run(self.params, text(frame), own, times, *guidance, first=last, noise=noised))
+
+    return windows(draw, frames, how.given, first)
 
   def settings(self, **overrides) -> Sampling:
     """The sampler's settings: those of the config, but for `overrides` that are not None.

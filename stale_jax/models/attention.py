@@ -46,11 +46,17 @@ def project(streams, heads: int, head_width: int, dtype):
   return queries, keys, values
 
 
-def turn(streams: dict[str, Array], angles) -> dict[str, Float[Array, "batch time place heads width"]]:
-  """Queries or keys at their rotary positions; `angles`: stream -> [*batch, tokens, width/2]."""
+def turn(
+  streams: dict[str, Array], angles, faster: Float[np.ndarray, "heads width/2"] | None = None
+) -> dict[str, Float[Array, "batch time place heads width"]]:
+  """Queries or keys at their rotary positions; `angles`: stream -> [*batch, tokens, width/2].
+
+  `faster`: by how much each pair of each head turns faster than `angles` say.
+  """
 
   def one(x, a):
-    return rotate(x, jnp.reshape(a, (*a.shape[:-2], *x.shape[1:3], -1)))
+    a = jnp.reshape(a, (*a.shape[:-2], *x.shape[1:3], 1, a.shape[-1]))
+    return rotate(x, a if faster is None else a * faster)
 
   return {name: one(x, angles[name]) for name, x in streams.items()}
 

@@ -47,7 +47,9 @@ def empty_cache(new: tuple[Kept, Kept], patch: dict[str, int], frames: int) -> K
   return KVCache(keys=keys, values=values, frames=jnp.zeros((), jnp.int32))
 
 
-def push(cache: KVCache, new: tuple[Kept, Kept], patch: dict[str, int], sinks: int = 0) -> KVCache:
+def push(
+  cache: KVCache, new: tuple[Kept, Kept], patch: dict[str, int], sinks: int = 0, decay: float = 1.0
+) -> KVCache:
   """The cache with `new` behind; what it has no room for goes, the oldest frames after the sinks first.
 
   Args:
@@ -55,6 +57,8 @@ def push(cache: KVCache, new: tuple[Kept, Kept], patch: dict[str, int], sinks: i
     new: keys and values of the next frames, as `Transformer` sows them.
     patch: stream -> frames a token covers.
     sinks: first frames of the movie that never go, a multiple of each `patch` and less than the room.
+    decay: how much of itself a sink keeps whenever others go, whose mean takes the rest (the EMA sink of
+      Reward Forcing, arXiv 2512.04678).
   """
   count, room = (_frames(kept, patch) for kept in (new[0], cache.keys))
   overflow = jnp.maximum(cache.frames + count - room, 0)
@@ -67,6 +71,9 @@ def push(cache: KVCache, new: tuple[Kept, Kept], patch: dict[str, int], sinks: i
     slot = jnp.arange(old.shape[1])
     first = room - jnp.minimum(cache.frames, room)
     stay = jnp.take(both, jnp.clip(slot + first // each, 0, both.shape[1] - 1), 1)
+    if decay < 1:
+      gone = both[:, sinks // each : sinks // each + new.shape[1]]
+      stay = decay * stay + (1 - decay) * gone.mean(1, keepdims=True)
     kept = (slot < sinks // each) & (overflow > 0)
     return jnp.where(kept[:, None, None, None], stay, moved)
 

@@ -48,10 +48,24 @@ def rotary_angles(
   return np.concatenate(angles, -1).astype(np.float32)
 
 
+def rotary_jitter(heads: int, head_width: int, spread: float) -> Float[np.ndarray, "heads head_width//2"]:
+  """How much faster each head turns with time if its theta is theta (1 + spread U(-1, 1)).
+
+  Heads that turn alike come to the same place together, a movie to the same frame again (multi-head RoPE
+  jitter: LoL, arXiv 2601.16914).
+  """
+  pairs = head_width // 2
+  share = pairs - 2 * (pairs // 4)
+  theta = 1 + spread * np.random.default_rng(0).uniform(-1, 1, (heads, 1))
+  faster = np.ones((heads, pairs), np.float32)
+  faster[:, :share] = theta ** (-np.arange(share) / share)
+  return faster
+
+
 def rotate(
-  x: Float[Array, "batch tokens heads width"], angles: Float[Array, "*batch tokens width//2"]
-) -> Float[Array, "batch tokens heads width"]:
+  x: Float[Array, "*tokens heads width"], angles: Float[Array, "*tokens heads|1 width//2"]
+) -> Float[Array, "*tokens heads width"]:
   """Turns each pair (i, i + width/2) of the last axis by its angle."""
-  cos, sin = (f(angles)[..., None, :].astype(x.dtype) for f in (jnp.cos, jnp.sin))
+  cos, sin = (f(angles).astype(x.dtype) for f in (jnp.cos, jnp.sin))
   a, b = jnp.split(x, 2, -1)
   return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

@@ -8,6 +8,7 @@ the frames a token covers, so that frames may be at different times.
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -23,7 +24,7 @@ from stale_jax.models.cycle import trunk
 from stale_jax.models.emoji import emoji_vector
 from stale_jax.models.forms import TwoForms
 from stale_jax.models.kv_cache import KVCache
-from stale_jax.models.layers import Dense, rotary_angles, time_features
+from stale_jax.models.layers import Dense, rotary_angles, rotary_jitter, time_features
 from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens, join, stream_tokens
@@ -124,7 +125,7 @@ class Block(nn.Module):
 
   Attributes:
     heads, head_width: of attention.
-    forms, senses, attention, causal, remat: see `Transformer`; `senses` are those of the clip.
+    forms, senses, attention, causal, rope_jitter, remat: see `Transformer`; `senses` are those of the clip.
   """
 
   heads: int
@@ -134,6 +135,7 @@ class Block(nn.Module):
   senses: tuple[Sense, ...] = ()
   attention: str = "xla"
   causal: bool = False
+  rope_jitter: float = 0.0
   remat: str = "none"
 
   def __call__(self, streams, conditions, angles, tokens: dict[str, Tokens], size=None, past=None):
@@ -180,8 +182,9 @@ class Block(nn.Module):
       if past is not None:
         k, v = past.before(self.name, k, v)
         turned, everyone = past.angles, past.tokens
-      rule = Rule(causal=self.causal)
-      attended = attend(turn(q, angles), turn(k, turned), v, tokens, self.attention, rule, everyone)
+      jitter = rotary_jitter(self.heads, self.head_width, self.rope_jitter) if self.rope_jitter else None
+      q, k, rule = turn(q, angles, jitter), turn(k, turned, jitter), Rule(causal=self.causal)
+      attended = attend(q, k, v, tokens, self.attention, rule, everyone)
 
     out = {}
     for name, x in streams.items():
@@ -222,6 +225,7 @@ class Transformer(nn.Module):
     attention: of `models.attention.BACKENDS`, what computes joint attention.
     causal: whether no frame sees a later one, nor the caption any, so that a movie can be made frame by
       frame with the keys and values of those before it (`models.kv_cache`).
+    rope_jitter: spread of the heads' rotary bases over time; 0: all turn alike.
     remat: what of a block's values its gradient computes again, to save memory: "none", of which all
       are kept; "dots", all but matrix products; "full", all.
     scan: whether one program of a block runs through them all, instead of one each: it compiles in the
@@ -246,23 +250,32 @@ class Transformer(nn.Module):
   merge: bool = False
   attention: str = "xla"
   causal: bool = False
+  rope_jitter: float = 0.0
   remat: str = "none"
   scan: bool = False
 
   @nn.compact
   def __call__(
-    self, clip: Clip, t: Float[Array, "batch frames"], context: Context, cache: KVCache | None = None
+    self,
+    clip: Clip,
+    t: Float[Array, "batch frames"],
+    context: Context,
+    cache: KVCache | None = None,
+    more_keys: Callable[..., Past] | None = None,
   ) -> Clip:
     """Outputs in the shapes of `clip`, the frames that follow those in `cache`.
 
-    Keys and values of the clip are sown into the collection "kv", if that is mutable.
+    Keys and values of the clip are sown into the collection "kv", if that is mutable. Instead of a `cache`
+    may be given what else its tokens see: (angles, tokens) of the streams -> what serves as a `Past`.
 
     Raises:
-      UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape].
+      UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape], nor one of
+        another height and width that its patch divides.
     """
     dtype = jnp.dtype(self.dtype)
-    present = [sense for sense in self.senses if sense.name in clip]
     self._check(clip, t)
+    # Of the clip's own height and width, which may be others than those it was built with.
+    present = [sense.on(clip[sense.name].shape[2:]) for sense in self.senses if sense.name in clip]
 
     def dense(features, name, **kw):
       return Dense(features, dtype=dtype, name=name, **kw)
@@ -296,7 +309,7 @@ class Transformer(nn.Module):
         x = jnp.where(jnp.reshape(valid, valid.shape + (1,) * len(sense.shape)), x, 0)
       tokens = patchify(x, sense)
       batch, time, place, _ = tokens.shape
-      width = self.width if sense == self.senses[0] else self.side_width
+      width = self.width if name == self.senses[0].name else self.side_width
       streams[name] = dense(width, f"{name}_in")(tokens)
       conditions[name] = condition(name, jnp.reshape(features, (batch, time, -1))) + pooled
       slots = 0 if past is None else past.slots(name)
@@ -327,13 +340,14 @@ class Transformer(nn.Module):
       who["emoji"] = stream_tokens(jnp.ones((len(t), 1, 1), bool), EMOJI)
 
     sizes = self.heads, self.width // self.heads, dtype, self.forms, tuple(present), self.attention
-    kinds = {"causal": self.causal, "remat": self.remat}
+    kinds = {"causal": self.causal, "rope_jitter": self.rope_jitter, "remat": self.remat}
 
     def block(model, layer):
       return Block(*sizes, **kinds, name=f"block_{layer}", parent=model)
 
     timed = tuple(sense.name for sense in present)
     placed = tuple(sense.name for sense in present if len(sense.shape) > 1)
+    past = past if more_keys is None else more_keys(angles, who)
     streams = trunk(self, block, streams, conditions, angles, who, timed, placed, past)
 
     out = {}
@@ -361,7 +375,10 @@ class Transformer(nn.Module):
     for name, x in clip.items():
       if name not in known:
         raise UserError(f"the model has no sense {name!r}; it has {', '.join(known)}.")
-      expected = (*t.shape, *known[name].shape)
+      try:
+        expected = (*t.shape, *known[name].on(x.shape[2:]).shape)
+      except ValueError:
+        expected = (*t.shape, *known[name].shape)
       if tuple(x.shape) != expected:
         raise UserError(f"{name} has shape {tuple(x.shape)}; the model expects {expected}.")
       if t.shape[1] % known[name].patch[0]:

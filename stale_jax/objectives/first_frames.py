@@ -56,6 +56,9 @@ class FirstFrames:
     key_which, key_when, key_alone = jax.random.split(key, 3)
     which = jax.random.uniform(key_which, (size, 1)) < self.share
     given = which & (jnp.arange(frames) < self.frames)
+    # Not where nothing would be left to tell, as of an image.
+    real = batch.context.valid.get(self.sense)
+    given &= frames > self.frames if real is None else real[:, self.frames :].any(1, keepdims=True)
     when = self.noise * jax.random.uniform(key_when, (size, 1))
     alone = given & (jax.random.uniform(key_alone, (size, 1)) < _ALONE)
     valid = {name: batch.context.valid.get(name, jnp.ones_like(given)) for name in batch.clip}
@@ -66,7 +69,11 @@ class FirstFrames:
 
 
 def hold(
-  x: Clip, first: Clip, times: Float[Array, "steps+1 batch frames"], context: Context
+  x: Clip,
+  first: Clip,
+  times: Float[Array, "steps+1 batch frames"],
+  context: Context,
+  at: Float[Array, "batch given"] | float = 0.0,
 ) -> tuple[Clip, Float[Array, "steps+1 batch frames"], Context]:
   """(the clip that sampling begins with, its times, its context), so that `first` stays as it is.
 
@@ -75,9 +82,11 @@ def hold(
     first: sense -> [batch, given frames, *shape]; of another sense those frames are not known.
     times: of all frames.
     context: of the clip.
+    at: the times that `first` is at.
   """
   given = next(iter(first.values())).shape[1]
   rest = jnp.broadcast_to(jnp.arange(times.shape[2]) >= given, times.shape[1:])
   x = {name: v.at[:, :given].set(first[name] if name in first else -1.0) for name, v in x.items()}
   unknown = {name: rest for name in x if name not in first}
-  return x, jnp.where(rest, times, 0.0), context.replace(valid={**context.valid, **unknown})
+  times = times.at[:, :, :given].set(at)
+  return x, times, context.replace(valid={**context.valid, **unknown})

@@ -1,7 +1,22 @@
 """Solvers, guidance, and the two together."""
 
 from stale_jax.sampling.guidance import classifier_free, hinge_guidance
+from stale_jax.sampling.rollout import Causal, Rollout, causal, prompt_at, windows
 from stale_jax.sampling.sample import Sampling, sample
 from stale_jax.sampling.solvers import SOLVERS, Denoiser, prior, solve
 
-__all__ = ["SOLVERS", "Denoiser", "Sampling", "classifier_free", "hinge_guidance", "prior", "sample", "solve"]
+__all__ = [
+  "SOLVERS",
+  "Causal",
+  "Denoiser",
+  "Rollout",
+  "Sampling",
+  "causal",
+  "classifier_free",
+  "hinge_guidance",
+  "prior",
+  "prompt_at",
+  "sample",
+  "solve",
+  "windows",
+]

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import zlib
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -55,6 +57,20 @@ class Sampling:
     return jnp.broadcast_to(times[:, None, None], (len(times), self.batch, frames))
 
 
+def renoise(
+  process: Process, clip: Clip, noise: Float[Array, "batch"], keys: PRNGKeyArray
+) -> tuple[Clip, Float[Array, "batch frames"]]:
+  """`clip` brought to the times `noise`, one an example, and those times; at 0 it stays as it is."""
+  t = jnp.broadcast_to(noise[:, None], (len(noise), next(iter(clip.values())).shape[1]))
+
+  def one(key, name, x, t):
+    return process.corrupt(jax.random.fold_in(key, zlib.crc32(name.encode())), x[None], t[None]).x_t[0]
+
+  return {
+    name: jax.vmap(lambda key, x, t, name=name: one(key, name, x, t))(keys, x, t) for name, x in clip.items()
+  }, t
+
+
 def sample(
   process: Process,
   denoiser: Denoiser,
@@ -65,12 +81,18 @@ def sample(
   solver: str,
   steps: Int[Array, ""] | None = None,
   first: Clip | None = None,
+  noise: Float[Array, "batch"] | None = None,
 ) -> Clip:
   """Draws one clip a key: from the prior along `times`, the first `steps` if not all, to the data.
 
-  With `first`, sense -> [batch, given frames, *shape], clips begin with these and go on from there.
+  With `first`, sense -> [batch, given frames, *shape], clips begin with these, brought to the times `noise`
+  if that is given, and go on from there.
   """
   x = prior(process, senses, times.shape[-1], keys)
   if first:
-    x, times, context = hold(x, first, times, context)
+    at = 0.0
+    if noise is not None:
+      given = jax.vmap(lambda key: jax.random.fold_in(key, zlib.crc32(b"given")))(keys)
+      first, at = renoise(process, first, noise, given)
+    x, times, context = hold(x, first, times, context, at)
   return solve(process, denoiser, x, times, context, keys, solver, steps=steps)

@@ -183,13 +183,31 @@ def test_patchify_is_undone_and_cuts_where_it_says():
   assert positions(sense, 4).tolist()[:5] == [[0.5, 0, 0], [0.5, 0, 1], [0.5, 1, 0], [0.5, 1, 1], [2.5, 0, 0]]
 
 
+def test_it_takes_any_grid_that_its_patch_divides(inputs):
+  clip, t, context = inputs
+  shapes = jax.eval_shape(MODEL.init, jax.random.key(0), *inputs)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(lambda x: np.float32(0.2 * rng.standard_normal(x.shape)), shapes)
+  wide = {**clip, "sight": jnp.asarray(rng.uniform(-1, 1, (2, 8, 8, 16, 3)), jnp.float32)}
+  senses = tuple(s.on((8, 16, 3)) if s.name == "sight" else s for s in SENSES)
+  own = dataclasses.replace(MODEL, senses=senses, parent=None)
+  for frames in (8, 4):
+    cut = {name: x[:, :frames] for name, x in wide.items()}, t[:, :frames], context
+    out, want = MODEL.apply(params, *cut), own.apply(params, *cut)
+    for name, x in want.items():
+      assert x.shape == cut[0][name].shape
+      np.testing.assert_array_equal(out[name], x)
+  with pytest.raises(UserError, match=r"sight has shape \(2, 8, 8, 14, 3\)"):
+    MODEL.apply(params, {**clip, "sight": wide["sight"][..., :14, :]}, t, context)
+
+
 def test_rotary_attention_depends_on_relative_position_only():
   rng = np.random.default_rng(0)
   q, k = rng.normal(size=(2, 1, 1, 1, 24)).astype(np.float32)
 
   def logit(p, r):
     a, b = (rotary_angles(np.array([v], np.float32), 24) for v in (p, r))
-    return float(jnp.sum(rotate(q[0], a) * rotate(k[0], b)))
+    return float(jnp.sum(rotate(q[0], a[:, None]) * rotate(k[0], b[:, None])))
 
   assert logit([1, 2, 3], [4, 1, 7]) == pytest.approx(logit([11, 5, 4], [14, 4, 8]), abs=1e-4)
   for axis in range(3):

@@ -1,0 +1,291 @@
+"""Movies longer than any clip a model has seen: a chunk at a time, in constant memory.
+
+*Windows* are whole clips, each of which begins with the last frames of the one before: one frame is
+last-frame chaining, more are overlapping windows. A *causal* rollout makes a few frames at a time after the
+keys and values of those before them (`models.kv_cache`), as in CausVid (arXiv 2412.07772) and
+Self-Forcing (arXiv 2506.08009); it is for models that are causal and had a time for each frame in training.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.config import at_least, nearest
+from stale_jax.errors import UserError
+from stale_jax.models.kv_cache import KVCache, empty_cache, push
+from stale_jax.processes import Process
+from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.sample import renoise
+from stale_jax.sampling.solvers import prior, solve
+
+HOW = ("causal", "windows")
+ON_CHANGE = ("keep", "flush", "recache")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rollout:
+  """How a movie goes on past the clips of training, and what keeps it alive; each remedy is off by default.
+
+  Attributes:
+    how: "causal" or "windows".
+    given: last frames that the next window begins with.
+    chunk: frames that a causal rollout makes together.
+    window: frames that a causal rollout sees at most, those it makes among them; 0: as many as a clip has.
+    sinks: how many of these are the first of the movie, which it never forgets.
+    sink_decay: how much a sink keeps of itself when a frame is forgotten, whose keys and values take up the
+      rest (EMA sinks); 1: all.
+    rope_jitter: spread of the heads' rotary base over time, theta (1 + spread U(-1, 1)); 0: none.
+    noise: the time to which frames are brought before more are made after them: those given to a
+      window, and those kept as keys and values.
+    revive: by how much `noise` rises at most when the motion falls (see `revival`).
+    on_change: what becomes of the keys and values when the prompt changes: "keep"; "flush", of which the
+      last chunk's alone are left; "recache", all made anew under the new prompt.
+  """
+
+  how: str = "causal"
+  given: int = 1
+  chunk: int = 1
+  window: int = 0
+  sinks: int = 0
+  sink_decay: float = 1.0
+  rope_jitter: float = 0.0
+  noise: float = 0.0
+  revive: float = 0.0
+  on_change: str = "keep"
+
+  def __post_init__(self):
+    for name, valid in (("how", HOW), ("on_change", ON_CHANGE)):
+      if (value := getattr(self, name)) not in valid:
+        raise UserError(f"unknown rollout {name}={value!r}: {nearest(value, valid)}")
+    at_least(1, "rollout", given=self.given, chunk=self.chunk)
+    at_least(0, "rollout", window=self.window, sinks=self.sinks)
+    for name in ("sink_decay", "rope_jitter", "noise", "revive"):
+      if not 0 <= (value := getattr(self, name)) <= 1:
+        raise UserError(f"rollout {name}={value} must lie from 0 to 1.")
+
+
+def windows(
+  draw: Callable[[int, Clip | None], Clip], frames: int, given: int, first: Clip | None = None
+) -> Iterator[Clip]:
+  """The new frames of each window in turn, until there are `frames`.
+
+  Args:
+    draw: (number of the window, the frames that it begins with) -> all its frames, more than `given`.
+    frames: of the movie.
+    given: the last frames of each window that the next one begins with.
+    first: those that the first one begins with; they are not of the movie.
+  """
+  made, number, last = 0, 0, first
+  while made < frames:
+    clip = draw(number, last)
+    old = 0 if last is None else _length(last)
+    fresh = {name: x[:, old:][:, : frames - made] for name, x in clip.items()}
+    last = {name: x[:, -given:] for name, x in clip.items()}
+    made, number = made + _length(fresh), number + 1
+    yield fresh
+
+
+@dataclasses.dataclass(frozen=True)
+class Causal:
+  """The programs of a causal rollout, compiled once a shape.
+
+  Attributes:
+    model: a causal network; its blocks run one by one.
+    process: that it was trained by.
+    senses: of its clips.
+    solver: of `SOLVERS`.
+    guided: whether by `classifier_free`; the cache then has both halves, the captioned first.
+    room: past frames that are kept.
+    sinks, sink_decay: see `Rollout`.
+  """
+
+  model: object
+  process: Process
+  senses: tuple[Sense, ...]
+  solver: str
+  guided: bool
+  room: int
+  sinks: int = 0
+  sink_decay: float = 1.0
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def keep(
+    self,
+    params,
+    cache: KVCache | None,
+    clip: Clip,
+    context: Context,
+    noise: Float[Array, "batch"],
+    keys: PRNGKeyArray,
+  ) -> KVCache:
+    """The cache with `clip` behind, brought to the times `noise`; None is one of no frames yet."""
+    clip, t = renoise(self.process, clip, noise, keys)
+    if self.guided:
+      everyone = jnp.ones(len(context.text), bool)
+      halves = context.replace(apart=~everyone), context.withhold(everyone)
+      clip, t, context = jax.tree.map(lambda *x: jnp.concatenate(x), *((clip, t, half) for half in halves))
+    _, sown = self.model.apply(params, clip, t, context, cache, mutable=["kv"])
+    new = tuple({block: kinds[kind][0] for block, kinds in sown["kv"].items()} for kind in ("keys", "values"))
+    patch = {sense.name: sense.patch[0] for sense in self.senses}
+    cache = empty_cache(new, patch, self.room) if cache is None else cache
+    return push(cache, new, patch, self.sinks, self.sink_decay)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def advance(
+    self,
+    params,
+    cache: KVCache,
+    times: Float[Array, "steps+1 batch frames"],
+    context: Context,
+    noise: Float[Array, "batch"],
+    keys: PRNGKeyArray,
+    scale: Float[Array, ""],
+    interval: Float[Array, "2"],
+  ) -> tuple[Clip, KVCache]:
+    """The next frames, and the cache with them."""
+
+    def denoiser(clip, t, context):
+      return self.model.apply(params, clip, t, context, cache)
+
+    chosen = classifier_free(denoiser, scale, interval) if self.guided else denoiser
+    x = prior(self.process, self.senses, times.shape[-1], keys)
+    clip = solve(self.process, chosen, x, times, context, keys, self.solver)
+    return clip, self.keep(params, cache, clip, context, noise, _fold(keys, 1))
+
+  def start(self, params, times, context: Context, keys: PRNGKeyArray) -> KVCache:
+    """The cache of a movie without frames."""
+    x = jax.eval_shape(lambda keys: prior(self.process, self.senses, times.shape[-1], keys), keys)
+    noise = jax.ShapeDtypeStruct((len(keys),), jnp.float32)
+    cache = jax.eval_shape(self.keep, params, None, x, context, noise, keys)
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), cache)
+
+
+def causal(
+  programs: Causal,
+  params,
+  settings: Rollout,
+  text: Callable[[int], Array],
+  times: Float[Array, "steps+1 batch frames"],
+  keys: PRNGKeyArray,
+  frames: int,
+  scale: float = 1.0,
+  interval: tuple[float, float] = (0.0, 1.0),
+  first: Clip | None = None,
+) -> Iterator[Clip]:
+  """Chunks of `times.shape[-1]` new frames, the last of them cut, until there are `frames`.
+
+  Args:
+    programs, params: of the network.
+    settings: of the rollout.
+    text: frame -> the tokens of the captions there, [batch, length].
+    times: of each chunk's frames; the same for all.
+    keys: one a movie, whose noise depends on nothing else.
+    frames: of the movies.
+    scale, interval: of guidance.
+    first: frames that the movies go on from, and that are not of them.
+  """
+  chunk, interval = times.shape[-1], jnp.asarray(interval, jnp.float32)
+  noise = np.full(len(keys), settings.noise, np.float32)
+  context = Context(text=text(0))
+  cache = programs.start(params, times, context, keys)
+  if first:
+    cache = programs.keep(params, cache, first, context, noise, _fold(keys, -1))
+  motion, past = Motion(programs.room + chunk), Past(programs.room, programs.sinks)
+  for number in range(-(-frames // chunk)):
+    own = _fold(keys, number)
+    if (now := text(number * chunk)) is not context.text:
+      context = Context(text=now)
+      if number and settings.on_change != "keep":
+        seen = past.frames if settings.on_change == "recache" else past.last(chunk)
+        cache = programs.keep(params, None, seen, context, noise, _fold(own, 2))
+    clip, cache = programs.advance(params, cache, times, context, noise, own, scale, interval)
+    clip = jax.device_get(clip)
+    if settings.on_change != "keep":
+      past.add(clip)
+    if settings.revive:
+      motion.add(clip)
+    if motion.first is not None:
+      noise = np.float32(settings.noise + settings.revive * revival(motion.now, motion.first))
+    yield {name: x[:, : frames - number * chunk] for name, x in clip.items()}
+
+
+def revival(motion: Float[np.ndarray, "batch"], first: Float[np.ndarray, "batch"]) -> np.ndarray:
+  """How dead each movie is, from 0, as lively as it began, to 1, without motion: the closed loop's error.
+
+  Noise on the frames kept takes the certainty out of them that nothing moves; it rises with what is missing
+  of the motion and goes with the cause.
+  """
+  return np.clip(1 - motion / np.maximum(first, 1e-6), 0, 1)
+
+
+class Motion:
+  """The mean absolute change from frame to frame of the first sense: of the first frames, and of the last."""
+
+  def __init__(self, window: int):
+    self.window, self._changes, self._last, self.first = window, [], None, None
+
+  def add(self, clip: Clip) -> None:
+    """The next frames."""
+    x = np.asarray(next(iter(clip.values())), np.float32)
+    x = x if self._last is None else np.concatenate([self._last, x], 1)
+    self._last = x[:, -1:]
+    self._changes += list(np.abs(np.diff(x, axis=1)).mean(tuple(range(2, x.ndim))).T)
+    if self.first is None and len(self._changes) >= self.window:
+      self.first = np.mean(self._changes[: self.window], 0)
+    self._changes = self._changes[-self.window :]
+
+  @property
+  def now(self) -> np.ndarray:
+    """Of the last window, a movie."""
+    return np.mean(self._changes, 0) if self._changes else np.zeros(0)
+
+
+class Past:
+  """The frames whose keys and values are kept: `room` of them, the first `sinks` and the last."""
+
+  def __init__(self, room: int, sinks: int):
+    self._room, self._sinks, self.frames = room, sinks, None
+
+  def add(self, clip: Clip) -> None:
+    """The next frames."""
+    both, sinks = clip if self.frames is None else _join(self.frames, clip), self._sinks
+    if _length(both) > self._room:
+      newest = sinks - self._room
+      both = {n: np.concatenate([x[:, :sinks], x[:, newest:]], 1) for n, x in both.items()}
+    self.frames = both
+
+  def last(self, count: int) -> Clip:
+    """The last frames."""
+    return {name: x[:, -count:] for name, x in self.frames.items()}
+
+
+def prompt_at(script: str | Sequence[tuple[int, str]], frame: int) -> str:
+  """What is asked for at that frame; a script is (from which frame on, prompt), the first from 0."""
+  if isinstance(script, str):
+    return script
+  return next(prompt for start, prompt in reversed(script) if start <= frame)
+
+
+def group(frames: int, senses: Sequence[Sense]) -> int:
+  """So many frames or a few more, of which tokens are made."""
+  each = math.lcm(*(sense.patch[0] for sense in senses))
+  return each * -(-frames // each)
+
+
+def _fold(keys: PRNGKeyArray, number: int) -> PRNGKeyArray:
+  return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+
+
+def _join(*clips: Clip) -> Clip:
+  return {name: np.concatenate([clip[name] for clip in clips], 1) for name in clips[0]}
+
+
+def _length(clip: Clip) -> int:
+  return next(iter(clip.values())).shape[1]

@@ -1,0 +1,138 @@
+"""The cache of keys and values against the dense model, and against what should be in it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stale_jax.clip import Context, Sense
+from stale_jax.models import Transformer
+from stale_jax.models.kv_cache import KVCache, empty_cache, push
+from stale_jax.text import tokenize
+
+FRAMES = 6
+
+
+def model(depth=2, patch=1, **kw):
+  senses = (
+    Sense(name="sight", shape=(4, 4, 1), rate=8, patch=(patch, 2, 2), channels=("grey",)),
+    Sense(name="touch", shape=(2,), rate=8, patch=(patch,), channels=("a", "b")),
+  )
+  sizes = {"width": 24, "side_width": 8, "text_width": 8, "condition_width": 8, "heads": 2, "text_length": 8}
+  return Transformer(senses=senses, depth=depth, causal=True, **sizes, **kw)
+
+
+def inputs(network, batch=2, frames=FRAMES):
+  rng = np.random.default_rng(0)
+  clip = {
+    s.name: jnp.asarray(rng.uniform(-1, 1, (batch, frames, *s.shape)), jnp.float32) for s in network.senses
+  }
+  t = jnp.asarray(rng.uniform(size=(batch, frames)), jnp.float32)
+  context = Context(text=jnp.asarray(tokenize(["one", "other"][:batch], 8)))
+  params = jax.jit(network.init)(jax.random.key(0), clip, t, context)
+  # All of it, so that no gate is closed.
+  keys = jax.random.split(jax.random.key(1), len(jax.tree.leaves(params)))
+  leaves, tree = jax.tree.flatten(params)
+  moved = [x + 0.2 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
+  return jax.tree.unflatten(tree, moved), clip, t, context
+
+
+def part(clip, a, b):
+  return {name: x[:, a:b] for name, x in clip.items()}
+
+
+def read(network, params, clip, t, context, cache=None):
+  out, sown = jax.jit(lambda *a: network.apply(*a, mutable=["kv"]))(params, clip, t, context, cache)
+  kinds = sown["kv"]
+  return out, tuple({block: kinds[block][kind][0] for block in kinds} for kind in ("keys", "values"))
+
+
+def patches(network):
+  return {sense.name: sense.patch[0] for sense in network.senses}
+
+
+def test_no_frame_sees_a_later_one_nor_when_it_is():
+  network = model()
+  params, clip, t, context = inputs(network)
+  before = network.apply(params, clip, t, context)
+  later = {name: x.at[:, 3:].set(0.5) for name, x in clip.items()}
+  after = network.apply(params, later, t.at[:, 3:].set(0.9), context)
+  for name in clip:
+    np.testing.assert_array_equal(before[name][:, :3], after[name][:, :3])
+    assert np.abs(before[name][:, 3:] - after[name][:, 3:]).max() > 1e-3
+
+
+@pytest.mark.parametrize(("patch", "chunk"), [(1, 1), (1, 2), (2, 2)])
+def test_frame_by_frame_is_the_whole_clip(patch, chunk):
+  network = model(patch=patch)
+  params, clip, t, context = inputs(network)
+  whole, new = read(network, params, clip, t, context)
+  cache = empty_cache(new, patches(network), FRAMES)
+  for a in range(0, FRAMES, chunk):
+    own = slice(a, a + chunk)
+    out, new = read(network, params, part(clip, a, a + chunk), t[:, own], context, cache)
+    for name in clip:
+      np.testing.assert_allclose(out[name], whole[name][:, own], atol=1e-5 * np.abs(whole[name]).max())
+    cache = push(cache, new, patches(network))
+
+
+@pytest.mark.parametrize("sinks", [0, 1])
+def test_an_endless_movie_sees_its_window_as_a_clip(sinks):
+  """With one block keys and values are of a frame alone: the cache is a clip of the frames in the window."""
+  network, room = model(depth=1), 3
+  params, clip, t, context = inputs(network, frames=9)
+  _, new = read(network, params, part(clip, 0, 1), t[:, :1], context)
+  cache = empty_cache(new, patches(network), room)
+  for now in range(9):
+    out, new = read(network, params, part(clip, now, now + 1), t[:, now : now + 1], context, cache)
+    seen = [*range(now + 1)] if now <= room else [*range(sinks), *range(now - room + sinks, now + 1)]
+    window = {name: x[:, jnp.asarray(seen)] for name, x in clip.items()}
+    expected = network.apply(params, window, t[:, jnp.asarray(seen)], context)
+    for name in clip:
+      np.testing.assert_allclose(out[name][:, 0], expected[name][:, -1], atol=2e-4, rtol=1e-4)
+    cache = push(cache, new, patches(network), sinks)
+
+
+def _slots(frames, room, sinks, chunk, decay=1.0):
+  """What lies in the slots when frame i is filled with i + 1."""
+  cache, one = None, {"touch": 1}
+  for a in range(0, frames, chunk):
+    x = jnp.arange(a + 1.0, a + 1 + chunk).reshape(1, chunk, 1, 1, 1)
+    new = ({"block_0": {"touch": x}}, {"block_0": {"touch": 10 * x}})
+    cache = empty_cache(new, one, room) if cache is None else cache
+    cache = push(cache, new, one, sinks, decay)
+  np.testing.assert_allclose(cache.values["block_0"]["touch"], 10 * cache.keys["block_0"]["touch"], rtol=1e-6)
+  assert isinstance(cache, KVCache) and int(cache.frames) == min(frames, room)
+  return np.ravel(cache.keys["block_0"]["touch"]).tolist()
+
+
+def test_the_oldest_go_first_but_for_the_sinks():
+  assert _slots(3, 5, 2, 1) == [0, 0, 1, 2, 3]
+  assert _slots(5, 5, 2, 1) == [1, 2, 3, 4, 5]
+  assert _slots(9, 5, 2, 1) == [1, 2, 7, 8, 9]
+  assert _slots(9, 5, 0, 3) == [5, 6, 7, 8, 9]
+  assert _slots(9, 5, 2, 3) == [1, 2, 7, 8, 9]
+  assert _slots(12, 5, 1, 3) == [1, 9, 10, 11, 12]
+
+
+def test_an_averaging_sink_takes_up_what_is_forgotten():
+  # Frames 2, 3 and 4 go, one after the other.
+  sink = 1.0
+  for gone in (2, 3, 4):
+    sink = 0.75 * sink + 0.25 * gone
+  np.testing.assert_allclose(_slots(6, 3, 1, 1, decay=0.75), [sink, 5, 6], rtol=1e-6)
+
+
+def test_jitter_turns_heads_differently_in_time_alone():
+  plain, jittered = model(), model(rope_jitter=0.8)
+  params, clip, t, context = inputs(plain)
+  # One frame has no time to turn in.
+  first = part(clip, 0, 1), t[:, :1], context
+  same, other = (network.apply(params, *first)["sight"] for network in (plain, jittered))
+  np.testing.assert_allclose(same, other, atol=1e-5)
+  assert (
+    np.abs(
+      plain.apply(params, clip, t, context)["sight"] - jittered.apply(params, clip, t, context)["sight"]
+    ).max()
+    > 1e-3
+  )
