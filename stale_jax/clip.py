@@ -4,11 +4,12 @@ import dataclasses
 
 import flax.struct
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from stale_jax.text import drop
 
-# sense -> [batch, frames, *sense.shape], values in [-1, 1]; a missing sense is absent.
+# sense -> [batch, frames, *sense.shape], values in [-1, 1]; a missing sense is absent. On its way to a device
+# sight may be bytes (`floats`), and in other buckets its frames have another height and width (`Sense.on`).
 Clip = dict[str, Array]
 
 
@@ -36,6 +37,14 @@ class Sense:
       raise ValueError(f"Sense {self.name}: patch {self.patch} or channels do not fit shape {self.shape}.")
     if any(n % p for n, p in zip(self.shape, self.patch[1:], strict=False)):
       raise ValueError(f"Sense {self.name}: patch {self.patch} does not divide shape {self.shape}.")
+
+  def on(self, shape: tuple[int, ...]) -> "Sense":
+    """The same sense in frames of another height and width.
+
+    Raises:
+      ValueError: they are not of its channels, or its patch does not divide them.
+    """
+    return self if shape == self.shape else dataclasses.replace(self, shape=tuple(shape))
 
   def grid(self, frames: int) -> tuple[int, ...]:
     """How many tokens along (time, *space) a clip of `frames` frames has."""
@@ -80,6 +89,24 @@ class Batch:
   context: Context
   index: Int[Array, "batch"]
   labels: dict[str, Int[Array, "batch"]] = flax.struct.field(default_factory=dict)
+
+
+# 1 / 127.5 in two parts, of which the first is exact times any byte. Division is not exact on all devices.
+_COARSE, _FINE = np.float32(257 / 2**15), np.float32(1 / (255 * 2**15))
+
+
+def floats(clip: Clip) -> Clip:
+  """The same with bytes as the values in [-1, 1] that they stand for, x / 127.5 - 1 rounded to float32.
+
+  Pictures are bytes until they are on the device, which saves three quarters of the copying. The values have
+  the same bits on every device, whether it fuses products with sums or not.
+  """
+  return {name: _values(x) if x.dtype == np.uint8 else x for name, x in clip.items()}
+
+
+def _values(x: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
+  x = x.astype(np.float32)
+  return (x * _COARSE + x * _FINE) - np.float32(1)
 
 
 def intensity(values) -> np.ndarray:

@@ -52,7 +52,7 @@ def _compare(kind, seed: int) -> list[tuple[float, float]]:
     def bare(index: int) -> int:
       file, _ = source.find(index % source.count())
       rng = np.random.Generator(np.random.Philox(key=[seed, index]))
-      return _decode(file, source.start(file, rng))
+      return _decode(file, source.draw(file, source.sizes[0], rng).start)
 
     rounds = []
     for _ in range(ROUNDS):

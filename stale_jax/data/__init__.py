@@ -3,7 +3,7 @@
 from stale_jax.data.build import build_senses, build_source
 from stale_jax.data.digits import Digits
 from stale_jax.data.folder import Folder
-from stale_jax.data.loader import collate, loader
+from stale_jax.data.loader import collate, loader, stored
 from stale_jax.data.lorenz import Lorenz
 from stale_jax.data.noise import Noise
 from stale_jax.data.research_api import ResearchApi
@@ -22,4 +22,5 @@ __all__ = [
   "build_source",
   "collate",
   "loader",
+  "stored",
 ]

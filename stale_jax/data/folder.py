@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from stale_jax.clip import Sense
+from stale_jax.data.buckets import Window
 from stale_jax.data.metadata import Described, held_out, read_described
 from stale_jax.data.tracks import read_tracks
 from stale_jax.data.video import File
@@ -59,10 +60,9 @@ class Folder(Videos):
     """Video number `which` of the split, in the order of their names."""
     return self._found[which]
 
-  def window(self, file: File, start: float) -> dict[str, np.ndarray]:
-    """The clip that begins there, with the senses of its tracks. Raises Unreadable."""
-    times = start + np.arange(self.frames) / self.rate
-    return super().window(file, start) | read_tracks(file, self._tracked, times)
+  def cut(self, file: File, window: Window) -> dict[str, np.ndarray]:
+    """The clip in that window, with the senses of its tracks. Raises Unreadable."""
+    return super().cut(file, window) | read_tracks(file, self._tracked, window.times)
 
   def describer(self) -> Callable[[str], Described | None]:
     """From a file to what is known of it, None if it is not one of the source's."""

@@ -1,5 +1,7 @@
 """From a source to batches: shuffled, threaded, and resumable to the exact example."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import grain
@@ -17,23 +19,24 @@ def collate(
   """Stacks examples. A sense that an example lacks is zeros marked as not real, a label -1.
 
   Raises:
-    UserError: an array whose shape is not [frames, *sense.shape], or a label that is none of
-      the `labels[name]` classes.
+    UserError: an array whose shape is not [frames, *sense.shape] (nor that of all others, which its patch
+      divides), or a label that is none of the `labels[name]` classes.
   """
   frames = next(iter(examples[0]["clip"].values())).shape[0]
-  for example in examples:
-    for sense in senses:
-      shape = np.shape(example["clip"].get(sense.name, np.zeros((frames, *sense.shape))))
-      if shape != (frames, *sense.shape):
-        raise UserError(
-          f"example {example['index']}: {sense.name} has shape {shape}, expected {(frames, *sense.shape)}."
-        )
+  # Frames that are missing in the last patch, as in that of an image, are not real either.
+  missing = -frames % math.lcm(*(sense.patch[0] for sense in senses))
   clip, valid = {}, {}
   for sense in senses:
-    blank = np.zeros((frames, *sense.shape), np.float32)
-    clip[sense.name] = np.stack([e["clip"].get(sense.name, blank) for e in examples])
+    shape = (frames, *_frame_shape(sense, examples))
     has = np.array([sense.name in e["clip"] for e in examples])
-    valid[sense.name] = np.repeat(has[:, None], frames, 1)
+    for example in itertools.compress(examples, has):
+      if (given := np.shape(example["clip"][sense.name])) != shape:
+        raise UserError(f"example {example['index']}: {sense.name} has shape {given}, expected {shape}.")
+    dtype = examples[has.argmax()]["clip"][sense.name].dtype if has.any() else np.float32
+    clip[sense.name] = np.zeros((len(examples), frames + missing, *shape[1:]), dtype)
+    for row in np.flatnonzero(has):
+      clip[sense.name][row, :frames] = examples[row]["clip"][sense.name]
+    valid[sense.name] = has[:, None] & (np.arange(frames + missing) < frames)
   classes = {}
   for name, count in (labels or {}).items():
     classes[name] = np.array([e.get("labels", {}).get(name, -1) for e in examples], np.int32)
@@ -45,6 +48,15 @@ def collate(
   text = tokenize([e["caption"] for e in examples], text_length)
   index = np.array([e["index"] for e in examples], np.int32)
   return Batch(clip=clip, context=Context(text=text, valid=valid), index=index, labels=classes)
+
+
+def _frame_shape(sense: Sense, examples: Sequence[dict]) -> tuple[int, ...]:
+  """The sense's own, or that of all of these examples if they are of another bucket."""
+  shapes = {np.shape(e["clip"][sense.name])[1:] for e in examples if sense.name in e["clip"]}
+  try:
+    return sense.on(*shapes).shape if len(shapes) == 1 else sense.shape
+  except ValueError:
+    return sense.shape
 
 
 def loader(
@@ -63,11 +75,13 @@ def loader(
   reads its rows of every batch and nothing else, and a run may go on with more or fewer processes.
 
   Args:
-    source: random access to examples; its `labels`, if any, go along.
+    source: random access to examples; its `labels`, if any, go along. If it has `shares`, its indices fall
+      into as many ranges of equal length, the buckets; each batch is of one of them, `shares[k]` of the
+      batches of bucket k, evenly spread.
     senses: what to take from each.
     batch: examples a batch, over all processes.
     text_length: bytes of a caption.
-    seed: of the shuffle, drawn anew every epoch.
+    seed: of the shuffle, drawn anew every epoch of a bucket.
     rows: of each batch, which to read; None: all.
     threads: that read ahead.
   """
@@ -75,16 +89,29 @@ def loader(
   labels = getattr(source, "labels", {})
 
   def read(indices: Int[np.ndarray, "batch"]) -> Batch:
-    return collate([_example(source, int(i)) for i in indices[rows]], senses, text_length, labels)
+    return collate([stored(source, int(i)) for i in indices[rows]], senses, text_length, labels)
 
+  shares = getattr(source, "shares", (1.0,))
+  size = len(source) // len(shares)
   # For ever, in a number that still is one when a batch is a single example.
-  epochs = (1 << 62) // len(source)
-  dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(epochs).batch(batch).map(read)
-  return dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
+  epochs = (1 << 62) // size
+  buckets, weights = [], []
+  for bucket, share in enumerate(shares):
+    if share:
+      indices = grain.MapDataset.range(bucket * size, (bucket + 1) * size).seed(seed + bucket)
+      buckets.append(indices.shuffle().repeat(epochs).batch(batch))
+      weights.append(share)
+  dataset = grain.MapDataset.mix(buckets, weights) if len(buckets) > 1 else buckets[0]
+  return dataset.map(read).to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
 
 
-def _example(source, index: int) -> dict:
+def stored(source, index: int) -> dict:
+  """The example at `index`, its pictures as bytes if the source keeps them so (`clip.floats`).
+
+  Raises:
+    UserError: it cannot be read.
+  """
   try:
-    return source[index]
+    return source.stored(index) if hasattr(source, "stored") else source[index]
   except (OSError, EOFError, ValueError) as error:
     raise UserError(f"example {index} of the data cannot be read: {error}") from error

@@ -16,7 +16,7 @@ from typing import Any
 from stale_jax.data.metadata import Described, from_json, without_mentions
 from stale_jax.data.source import SPLITS
 from stale_jax.data.tfds import open_data
-from stale_jax.data.video import File
+from stale_jax.data.video import File, probe
 from stale_jax.data.videos import Videos, say
 from stale_jax.errors import UserError
 
@@ -59,6 +59,15 @@ class Shards(Videos):
     if self.taken_down & {described.source_id, described.url, described.uploader}:
       return None
     return found["video"], described
+
+  def measure(self, which: int) -> tuple[int, int, float]:
+    """Width, height and seconds of clip number `which`: what curating says of it. Raises Unreadable."""
+    record = self._records[which]
+    known = json.loads(record["metadata"])
+    if {"width", "height", "frames", "rate"} <= known.keys():
+      return known["width"], known["height"], known["frames"] / known["rate"]
+    about = probe(record["video"])
+    return about.width, about.height, about.seconds
 
   @functools.cached_property
   def _records(self):

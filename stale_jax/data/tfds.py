@@ -5,11 +5,13 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from stale_jax.config import nearest
+from stale_jax.data.buckets import Window
 from stale_jax.data.metadata import Described
 from stale_jax.data.video import File, resize
-from stale_jax.data.videos import Videos, to_sight
+from stale_jax.data.videos import Videos
 from stale_jax.errors import UserError
 
 
@@ -87,16 +89,25 @@ class Tfds(Videos):
     """How long it is. Raises Unreadable."""
     return len(file) / self.recorded_rate if isinstance(file, np.ndarray) else super().seconds(file)
 
-  def window(self, file: File | np.ndarray, start: float) -> dict[str, np.ndarray]:
-    """The clip that begins there. Raises Unreadable."""
+  def measure(self, which: int) -> tuple[int, int, float]:
+    """Width, height and seconds of example number `which`. Raises Unreadable."""
+    file, _ = self.find(which)
     if not isinstance(file, np.ndarray):
-      return super().window(file, start)
-    times = start + np.arange(self.frames) / self.rate
-    shown = np.minimum((times * self.recorded_rate + 1e-6).astype(int), len(file) - 1)
-    pixels = resize(file[shown], self.height, self.width)
-    sight = np.empty(pixels.shape, np.float32)
-    to_sight(pixels, sight)
-    return {"sight": sight}
+      return super().measure(which)
+    return file.shape[2], file.shape[1], self.seconds(file)
+
+  def cut(self, file: File | np.ndarray, window: Window) -> dict[str, np.ndarray]:
+    """The clip in that window. Raises Unreadable."""
+    if not isinstance(file, np.ndarray):
+      return super().cut(file, window)
+    return {"sight": self.pictures(file, window)}
+
+  def pictures(self, file: File | np.ndarray, window: Window) -> UInt8[np.ndarray, "frames height width 3"]:
+    """What is seen of it. Raises Unreadable."""
+    if not isinstance(file, np.ndarray):
+      return super().pictures(file, window)
+    shown = np.minimum((window.times * self.recorded_rate + 1e-6).astype(int), len(file) - 1)
+    return resize(file[shown], *window.size[1:])
 
   @functools.cached_property
   def _data(self):

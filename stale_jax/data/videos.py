@@ -6,23 +6,33 @@
   labels  hashtag: the first of its hashtags that is among `hashtags`; audio: its sound, if among
           `sounds`; views, likes, comments, shares, saves: how many digits the count has
 
+With `buckets` clips have several sizes, and every video is cut to the one that fits it best. With `images`
+some batches are of single frames, seen and not heard. Such an image is a clip of as many frames as a patch
+has, of which the first alone is real (`Context.valid`): the network sees no more of the others and is not
+judged by them. Were the picture repeated instead, it would be taught that short clips stand still.
+
 Videos that cannot be used, being broken or shorter than a window, are named once on stderr, and the next
 one of the source stands in: nobody can look at a million files before training.
 """
 
 import dataclasses
 import functools
+import math
+import os
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-from stale_jax.clip import Sense
+from stale_jax.clip import Sense, floats
 from stale_jax.config import at_least, nearest
+from stale_jax.data.buckets import Bucket, Window, assign, long_enough
 from stale_jax.data.hearing import CHANNELS, RATE, hear
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
 from stale_jax.data.source import SPLITS
-from stale_jax.data.video import File, Unreadable, frames_at, name_of, read_sound, seconds_of
+from stale_jax.data.video import File, Unreadable, frames_at, name_of, probe, read_sound, seconds_of
 from stale_jax.errors import UserError
 
 _PATIENCE = 10  # Videos in a row that may be unusable.
@@ -38,9 +48,12 @@ class Videos:
   Attributes:
     split: "train" or "test".
     seed: of everything drawn.
-    size: the number of clips before indices repeat.
+    size: the number of clips before indices repeat, of each bucket.
     frames: a clip.
     height, width: in pixels.
+    buckets: (frames, height, width) of each size of clips, in place of these three, which are then the
+      first's. All videos are looked at before the first example is read.
+    images: share of the batches that are of single frames.
     rate: frames a second.
     patch: frames, rows and columns that one token of sight covers; of other senses, its frames.
     hearing: whether there is a sense of sound, which costs reading a video twice.
@@ -53,6 +66,8 @@ class Videos:
   frames: int = 16
   height: int = 64
   width: int = 64
+  buckets: tuple[Bucket, ...] = ()
+  images: float = 0.0
   rate: float = 8.0
   patch: tuple[int, ...] = (4, 8, 8)
   hearing: bool = True
@@ -62,12 +77,25 @@ class Videos:
   def __post_init__(self):
     if self.split not in SPLITS:
       raise UserError(f"unknown split {self.split!r}: {nearest(self.split, SPLITS)}")
-    whole = (self.frames, self.height, self.width)
-    at_least(1, "source", size=self.size, frames=self.frames, height=self.height, width=self.width)
-    if len(self.patch) != 3 or any(p < 1 or n % p for n, p in zip(whole, self.patch, strict=True)):
-      raise UserError(f"source.patch={self.patch} must divide frames, height and width, {whole}.")
+    if any(len(bucket) != 3 for bucket in self.buckets):
+      raise UserError(f"source.buckets={self.buckets}: each is (frames, height, width).")
+    if self.buckets:
+      first, *_ = buckets = tuple(Bucket(*bucket) for bucket in self.buckets)
+      for name, value in {"buckets": buckets, **first._asdict()}.items():
+        object.__setattr__(self, name, value)
+    at_least(1, "source", size=self.size)
+    for whole in self.sizes[: len(self.buckets) or 1]:
+      at_least(1, "source", **whole._asdict())
+      if len(self.patch) != 3 or any(p < 1 or n % p for n, p in zip(whole, self.patch, strict=True)):
+        raise UserError(f"source.patch={self.patch} must divide frames, height and width, {tuple(whole)}.")
     if not self.rate > 0:
       raise UserError(f"source.rate={self.rate}: a positive number is needed.")
+    if not 0 <= self.images <= 1:
+      raise UserError(f"source.images={self.images} must lie from 0 to 1.")
+    if len(self) > 2**31:
+      raise UserError(
+        f"source.size={self.size}, of {len(self.sizes)} sizes of clips, is more than 2^31 clips."
+      )
 
   def count(self) -> int:
     """How many videos there are; raises UserError if none."""
@@ -97,20 +125,79 @@ class Videos:
     named = {"hashtag": len(self.hashtags), "audio": len(self.sounds)}
     return {name: count for name, count in named.items() if count} | dict.fromkeys(COUNTS, BUCKETS)
 
+  @functools.cached_property
+  def sizes(self) -> tuple[Bucket, ...]:
+    """Of the clips: `buckets`, and then, if there are images, one of each height and width of these."""
+    sizes = self.buckets or (Bucket(self.frames, self.height, self.width),)
+    return sizes + tuple(dict.fromkeys(size._replace(frames=1) for size in sizes if self.images))
+
+  @property
+  def largest(self) -> "Videos":
+    """The same of the greatest of its sizes alone: for planning."""
+    size = max(self.sizes, key=math.prod)
+    return dataclasses.replace(self, **size._asdict(), buckets=(), images=0.0)
+
+  @functools.cached_property
+  def shares(self) -> tuple[float, ...]:
+    """Of the batches, how many are of each of `sizes`: in proportion to their videos that are to be used.
+
+    Raises:
+      UserError: there are none.
+    """
+    used = [any(self.find(int(which)) is not None for which in fit) * len(fit) for fit in self._fitting]
+    videos = len(self.buckets) or 1
+    parts = (used[:videos], 1 - self.images), (used[videos:], self.images)
+    return tuple(n * share / max(sum(numbers), 1) for numbers, share in parts for n in numbers)
+
+  @functools.cached_property
+  def _fitting(self) -> tuple[Sequence[int], ...]:
+    """Of each of `sizes`, the numbers of the videos that are cut to it."""
+    if not self.buckets:
+      return (range(self.count()),) * len(self.sizes)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+      videos = list(pool.map(self._measured, range(self.count())))
+    of = len(self.buckets)
+    fitting = assign(videos, self.sizes[:of], self.rate)
+    counts = ", ".join(f"{len(fit)} {tuple(size)}" for size, fit in zip(self.sizes, fitting, strict=False))
+    none = len(videos) - sum(map(len, fitting))
+    say(f"videos of the split {self.split!r} in each of source.buckets: {counts}; in none: {none}")
+    return (*fitting, *(assign(videos, self.sizes[of:], self.rate) if self.images else ()))
+
+  def _measured(self, which: int) -> tuple[int, int, float] | None:
+    try:
+      return self.measure(which)
+    except Unreadable as error:
+      say(f"left out: {error}")
+      return None
+
   def __len__(self) -> int:
-    return self.size
+    return self.size * len(self.sizes)
 
   def __getitem__(self, index: int) -> dict:
-    """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index."""
+    """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index.
+
+    From each multiple of `size` on, its sight is of the next of `sizes`.
+    """
+    example = self.stored(index)
+    return {**example, "clip": floats(example["clip"])}
+
+  def stored(self, index: int) -> dict:
+    """The same, its sight as bytes."""
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
-    count, failed, last = self.count(), 0, "it is taken down."
+    bucket, of_bucket = divmod(int(index), self.size)
+    size, fitting = self.sizes[bucket], self._fitting[bucket]
+    count, failed, last = len(fitting), 0, "it is taken down."
+    if not count:
+      raise UserError(f"no video of the split {self.split!r} fits source.buckets' {tuple(size)}.")
     for step in range(count):
       try:
-        found = self.find((int(index) + step) % count)
+        found = self.find(int(fitting[(of_bucket + step) % count]))
         if found is None:
           continue
         file, described = found
-        clip = self.window(file, self.start(file, rng))
+        window = self.draw(file, size, rng)
+        still = bucket >= (len(self.buckets) or 1)
+        clip = {"sight": self.pictures(file, window)} if still else self.cut(file, window)
       except Unreadable as error:
         say(f"left out: {error}")
         failed, last = failed + 1, str(error)
@@ -122,29 +209,38 @@ class Videos:
     which = f"{failed} in a row" if failed == _PATIENCE else "all"
     raise UserError(f"of {count} videos (split {self.split!r}) {which} cannot be used; the last: {last}")
 
-  def start(self, file: File, rng: np.random.Generator) -> float:
-    """When a window of `file` begins, in seconds. Raises Unreadable if it is too short for one."""
-    seconds, length = self.seconds(file), self.frames / self.rate
-    if seconds < length - 0.5 / self.rate:
-      words = f"is {seconds:.2f} s long; {self.frames} frames need {length:.2f} s."
+  def draw(self, file: File, size: Bucket, rng: np.random.Generator) -> Window:
+    """A window of `file`, drawn anew. Raises Unreadable if it is too short for one."""
+    seconds, length = self.seconds(file), size.frames / self.rate
+    if not long_enough(seconds, size.frames, self.rate):
+      words = f"is {seconds:.2f} s long; {size.frames} frames need {length:.2f} s."
       raise Unreadable("too_short", name_of(file), words)
-    return rng.uniform(0, max(seconds - length, 0))
+    return Window(start=rng.uniform(0, max(seconds - length, 0)), rate=self.rate, size=size)
+
+  def measure(self, which: int) -> tuple[int, int, float]:
+    """Width, height and seconds of video number `which`, as it is shown. Raises Unreadable."""
+    file, _ = self.find(which)
+    about = probe(file)
+    return about.width, about.height, about.seconds
 
   def seconds(self, file: File) -> float:
     """How long `file` is. Raises Unreadable."""
     return seconds_of(file) if isinstance(file, bytes) else _seconds(file)
 
-  def window(self, file: File, start: float) -> dict[str, np.ndarray]:
-    """The clip that begins there. Raises Unreadable."""
-    times = start + np.arange(self.frames) / self.rate
-    # Into place at once: memory that is new costs more than arithmetic.
-    sight = np.empty((self.frames, self.height, self.width, 3), np.float32)
-    for frame, pixels in zip(sight, frames_at(file, times, self.height, self.width), strict=True):
-      to_sight(pixels, frame)
-    clip = {"sight": sight}
-    if self.hearing and (wave := read_sound(file, RATE, start, self.frames / self.rate)) is not None:
-      clip["sound"] = hear(wave, self.frames)
+  def cut(self, file: File, window: Window) -> dict[str, np.ndarray]:
+    """The clip in that window. Raises Unreadable."""
+    clip, (frames, *_) = {"sight": self.pictures(file, window)}, window.size
+    if self.hearing and (wave := read_sound(file, RATE, window.start, frames / window.rate)) is not None:
+      clip["sound"] = hear(wave, frames)
     return clip
+
+  def pictures(self, file: File, window: Window) -> UInt8[np.ndarray, "frames height width 3"]:
+    """What is seen of it. Raises Unreadable."""
+    # Into place at once: memory that is new costs more than copying.
+    sight = np.empty((*window.size, 3), np.uint8)
+    for frame, pixels in zip(sight, frames_at(file, window.times, *window.size[1:]), strict=True):
+      frame[:] = pixels
+    return sight
 
   def classes(self, described: Described) -> dict[str, int]:
     """Its class of each label that is known."""
@@ -156,12 +252,6 @@ class Videos:
       if which := [valid.index(word) for word in found if word in valid]:
         known[name] = which[0]
     return known
-
-
-def to_sight(pixels: UInt8[np.ndarray, "*shape"], out: Float[np.ndarray, "*shape"]) -> None:
-  """Puts bytes into `out`, as [-1, 1]."""
-  np.divide(pixels, np.float32(127.5), out=out)
-  out -= 1
 
 
 @functools.lru_cache(maxsize=1 << 16)

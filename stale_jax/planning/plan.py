@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from stale_jax.clip import floats
+from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, path_name, uncut
 from stale_jax.models.text import PATCH
@@ -199,11 +201,17 @@ def _round(value: float, digits: int = 4) -> float:
 
 
 def built(config: Mapping[str, Any]) -> Experiment:
-  """The experiment; raises UserError if it is of an autoencoder, whose work nothing here can count."""
+  """The experiment, of the greatest clips alone if they have several sizes.
+
+  Raises:
+    UserError: it is of an autoencoder, whose work nothing here can count.
+  """
   experiment = build(config)
   if experiment.process is None:
     raise UserError("plans are of models that diffuse, and this config is of an autoencoder.")
-  return experiment
+  source = getattr(experiment.source, "largest", experiment.source)
+  senses = build_senses([sense.name for sense in experiment.senses], source)
+  return dataclasses.replace(experiment, source=source, senses=senses)
 
 
 def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[str, Any], list[str]]:
@@ -248,7 +256,7 @@ def plan(
   chip = chip_of(topology)
   devices = topology_devices(topology, slices) if devices is None else devices
   config, warnings = fitted(config, len(devices), slices)
-  experiment = build(config)
+  experiment = built(config)
   program = training_program(experiment, devices)
   mesh, batch = program.mesh, experiment.training.batch
   forward, hardware, attention = _operations(experiment, program)
@@ -342,7 +350,7 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.state.params)
   t = jax.ShapeDtypeStruct((1, experiment.source.frames), jnp.float32)
   network, key = plain(experiment), jax.eval_shape(lambda: jax.random.key(0))
-  forward = count(network.apply, params, one.clip, t, one.context)
+  forward = count(network.apply, params, jax.eval_shape(floats, one.clip), t, one.context)
   loss = loss_of(dataclasses.replace(experiment, model=network))
   hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.batch
   # By hand, as no kernel says it: two products of all pairs forward, twice that back.
@@ -414,7 +422,7 @@ def _sampler(experiment: Experiment, program, chip: Chip, forward: float) -> Sam
   def many(x):
     return jax.ShapeDtypeStruct((movies, *x.shape[1:]), x.dtype, sharding=whole)
 
-  clip, context = jax.tree.map(many, (program.batch.clip, program.batch.context))
+  clip, context = jax.tree.map(many, (jax.eval_shape(floats, program.batch.clip), program.batch.context))
   t = jax.ShapeDtypeStruct((movies, experiment.source.frames), jnp.float32, sharding=whole)
 
   def evaluate(params, clip, t, context):

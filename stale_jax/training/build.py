@@ -131,6 +131,10 @@ def build(config: Mapping[str, Any]) -> Experiment:
       raise UserError(f"the config lacks its section {section!r}.")
   coded = config["source"].get("name") == "latents"
   source = construct(Latents, config["source"], "source") if coded else build_source(config["source"])
+  if (coded or coder) and len(getattr(getattr(source, "pixels", source), "sizes", ())) > 1:
+    raise UserError(
+      "source.buckets and source.images: an autoencoder and its latents have clips of one size."
+    )
   senses = build_senses(config["senses"], source)
   training = construct(Training, config.get("training", {}), "training")
   seed = config.get("seed", 0)

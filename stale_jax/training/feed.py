@@ -10,7 +10,7 @@ from stale_jax.data import loader
 
 
 class Feed:
-  """The batches of an experiment, laid out as `program.batch` says.
+  """The batches of an experiment, cut over the devices as `program.batch` is, whatever their bucket.
 
   The devices of a process need some rows of a batch, whatever the mesh; it reads these, and no others.
 
@@ -20,9 +20,9 @@ class Feed:
   """
 
   def __init__(self, experiment, program):
-    self._like = program.batch
+    self._sharding = program.batch.index.sharding
     size = experiment.training.batch
-    where = program.batch.index.sharding.addressable_devices_indices_map((size,))
+    where = self._sharding.addressable_devices_indices_map((size,))
     rows = np.unique(np.concatenate([np.arange(size)[index] for index in where.values()]))
     # Row of the whole batch -> row of what is read here.
     self._place = np.full(size, -1)
@@ -45,9 +45,10 @@ class Feed:
   def advance(self) -> None:
     """Begins to send the next batch; waits for its data, not for any device."""
     self.state = self._batches.get_state()
-    self.ahead: Batch = jax.tree.map(self._send, self._like, next(self._batches))
+    self.ahead: Batch = jax.tree.map(self._send, next(self._batches))
 
-  def _send(self, like: jax.ShapeDtypeStruct, read: np.ndarray) -> jax.Array:
-    where = like.sharding.addressable_devices_indices_map(like.shape)
+  def _send(self, read: np.ndarray) -> jax.Array:
+    shape = (len(self._place), *read.shape[1:])
+    where = self._sharding.addressable_devices_indices_map(shape)
     parts = [jax.device_put(read[self._place[rows]], device) for device, (rows, *_) in where.items()]
-    return jax.make_array_from_single_device_arrays(like.shape, like.sharding, parts)
+    return jax.make_array_from_single_device_arrays(shape, self._sharding, parts)

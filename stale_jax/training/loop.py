@@ -104,7 +104,7 @@ def _train(
   drop_snapshots_after(workdir, step)
   snapshot_steps = experiment.ema.snapshot_steps(training.steps)
   indices = collections.deque(maxlen=training.log_every)
-  first = step
+  compiled: set[tuple] = set()  # Shapes of batches whose step is.
   if step < training.steps:
     say("compiling the training step: half a minute for the shipped model, the first time.")
     # What was measured of these weights holds no longer.
@@ -116,10 +116,12 @@ def _train(
       while step < training.steps and not stopping(step):
         profile.before(step)
         indices.append((step, feed.ahead.index))
-        with metrics.lost() if step == first else contextlib.nullcontext():
+        shapes = tuple(x.shape for x in feed.ahead.clip.values())
+        with contextlib.nullcontext() if shapes in compiled else metrics.lost():
           state, scalars = program.step(state, feed.ahead)
-          if step == first:  # It compiles.
+          if shapes not in compiled:
             jax.block_until_ready(scalars)
+            compiled.add(shapes)
         step += 1
         with metrics.waiting_for_data():
           feed.advance()  # While the device is at work.

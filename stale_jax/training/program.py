@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from stale_jax.clip import Batch
-from stale_jax.data import collate
+from stale_jax.clip import Batch, floats
+from stale_jax.data import collate, stored
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
 from stale_jax.training.build import Experiment
@@ -22,9 +22,11 @@ class Program:
 
   Attributes:
     mesh: of the devices.
-    state, batch: shapes, with shardings; `batch` is the whole one, over all processes.
+    state, batch: shapes, with shardings; `batch` is the whole one, over all processes, of the first bucket
+      of the source if it has several.
     fresh: () -> the first state, which never lies whole on any device.
-    step: (state, batch) -> (state, metrics), jitted; it takes the memory of the state it is given.
+    step: (state, batch) -> (state, metrics), jitted, so that it compiles once a bucket; it takes the memory
+      of the state it is given.
   """
 
   mesh: Mesh
@@ -73,13 +75,23 @@ def training_program(experiment: Experiment, devices=None) -> Program:
 
 def loss_of(experiment: Experiment) -> Callable:
   """What a step descends: (params, batch, key) -> (loss, metrics)."""
-  if experiment.process is None:
+  loss = _coder_loss(experiment) if experiment.process is None else _diffusion_loss(experiment)
 
-    def loss(params, batch, key):
-      metrics = experiment.objective(experiment.model, params, batch, key)
-      return metrics["loss"], metrics
+  def of_floats(params, batch: Batch, key):
+    return loss(params, batch.replace(clip=floats(batch.clip)), key)
 
-    return loss
+  return of_floats
+
+
+def _coder_loss(experiment: Experiment) -> Callable:
+  def loss(params, batch, key):
+    metrics = experiment.objective(experiment.model, params, batch, key)
+    return metrics["loss"], metrics
+
+  return loss
+
+
+def _diffusion_loss(experiment: Experiment) -> Callable:
   return make_loss(
     experiment.model,
     experiment.process,
@@ -95,17 +107,18 @@ def loss_of(experiment: Experiment) -> Callable:
 def init_params(experiment: Experiment, key):
   """Parameters drawn from `key`."""
   example = _example(experiment)
+  clip = floats(example.clip)
   if experiment.process is None:
-    return jax.jit(experiment.model.init)({"params": key, "latent": key}, example.clip)
-  t = np.zeros(next(iter(example.clip.values())).shape[:2], np.float32)
-  return jax.jit(experiment.model.init)(key, example.clip, t, example.context)
+    return jax.jit(experiment.model.init)({"params": key, "latent": key}, clip)
+  t = np.zeros(next(iter(clip.values())).shape[:2], np.float32)
+  return jax.jit(experiment.model.init)(key, clip, t, example.context)
 
 
 def _example(experiment: Experiment) -> Batch:
   """A batch of one."""
   source = experiment.source
   labels = getattr(source, "labels", {})
-  return collate([source[0]], experiment.senses, experiment.model.text_length, labels)
+  return collate([stored(source, 0)], experiment.senses, experiment.model.text_length, labels)
 
 
 def _check_heads(experiment: Experiment, mesh: Mesh) -> None:
