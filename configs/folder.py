@@ -21,6 +21,10 @@ def get_config() -> ConfigDict:
     "frames": 8,
     "height": 32,
     "width": 32,
+    # Several sizes, such as ((8, 32, 32), (8, 24, 40), (8, 40, 24)), in place of the three above; and the share
+    # of the batches that are of single frames.
+    "buckets": (),
+    "images": 0.0,
     "rate": 8.0,
     "patch": (4, 8, 8),
   }
