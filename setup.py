@@ -2,7 +2,7 @@
 
 from setuptools import find_namespace_packages, setup
 
-_CURATE = ["apache-beam>=2.77", "opencv-python-headless>=4.10", "scenedetect-headless>=0.7,<0.8"]
+_CURATE = ["apache-beam>=2.77", "scenedetect-headless>=0.7,<0.8"]
 _LIBTPU = "jax[tpu]>=0.10,<0.13; sys_platform == 'linux' and platform_machine == 'x86_64'"
 
 setup(
@@ -25,6 +25,7 @@ setup(
     "jaxtyping",
     "ml-collections>=1.0",
     "numpy",
+    "opencv-python-headless>=4.10",
     "optax>=0.2.6",
     "orbax-checkpoint>=0.11.20",
     "safetensors",

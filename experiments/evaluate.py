@@ -19,12 +19,20 @@ SUITE = flags.DEFINE_string(
   "captions: does a clip show what its caption says? denoising: the loss on held-out clips. "
   "dynamics: does a trajectory obey its law? labels: what a model trained with cr-hinge can tell. "
   "likelihood: bits a dimension of held-out clips. "
+  "liveliness: does a movie longer than any it was trained on stay alive? "
   "contamination: was the test's handwriting trained on? "
   "reconstruction: what of clips an autoencoder keeps.",
 )
 REFERENCE = flags.DEFINE_string(
   "reference", None, "For contamination: a model of the same recipe that is known to be clean."
 )
+SECONDS = flags.DEFINE_float(
+  "seconds", None, "For liveliness: of a movie; default: twelve clips of training."
+)
+HOW = flags.DEFINE_string(
+  "how", None, "For liveliness: windows or causal, as a rollout; default: one sample."
+)
+PLOT = flags.DEFINE_string("plot", None, "For liveliness: writes an SVG of scores over time here.")
 CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
@@ -44,7 +52,7 @@ def main() -> None:
   from stale_jax.config import nearest
   from stale_jax.evaluation import SUITES
   from stale_jax.files import at, make_folder, write_whole
-  from stale_jax.media import contact_sheet, png
+  from stale_jax.media import contact_sheet, curves, png
   from stale_jax.pretrained import load, scores_path
 
   if SUITE.value not in SUITES:
@@ -76,16 +84,25 @@ def main() -> None:
     if not suite.compares:
       raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
     asked["reference"] = load(REFERENCE.value)
-  scores, clip = suite.measure(model, seed=SEED.value, **asked, **settings)
+  long = {"seconds": SECONDS.value, "how": HOW.value, "plot": PLOT.value}
+  long = {name: value for name, value in long.items() if value is not None}
+  if long and not suite.panels:
+    raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --{', --'.join(long)}.")
+  plot = Path(long.pop("plot")) if "plot" in long else None
+  if plot:
+    make_folder(plot.parent)
+  scores, clip = suite.measure(model, seed=SEED.value, **asked, **long, **settings)
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
+  if plot:
+    write_whole(plot, curves(suite.panels(scores), scores["window"] / scores["rate"]))
   sampler = dataclasses.asdict(model.settings(**settings)) if suite.samples else {}
   scores = {
     "suite": SUITE.value,
     "model": model.name,
     **scores,
-    "how": {"seed": SEED.value, **model.chosen, **sampler},
+    "how": {"seed": SEED.value, **model.chosen, **sampler, **long},
   }
   if WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.

@@ -12,6 +12,7 @@ from stale_jax.evaluation import (
   labels,
   likelihood,
   reconstruction,
+  rollouts,
 )
 
 
@@ -26,6 +27,8 @@ class Suite:
     samples: whether it makes clips, and so takes a sampler's settings.
     compares: whether `measure` takes a `reference`, another model.
     codes: whether it measures an autoencoder, and shows what becomes of clips; the others cannot.
+    panels: scores -> what `media.curves` draws of them, of a suite that makes rollouts; `measure` then takes
+      `seconds` and `how`.
   """
 
   measure: Callable
@@ -33,13 +36,19 @@ class Suite:
   samples: bool = True
   compares: bool = False
   codes: bool = False
+  panels: Callable | None = None
 
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
-    """(name, value, the same of real clips if it is known, what it means) of each score to be shown."""
+    """(name, value, the same of real clips if it is known, what it means) of each score to be shown.
+
+    What a score means is preceded by why it does not count, if it does not.
+    """
     for kind, meaning in self.about.items():
       for name, value in scores.items():
         if name.split("/")[0] == kind and value is not None:
-          yield name, value, scores.get("real", {}).get(name, scores.get(f"{name}_floor")), meaning
+          real = scores.get("real", {}).get(name, scores.get(f"{name}_floor"))
+          void = f"does not count, for {scores['why_not']}: " if name in scores.get("discounted", ()) else ""
+          yield name, value, real, void + meaning
 
 
 SUITES = {
@@ -47,6 +56,7 @@ SUITES = {
   "denoising": Suite(denoising.evaluate_denoising, denoising.ABOUT, samples=False),
   "dynamics": Suite(dynamics.evaluate_dynamics, dynamics.ABOUT),
   "labels": Suite(labels.evaluate_labels, labels.ABOUT, samples=False),
+  "liveliness": Suite(rollouts.evaluate_liveliness, rollouts.ABOUT, panels=rollouts.panels),
   "likelihood": Suite(likelihood.evaluate_likelihood, likelihood.ABOUT, samples=False),
   "contamination": Suite(
     contamination.evaluate_contamination, contamination.ABOUT, samples=False, compares=True

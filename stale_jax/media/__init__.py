@@ -1,6 +1,7 @@
 """Movies as files: video, sensory effects, exact arrays, and a page to look at."""
 
 from stale_jax.media.arrays import read_arrays, write_arrays
+from stale_jax.media.curves import curves
 from stale_jax.media.data_card import write_data_card
 from stale_jax.media.folder import save_movie
 from stale_jax.media.page import movie_html, write_page
@@ -13,6 +14,7 @@ from stale_jax.media.video import CODECS, write_video
 __all__ = [
   "CODECS",
   "contact_sheet",
+  "curves",
   "movie_html",
   "png",
   "read_arrays",

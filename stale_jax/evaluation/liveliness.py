@@ -1,0 +1,248 @@
+"""Does a movie that goes on and on stay alive? Measured as it comes, in constant memory.
+
+Video diffusion that is pushed past the length it was trained on slows down and stops, and whatever asks for
+stability alone is won by a picture that stands still. So motion is measured window by window, a window being
+as long as the clips of training, and held against the first. Of a clip and a window w:
+
+- *speed*: median over the pairs of neighbouring frames of `motion.Motion.speed`, pixels a frame. (A pair's is
+  a mean over what can be seen: over pixels, the median before a background that stands still would be 0.)
+- *retention*: R(w) = speed(w) / speed(first), the latter .1 at the least: where nothing moved none is kept.
+- *collapse*: R < .5 in three windows running. *Half-life*: frames from the first window to the first R < .5.
+- *explained*: 1 - sum |x_t - warp(x_t-1)|^2 / sum |x_t - x_t-1|^2 over the pairs, warped along the flow, from
+  0 (noise) to 1 (a picture that moves); `motion.motion_of` says what exactly is compared.
+- *dead*: share of pairs with mean |x_t - x_t-1| < max(1/255, .1 of real clips' median) and a speed below .1.
+- *liveliness*: min(R, 1) x explained x (1 - dead) (ours). Frozen and flickering clips score 0, real ones
+  about 1, those that have slowed down to half .5, and a quarter if it is that they show every frame twice.
+- *loop*: how well the window repeats something earlier (ours): the greatest over lags of the autocorrelation
+  1 - sum |a - b|^2 / sum (|a - m|^2 + |b - m|^2), a the window, b as many frames that lie a lag before, m the
+  mean of what is remembered, the last nine windows. As in pitch detection (McLeod & Wyvill, ICMC 2005), lags
+  count once the correlation has fallen to 0: until then a slow picture only resembles itself. A window that
+  reaches .9 loops. Real clips may, too, and are the measure.
+- *luma*, *saturation*: mean luma (Rec. 709) in [0, 1]; sum (max - min) / sum max of the channels (ours:
+  HSV's, weighted by the light, for black has none).
+- *flicker*: 1 - mean |x_t - x_t-1| (VBench, arXiv 2311.17982). A frozen movie scores 1: never alone.
+- *bits*: of entropies, see entropy.py.
+
+*Drift*, of luma and of saturation, is |mean of the last 15% - mean of the first 15%| (the start-end contrast
+of FramePack, arXiv 2504.12626), and, summed over N windows, sum_i (N - i + 1) |m_i - m_1| / m_1, divided by
+N (N + 1) / 2 (the drift error of LV-Bench, arXiv 2511.22973, as a mean, so that any lengths compare).
+"""
+
+import functools
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from stale_jax.clip import intensity
+from stale_jax.evaluation.entropy import direction_bits, grey_bits, space_bits
+from stale_jax.evaluation.motion import STILL, motion_of
+
+LOOPS = 0.9  # Autocorrelation of a window that repeats what was before.
+_SLOW, _SLOW_WINDOWS = 0.5, 3
+_ENDS = 0.15  # Of a movie, its start and its end.
+_REMEMBERED = 8  # Windows, for loops.
+_SIDE = 16  # Of the pictures that are remembered, at most.
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_POINTS, _SHOWN = 256, 64  # Of a curve, while it grows and in the end, at most.
+
+
+def change_of(sight: Float[np.ndarray, "clips frames height width 3"]) -> float:
+  """The median over pairs of neighbouring frames of mean |difference|, of values in [0, 1]."""
+  return float(np.median(np.abs(np.diff(intensity(sight), axis=1)).mean((2, 3, 4))))
+
+
+class Curve:
+  """A value a clip and window, of any number of windows in constant memory.
+
+  Of more than 2 x 256 windows neighbours are averaged, of more than twice that again, and so on.
+
+  Attributes:
+    points: [points, clips], each the mean of `span` windows.
+    span: windows.
+  """
+
+  def __init__(self):
+    self.points: list[np.ndarray] = []
+    self.span = 1
+    self._waiting: list[np.ndarray] = []
+
+  def add(self, value: Float[np.ndarray, "clips"]) -> None:
+    """Appends a window."""
+    self._waiting.append(value)
+    if len(self._waiting) == self.span:
+      self.points.append(functools.reduce(np.add, self._waiting) / self.span)
+      self._waiting = []
+    if len(self.points) == 2 * _POINTS:
+      self.points = [(a + b) / 2 for a, b in zip(self.points[::2], self.points[1::2], strict=True)]
+      self.span *= 2
+
+  def ends(self) -> tuple[Float[np.ndarray, "n clips"], Float[np.ndarray, "n clips"]]:
+    """The first and the last 15% of the points, one at least."""
+    count = max(1, round(_ENDS * len(self.points)))
+    return np.stack(self.points[:count]), np.stack(self.points[-count:])
+
+  def shown(self) -> tuple[list[float | None], int]:
+    """The mean over clips in 64 points at most, None where it is unknown; and how many windows each spans."""
+    means = np.mean(self.points, 1)
+    times = -(-len(means) // _SHOWN)
+    parts = [float(means[i : i + times].mean()) for i in range(0, len(means), times)]
+    return [None if np.isnan(x) else round(x, 4) for x in parts], self.span * times
+
+
+class Liveliness:
+  """Takes a rollout in as it comes. Everything is in the docstring of this module.
+
+  Args:
+    window: frames of a clip as trained on.
+    real_change: `change_of` real clips.
+
+  Attributes:
+    frames: that it has been given.
+  """
+
+  def __init__(self, window: int, real_change: float = 0.0):
+    self._window, self._least_change = window, max(1 / 255, 0.1 * real_change)
+    self.frames, self._windows = 0, 0
+    self._before = self._first = None
+    self._curves: dict[str, Curve] = {}
+    self._sums: dict[str, np.ndarray] = {}
+    self._pairs: list[dict[str, np.ndarray]] = []
+    self._pictures: list[dict[str, np.ndarray]] = []
+    self._small: list[np.ndarray] = []
+
+  def add(self, sight: Float[np.ndarray, "clips frames height width 3"]) -> None:
+    """Goes on by any number of frames, in [-1, 1]; the clips are always the same."""
+    for frame in np.moveaxis(np.asarray(sight, np.float32), 1, 0):
+      self._add(frame)
+
+  def _add(self, frame: Float[np.ndarray, "clips height width 3"]) -> None:
+    if self._before is None:
+      clips = len(frame)
+      self._run, self._longest = np.zeros(clips, int), np.zeros(clips, int)
+      self._slow, self._collapsed = np.zeros(clips, int), np.zeros(clips, bool)
+      self._half = np.full(clips, np.inf)
+      self._drift = {name: np.zeros((2, clips)) for name in ("luma", "saturation")}
+    else:
+      found = [vars(motion_of(a, b)) for a, b in zip(self._before, frame, strict=True)]
+      pair = {name: np.array([one[name] for one in found]) for name in found[0]}
+      pair["dead"] = (pair["change"] < self._least_change) & (pair["speed"] < STILL)
+      self._run = np.where(pair["dead"], self._run + 1, 0)
+      self._longest = np.maximum(self._longest, self._run)
+      self._pairs.append(pair)
+    self._before = frame
+    seen = intensity(frame)
+    light, brightest = seen @ _LUMA, seen.max(-1).sum((1, 2))
+    self._pictures.append(
+      {
+        "luma": light.mean((1, 2)),
+        "saturation": (seen.max(-1) - seen.min(-1)).sum((1, 2)) / np.maximum(brightest, 1e-6),
+        "grey_bits": grey_bits(light),
+        "space_bits": space_bits(light),
+      }
+    )
+    side = [min(_SIDE, size) for size in frame.shape[2:0:-1]]
+    small = [cv2.resize(picture.mean(-1), side, interpolation=cv2.INTER_AREA).ravel() for picture in seen]
+    self._small = [*self._small[1 - (_REMEMBERED + 1) * self._window :], np.stack(small)]
+    self.frames += 1
+    if self.frames % self._window == 0:
+      self._close()
+
+  def _close(self) -> None:
+    """Ends a window."""
+    pairs = {name: np.stack([pair[name] for pair in self._pairs], 1) for name in self._pairs[0]}
+    speed, dead = np.median(pairs["speed"], 1), pairs["dead"].mean(1)
+    if self._first is None:
+      self._first = np.maximum(speed, STILL)
+    retention = speed / self._first
+    explained = np.clip(1 - pairs["left"].sum(1) / np.maximum(pairs["all"].sum(1), 1e-9), 0, 1)
+    explained = np.where(pairs["all"].sum(1) > 0, explained, 0)
+    frames, clips = direction_bits(pairs["move"], STILL)
+    value = {
+      "liveliness": np.minimum(retention, 1) * explained * (1 - dead),
+      "retention": retention,
+      "explained": explained,
+      "dead": dead,
+      "speed": speed,
+      "dynamic_degree": pairs["dynamic"].mean(1),
+      "flicker": 1 - pairs["change"].mean(1),
+      "loop": self._loop(),
+      "frames_bits": frames,
+      "clips_bits": np.full(len(frames), clips),
+      **{name: np.mean([picture[name] for picture in self._pictures], 0) for name in self._pictures[0]},
+    }
+    for name, x in value.items():
+      self._curves.setdefault(name, Curve()).add(x)
+    if not self._windows:
+      self._begun = value
+    else:
+      kept = {**value, "retention": np.minimum(retention, 1), "looping": value["loop"] >= LOOPS}
+      for name, x in kept.items():
+        self._sums[name] = self._sums.get(name, 0) + np.nan_to_num(x)
+    for name, sums in self._drift.items():
+      away = np.abs(value[name] - self._begun[name]) / np.maximum(self._begun[name], 1 / 255)
+      sums += np.stack([away, self._windows * away])
+    slow = retention < _SLOW
+    self._half = np.minimum(self._half, np.where(slow, self._windows * self._window, np.inf))
+    self._slow = np.where(slow, self._slow + 1, 0)
+    self._collapsed |= self._slow >= _SLOW_WINDOWS
+    self._windows += 1
+    self._pairs, self._pictures = [], []
+
+  def _loop(self) -> Float[np.ndarray, "clips"]:
+    """NaN of the first window, which has nothing before it."""
+    small, window = np.stack(self._small, 1), self._window
+    if small.shape[1] < 2 * window:
+      return np.full(len(small), np.nan)
+    small = small - small.mean(1, keepdims=True)
+    size, end = np.square(small).sum(2), small.shape[1]
+    lags = range(1, end - window + 1)
+    found = np.empty((len(small), len(lags)))
+    now = small[:, end - window :]
+    for i, lag in enumerate(lags):
+      apart = np.square(now - small[:, end - window - lag : end - lag]).sum((1, 2))
+      both = size[:, end - window :].sum(1) + size[:, end - window - lag : end - lag].sum(1)
+      found[:, i] = np.where(both > 1e-9, 1 - apart / np.maximum(both, 1e-9), 1)
+    after = np.logical_or.accumulate(found <= 0, 1)
+    return np.where(after, np.maximum(found, 0), 0).max(1)
+
+  def scores(self) -> dict[str, Any]:
+    """Means over clips, and over the windows after the first.
+
+    Returns:
+      Of all that the docstring above defines, but for luma and saturation, of which there is drift only.
+      retention is of min(R, 1), and retention_end the same of the last 15%. half_life: median over clips,
+      None if it is never reached. collapsed: share of clips. dead_run: the longest, in frames. looping: share
+      of windows that loop.
+
+    Raises:
+      ValueError: there are fewer than two windows.
+    """
+    if self._windows < 2:
+      raise ValueError(f"{self._windows} windows: two are needed.")
+    means = {name: float(np.mean(x)) / (self._windows - 1) for name, x in self._sums.items()}
+    half, weights = float(np.median(self._half)), self._windows * (self._windows + 1) / 2
+    scores = {
+      "liveliness": means["liveliness"],
+      "retention": means["retention"],
+      "retention_end": float(np.minimum(self._curves["retention"].ends()[1], 1).mean()),
+      "half_life": None if np.isinf(half) else half,
+      "collapsed": float(self._collapsed.mean()),
+      "dead": means["dead"],
+      "dead_run": int(self._longest.max()),
+    }
+    for name, (plain, late) in self._drift.items():
+      start, end = self._curves[name].ends()
+      scores[f"{name}_drift"] = float(np.abs(end.mean(0) - start.mean(0)).mean())
+      # `late` counts windows from 0.
+      scores[f"{name}_drift_sum"] = float((self._windows * plain - late).mean() / weights)
+    names = ("explained", "speed", "dynamic_degree", "loop", "looping", "flicker")
+    bits = ("frames_bits", "clips_bits", "grey_bits", "space_bits")
+    return {**scores, **{name: means[name] for name in (*names, *bits)}}
+
+  def curves(self) -> dict[str, list[float | None]]:
+    """Name -> its mean over clips, a value every `step` frames, 64 at most; and that step."""
+    shown = {name: curve.shown() for name, curve in self._curves.items()}
+    step = self._window * next(iter(shown.values()))[1]
+    return {"step": step, **{name: values for name, (values, _) in shown.items()}}

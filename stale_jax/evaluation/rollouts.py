@@ -1,0 +1,199 @@
+"""The suite `liveliness`: does a movie longer than any the model was trained on stay alive?"""
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from stale_jax.clip import Clip
+from stale_jax.errors import UserError
+from stale_jax.evaluation.liveliness import Liveliness, change_of
+from stale_jax.evaluation.reader import fitted_reader
+
+WINDOWS = 12  # Of a rollout, unless it is told.
+_REAL_VALUES = 1 << 26  # Of real clips, that are held at once.
+_LEAST_RETENTION, _MOST_DEAD = 0.8, 1.2
+_READ = ("digit", "colour", "speed")  # In any window; the direction is another after a bounce.
+# Of these a movie that stands still has the best there are.
+_STABILITY = (
+  "looping",
+  "luma_drift",
+  "luma_drift_sum",
+  "saturation_drift",
+  "saturation_drift_sum",
+  "flicker",
+  "caption/last",
+)
+ABOUT = {
+  "counts": "1 if the motion lasts (retention .8 at least, dead at most 1.2 times real clips'); else no "
+  "score of stability counts, since a movie that stands still would win them all",
+  "liveliness": "motion kept x share of the change that is motion x share of frames that live; over the "
+  "windows after the first, as are all",
+  "retention": "speed of a window over that of the first, as long as the clips of training; 1 at most",
+  "retention_end": "the same of the last 15%",
+  "half_life": "frames until a window goes at less than half the speed of the first, of the median clip",
+  "collapsed": "clips of which three windows running do",
+  "dead": "share of frames that hardly differ from the one before and do not move",
+  "dead_run": "the most of them in a row",
+  "explained": "share of the change between frames that is motion; noise and blinking have none",
+  "speed": "pixels a frame, of what can be seen",
+  "dynamic_degree": "the same of its fastest twentieth",
+  "looping": "windows that repeat what was within eight windows before, at an autocorrelation of .9",
+  "luma_drift": "mean luma of the last 15% against the first 15%",
+  "luma_drift_sum": "the same of every window against the first, relative, the early ones weighing more",
+  "saturation_drift": "as of luma",
+  "saturation_drift_sum": "as of luma",
+  "flicker": "1 less the mean difference of neighbouring frames; 1 stands still",
+  "frames_bits": "entropy of the directions a clip takes within a window",
+  "clips_bits": "entropy of the directions of all clips at a time",
+  "grey_bits": "entropy of a frame's grey levels",
+  "space_bits": "entropy of where a frame's light is",
+  "caption": "digit, colour and speed that a reader reads as the prompt says, of the first and last window",
+}
+# What is drawn over time, its title, and whether it is a share.
+_DRAWN = {
+  "liveliness": ("liveliness", True),
+  "retention": ("speed, of the first window's", True),
+  "dead": ("dead frames", True),
+  "explained": ("change that is motion", True),
+  "loop": ("likeness to what was before", True),
+  "luma": ("luma", False),
+  "saturation": ("saturation", False),
+  "clips_bits": ("directions of all clips, bits", False),
+  "frames_bits": ("directions in a window, bits", False),
+  "grey_bits": ("grey levels, bits", False),
+  "space_bits": ("where the light is, bits", False),
+}
+
+
+def panels(scores: dict[str, Any]) -> list[tuple[str, bool, dict[str, tuple[list[float | None], float]]]]:
+  """What `media.curves` draws: (title, is it a share, whose -> (values, seconds from one to the next))."""
+  whose = {"generated": scores["curves"], "real clips": scores["real"]["curves"]}
+  return [
+    (title, share, {who: (curves[name], curves["step"] / scores["rate"]) for who, curves in whose.items()})
+    for name, (title, share) in _DRAWN.items()
+  ]
+
+
+def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, read) -> tuple[dict, np.ndarray]:
+  """Scores and curves of a rollout of sight, and its first and last window, one after the other."""
+  meter, first, last = Liveliness(window, real_change), [], deque(maxlen=window)
+  for chunk in chunks:
+    meter.add(chunk)
+    frames = list(np.moveaxis(np.asarray(chunk), 1, 0))
+    first += frames[: window - len(first)]
+    last.extend(frames)
+  ends = [np.stack(part, 1) for part in (first, list(last))]
+  said = {f"caption/{name}": read(sight) for name, sight in zip(("first", "last"), ends, strict=True) if read}
+  scores = {**meter.scores(), **said, "frames": meter.frames, "curves": meter.curves()}
+  return scores, np.concatenate(ends, 1)
+
+
+def _made(model, prompts, seeds, windows: int, how: str | None, overrides) -> Iterator[np.ndarray]:
+  """Sight of the model's rollout; without `how`, of one long sample."""
+  frames = windows * model.frames
+  if how is None:
+    yield model.sample(prompts, seeds, frames=frames, **overrides)["sight"]
+  else:
+    for clip in model.rollout(prompts, seeds, frames=frames, how=how, **overrides):
+      yield clip["sight"]
+
+
+def _real(source, clips: int, windows: int) -> np.ndarray:
+  """Sight of real clips of as many windows, or as many as are to be had."""
+  frame = np.prod(source.senses["sight"].shape)
+  most = max(2, int(_REAL_VALUES // (clips * frame * source.frames)))
+  windows = min(windows, most)
+  while True:
+    try:
+      long = dataclasses.replace(source, frames=windows * source.frames)
+      return np.stack([long[i]["clip"]["sight"] for i in range(clips)])
+    except UserError:  # No video lasts so long.
+      if windows <= 2:
+        raise
+      windows = max(2, windows // 2)
+
+
+def evaluate_liveliness(
+  model,
+  clips: int = 24,
+  seed: int = 0,
+  seconds: float | None = None,
+  how: str | None = None,
+  **overrides,
+) -> tuple[dict[str, Any], Clip]:
+  """Makes long movies of test clips' captions and follows their motion, window by window.
+
+  Args:
+    model: a `stale_jax.Model` that sees.
+    clips: how many.
+    seed: of the first; the others count up.
+    seconds: of each, at least; default: twelve windows, each as long as the clips of training.
+    how: "windows" or "causal", as `Model.rollout` takes it; None: as one long sample.
+    **overrides: of `Sampling`, and with `how` of `Rollout`.
+
+  Returns:
+    The scores, and the first and last window of the movies. The scores are those of `Liveliness.scores`, and
+    caption/first, caption/last: share of digit, colour and speed that a reader reads back as asked, where
+      the source has one.
+    counts: whether the scores of stability do, 1 or 0; why_not: in words, or "". discounted: which do not.
+    curves: of `Liveliness.curves`, a value every `step` frames.
+    real: the same of real test clips of the same captions, and `frames`, which may be fewer.
+
+  Raises:
+    UserError: the model sees nothing, or there are fewer than two windows.
+  """
+  source = model.source
+  if "sight" not in [sense.name for sense in model.experiment.senses]:
+    raise UserError("the suite 'liveliness' follows what is seen, and this model has no sight.")
+  if clips < 2:
+    raise UserError(f"clips={clips}: at least 2 are needed.")
+  rate, window = source.senses["sight"].rate, source.frames
+  windows = WINDOWS if seconds is None else int(np.ceil(seconds * rate / window - 1e-9))
+  if windows < 2:
+    raise UserError(
+      f"seconds={seconds}: more than {window / rate:g} are needed, the length of a clip as trained."
+    )
+  test = dataclasses.replace(source, split="test")
+  examples = [test[i] for i in range(clips)]
+  change = change_of(np.stack([example["clip"]["sight"] for example in examples]))
+  read = _reading(source, examples) if hasattr(source, "canvas") else None
+  seeds = [seed + i for i in range(clips)]
+  made = _made(model, [example["caption"] for example in examples], seeds, windows, how, overrides)
+  scores, ends = _measured(made, window, change, read)
+  real, _ = _measured(iter([_real(test, clips, windows)]), window, change, read)
+  why = _why_not(scores, real)
+  return {
+    "counts": int(not why),
+    **scores,
+    "why_not": why,
+    "discounted": [name for name in _STABILITY if why and name in scores],
+    "clips": clips,
+    "window": window,
+    "rate": rate,
+    "real": real,
+  }, {"sight": ends}
+
+
+def _reading(source, examples):
+  """Function from a window of sight to the share of labels read back as they should be."""
+  reader = fitted_reader(dataclasses.replace(source, split="train"))
+  labels = {name: np.array([example["labels"][name] for example in examples]) for name in _READ}
+
+  def read(sight: np.ndarray) -> float:
+    said = reader(sight).labels
+    return float(np.mean([np.mean(said[name] == labels[name]) for name in _READ]))
+
+  return read
+
+
+def _why_not(scores: dict[str, Any], real: dict[str, Any]) -> str:
+  """Why no score of stability counts; "" if they do."""
+  kept, most, reasons = min(scores["retention"], scores["retention_end"]), _MOST_DEAD * real["dead"], []
+  if kept < _LEAST_RETENTION:
+    reasons.append(f"retention {kept:.2f} is less than {_LEAST_RETENTION}")
+  if scores["dead"] > most:
+    reasons.append(f"dead {scores['dead']:.3f} is more than {most:.3f}")
+  return " and ".join(reasons)
