@@ -120,7 +120,8 @@ def trunk(
   def once(model, streams, conditions):
     if model.merge:
       return _merging(model, block, streams, conditions, angles, tokens, placed)
-    if model.scan and not model.is_initializing() and not model.is_mutable_collection("intermediates"):
+    each = past is not None or model.is_initializing() or model.is_mutable_collection("intermediates")
+    if model.scan and not each:
       return _scanned(model, block, streams, conditions, angles, tokens)
     for layer in range(model.depth):
       streams, _ = block(model, layer)(streams, conditions, angles, tokens, past=past)

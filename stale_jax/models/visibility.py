@@ -27,7 +27,8 @@ class Tokens:
     stream: TEXT, EMOJI or the number of a sense.
     frame: the last that a token covers; -1 for text, which is of no time.
     place: a number within the frame; -1 for what is of no place, such as text or sound.
-    apart: whether the senses of this example are blind to one another (`Context.apart`).
+    apart: whether the senses of this example are blind to one another (`Context.apart`); of a key of
+      another example, it is seen by its own sense alone.
   """
 
   real: Bool[Array, "batch *tokens"]
@@ -107,8 +108,9 @@ class Rule:
 
     _, real = both("real")
     of, to = both("stream")
-    # A sense that is apart sees itself and the caption, which then sees no sense.
-    seen = real & (~both("apart")[0] | (of == to) | (to == TEXT))
+    # A sense that is apart sees itself and the caption, which then sees no sense; the others do not see it.
+    own, its = both("apart")
+    seen = real & (~(own | its) | (of == to) | (to == TEXT))
     # The emoji sees every sense and not the text; whoever saw it would see through it what it sees.
     emoji = of == EMOJI
     seen = (emoji & real & (to != TEXT)) | (~emoji & seen & (to != EMOJI))

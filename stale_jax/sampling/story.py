@@ -1,0 +1,188 @@
+"""Stories: a clip a panel, all of one character (StoryDiffusion: Zhou et al., arXiv 2405.01434, 3.1).
+
+What a caption leaves open, there a face and here a handwriting, is drawn anew for every clip. So that it is
+the same in the panels of a story they see one another, without any training: *consistent self-attention*
+puts a random sample of the other panels' tokens before each panel's keys and values, of the same sense, by
+the same projections and at their own positions. Queries stay. The sample is drawn anew every step, and the
+first steps, in which a panel finds its layout, go without.
+
+A long story is denoised by a tile of panels that slides over it by half its length, so that memory does not
+grow with the story. Where tiles overlap, the network's outputs are averaged (the paper averages those of
+each attention, which keeps the tokens of all panels).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context
+from stale_jax.config import at_least
+from stale_jax.errors import UserError
+from stale_jax.models.visibility import TEXT, Tokens
+from stale_jax.sampling.solvers import Denoiser
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Story:
+  """How the panels of a story see one another.
+
+  Attributes:
+    rate: share of each other panel's tokens that are seen; 0: none, 1: all.
+    plain: first steps of the solver without.
+    tile: panels that are denoised together.
+  """
+
+  rate: float = 0.5
+  plain: int = 1
+  tile: int = 4
+
+  def __post_init__(self):
+    if not 0 <= self.rate <= 1:
+      raise UserError(f"story rate={self.rate} must lie from 0 to 1.")
+    at_least(0, "story", plain=self.plain)
+    at_least(2, "story", tile=self.tile)
+
+
+def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array, "panels picked"]:
+  """Which tokens of each panel the others see: that share of them, no token twice."""
+
+  def one(panel):
+    return jax.random.permutation(jax.random.fold_in(key, panel), tokens)[: round(rate * tokens)]
+
+  return jax.vmap(one)(jnp.arange(panels))
+
+
+def others(
+  x: Float[Array, "batch tokens *rest"], picked: Int[Array, "panels picked"]
+) -> Float[Array, "batch seen *rest"]:
+  """For each panel the picked tokens of all others; a batch is one or more stories, a panel a row."""
+  panels, count = picked.shape
+  rest = x.shape[2:]
+  x = jnp.reshape(x, (-1, panels, *x.shape[1:]))
+  taken = jnp.take_along_axis(x, jnp.reshape(picked, (1, panels, count, *(1,) * len(rest))), 2)
+  whose = (np.arange(panels)[:, None] + np.arange(1, panels)) % panels
+  return jnp.reshape(taken[:, whose], (-1, (panels - 1) * count, *rest))
+
+
+@dataclasses.dataclass(frozen=True)
+class Panels:
+  """What the blocks of a transformer see of a story, in place of its `Past`.
+
+  Attributes:
+    picked: sense -> what the panels see of one another, of `pick`.
+    angles, tokens: stream -> those of all keys, the others' before a panel's own.
+  """
+
+  picked: dict[str, Int[Array, "panels picked"]]
+  angles: dict[str, Array]
+  tokens: dict[str, Tokens]
+
+  def before(self, block: str, k: dict[str, Array], v: dict[str, Array]):
+    """The others' keys and values before each panel's own."""
+
+    def wide(streams):
+      return {name: self._before(name, _flat(x))[:, None] for name, x in streams.items()}
+
+    return wide(k), wide(v)
+
+  def _before(self, name, own):
+    return jnp.concatenate([others(own, self.picked[name]), own], 1) if name in self.picked else own
+
+
+def _flat(x):
+  return jnp.reshape(x, (len(x), -1, *x.shape[3:]))
+
+
+def see(
+  key: PRNGKeyArray,
+  rate: float,
+  panels: int,
+  awake: Bool[Array, ""],
+  angles: dict[str, Array],
+  tokens: dict[str, Tokens],
+) -> Panels:
+  """Lets the panels in each batch see `rate` of one another's tokens, if they are `awake`.
+
+  Args:
+    angles, tokens: stream -> those of the clips' own tokens, as `Transformer` knows them.
+  """
+  senses = [name for name, of in tokens.items() if np.max(of.stream) != TEXT]
+  picked, turned, seen = {}, dict(angles), {}
+  for number, name in enumerate(senses):
+    shape = tokens[name].real.shape
+    count = shape[1] * shape[2]
+    picked[name] = pick(jax.random.fold_in(key, number), panels, count, rate)
+  both = Panels(picked, turned, seen)
+  for name, of in tokens.items():
+    if name not in picked:
+      seen[name] = of
+      continue
+    batch = len(of.real)
+    own = jax.tree.map(lambda x, b=batch: jnp.broadcast_to(_flat(x), (b, x.shape[1] * x.shape[2])), of)
+    theirs = jax.tree.map(lambda x, p=picked[name]: others(x, p), own)
+    # Apart as they are of another clip, they are seen by tokens of their own sense alone.
+    theirs = theirs.replace(real=theirs.real & awake, apart=jnp.ones_like(theirs.apart))
+    seen[name] = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1)[:, None], theirs, own)
+    turned[name] = both._before(name, jnp.broadcast_to(angles[name], (batch, *angles[name].shape[-2:])))
+  return both
+
+
+def consistent(
+  network: Callable[..., Clip],
+  story: Story,
+  times: Float[Array, "steps+1 batch frames"],
+  key: PRNGKeyArray,
+) -> Denoiser:
+  """`network` with consistent self-attention among the panels of a tile.
+
+  Args:
+    network: (clip, t, context, more_keys) -> outputs; see `Transformer`.
+    story: at rate 0 it is the network as it is.
+    times: the solver's, by which a denoiser knows its step; a batch of them is a story.
+    key: of the sample, folded with the step.
+  """
+  panels = min(story.tile, times.shape[1])
+  if not story.rate or panels == 1:
+    return network
+
+  def denoiser(clip: Clip, t, context: Context) -> Clip:
+    step = jnp.sum(times[:, 0, 0] > t[0, 0])
+    awake = step >= story.plain
+    drawn = jax.random.fold_in(key, step)
+    return network(clip, t, context, more_keys=functools.partial(see, drawn, story.rate, panels, awake))
+
+  return denoiser
+
+
+def tiled(denoiser: Denoiser, tile: int) -> Denoiser:
+  """`denoiser` of a tile of clips that slides by half its length; where tiles overlap it is their mean."""
+
+  def sliding(clip: Clip, t, context: Context) -> Clip:
+    count = len(t)
+    if count <= tile:
+      return denoiser(clip, t, context)
+    last = count - tile
+    starts = np.unique(np.minimum(np.arange(0, last + tile // 2, tile // 2), last))
+    often = np.sum((starts[:, None] <= np.arange(count)) & (np.arange(count) < starts[:, None] + tile), 0)
+
+    def one(i, total):
+      def cut(x):
+        return jax.lax.dynamic_slice_in_dim(x, jnp.asarray(starts)[i], tile)
+
+      share = 1 / cut(jnp.asarray(often, jnp.float32))
+      output = denoiser(*jax.tree.map(cut, (clip, t, context)))
+
+      def add(total, x):
+        x = cut(total) + x * jnp.reshape(share, (-1, *(1,) * (x.ndim - 1)))
+        return jax.lax.dynamic_update_slice_in_dim(total, x, jnp.asarray(starts)[i], 0)
+
+      return {name: add(total[name], x) for name, x in output.items()}
+
+    return jax.lax.fori_loop(0, len(starts), one, jax.tree.map(jnp.zeros_like, clip))
+
+  return sliding
