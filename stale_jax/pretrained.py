@@ -4,7 +4,8 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stale_jax.errors import UserError
 from stale_jax.files import at
 from stale_jax.movie import Movie
 from stale_jax.sampling import Causal, Rollout, Sampling, causal, classifier_free, prompt_at, sample, windows
+from stale_jax.sampling.story import Story, consistent, tiled
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import model_at
@@ -27,16 +29,22 @@ from stale_jax.training.weights import SHIPPED
 
 
 @functools.cache
-def _sampler(model, process, senses, solver: str, guided: bool):
-  """The sampler, compiled once a shape."""
+def _sampler(model, process, senses, solver: str, guided: bool, story: Story | None = None):
+  """The sampler, compiled once a shape; of a `story` the batch are the panels."""
 
   @jax.jit
-  def run(params, text, keys, times, scale, interval, steps=None, first=None, noise=None):
+  def run(params, text, keys, times, scale, interval, steps=None, first=None, noise=None, micro=None):
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)
 
+    if story:
+      drawn = jax.random.fold_in(keys[0], zlib.crc32(b"story"))
+      denoiser = consistent(functools.partial(model.apply, params), story, times, drawn)
     chosen = classifier_free(denoiser, scale, interval) if guided else denoiser
-    return sample(process, chosen, senses, times, Context(text=text), keys, solver, steps, first, noise)
+    chosen = tiled(chosen, story.tile) if story else chosen
+    return sample(
+      process, chosen, senses, times, Context(text=text, **(micro or {})), keys, solver, steps, first, noise
+    )
 
   return run
 
@@ -89,6 +97,8 @@ class Model:
     frames: int | None = None,
     room: int | None = None,
     first: Clip | None = None,
+    micro: Mapping[str, float | Sequence[float]] | None = None,
+    story: Story | None = None,
     **overrides,
   ) -> Clip:
     """One clip a prompt, as a batch; the clip of (prompt, seed) does not depend on the others.
@@ -98,20 +108,24 @@ class Model:
       seeds: one a prompt.
       frames: of a clip, in the model's own (of latents, if it was trained on these); default as trained.
       first: sense -> [clips, given frames, *shape] that they begin with.
+      micro: micro-conditions ("fps", "motion") that are asked for: of all clips, or one a clip.
       room: one program is to serve all numbers of steps up to this one; default: each has its own.
-      **overrides: of `Sampling`.
+      story: how the clips see one another, if they are the panels of a story; each then depends on all.
+      **overrides: of `Sampling`; the panels of a story are one batch.
 
     Raises:
       UserError: an unknown or impossible setting or seed.
     """
     self._need_process()
+    overrides = {**overrides, "batch": len(seeds)} if story else overrides
     keys, settings, experiment = _keys(seeds), self.settings(**overrides), self.experiment
     if first:
       self._check_first(first, len(seeds), frames or self.frames)
       source = experiment.source
       first = source.encode(first) if hasattr(source, "encode") else first
+    known = self._asked(micro or {}, len(seeds))
     guided = settings.guidance != 1
-    run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
+    run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided, story)
     text = tokenize(prompts, experiment.model.text_length)
     times, steps, parts = settings.times(frames or self.frames), None, []
     if room:
@@ -119,7 +133,9 @@ class Model:
     guidance = settings.guidance, jnp.asarray(settings.interval)
     for rows in batches(len(seeds), settings.batch):
       begun = jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows], jnp.float32), first)
-      parts.append(jax.device_get(run(self.params, text[rows], keys[rows], times, *guidance, steps, begun)))
+      own = {name: values[rows] for name, values in known.items()}
+      made = run(self.params, text[rows], keys[rows], times, *guidance, steps, begun, micro=own)
+      parts.append(jax.device_get(made))
     clip = {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
     source = experiment.source
     return source.decode(clip) if hasattr(source, "decode") else clip
@@ -218,6 +234,8 @@ class Model:
     *,
     seconds: float | None = None,
     first: Clip | None = None,
+    fps: float | None = None,
+    motion: float | None = None,
     budget_cents: float | None = None,
     price_per_hour: float | None = None,
     **overrides,
@@ -230,6 +248,8 @@ class Model:
       seconds: at least this long; default as trained. Longer clips are beyond what the model has seen.
       first: sense -> [given frames, *shape] that the movie begins with, of a model that was trained to go on
         (`config.first`).
+      fps, motion: frames a second, and how much moves (`data.micro`), of a model that was trained to hear of it
+        (`config.model.micro`).
       budget_cents: US cents for sampling them all, which then choose steps and solver (`planning.budget`).
       price_per_hour: of the device, in US dollars; default: its list price (`planning.prices`).
       **overrides: of `Sampling`: solver, steps, guidance, shift.
@@ -246,37 +266,86 @@ class Model:
       if not 0 < seconds < math.inf:
         raise UserError(f"seconds={seconds}: a positive number is needed.")
       group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
-      frames = math.ceil(seconds * next(iter(self.source.senses.values())).rate - 1e-9)
+      frames = math.ceil(seconds * (fps or next(iter(self.source.senses.values())).rate) - 1e-9)
       frames = self.experiment.source.length(frames) if self.source is not self.experiment.source else frames
       frames = group * -(-frames // group)
+    micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}
+    self._asked(micro, len(prompts))
     seeds = [seed] * len(prompts)
     if budget_cents is None:
       if price_per_hour is not None:
         raise UserError("price_per_hour prices a budget: give budget_cents too.")
       begun = {name: np.repeat(x[None], len(prompts), 0) for name, x in first.items()} if first else None
-      clips = self.sample(prompts, seeds, frames=frames, first=begun, **overrides)
-      facts = [{}] * len(prompts)
+      clips = self.sample(prompts, seeds, frames=frames, first=begun, micro=micro, **overrides)
+      facts = [micro] * len(prompts)
     else:
-      if first:
-        raise UserError("a budget is for clips that are made from nothing: leave out the first frames.")
+      if first or micro:
+        raise UserError("a budget is for clips of a prompt alone: leave out the first frame, fps and motion.")
       from stale_jax.planning import within_budget  # With it comes all that measures, a second of it.
 
       bought = within_budget(
         self, prompts, seeds, budget_cents, price=price_per_hour, frames=frames, **overrides
       )
       clips, facts, overrides = bought.clips, bought.facts, {**overrides, **bought.settings}
+    movies = self._movies(clips, prompts, seeds, facts, overrides)
+    return movies[0] if isinstance(prompt, str) else movies
+
+  def story(self, prompts: Sequence[str], seed: int = 0, **overrides) -> list[Movie]:
+    """Makes the panels of a story, a movie a prompt, of one character (`sampling.story`).
+
+    Panel i is from the noise of `seed` + i: at rate=0 it is what that seed gives by itself.
+
+    Args:
+      prompts: what they have in common is the character.
+      seed: of the first panel's noise; the others' count up.
+      **overrides: of `Story`: rate, plain, tile; and of `Sampling`.
+
+    Raises:
+      UserError: no or an empty prompt, a setting that is unknown or impossible, or a model whose clips
+        cannot see one another.
+    """
+    self._need_process()
+    if not prompts:
+      raise UserError("a story needs a prompt for each of its panels.")
+    for text in prompts:
+      self._check(text)
+    network = self.experiment.model
+    if network.forms != "none" or network.merge:
+      raise UserError(f"{self.name} has blocks of two forms or merged tokens, which see no other panel.")
+    known = {field.name for field in dataclasses.fields(Story)}
+    given = {k: v for k, v in overrides.items() if k in known and v is not None}
+    story, rest = construct(Story, given, "story"), {k: v for k, v in overrides.items() if k not in known}
+    seeds = [seed + panel for panel in range(len(prompts))]
+    clips = self.sample(prompts, seeds, story=story, **rest)
+    return self._movies(clips, prompts, seeds, [dataclasses.asdict(story)] * len(prompts), rest)
+
+  def _movies(self, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:
+    """A movie a row of `clips`; `facts` are what else is said of how each was made."""
     how = dataclasses.asdict(self.settings(**overrides))
-    movies = [
+    return [
       Movie(
         clip={name: np.asarray(x[i]) for name, x in clips.items()},
         senses=build_senses([sense.name for sense in self.experiment.senses], self.source),
-        prompt=text,
-        seed=seed,
+        prompt=prompts[i],
+        seed=seeds[i],
         how={"model": self.name, **self.chosen, **how, **facts[i]},
       )
-      for i, text in enumerate(prompts)
+      for i in range(len(prompts))
     ]
-    return movies[0] if isinstance(prompt, str) else movies
+
+  def _asked(self, micro: Mapping[str, float | Sequence[float]], count: int) -> dict[str, jax.Array]:
+    """The micro-conditions that are asked for, [count] each; raises UserError if they cannot be."""
+    heard, known = self.experiment.model.micro, {}
+    for name, value in micro.items():
+      if name not in heard:
+        raise UserError(f"{self.name} was not trained to hear of {name}: train with model.micro=({name!r},).")
+      known[name] = np.broadcast_to(np.asarray(value, np.float32), (count,))
+      least = 0.0 if name == "motion" else np.finfo(np.float32).tiny
+      if not (np.isfinite(known[name]) & (known[name] >= least)).all():
+        raise UserError(
+          f"{name}={value}: a number {'from 0 up' if name == 'motion' else 'above 0'} is needed."
+        )
+    return known
 
   def _check_first(self, first: Clip, count: int, frames: int) -> None:
     """Raises UserError if clips cannot begin with `first`."""
