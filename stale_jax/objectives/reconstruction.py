@@ -65,7 +65,7 @@ class Reconstruction:
     return np.maximum(found, 1e-2 * found.max())
 
   def __call__(self, model, params, batch: Batch, key) -> dict[str, Float[Array, ""]]:
-    """The `loss` to minimise and its terms: mse, feature, nats; with an adversary, fooled and judge.
+    """The `loss` to minimise and its terms: mse, feature, nats; with an adversary, fooled, balance and judge.
 
     Args:
       model: a `models.autoencoder.Autoencoder`.
@@ -97,7 +97,7 @@ class Reconstruction:
       still = jax.lax.stop_gradient(made)
       wanted, pulled = (jnp.linalg.norm(jax.grad(f)(still)) for f in (lambda y: likeness(y)[0], fooled))
       balance = jax.lax.stop_gradient(jnp.clip(wanted / (pulled + 1e-4), 0, 1e4))
-      metrics["fooled"] = fooled(made)
+      metrics["fooled"], metrics["balance"] = fooled(made), balance
       total += self.adversarial * balance * metrics["fooled"]
       metrics["judge"] = 0.5 * (
         jnp.mean(jax.nn.relu(1 - model.apply(params, x, method="judge")))

@@ -89,6 +89,60 @@ def test_the_adversary_pulls_as_hard_as_it_is_weighed(setting):
   assert jnp.linalg.norm(both - alone) > 0
 
 
+def test_its_gradient_is_that_of_the_definition(setting):
+  model, params, batch = setting
+  x, objective = batch.clip["sight"], Reconstruction(source=SOURCE, kl=0.1, adversarial=0.7)
+
+  def code(params):
+    clip, _, nats = model.apply(params, {"sight": x}, rngs={"latent": jax.random.key(3)})
+    return clip["sight"], nats
+
+  def likeness(y):
+    parts = zip(bands(y - x, 3), objective.energies, strict=True)
+    return jnp.mean((y - x) ** 2) + 0.5 * sum(jnp.mean(b**2) / float(e) for b, e in parts) / 3
+
+  def judged(params, y):
+    return model.apply(params, y, method="judge")
+
+  made, _ = code(params)
+  by_likeness, by_judge = jax.grad(likeness)(made), jax.grad(lambda y: -jnp.mean(judged(params, y)))(made)
+  balance = np.linalg.norm(np.ravel(by_likeness)) / (np.linalg.norm(np.ravel(by_judge)) + 1e-4)
+
+  def loss(changed):
+    y, nats = code(changed)
+    hinge = jax.nn.relu(1 - judged(changed, x)).mean() + jax.nn.relu(1 + judged(changed, made)).mean()
+    return likeness(y) + 0.1 * nats - 0.7 * float(balance) * judged(params, y).mean() + hinge / 2
+
+  def got(params):
+    said = objective(model, params, batch, jax.random.key(3))
+    return said["loss"], said["balance"]
+
+  gradient, said = jax.grad(got, has_aux=True)(params)
+  assert 0 < balance < 1e4 and float(said) == pytest.approx(balance, rel=1e-3)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-5), gradient, jax.grad(loss)(params)
+  )
+
+
+def test_a_judge_that_sees_nothing_pulls_at_nothing(setting):
+  model, params, batch = setting
+  blind = {**params["params"], "patches": jax.tree.map(jnp.zeros_like, params["params"]["patches"])}
+
+  def gradient(weight):
+    objective = Reconstruction(source=SOURCE, adversarial=weight)
+
+    def value(params):
+      said = objective(model, params, batch, jax.random.key(3))
+      return said["loss"], said.get("balance")
+
+    return jax.grad(value, has_aux=True)({"params": blind})
+
+  (without, _), (with_it, balance) = gradient(0.0), gradient(0.5)
+  assert 0 < float(balance) <= 1e4
+  for name in blind.keys() - {"patches"}:
+    jax.tree.map(np.testing.assert_array_equal, without["params"][name], with_it["params"][name])
+
+
 @pytest.mark.parametrize("given", [{"kl": -1.0}, {"feature": float("nan")}, {"bands": 1}])
 def test_misuse(given):
   with pytest.raises(UserError, match="objective"):
