@@ -21,11 +21,13 @@ def get_config() -> ConfigDict:
     "frames": 8,
     "height": 32,
     "width": 32,
-    # Several sizes, such as ((8, 32, 32), (8, 24, 40), (8, 40, 24)), in place of the three above; and the share
-    # of the batches that are of single frames.
+    # Several sizes, such as ((8, 32, 32), (8, 24, 40), (8, 40, 24)), in place of the three above; and the
+    # share of the batches that are of single frames.
     "buckets": (),
     "images": 0.0,
     "rate": 8.0,
+    # Several, such as (4.0, 8.0): one is drawn for each clip.
+    "rates": (),
     "patch": (4, 8, 8),
   }
   config.process = {"name": "uniform_flow"}
@@ -39,6 +41,9 @@ def get_config() -> ConfigDict:
     "heads": 4,
     "text_length": 96,
     "dtype": "float32",
+    # ("fps", "motion"): the model is told the frame rate and how much moves (OpenCV measures it), and can be
+    # asked for them: generate --fps --motion.
+    "micro": (),
   }
   # Half of the clips are to be continued from a picture: generate --first_frame.
   config.first = {"share": 0.5, "frames": 1, "noise": 0.1}

@@ -23,6 +23,8 @@ TURNS = flags.DEFINE_integer("turns", None, "Of a model that runs its blocks rou
 FORMS = flags.DEFINE_string("forms", None, "hard or dense, of a model with two forms.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
 FIRST_FRAME = flags.DEFINE_string("first_frame", None, "A picture that the movies begin with.")
+FPS = flags.DEFINE_float("fps", None, "Frames a second, of a model that was trained to hear of it.")
+MOTION = flags.DEFINE_float("motion", None, "Likewise how much moves: shorter sides of the picture a second.")
 BUDGET_CENTS = flags.DEFINE_float("budget_cents", None, "US cents that choose steps and solver.")
 PRICE_PER_HOUR = flags.DEFINE_float("price_per_hour", None, "Of the device, US dollars; default: list price.")
 CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
@@ -32,7 +34,7 @@ flags.mark_flags_as_required(["prompt", "out"])
 def main() -> None:
   from stale_jax.evaluation import SUITES
   from stale_jax.files import make_folder, write_whole
-  from stale_jax.media import read_picture, write_page
+  from stale_jax.media import curves, read_picture, write_page
   from stale_jax.media.video import suffix
   from stale_jax.pretrained import load
 
@@ -52,6 +54,8 @@ def main() -> None:
       SEED.value,
       seconds=SECONDS.value,
       first=first,
+      fps=FPS.value,
+      motion=MOTION.value,
       budget_cents=BUDGET_CENTS.value,
       price_per_hour=PRICE_PER_HOUR.value,
       solver=SOLVER.value,
@@ -76,11 +80,13 @@ def main() -> None:
     print(f"which form each block took: {out / 'forms.md'}")
   said = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
   scores = [row for suite, found in said.items() for row in SUITES[suite].shown(found)]
+  long = [(SUITES[suite], found) for suite, found in said.items() if SUITES[suite].panels]
+  drawn = [curves(suite.panels(found), found["window"] / found["rate"]) for suite, found in long]
   measured = "; ".join(
     f"{suite}: {found.get('clips')} clips, {_facts(found)}" for suite, found in said.items()
   )
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
-  write_page(out / "index.html", entries, scores, measured, command)
+  write_page(out / "index.html", entries, scores, measured, command, drawn)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")
 
 

@@ -8,6 +8,9 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from stale_jax.text import drop
 
+# Micro-conditions: what a `Context` may hold beside the caption.
+MICRO = ("fps", "motion")
+
 # sense -> [batch, frames, *sense.shape], values in [-1, 1]; a missing sense is absent. On its way to a device
 # sight may be bytes (`floats`), and in other buckets its frames have another height and width (`Sense.on`).
 Clip = dict[str, Array]
@@ -59,17 +62,21 @@ class Context:
     text: tokens of `text.tokenize`, 0 where there is none.
     valid: sense -> which frames of which example are real; a sense not named here is all real.
     apart: examples whose senses are denoised each by itself, not seeing the others; None: no example's.
+    fps: frames a second; NaN where it is not known, None if it is of nobody. So is
+    motion: how much moves (`data.micro`).
   """
 
   text: Int[Array, "batch length"]
   valid: dict[str, Bool[Array, "batch frames"]] = flax.struct.field(default_factory=dict)
   apart: Bool[Array, "batch"] | None = None
+  fps: Float[Array, "batch"] | None = None
+  motion: Float[Array, "batch"] | None = None
 
   def withhold(self, which: Bool[Array, "batch"]) -> "Context":
     """The unconditional context for those examples: no caption, and no sense tells of another.
 
     Were the senses together, the sound of a digit would stand in for its caption, and the
-    unconditional model would know what guidance is to lead away from.
+    unconditional model would know what guidance is to lead away from. Micro-conditions stay, as in SVD.
     """
     return self.replace(text=drop(self.text, ~which), apart=which)
 

@@ -3,10 +3,10 @@
 Four of 576 x 1024 (H.264 with B-frames, 24 frames a second, a key frame a second), in windows of 16 frames
 of 128 x 224. Bare PyAV, on as many threads as the loader has, opens the same files, goes to the key frame
 before the same starts, and scales and turns the same frames into RGB bytes, of which it makes nothing more;
-the loader makes batches of floats of them. In turn; value is the median of the rounds' ratios.
+the loader makes batches of them. In turn; value is the median of the rounds' ratios.
 
 `curated` is the same ratio for files such as curating writes (256 x 448, a key frame every 8 frames, no
-B-frames), which decode several times as fast: there making floats tells, and it is lower.
+B-frames), which decode several times as fast: there all else tells more.
 """
 
 THREADS, BATCH, BATCHES, ROUNDS, AHEAD = 2, 2, 24, 5, 16

@@ -9,14 +9,21 @@ import numpy as np
 from jaxtyping import Int
 
 from stale_jax.clip import Batch, Context, Sense
+from stale_jax.data.micro import measure
 from stale_jax.errors import UserError
 from stale_jax.text import tokenize
 
 
 def collate(
-  examples: Sequence[dict], senses: Sequence[Sense], text_length: int, labels: Mapping[str, int] | None = None
+  examples: Sequence[dict],
+  senses: Sequence[Sense],
+  text_length: int,
+  labels: Mapping[str, int] | None = None,
+  micro: Sequence[str] = (),
 ) -> Batch:
   """Stacks examples. A sense that an example lacks is zeros marked as not real, a label -1.
+
+  The micro-conditions named by `micro` are measured (`data.micro`).
 
   Raises:
     UserError: an array whose shape is not [frames, *sense.shape] (nor that of all others, which its patch
@@ -47,7 +54,9 @@ def collate(
       )
   text = tokenize([e["caption"] for e in examples], text_length)
   index = np.array([e["index"] for e in examples], np.int32)
-  return Batch(clip=clip, context=Context(text=text, valid=valid), index=index, labels=classes)
+  known = {n: np.array([measure(n, e, senses[0].rate) for e in examples], np.float32) for n in micro}
+  context = Context(text=text, valid=valid, **known)
+  return Batch(clip=clip, context=context, index=index, labels=classes)
 
 
 def _frame_shape(sense: Sense, examples: Sequence[dict]) -> tuple[int, ...]:
@@ -67,6 +76,7 @@ def loader(
   text_length: int,
   seed: int,
   rows: Int[np.ndarray, "rows"] | None = None,
+  micro: Sequence[str] = (),
   threads: int = 2,
 ) -> grain.IterDataset:
   """An endless dataset of batches. Its iterator has `get_state` and `set_state`.
@@ -83,13 +93,14 @@ def loader(
     text_length: bytes of a caption.
     seed: of the shuffle, drawn anew every epoch of a bucket.
     rows: of each batch, which to read; None: all.
+    micro: which micro-conditions to measure.
     threads: that read ahead.
   """
   rows = np.arange(batch) if rows is None else rows
   labels = getattr(source, "labels", {})
 
   def read(indices: Int[np.ndarray, "batch"]) -> Batch:
-    return collate([stored(source, int(i)) for i in indices[rows]], senses, text_length, labels)
+    return collate([stored(source, int(i)) for i in indices[rows]], senses, text_length, labels, micro)
 
   shares = getattr(source, "shares", (1.0,))
   size = len(source) // len(shares)

@@ -55,6 +55,7 @@ class Videos:
       first's. All videos are looked at before the first example is read.
     images: share of the batches that are of single frames.
     rate: frames a second.
+    rates: several, one of which is drawn for each clip, in place of `rate`, which is then the first.
     patch: frames, rows and columns that one token of sight covers; of other senses, its frames.
     hearing: whether there is a sense of sound, which costs reading a video twice.
     hashtags, sounds: the classes of the labels `hashtag` and `audio`; without them, no such label.
@@ -69,6 +70,7 @@ class Videos:
   buckets: tuple[Bucket, ...] = ()
   images: float = 0.0
   rate: float = 8.0
+  rates: tuple[float, ...] = ()
   patch: tuple[int, ...] = (4, 8, 8)
   hearing: bool = True
   hashtags: tuple[str, ...] = ()
@@ -88,8 +90,10 @@ class Videos:
       at_least(1, "source", **whole._asdict())
       if len(self.patch) != 3 or any(p < 1 or n % p for n, p in zip(whole, self.patch, strict=True)):
         raise UserError(f"source.patch={self.patch} must divide frames, height and width, {tuple(whole)}.")
-    if not self.rate > 0:
-      raise UserError(f"source.rate={self.rate}: a positive number is needed.")
+    if self.rates:
+      object.__setattr__(self, "rate", self.rates[0])
+    if not min(self.rates or (self.rate,)) > 0:
+      raise UserError(f"source.rate={self.rate}, rates={self.rates}: positive numbers are needed.")
     if not 0 <= self.images <= 1:
       raise UserError(f"source.images={self.images} must lie from 0 to 1.")
     if len(self) > 2**31:
@@ -157,7 +161,7 @@ class Videos:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
       videos = list(pool.map(self._measured, range(self.count())))
     of = len(self.buckets)
-    fitting = assign(videos, self.sizes[:of], self.rate)
+    fitting = assign(videos, self.sizes[:of], max(self.rates or (self.rate,)))
     counts = ", ".join(f"{len(fit)} {tuple(size)}" for size, fit in zip(self.sizes, fitting, strict=False))
     none = len(videos) - sum(map(len, fitting))
     say(f"videos of the split {self.split!r} in each of source.buckets: {counts}; in none: {none}")
@@ -174,7 +178,7 @@ class Videos:
     return self.size * len(self.sizes)
 
   def __getitem__(self, index: int) -> dict:
-    """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, index.
+    """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, fps, index.
 
     From each multiple of `size` on, its sight is of the next of `sizes`.
     """
@@ -204,18 +208,23 @@ class Videos:
         if failed == _PATIENCE:
           break
         continue
-      labels = self.classes(described)
-      return {"clip": clip, "caption": described.caption, "labels": labels, "index": int(index)}
+      known = {"caption": described.caption, "labels": self.classes(described), "fps": window.rate}
+      return {"clip": clip, **known, "index": int(index)}
     which = f"{failed} in a row" if failed == _PATIENCE else "all"
     raise UserError(f"of {count} videos (split {self.split!r}) {which} cannot be used; the last: {last}")
 
   def draw(self, file: File, size: Bucket, rng: np.random.Generator) -> Window:
-    """A window of `file`, drawn anew. Raises Unreadable if it is too short for one."""
-    seconds, length = self.seconds(file), size.frames / self.rate
-    if not long_enough(seconds, size.frames, self.rate):
-      words = f"is {seconds:.2f} s long; {size.frames} frames need {length:.2f} s."
+    """A window of `file`, drawn anew, at one of the rates that it is long enough for.
+
+    Raises:
+      Unreadable: it is too short for all.
+    """
+    seconds, rates = self.seconds(file), self.rates or (self.rate,)
+    if not (fit := [rate for rate in rates if long_enough(seconds, size.frames, rate)]):
+      words = f"is {seconds:.2f} s long; {size.frames} frames need {size.frames / max(rates):.2f} s."
       raise Unreadable("too_short", name_of(file), words)
-    return Window(start=rng.uniform(0, max(seconds - length, 0)), rate=self.rate, size=size)
+    rate = fit[rng.integers(len(fit))] if len(fit) > 1 else fit[0]
+    return Window(start=rng.uniform(0, max(seconds - size.frames / rate, 0)), rate=rate, size=size)
 
   def measure(self, which: int) -> tuple[int, int, float]:
     """Width, height and seconds of video number `which`, as it is shown. Raises Unreadable."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from stale_jax.clip import Sense
+from stale_jax.clip import MICRO, Sense
 from stale_jax.config import at_least, check_keys, construct, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.attention import BACKENDS
@@ -32,6 +32,9 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
     raise UserError(f"unknown model.forms {model.forms!r}: {nearest(model.forms, FORMS)}")
   if model.attention not in BACKENDS:
     raise UserError(f"unknown model.attention {model.attention!r}: {nearest(model.attention, BACKENDS)}")
+  for name in model.micro:
+    if name not in MICRO:
+      raise UserError(f"unknown model.micro {name!r}: {nearest(name, MICRO)}")
   if model.remat not in REMAT:
     raise UserError(f"unknown model.remat {model.remat!r}: {nearest(model.remat, REMAT)}")
   if model.scan and model.turns:

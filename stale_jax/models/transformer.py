@@ -25,6 +25,7 @@ from stale_jax.models.emoji import emoji_vector
 from stale_jax.models.forms import TwoForms
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.layers import Dense, rotary_angles, rotary_jitter, time_features
+from stale_jax.models.micro import MicroCondition
 from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens, join, stream_tokens
@@ -226,6 +227,7 @@ class Transformer(nn.Module):
     causal: whether no frame sees a later one, nor the caption any, so that a movie can be made frame by
       frame with the keys and values of those before it (`models.kv_cache`).
     rope_jitter: spread of the heads' rotary bases over time; 0: all turn alike.
+    micro: which of `clip.MICRO` it hears, if they are known.
     remat: what of a block's values its gradient computes again, to save memory: "none", of which all
       are kept; "dots", all but matrix products; "full", all.
     scan: whether one program of a block runs through them all, instead of one each: it compiles in the
@@ -251,6 +253,7 @@ class Transformer(nn.Module):
   attention: str = "xla"
   causal: bool = False
   rope_jitter: float = 0.0
+  micro: tuple[str, ...] = ()
   remat: str = "none"
   scan: bool = False
 
@@ -284,7 +287,12 @@ class Transformer(nn.Module):
     text = EmbeddingNoise(self.text_noise, name="text_noise")(text)
     weight = text_real[..., None].astype(dtype)
     pooled = jnp.sum(text * weight, 1) / jnp.sum(weight, 1)
-    pooled = dense(self.condition_width, "pooled")(pooled)[:, None]
+    pooled = dense(self.condition_width, "pooled")(pooled)
+    for name in self.micro:
+      number = getattr(context, name)
+      number = jnp.full(len(t), jnp.nan) if number is None else number
+      pooled += MicroCondition(self.condition_width, dtype, name=f"{name}_micro")(number)
+    pooled = pooled[:, None]
     features = time_features(t).astype(dtype)  # [batch, frames, features]
 
     def condition(name, features):

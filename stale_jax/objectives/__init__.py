@@ -1,6 +1,6 @@
 """What training minimises."""
 
-from stale_jax.objectives.conditions import ConditionCorruption
+from stale_jax.objectives.conditions import ConditionCorruption, forget
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
 from stale_jax.objectives.dog import DoG
@@ -23,6 +23,7 @@ __all__ = [
   "band_energies",
   "bands",
   "corrupt",
+  "forget",
   "hinge",
   "hold",
   "predict",

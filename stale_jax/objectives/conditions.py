@@ -6,6 +6,8 @@ embedding always is, by a little (condition embedding perturbation, CEP).
 """
 
 import dataclasses
+import zlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -42,3 +44,13 @@ class ConditionCorruption:
     which = jax.random.uniform(key_which, (size,)) < self.captions
     other = (jnp.arange(size) + jax.random.randint(key_whose, (size,), 1, max(size, 2))) % size
     return context.replace(text=jnp.where(which[:, None], context.text[other], context.text))
+
+
+def forget(context: Context, micro: Sequence[str], share: float, key: PRNGKeyArray) -> Context:
+  """`context` in which of that share of examples each of these micro-conditions, by itself, is not known."""
+  gone = {}
+  for name in micro:
+    known = getattr(context, name)
+    drawn = jax.random.uniform(jax.random.fold_in(key, zlib.crc32(name.encode())), known.shape)
+    gone[name] = jnp.where(drawn < share, jnp.nan, known)
+  return context.replace(**gone)

@@ -38,7 +38,7 @@ class Training:
     steps: optimizer updates in all.
     batch: examples an update, over all devices.
     accumulate: parts a batch is cut into, one after the other.
-    caption_dropout: share of captions withheld, for classifier-free guidance.
+    caption_dropout: share of captions withheld, for classifier-free guidance, and of each micro-condition.
     init_from: weights (a run's folder or a file; "shipped": those of the package) to start from.
     log_every, checkpoint_every: steps.
     keep: newest checkpoints that stay.
@@ -165,6 +165,8 @@ def build(config: Mapping[str, Any]) -> Experiment:
   if dog.get("weight", DoG.weight):
     given = {"process": process, "source": source, "weights": terms[0].weights}
     terms.append(construct(DoG, {**dog, **given}, "dog"))
+  if coded and config.get("model", {}).get("micro"):
+    raise UserError("model.micro: what is known of clips is measured in pixels, and latents are none.")
   messup = construct(MessUp, config.get("messup", {}), "messup")
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}

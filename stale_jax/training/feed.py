@@ -35,6 +35,7 @@ class Feed:
         text_length=experiment.model.text_length,
         seed=experiment.seed,
         rows=rows,
+        micro=getattr(experiment.model, "micro", ()),
       )
     )
 

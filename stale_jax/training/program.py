@@ -118,7 +118,9 @@ def _example(experiment: Experiment) -> Batch:
   """A batch of one."""
   source = experiment.source
   labels = getattr(source, "labels", {})
-  return collate([stored(source, 0)], experiment.senses, experiment.model.text_length, labels)
+  model = experiment.model
+  micro = getattr(model, "micro", ())
+  return collate([stored(source, 0)], experiment.senses, model.text_length, labels, micro)
 
 
 def _check_heads(experiment: Experiment, mesh: Mesh) -> None:

@@ -8,7 +8,7 @@ import optax
 
 from stale_jax.clip import Batch
 from stale_jax.models import scored
-from stale_jax.objectives import ConditionCorruption, FirstFrames, MessUp, predict
+from stale_jax.objectives import ConditionCorruption, FirstFrames, MessUp, forget, predict
 from stale_jax.processes import Process, TimeDensity
 from stale_jax.training.ema import Ema
 from stale_jax.training.state import State, update
@@ -27,7 +27,10 @@ def make_loss(
   corruption: ConditionCorruption = _TRUE,
   first: FirstFrames = _NOTHING,
 ):
-  """(params, batch, key) -> (loss, metrics), that share of examples unconditional."""
+  """(params, batch, key) -> (loss, metrics), that share of examples unconditional.
+
+  Of as many each micro-condition is not known.
+  """
 
   def loss(params, batch: Batch, key):
     key_drop, key_predict = jax.random.split(key)
@@ -37,7 +40,8 @@ def make_loss(
     )
     batch = batch.replace(context=corruption.swap(batch.context, key_swap))
     dropped = jax.random.uniform(key_drop, batch.index.shape) < caption_dropout
-    batch = batch.replace(context=batch.context.withhold(dropped))
+    context = forget(batch.context.withhold(dropped), model.micro, caption_dropout, key)
+    batch = batch.replace(context=context)
 
     def denoiser(clip, t, context):
       rngs = {"perturb": key_inside}
