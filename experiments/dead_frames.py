@@ -1,0 +1,65 @@
+"""Is there a dead frame, a picture that a model cannot bring to life? Its last line is one JSON object.
+
+python -m experiments.dead_frames --workdir=runs/digits_causal --out=dead_frames
+
+Noise that was prompted into structure (a glitch) begins a chain of three segments, each of which goes on from
+the last frame of the one before. Then pictures of many kinds are each given several futures and scored by how
+much they move; a page shows the distribution, what tells it, and the pictures.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from experiments.main import run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
+OUT = flags.DEFINE_string("out", None, "Folder for index.html.")
+PICTURES = flags.DEFINE_integer("pictures", 24, "Of each kind.")
+FUTURES = flags.DEFINE_integer("futures", 2, "Of each picture: other prompts, other noise.")
+SEGMENTS = flags.DEFINE_integer("segments", 3, "Of the chain.")
+SEED = flags.DEFINE_integer("seed", 0, "Of everything.", lower_bound=0, upper_bound=2**20)
+STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+HOW = flags.DEFINE_string("how", "windows", "How movies go on: windows or causal.")
+flags.mark_flags_as_required(["out"])
+
+
+def main() -> None:
+  from stale_jax.evaluation.dead_frames import find_dead_frames
+  from stale_jax.evaluation.motion import STILL
+  from stale_jax.files import make_folder
+  from stale_jax.media.dead_frames_page import write_dead_frames
+  from stale_jax.pretrained import load
+
+  model = load(WORKDIR.value)
+  settings = {"how": HOW.value, "steps": STEPS.value}
+  found = find_dead_frames(model, PICTURES.value, FUTURES.value, SEED.value, SEGMENTS.value, **settings)
+  dead = {name: float((x["most"] < STILL).mean()) for name, x in found.kinds.items()}
+  count = sum(int((x["most"] < STILL).sum()) for x in found.kinds.values())
+  verdict = (
+    f"Of {len(found.pictures)} pictures, each given {FUTURES.value} futures, {count} moved in none of them."
+  )
+  scores = {
+    "verdict": verdict,
+    "segments": found.segments,
+    "real_speed": found.real_speed,
+    "still": STILL,
+    "kinds": {name: x["mean"].tolist() for name, x in found.kinds.items()},
+    "predicted": found.predicted,
+  }
+  for number, part in enumerate(found.segments, 1):
+    print(f"segment {number}: {part['speed']:.2f} px a frame, {part['retention']:.2f} of the first")
+  print(f"{'kind':>14}{'speed':>8}{'least':>8}{'dead':>8}   (real clips: {found.real_speed:.2f})")
+  for name, x in found.kinds.items():
+    print(f"{name:>14}{x['mean'].mean():8.2f}{x['mean'].min():8.2f}{dead[name]:8.2f}")
+  out = make_folder(OUT.value)
+  speed = [value for values in scores["kinds"].values() for value in values]
+  write_dead_frames(Path(out) / "index.html", scores, found.movies, found.pictures, speed)
+  print(f"{verdict} {out / 'index.html'}")
+  means = {name: sum(values) / len(values) for name, values in scores["kinds"].items()}
+  print(json.dumps({**scores, "kinds": means, "dead": dead, "model": model.name, "seed": SEED.value}))
+
+
+if __name__ == "__main__":
+  run(main)
