@@ -248,8 +248,8 @@ class Model:
       seconds: at least this long; default as trained. Longer clips are beyond what the model has seen.
       first: sense -> [given frames, *shape] that the movie begins with, of a model that was trained to go on
         (`config.first`).
-      fps, motion: frames a second, and how much moves (`data.micro`), of a model that was trained to hear of it
-        (`config.model.micro`).
+      fps, motion: frames a second, and how much moves (`data.micro`), of a model that was trained to hear of
+        them (`config.model.micro`).
       budget_cents: US cents for sampling them all, which then choose steps and solver (`planning.budget`).
       price_per_hour: of the device, in US dollars; default: its list price (`planning.prices`).
       **overrides: of `Sampling`: solver, steps, guidance, shift.
@@ -322,10 +322,11 @@ class Model:
   def _movies(self, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:
     """A movie a row of `clips`; `facts` are what else is said of how each was made."""
     how = dataclasses.asdict(self.settings(**overrides))
+    senses = build_senses([sense.name for sense in self.experiment.senses], self.source)
     return [
       Movie(
         clip={name: np.asarray(x[i]) for name, x in clips.items()},
-        senses=build_senses([sense.name for sense in self.experiment.senses], self.source),
+        senses=tuple(dataclasses.replace(s, rate=facts[i].get("fps", s.rate)) for s in senses),
         prompt=prompts[i],
         seed=seeds[i],
         how={"model": self.name, **self.chosen, **how, **facts[i]},
@@ -340,11 +341,9 @@ class Model:
       if name not in heard:
         raise UserError(f"{self.name} was not trained to hear of {name}: train with model.micro=({name!r},).")
       known[name] = np.broadcast_to(np.asarray(value, np.float32), (count,))
-      least = 0.0 if name == "motion" else np.finfo(np.float32).tiny
-      if not (np.isfinite(known[name]) & (known[name] >= least)).all():
-        raise UserError(
-          f"{name}={value}: a number {'from 0 up' if name == 'motion' else 'above 0'} is needed."
-        )
+      good = known[name] > 0 if name == "fps" else known[name] >= 0
+      if not (np.isfinite(known[name]) & good).all():
+        raise UserError(f"{name}={value}: a number {'above 0' if name == 'fps' else 'from 0 up'} is needed.")
     return known
 
   def _check_first(self, first: Clip, count: int, frames: int) -> None:
