@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense, intensity
+from stale_jax.data.mux import SOUND_RATE
 
-RATE = 48_000  # Samples a second.
 _FADE = 0.012  # Seconds over which an oscillator's loudness changes.
 _CLICK = 0.05  # Seconds of a click.
 
 
 def synthesise(
-  sound: Float[np.ndarray, "frames channels"], sense: Sense, rate: int = RATE
+  sound: Float[np.ndarray, "frames channels"], sense: Sense, rate: int = SOUND_RATE
 ) -> Float[np.ndarray, "samples"]:
   """The waveform of `sound`, in [-1, 1], exactly as long as its frames.
 

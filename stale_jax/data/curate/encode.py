@@ -7,23 +7,21 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.data.curate.remembered import PARTIAL
 from stale_jax.data.metadata import Described, from_json
+from stale_jax.data.mux import SOUND_RATE, mux
 from stale_jax.data.video import frames_at, probe, read_frames, read_sound
 from stale_jax.errors import UserError
 
 # Bump it when other bytes come out: what was encoded before is then encoded anew.
 VERSION = 1
 
-_SOUND_RATE = 48_000
 # A key frame every eight pictures and none that lean on later ones: any moment is a few pictures away.
 _OPTIONS = {"crf": "18", "preset": "medium", "tune": "fastdecode", "g": "8", "bf": "0", "threads": "1"}
-_BT709 = 1
 _SHOWN = 4  # Pictures of a clip that a captioner is given.
 
 # Given pictures of a clip and what is known about its video, says what it shows.
@@ -53,7 +51,7 @@ def encode(
   scale = min(1, short_side / min(about.height, about.width))
   height, width = (2 * max(1, round(side * scale / 2)) for side in (about.height, about.width))
   times = start + np.arange(max(1, math.floor((end - start) * rate + 1e-6))) / float(rate)
-  sound = read_sound(path, _SOUND_RATE, start, len(times) / float(rate))
+  sound = read_sound(path, SOUND_RATE, start, len(times) / float(rate))
   written = {
     "width": width,
     "height": height,
@@ -67,35 +65,20 @@ def encode(
   partial = Path(out).with_name(f"{PARTIAL}{os.getpid()}-{Path(out).name}")
   partial.parent.mkdir(parents=True, exist_ok=True)
   try:
-    with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as file:
-      video = file.add_stream("libx264", rate=rate, options=_OPTIONS)
-      audio = None if sound is None else file.add_stream("aac", rate=_SOUND_RATE, layout="mono")
-      video.height, video.width, video.pix_fmt = height, width, "yuv420p"
-      context = video.codec_context
-      context.colorspace = context.color_primaries = context.color_trc = _BT709
-      for index, pixels in enumerate(frames_at(path, times, height, width)):
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        frame.pts, frame.time_base = index, 1 / rate
-        file.mux(video.encode(frame))
-      file.mux(video.encode(None))
-      if audio is not None:
-        _mux_sound(file, audio, sound)
+    mux(
+      partial,
+      frames_at(path, times, height, width),
+      (height, width),
+      rate,
+      sound,
+      container="mp4",
+      codec=("libx264", _OPTIONS),
+      sound_codec="aac",
+    )
     os.replace(partial, out)
   finally:
     partial.unlink(missing_ok=True)
   return written
-
-
-def _mux_sound(file, audio, sound: np.ndarray) -> None:
-  frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[None]), format="flt", layout="mono")
-  frame.sample_rate, frame.pts, frame.time_base = _SOUND_RATE, 0, Fraction(1, _SOUND_RATE)
-  resampler = av.AudioResampler(
-    format=audio.format, layout="mono", rate=_SOUND_RATE, frame_size=audio.codec_context.frame_size
-  )
-  for piece in (*resampler.resample(frame), *resampler.resample(None)):
-    file.mux(audio.encode(piece))
-  file.mux(audio.encode(None))
 
 
 def find_captioner(name: str) -> Captioner:
