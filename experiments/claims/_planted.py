@@ -201,6 +201,32 @@ def plant(root: Path, originals: int, copied: int, seed: int) -> dict[str, list[
   return truth
 
 
+def pollute(root: Path, originals: int, seed: int) -> None:
+  """Fills a folder as real ones are: a third of its videos is not worth having, and the rest is not whole.
+
+  Of every eight files four are videos of four scenes, one of them faulty; one is such a video put up again,
+  changed; one is black; one is a photograph, a drawing or writing from beginning to end; one is no video.
+  """
+  from experiments.claims._corrupt import plant_corrupt
+
+  root.mkdir(parents=True)
+  plant(root, originals, originals // 4, seed)
+  rng = np.random.default_rng([seed, 1])
+  for i in range(originals // 4):
+    seconds = float(rng.uniform(2, 6))
+    write(root / f"black{i:03}.mp4", np.zeros((round(seconds * RATE), 180, 320, 3), np.uint8))
+    still = scene(("static", "slide", "text", "credits")[i % 4], seconds, int(seed * 10_000 + 5_000 + i))
+    write(root / f"still{i:03}.mp4", still)
+  plant_corrupt(root, originals // 5, (root / "000.mp4").read_bytes(), seed)
+
+
+def clean(root: Path, number: int, seed: int) -> None:
+  """Fills a folder with videos of one good scene each."""
+  root.mkdir(parents=True)
+  for i in range(number):
+    write(root / f"{i:03}.mp4", scene(GOOD[i % len(GOOD)], 2, int(seed * 10_000 + 7_000 + i)))
+
+
 def score(truth: dict, files: list[dict], clips: list[dict]) -> dict[str, float]:
   """The four shares in which curation is right about what was planted.
 

@@ -1,4 +1,9 @@
-"""Small models of digits, trained within a claim."""
+"""Small models of digits, and of what codes them, trained within a claim."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_NOTHING: Mapping = MappingProxyType({})
 
 
 def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) -> dict:
@@ -14,6 +19,21 @@ def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) 
     "source": {**config["source"], "canvas": canvas, "frames": frames, "patch": patch},
     "model": {**config["model"], **sizes, **model},
     "objective": {**config["objective"], "weights": {}},
+  }
+
+
+def autoencoder(seed: int, *, canvas: int, model: Mapping = _NOTHING, objective: Mapping = _NOTHING) -> dict:
+  """Narrow, of short clips, as a config; `model` and `objective` over those sections."""
+  from configs import autoencoder_digits
+
+  config = autoencoder_digits.get_config().to_dict()
+  return {
+    **config,
+    "seed": seed,
+    "source": {**config["source"], "canvas": canvas, "frames": 5},
+    "model": {**config["model"], "width": 16, **model},
+    "objective": {**config["objective"], **objective},
+    "ema": {"decay": 0.99},
   }
 
 
