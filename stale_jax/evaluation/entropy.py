@@ -15,7 +15,7 @@ LEVELS = 16  # Of grey.
 
 
 def entropy(counts: Int[np.ndarray, "*batch classes"]) -> Float[np.ndarray, "*batch"]:
-  """The entropy in bits of what was counted, nearly without bias; 0 where nothing was.
+  """The entropy in bits of what was counted, nearly without bias; 0 where there is one class at the most.
 
   That of the shares n_i / N is too low, by about (classes - 1) / 2N nats, which Miller (1955) adds back. This
   is Schürmann's estimator at 1/2 (J. Phys. A 37 L295, 2004), which is Grassberger's (arXiv physics/0307138)
@@ -31,7 +31,7 @@ def entropy(counts: Int[np.ndarray, "*batch classes"]) -> Float[np.ndarray, "*ba
   sign = 1 - 2 * (n % 2)
   each = digamma(n) + sign * (digamma((n + 1) / 2) - digamma(n / 2)) / 2
   bits = (digamma(np.maximum(total, 1)) - (counts * each).sum(-1) / np.maximum(total, 1)) / np.log(2)
-  return np.where(total > 0, bits, 0)
+  return np.where((counts > 0).sum(-1) > 1, bits, 0)
 
 
 def turned(moves: Float[np.ndarray, "*batch 2"], least: float) -> Int[np.ndarray, "*batch directions"]:

@@ -85,6 +85,7 @@ def write_page(
   scores: Sequence[tuple[str, float, float | None, str]],
   measured: str,
   command: str,
+  drawn: Sequence[str] = (),
 ) -> None:
   """Writes the page of several movies to `path`, self-contained.
 
@@ -94,6 +95,7 @@ def write_page(
       order; may be empty.
     measured: how they were measured.
     command: what made the page.
+    drawn: SVGs that belong to the scores.
 
   Raises:
     UserError: the page cannot be written.
@@ -105,8 +107,13 @@ def write_page(
     for name, value, real, about in scores
   )
   head = "<tr><th>score</th><th>generated</th><th>real</th><th>what it is</th></tr>"
+  pictures = "".join(
+    f'<img class="drawn" alt="scores over time" src="{data_url("image/svg+xml", svg.encode())}">'
+    for svg in drawn
+  )
   table = (
     f'<h3>How good the model is</h3><p class="facts">{html.escape(measured)}</p><table>{head}{rows}</table>'
+    f"{pictures}"
     if rows
     else ""
   )

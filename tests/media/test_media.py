@@ -27,6 +27,7 @@ from stale_jax.media import (
   write_sem,
   write_video,
 )
+from stale_jax.media.curves import curves
 from stale_jax.media.dots import dots
 from stale_jax.media.picture import enlarge, shrink, to_bytes
 from stale_jax.media.plots import plot
@@ -260,14 +261,13 @@ def test_the_page_is_whole_and_safe(tmp_path):
   prompt = "<script>alert('x')</script> & \"more\" 😂"
   entry = movie(prompt).page_entry(movie(prompt).save(tmp_path))
   command = "python -m x --prompt='<b>'"
-  write_page(
-    tmp_path / "index.html", [entry, entry], [("digit", 0.91, 0.987, "of <all>")], "on <12>", command
-  )
+  scores, drawn = [("digit", 0.91, 0.987, "of <all>")], ['<svg xmlns="http://www.w3.org/2000/svg"/>']
+  write_page(tmp_path / "index.html", [entry, entry], scores, "on <12>", command, drawn)
   text = (tmp_path / "index.html").read_text()
   page = Outside()
   page.feed(text)
   assert page.fetched == [] and "url(" not in text and "@import" not in text and "://" not in text
-  assert page.tags.count("video") == 2 and page.tags.count("svg") == 10 and page.tags.count("img") == 16
+  assert page.tags.count("video") == 2 and page.tags.count("svg") == 10 and page.tags.count("img") == 17
   assert page.tags.count("script") == 1 and "b" not in page.tags
   assert (
     html.escape(prompt) in text
@@ -338,6 +338,29 @@ def test_a_movie_without_sight_is_its_plots(tmp_path):
     assert (
       not {"video", "img", "figure"} & set(page.tags) and "data-seconds=" not in text.split("<script>")[0]
     )
+
+
+def test_curves_lie_where_their_values_do():
+  whose = {"made": ([None, 0.5, 1.0, None, 0.25], 2.0), "a<b": ([2.0], 4.0)}
+  panels = [
+    ("x", True, whose),
+    *((f"y{i}", False, {"made": ([3.0], 1.0), "a<b": ([6.0], 1.0)}) for i in range(4)),
+  ]
+  svg = etree.fromstring(curves(panels, 1.0))
+  titles = [text.text for text in svg.findall(".//{*}text[@class='title']")]
+  assert titles == ["x", "y0", "y1", "y2", "y3"] and "a<b" in svg.itertext()
+  made = svg.findall(".//{*}g[@class='a']")[1]  # The first explains the colour.
+  (x1, y1), (x2, y2) = (map(float, p.split()) for p in re.split("[ML]", made.find("{*}path").get("d"))[1:3])
+  dots = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in made.findall("{*}circle")]
+  # Ten seconds, up to 2: from the middle of one point to that of the next, and one that stands alone.
+  lines = sorted(
+    {float(re.match(r"M[\d.]+ ([\d.]+)h", p.get("d"))[1]) for p in svg.findall("{*}path[@class='axis']")}
+  )
+  high, _, zero = lines[:3]
+  assert (zero - y1, zero - y2) == pytest.approx(((zero - high) / 4, (zero - high) / 2), abs=0.1)
+  assert dots == [pytest.approx((x1 + 3 * (x2 - x1), zero - (zero - high) / 8), abs=0.2)]
+  # Four panels side by side, the fifth below.
+  assert len(lines) == 6
 
 
 def test_dots_lie_where_their_values_do():
