@@ -7,7 +7,7 @@ what was asked for with what moves in the clips that were made, by the same opti
 is the same of clips from the same noise that were not asked for any motion, and should be about 0.
 """
 
-STEPS, CLIPS = 2500, 256
+STEPS, BATCH, CLIPS = 2000, 32, 256
 
 
 def measure(seed: int) -> dict:
@@ -20,7 +20,7 @@ def measure(seed: int) -> dict:
 
   config = digits(seed, canvas=12, frames=4, micro=("motion",))
   config["corruption"] = {"captions": 1.0}
-  model = trained(config, STEPS, batch=64)
+  model = trained(config, STEPS, batch=BATCH)
   source = dataclasses.replace(model.experiment.source, split="test")
   examples = [source[seed + i] for i in range(CLIPS)]
   prompts, seeds = [example["caption"] for example in examples[::-1]], list(range(CLIPS))
