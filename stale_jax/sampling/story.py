@@ -62,11 +62,11 @@ def others(
 ) -> Float[Array, "batch seen *rest"]:
   """For each panel the picked tokens of all others; a batch is one or more stories, a panel a row."""
   panels, count = picked.shape
-  rest = x.shape[2:]
+  rows, _, *rest = x.shape
   x = jnp.reshape(x, (-1, panels, *x.shape[1:]))
   taken = jnp.take_along_axis(x, jnp.reshape(picked, (1, panels, count, *(1,) * len(rest))), 2)
   whose = (np.arange(panels)[:, None] + np.arange(1, panels)) % panels
-  return jnp.reshape(taken[:, whose], (-1, (panels - 1) * count, *rest))
+  return jnp.reshape(taken[:, whose], (rows, (panels - 1) * count, *rest))
 
 
 @dataclasses.dataclass(frozen=True)

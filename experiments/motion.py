@@ -1,0 +1,30 @@
+"""Trains the semantic motion predictor of stories, and writes its weights.
+
+python -m experiments.motion --out=stale_jax/weights/motion.safetensors
+
+Hardware: one CPU core. Time: two minutes of it.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments.main import run
+
+OUT = flags.DEFINE_string("out", None, "Weights file to write.", required=True)
+STEPS = flags.DEFINE_integer("steps", 1500, "Of training.", lower_bound=2)
+DEPTH = flags.DEFINE_integer("depth", 4, "Layers.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "Of everything drawn.", lower_bound=0, upper_bound=10**6)
+
+
+def main() -> None:
+  from stale_jax.training.motion import save_motion, train_motion
+
+  def log(step, loss):
+    print(f"step {step} of {STEPS.value}, mean squared error {loss:.5f}", flush=True)
+
+  save_motion(Path(OUT.value), train_motion(STEPS.value, SEED.value, depth=DEPTH.value, log=log))
+
+
+if __name__ == "__main__":
+  run(main)

@@ -1,0 +1,166 @@
+"""The motion between two pictures: a predictor over codes of frames, its training and its weights.
+
+A frame is coded by itself by the autoencoder that comes with the package, frozen. The paper codes frames by
+CLIP, whose codes are conditions of its video model; these codes have a decoder, so that what is predicted is
+a picture without another model.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from stale_jax.clip import intensity
+from stale_jax.compilation import batches
+from stale_jax.config import construct
+from stale_jax.data import Digits
+from stale_jax.data.digits import COLOURS
+from stale_jax.models import Autoencoder
+from stale_jax.models.motion_predictor import MotionPredictor, interpolated
+from stale_jax.training.weights import AUTOENCODER, load_weights, save_weights
+
+# The predictor that comes with the package.
+MOTION = AUTOENCODER.with_name("motion.safetensors")
+_BATCH, _CLIPS, _RATE = 64, 6144, 1.5e-3
+_AT_ONCE = 512  # Frames that are coded together.
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+  """What lies between two pictures.
+
+  Attributes:
+    coder, coder_params: an autoencoder.
+    predictor, params: of its codes.
+    shape: of the pictures, (height, width, 3).
+    frames: from the first picture to the last.
+  """
+
+  coder: Autoencoder
+  coder_params: Any
+  predictor: MotionPredictor
+  params: Any
+  shape: tuple[int, int, int]
+  frames: int
+
+  def encode(self, frames: Float[np.ndarray, "*batch h w 3"]) -> Float[np.ndarray, "*batch y x channels"]:
+    """Codes, of each frame by itself."""
+    return _each(self.coder, "encode", self.coder_params, np.asarray(frames))
+
+  def decode(self, codes: Float[np.ndarray, "*batch y x channels"]) -> Float[np.ndarray, "*batch h w 3"]:
+    """Frames, of each code by itself."""
+    return np.clip(_each(self.coder, "decode", self.coder_params, np.asarray(codes)), -1, 1)
+
+  def predict(self, start, end) -> Float[np.ndarray, "batch frames y x channels"]:
+    """Codes from `start` to `end`, [batch, y, x, channels] each."""
+    return jax.device_get(_predict(self.predictor, self.frames)(self.params, start, end))
+
+  def between(
+    self, start: Float[np.ndarray, "batch h w 3"], end: Float[np.ndarray, "batch h w 3"]
+  ) -> Float[np.ndarray, "batch frames-2 h w 3"]:
+    """The pictures between these."""
+    return self.decode(self.predict(self.encode(start), self.encode(end))[:, 1:-1])
+
+
+@functools.cache
+def _predict(predictor: MotionPredictor, frames: int):
+  return jax.jit(lambda params, start, end: predictor.apply(params, start, end, frames))
+
+
+@functools.cache
+def _coded(coder: Autoencoder, method: str):
+  return jax.jit(lambda params, x: coder.apply(params, x[:, None], method=method)[:, 0])
+
+
+def _each(coder: Autoencoder, method: str, params, x: np.ndarray) -> np.ndarray:
+  flat, size = x.reshape(-1, *x.shape[-3:]), min(_AT_ONCE, x[..., 0, 0, 0].size)
+  parts = [jax.device_get(_coded(coder, method)(params, flat[rows])) for rows in batches(len(flat), size)]
+  made = np.concatenate(parts)[: len(flat)]
+  return made.reshape(*x.shape[:-3], *made.shape[1:])
+
+
+def sights(source: Digits, first: int, count: int) -> Float[np.ndarray, "count frames h w 3"]:
+  """What is seen in so many clips of `source`."""
+  return np.stack([source[first + i]["clip"]["sight"] for i in range(count)])
+
+
+def _repainted(sight: Float[np.ndarray, "n frames h w 3"], seed: int) -> Float[np.ndarray, "n frames h w 3"]:
+  """Every other clip fades to another colour on its way: the panels of a story may differ in it."""
+  colours = np.asarray(list(COLOURS.values()), np.float32)
+  chosen = colours[np.random.default_rng(seed).integers(len(colours), size=(2, len(sight)))]
+  faded = interpolated(*chosen, sight.shape[1])[:, :, None, None]
+  ink = intensity(sight).max(-1, keepdims=True)
+  which = np.arange(len(sight))[:, None, None, None, None] % 2 == 1
+  return np.where(which, 2 * ink * faded - 1, sight)
+
+
+def train_motion(
+  steps: int = 1500, seed: int = 0, frames: int = 9, log: Callable[[int, float], None] | None = None, **fields
+) -> Motion:
+  """Trains a predictor on digits that move and bounce.
+
+  Args:
+    steps: of AdamW, on batches of 64 clips.
+    seed: of parameters, clips and batches.
+    frames: of a clip.
+    log: told (step, mean squared error), a hundred times at the most.
+    **fields: of `MotionPredictor`.
+  """
+  source = Digits(seed=seed, frames=frames, patch=1)
+  motion = _untrained(construct(MotionPredictor, fields, "motion"), source)
+  codes = jnp.asarray(motion.encode(_repainted(sights(source, 0, _CLIPS), seed)))
+  predictor = motion.predictor
+  optimizer = optax.adamw(
+    optax.warmup_cosine_decay_schedule(0, _RATE, min(100, steps // 2), steps), b2=0.99, weight_decay=0.01
+  )
+  key_init, key_rows = jax.random.split(jax.random.key(seed))
+  params = jax.jit(predictor.init, static_argnums=3)(key_init, codes[:1, 0], codes[:1, -1], frames)
+
+  def loss(params, x):
+    return jnp.mean(jnp.square(predictor.apply(params, x[:, 0], x[:, -1], frames) - x))
+
+  @functools.partial(jax.jit, donate_argnums=(0, 1))
+  def update(params, state, step):
+    rows = jax.random.randint(jax.random.fold_in(key_rows, step), (_BATCH,), 0, len(codes))
+    value, gradient = jax.value_and_grad(loss)(params, codes[rows])
+    change, state = optimizer.update(gradient, state, params)
+    return optax.apply_updates(params, change), state, value
+
+  state = optimizer.init(params)
+  for step in range(steps):
+    params, state, value = update(params, state, step)
+    if log and (step + 1) % -(-steps // 100) == 0:
+      log(step + 1, float(value))
+  return dataclasses.replace(motion, params=params)
+
+
+def _untrained(predictor: MotionPredictor, source: Digits) -> Motion:
+  params, config = load_weights(AUTOENCODER)
+  coder = construct(Autoencoder, config["model"], "model")
+  return Motion(coder, params, predictor, None, source.senses["sight"].shape, source.frames)
+
+
+def save_motion(path: Path, motion: Motion) -> None:
+  """Writes the predictor's weights, for `load_motion`."""
+  kept = {name: getattr(motion.predictor, name) for name in ("width", "depth", "heads")}
+  save_weights(path, motion.params, {"motion": kept, "frames": motion.frames})
+
+
+@functools.cache
+def load_motion(path: Path = MOTION) -> Motion:
+  """The predictor in `path`, by default the one that comes with the package.
+
+  Raises:
+    UserError: there is none.
+  """
+  params, config = load_weights(path)
+  predictor = construct(MotionPredictor, config["motion"], "motion")
+  motion = _untrained(predictor, Digits(frames=config["frames"], patch=1))
+  return dataclasses.replace(motion, params=params)
