@@ -1,0 +1,50 @@
+"""Makes a story: panels of one character, the transitions between them, and a page to look at it.
+
+python -m experiments.story --prompt="a red seven moves left slowly" \
+  --prompt="a blue seven moves left slowly" --out=story
+"""
+
+import shlex
+import sys
+
+from absl import flags
+
+from experiments.main import run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
+PROMPT = flags.DEFINE_multi_string("prompt", None, "Of a panel; give it once for each, in order.")
+OUT = flags.DEFINE_string("out", None, "Folder for the panels and their index.html.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the first panel's noise.", lower_bound=0, upper_bound=2**31)
+RATE = flags.DEFINE_float("rate", None, "Share of the other panels' tokens that each sees; 0: none.")
+TILE = flags.DEFINE_integer("tile", None, "Panels that are denoised together.")
+STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+flags.mark_flags_as_required(["prompt", "out"])
+
+
+def main() -> None:
+  import numpy as np
+
+  from stale_jax.errors import UserError
+  from stale_jax.files import make_folder
+  from stale_jax.media.story_page import write_story
+  from stale_jax.pretrained import load
+  from stale_jax.training.motion import load_motion
+
+  model = load(WORKDIR.value)
+  sight = model.source.senses.get("sight")
+  if sight is None:
+    raise UserError("a story is looked at, and this model has no sight.")
+  movies = model.story(PROMPT.value, SEED.value, rate=RATE.value, tile=TILE.value, steps=STEPS.value)
+  seen = np.stack([movie.clip["sight"] for movie in movies])
+  motion = load_motion()
+  fits = motion.shape == sight.shape and len(movies) > 1
+  between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits else []
+  out = make_folder(OUT.value)
+  panels = [(movie.clip, movie.prompt, movie.save(out)) for movie in movies]
+  command = shlex.join(["python", "-m", "experiments.story", *sys.argv[1:]])
+  write_story(out / "index.html", panels, list(between), movies[0].facts, command)
+  print(f"{len(movies)} panel(s): {out / 'index.html'}")
+
+
+if __name__ == "__main__":
+  run(main)

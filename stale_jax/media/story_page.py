@@ -1,0 +1,72 @@
+"""A story as an HTML page with nothing outside it: its panels in a row, and every frame of it."""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stale_jax.files import write_whole
+from stale_jax.media.page import data_url, document
+from stale_jax.media.picture import png, shrink, to_bytes
+
+_STYLE = """
+.stale .story { display: grid; grid-template-columns: repeat(auto-fit,minmax(150px,1fr)); gap: 20px; }
+.stale .story figure { cursor: default; }
+.stale .story figcaption { font-size: 15px; line-height: 1.35; margin-top: 8px; }
+.stale .story b { color: var(--dim); font-weight: 500; margin-right: 6px; }
+.stale .film { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; }
+.stale .film img { width: 42px; border-radius: 4px; image-rendering: pixelated; display: block; }
+.stale .film .on { width: 30px; opacity: .6; }
+.stale .film h3 { flex-basis: 100%; margin: 10px 0 0; }
+"""
+
+
+def _frames(sight: np.ndarray, kind: str) -> str:
+  pictures = (shrink(to_bytes(frame[None]))[0] for frame in sight)
+  return "".join(f'<img class="{kind}" alt="" src="{data_url("image/png", png(p))}">' for p in pictures)
+
+
+def write_story(
+  path: Path,
+  panels: Sequence[tuple[Mapping[str, np.ndarray], str, Path]],
+  between: Sequence[np.ndarray],
+  about: str,
+  command: str,
+) -> None:
+  """Writes the page of a story to `path`, self-contained.
+
+  Args:
+    panels: each its clip, sense -> [frames, *shape], with sight; its caption; its video.
+    between: frames [n, height, width, 3] from each panel to the next; may be empty.
+    about: a line on how it was made.
+    command: what made the page.
+
+  Raises:
+    UserError: the page cannot be written.
+  """
+
+  def figure(number, caption, video):
+    kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
+    return (
+      f'<figure><video loop muted autoplay playsinline controls src="{data_url(kind, video.read_bytes())}">'
+      f"</video><figcaption><b>{number}</b>{html.escape(caption)}</figcaption></figure>"
+    )
+
+  row = "".join(figure(i, caption, video) for i, (_, caption, video) in enumerate(panels, 1))
+  film = []
+  for i, (clip, caption, _) in enumerate(panels):
+    film.append(f"<h3>{i + 1}. {html.escape(caption)}</h3>{_frames(clip['sight'], 'panel')}")
+    film += [_frames(between[i], "on")] if i < len(between) else []
+  note = (
+    " Small and pale: the transition to the next panel, which the motion predictor made." if between else ""
+  )
+  body = (
+    f'<main class="stale"><h1>A story</h1><p class="lead">{len(panels)} panels that saw one another as they '
+    f'were made.</p><section class="movie"><div class="story">{row}</div></section>'
+    f'<section class="movie"><h2>Frame by frame</h2><p class="facts">Time goes from left to right.{note}</p>'
+    f'<div class="film">{"".join(film)}</div></section>'
+    f'<section class="movie"><h3>How it was made</h3><p class="facts">{html.escape(about)}</p>'
+    f"<pre>{html.escape(command)}</pre></section></main>"
+  )
+  write_whole(Path(path), document("A story", body, _STYLE))
