@@ -6,7 +6,7 @@ with the adversary over without it; bar 1, for every seed. `lost` is what it cos
 errors.
 """
 
-STEPS, CLIPS, SEEDS, WEIGHT = 1000, 256, 2, 0.5
+STEPS, CLIPS, SEEDS, WEIGHT = 500, 256, 2, 0.5
 
 
 def measure(seed: int) -> dict:
@@ -16,7 +16,7 @@ def measure(seed: int) -> dict:
   from stale_jax.evaluation import band_energy, evaluate_reconstruction
 
   def decoded(run: int, weight: float) -> tuple[float, list[float]]:
-    config = autoencoder(run, canvas=16, objective={"adversarial": weight})
+    config = autoencoder(run, canvas=12, objective={"adversarial": weight})
     said, clip = evaluate_reconstruction(trained(config, STEPS), clips=CLIPS)
     return said["mse"], band_energy(clip["sight"][1::2], clip["sight"][::2])
 
