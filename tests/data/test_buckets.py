@@ -138,6 +138,21 @@ def test_images_are_patches_of_one_real_frame(folder, buckets):
   assert stills == 6
 
 
+def test_a_rate_is_drawn_of_those_that_a_video_is_long_enough_for(folder):
+  some = source(folder, buckets=((4, 16, 24),), rates=(2.0, 5.0), hearing=False)
+  assert some.senses["sight"].rate == 2
+  seen = collections.defaultdict(set)
+  for index in range(48):
+    example = some[index]
+    seen[example["caption"]].add(example["fps"])
+    assert example["clip"]["sight"].shape == (4, 16, 24, 3)
+  # Four frames at 2 a second are not to be had of a second; of three tenths nothing is.
+  assert seen["square_1"] == seen["taller"] == {5.0} and seen["wide"] == seen["tall"] == {2.0, 5.0}
+  assert set(seen) == set(VIDEOS) - {"too short"}
+  with pytest.raises(UserError, match="rates"):
+    source(folder, rates=(0.0, 5.0))
+
+
 def test_what_cannot_be_is_named(folder):
   for fields, words in (
     ({"buckets": ((4, 16),)}, "each is"),

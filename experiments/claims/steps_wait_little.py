@@ -1,0 +1,30 @@
+"""Training the shipped configuration, the loop waits for a batch less than 2% of the time.
+
+Steps of `configs/digits.py`, the first of which compile and use up what was read ahead and are left out. The
+value is the share of the others' time that passed in waiting for the loader (`data_wait` of the metrics).
+"""
+
+WARM, STEPS = 24, 64
+
+
+def measure(seed: int) -> dict:
+  import json
+  import tempfile
+  from pathlib import Path
+
+  from configs import digits
+  from stale_jax.errors import UserError
+  from stale_jax.training import train
+
+  config = {**digits.get_config().to_dict(), "seed": seed}
+  kept = {"steps": STEPS, "log_every": 4, "checkpoint_every": STEPS, "keep": 1}
+  config["training"] = {**config["training"], **kept}
+  with tempfile.TemporaryDirectory() as folder:
+    if int(train(config, folder).step) < STEPS:
+      raise UserError("training was told to stop before its end.")
+    lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
+    warm = [line for line in lines if line["step"] > WARM]
+  seconds = [1 / line["steps_per_second"] for line in warm]
+  waited = sum(line["data_wait"] * each for line, each in zip(warm, seconds, strict=True))
+  value = waited / sum(seconds)
+  return {"value": value, "bar": 0.02, "holds": value < 0.02, "step_seconds": sum(seconds) / len(seconds)}
