@@ -29,9 +29,6 @@ REFERENCE = flags.DEFINE_string(
 SECONDS = flags.DEFINE_float(
   "seconds", None, "For liveliness: of a movie; default: twelve clips of training."
 )
-HOW = flags.DEFINE_string(
-  "how", None, "For liveliness: windows or causal, as a rollout; default: one sample."
-)
 PLOT = flags.DEFINE_string("plot", None, "For liveliness: writes an SVG of scores over time here.")
 CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
@@ -84,7 +81,7 @@ def main() -> None:
     if not suite.compares:
       raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
     asked["reference"] = load(REFERENCE.value)
-  long = {"seconds": SECONDS.value, "how": HOW.value, "plot": PLOT.value}
+  long = {"seconds": SECONDS.value, "plot": PLOT.value}
   long = {name: value for name, value in long.items() if value is not None}
   if long and not suite.panels:
     raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --{', --'.join(long)}.")

@@ -4,9 +4,9 @@ Video diffusion that is pushed past the length it was trained on slows down and 
 stability alone is won by a picture that stands still. So motion is measured window by window, a window being
 as long as the clips of training, and held against the first. Of a clip and a window w:
 
-- *speed*: median over the pairs of neighbouring frames of `motion.Motion.speed`, pixels a frame. (A pair's is
+- *pace*: median over the pairs of neighbouring frames of `motion.Motion.speed`, pixels a frame. (A pair's is
   a mean over what can be seen: over pixels, the median before a background that stands still would be 0.)
-- *retention*: R(w) = speed(w) / speed(first), the latter .1 at the least: where nothing moved none is kept.
+- *retention*: R(w) = pace(w) / pace(first), the latter .1 at the least: where nothing moved none is kept.
 - *collapse*: R < .5 in three windows running. *Half-life*: frames from the first window to the first R < .5.
 - *explained*: 1 - sum |x_t - warp(x_t-1)|^2 / sum |x_t - x_t-1|^2 over the pairs, warped along the flow, from
   0 (noise) to 1 (a picture that moves); `motion.motion_of` says what exactly is compared.
@@ -17,7 +17,7 @@ as long as the clips of training, and held against the first. Of a clip and a wi
   1 - sum |a - b|^2 / sum (|a - m|^2 + |b - m|^2), a the window, b as many frames that lie a lag before, m the
   mean of what is remembered, the last nine windows. As in pitch detection (McLeod & Wyvill, ICMC 2005), lags
   count once the correlation has fallen to 0: until then a slow picture only resembles itself. A window that
-  reaches .9 loops. Real clips may, too, and are the measure.
+  reaches .9 loops; its *period* is the first lag that does. Real clips may loop, too, and are the measure.
 - *luma*, *saturation*: mean luma (Rec. 709) in [0, 1]; sum (max - min) / sum max of the channels (ours:
   HSV's, weighted by the light, for black has none).
 - *flicker*: 1 - mean |x_t - x_t-1| (VBench, arXiv 2311.17982). A frozen movie scores 1: never alone.
@@ -111,6 +111,7 @@ class Liveliness:
     self._pairs: list[dict[str, np.ndarray]] = []
     self._pictures: list[dict[str, np.ndarray]] = []
     self._small: list[np.ndarray] = []
+    self._periods = np.zeros(_REMEMBERED * window + 1, int)
 
   def add(self, sight: Float[np.ndarray, "clips frames height width 3"]) -> None:
     """Goes on by any number of frames, in [-1, 1]; the clips are always the same."""
@@ -164,7 +165,7 @@ class Liveliness:
       "retention": retention,
       "explained": explained,
       "dead": dead,
-      "speed": speed,
+      "pace": speed,
       "dynamic_degree": pairs["dynamic"].mean(1),
       "flicker": 1 - pairs["change"].mean(1),
       "loop": self._loop(),
@@ -191,7 +192,7 @@ class Liveliness:
     self._pairs, self._pictures = [], []
 
   def _loop(self) -> Float[np.ndarray, "clips"]:
-    """NaN of the first window, which has nothing before it."""
+    """Of this window, whose period is counted if it loops; NaN of the first, which has nothing before."""
     small, window = np.stack(self._small, 1), self._window
     if small.shape[1] < 2 * window:
       return np.full(len(small), np.nan)
@@ -205,7 +206,10 @@ class Liveliness:
       both = size[:, end - window :].sum(1) + size[:, end - window - lag : end - lag].sum(1)
       found[:, i] = np.where(both > 1e-9, 1 - apart / np.maximum(both, 1e-9), 1)
     after = np.logical_or.accumulate(found <= 0, 1)
-    return np.where(after, np.maximum(found, 0), 0).max(1)
+    found = np.where(after, np.maximum(found, 0), 0)
+    for clip in found[found.max(1) >= LOOPS]:
+      self._periods[1 + np.argmax(clip >= LOOPS)] += 1
+    return found.max(1)
 
   def scores(self) -> dict[str, Any]:
     """Means over clips, and over the windows after the first.
@@ -214,7 +218,7 @@ class Liveliness:
       Of all that the docstring above defines, but for luma and saturation, of which there is drift only.
       retention is of min(R, 1), and retention_end the same of the last 15%. half_life: median over clips,
       None if it is never reached. collapsed: share of clips. dead_run: the longest, in frames. looping: share
-      of windows that loop.
+      of windows that loop; period: the median of theirs, None if none does.
 
     Raises:
       ValueError: there are fewer than two windows.
@@ -237,7 +241,9 @@ class Liveliness:
       scores[f"{name}_drift"] = float(np.abs(end.mean(0) - start.mean(0)).mean())
       # `late` counts windows from 0.
       scores[f"{name}_drift_sum"] = float((self._windows * plain - late).mean() / weights)
-    names = ("explained", "speed", "dynamic_degree", "loop", "looping", "flicker")
+    periods = np.cumsum(self._periods)
+    scores["period"] = int(np.searchsorted(periods, (periods[-1] + 1) / 2)) if periods[-1] else None
+    names = ("explained", "pace", "dynamic_degree", "loop", "looping", "flicker")
     bits = ("frames_bits", "clips_bits", "grey_bits", "space_bits")
     return {**scores, **{name: means[name] for name in (*names, *bits)}}
 

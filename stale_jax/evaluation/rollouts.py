@@ -1,6 +1,7 @@
 """The suite `liveliness`: does a movie longer than any the model was trained on stay alive?"""
 
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -29,18 +30,19 @@ _STABILITY = (
 ABOUT = {
   "counts": "1 if the motion lasts (retention .8 at least, dead at most 1.2 times real clips'); else no "
   "score of stability counts, since a movie that stands still would win them all",
-  "liveliness": "motion kept x share of the change that is motion x share of frames that live; over the "
+  "liveliness": "pace kept x share of the change that is motion x share of frames that live; over the "
   "windows after the first, as are all",
-  "retention": "speed of a window over that of the first, as long as the clips of training; 1 at most",
+  "retention": "pace of a window over that of the first, as long as the clips of training; 1 at most",
   "retention_end": "the same of the last 15%",
-  "half_life": "frames until a window goes at less than half the speed of the first, of the median clip",
-  "collapsed": "clips of which three windows running do",
+  "half_life": "frames until a window goes at less than half the pace of the first, of the median clip",
+  "collapsed": "clips that go at less than half the pace for three windows running",
   "dead": "share of frames that hardly differ from the one before and do not move",
   "dead_run": "the most of them in a row",
   "explained": "share of the change between frames that is motion; noise and blinking have none",
-  "speed": "pixels a frame, of what can be seen",
+  "pace": "pixels a frame, of what can be seen",
   "dynamic_degree": "the same of its fastest twentieth",
   "looping": "windows that repeat what was within eight windows before, at an autocorrelation of .9",
+  "period": "frames after which they do, of the median one",
   "luma_drift": "mean luma of the last 15% against the first 15%",
   "luma_drift_sum": "the same of every window against the first, relative, the early ones weighing more",
   "saturation_drift": "as of luma",
@@ -55,7 +57,7 @@ ABOUT = {
 # What is drawn over time, its title, and whether it is a share.
 _DRAWN = {
   "liveliness": ("liveliness", True),
-  "retention": ("speed, of the first window's", True),
+  "retention": ("pace, of the first window's", True),
   "dead": ("dead frames", True),
   "explained": ("change that is motion", True),
   "loop": ("likeness to what was before", True),
@@ -91,29 +93,38 @@ def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, rea
   return scores, np.concatenate(ends, 1)
 
 
-def _made(model, prompts, seeds, windows: int, how: str | None, overrides) -> Iterator[np.ndarray]:
-  """Sight of the model's rollout; without `how`, of one long sample."""
+def _made(model, prompts, seeds, windows: int, overrides) -> Iterator[np.ndarray]:
+  """Sight of the model's rollout, or, if it cannot go on from frames, of one long sample."""
   frames = windows * model.frames
-  if how is None:
-    yield model.sample(prompts, seeds, frames=frames, **overrides)["sight"]
-  else:
-    for clip in model.rollout(prompts, seeds, frames=frames, how=how, **overrides):
+  if getattr(model, "goes_on", False):
+    for clip in model.rollout(prompts, seeds, frames=frames, **overrides):
       yield clip["sight"]
+  else:
+    yield model.sample(prompts, seeds, frames=frames, **overrides)["sight"]
 
 
-def _real(source, clips: int, windows: int) -> np.ndarray:
-  """Sight of real clips of as many windows, or as many as are to be had."""
-  frame = np.prod(source.senses["sight"].shape)
-  most = max(2, int(_REAL_VALUES // (clips * frame * source.frames)))
-  windows = min(windows, most)
-  while True:
+def _real(source, clips: int, windows: int) -> tuple[np.ndarray, int]:
+  """Sight of real clips of as many windows, or as many as are to be had; and the frames of a window.
+
+  If no video is as long as two windows, they are halves of clips as trained on.
+  """
+  most = _REAL_VALUES // (clips * source.frames * math.prod(source.senses["sight"].shape))
+  windows = min(windows, max(2, most))
+  while windows > 1:
     try:
-      long = dataclasses.replace(source, frames=windows * source.frames)
-      return np.stack([long[i]["clip"]["sight"] for i in range(clips)])
-    except UserError:  # No video lasts so long.
-      if windows <= 2:
-        raise
-      windows = max(2, windows // 2)
+      sight = _sights(dataclasses.replace(source, frames=windows * source.frames), clips)
+    except UserError:
+      sight = None
+    if (
+      sight is not None and sight.shape[1] > source.frames
+    ):  # Of a source with buckets it is as long as ever.
+      return sight, source.frames
+    windows //= 2
+  return _sights(source, clips), source.frames // 2
+
+
+def _sights(source, clips: int) -> np.ndarray:
+  return np.stack([source[i]["clip"]["sight"] for i in range(clips)])
 
 
 def evaluate_liveliness(
@@ -121,7 +132,6 @@ def evaluate_liveliness(
   clips: int = 24,
   seed: int = 0,
   seconds: float | None = None,
-  how: str | None = None,
   **overrides,
 ) -> tuple[dict[str, Any], Clip]:
   """Makes long movies of test clips' captions and follows their motion, window by window.
@@ -131,15 +141,15 @@ def evaluate_liveliness(
     clips: how many.
     seed: of the first; the others count up.
     seconds: of each, at least; default: twelve windows, each as long as the clips of training.
-    how: "windows" or "causal", as `Model.rollout` takes it; None: as one long sample.
-    **overrides: of `Sampling`, and with `how` of `Rollout`.
+    **overrides: of `Sampling`; and of `Rollout`, if the model goes on from given frames. Of one that does not
+      a long clip is sampled at once.
 
   Returns:
     The scores, and the first and last window of the movies. The scores are those of `Liveliness.scores`, and
     caption/first, caption/last: share of digit, colour and speed that a reader reads back as asked, where
       the source has one.
-    counts: whether the scores of stability do, 1 or 0; why_not: in words, or "". discounted: which do not.
-    curves: of `Liveliness.curves`, a value every `step` frames.
+    counts: whether the scores of stability do, 1 or 0; notes: name -> why not, and of each that it does not.
+    curves: of `Liveliness.curves`, a value every `step` frames. rolled_out: or sampled at once.
     real: the same of real test clips of the same captions, and `frames`, which may be fewer.
 
   Raises:
@@ -151,25 +161,29 @@ def evaluate_liveliness(
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   rate, window = source.senses["sight"].rate, source.frames
-  windows = WINDOWS if seconds is None else int(np.ceil(seconds * rate / window - 1e-9))
-  if windows < 2:
+  windows = WINDOWS if seconds is None else np.ceil(seconds * rate / window - 1e-9)
+  if not 2 <= windows < np.inf:
     raise UserError(
       f"seconds={seconds}: more than {window / rate:g} are needed, the length of a clip as trained."
     )
+  windows = int(windows)
   test = dataclasses.replace(source, split="test")
   examples = [test[i] for i in range(clips)]
   change = change_of(np.stack([example["clip"]["sight"] for example in examples]))
   read = _reading(source, examples) if hasattr(source, "canvas") else None
   seeds = [seed + i for i in range(clips)]
-  made = _made(model, [example["caption"] for example in examples], seeds, windows, how, overrides)
+  made = _made(model, [example["caption"] for example in examples], seeds, windows, overrides)
   scores, ends = _measured(made, window, change, read)
-  real, _ = _measured(iter([_real(test, clips, windows)]), window, change, read)
+  sight, length = _real(test, clips, windows)
+  real, _ = _measured(iter([sight]), length, change, read if length == window else None)
   why = _why_not(scores, real)
   return {
     "counts": int(not why),
     **scores,
-    "why_not": why,
-    "discounted": [name for name in _STABILITY if why and name in scores],
+    "notes": {"counts": why, **{name: "does not count" for name in _STABILITY if name in scores}}
+    if why
+    else {},
+    "rolled_out": getattr(model, "goes_on", False),
     "clips": clips,
     "window": window,
     "rate": rate,

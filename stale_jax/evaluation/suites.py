@@ -28,7 +28,7 @@ class Suite:
     compares: whether `measure` takes a `reference`, another model.
     codes: whether it measures an autoencoder, and shows what becomes of clips; the others cannot.
     panels: scores -> what `media.curves` draws of them, of a suite that makes rollouts; `measure` then takes
-      `seconds` and `how`.
+      `seconds`.
   """
 
   measure: Callable
@@ -41,14 +41,14 @@ class Suite:
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
     """(name, value, the same of real clips if it is known, what it means) of each score to be shown.
 
-    What a score means is preceded by why it does not count, if it does not.
+    What a score means is preceded by what `notes` among the scores have to say of it.
     """
     for kind, meaning in self.about.items():
       for name, value in scores.items():
         if name.split("/")[0] == kind and value is not None:
           real = scores.get("real", {}).get(name, scores.get(f"{name}_floor"))
-          void = f"does not count, for {scores['why_not']}: " if name in scores.get("discounted", ()) else ""
-          yield name, value, real, void + meaning
+          notes = scores.get("notes", {})
+          yield name, value, real, f"{notes[name]}: {meaning}" if name in notes else meaning
 
 
 SUITES = {

@@ -1,6 +1,8 @@
 """From a trained run to movies and scores, by the programs, and what they say when misused."""
 
+import base64
 import json
+import shutil
 import zlib
 
 import jax
@@ -59,6 +61,25 @@ def test_evaluate_then_generate(run, tmp_path):
   ]
   np.testing.assert_array_equal(clips[0], clips[1])
   assert len(clips[1]) == 4 and len(clips[2]) == 8
+
+
+def test_a_long_movie_is_followed_and_shown(run, tmp_path):
+  run, plot = shutil.copytree(run, tmp_path / "run"), tmp_path / "plot.svg"
+  asked = ("--suite=liveliness", "--clips=2", "--seconds=1.2", f"--plot={plot}")
+  code, out, err = finish("evaluate", f"--workdir={run}", *asked)
+  assert code == 0, err
+  scores = json.loads(out.splitlines()[-1])
+  # Three windows of four frames, of which a model that has hardly been trained makes no movie.
+  assert scores["frames"] == 12 and scores["how"]["seconds"] == 1.2 and not scores["rolled_out"]
+  assert len(scores["curves"]["retention"]) == len(scores["real"]["curves"]["retention"]) == 3
+  assert scores["real"]["liveliness"] > 0.8 > scores["liveliness"]
+  assert json.loads((run / "evaluation.json").read_text())["liveliness"] == scores
+  assert plot.read_text().startswith("<svg")
+  code, _, err = finish("generate", f"--workdir={run}", "--prompt=a red two", f"--out={tmp_path / 'movies'}")
+  assert code == 0, err
+  page = (tmp_path / "movies" / "index.html").read_text()
+  assert base64.b64encode(plot.read_bytes()).decode() in page
+  assert page.count("does not count") == len(scores["notes"]) - 1 >= 6
 
 
 def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
@@ -122,6 +143,8 @@ def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
     ("evaluate", ["--suite=caption"], "did you mean 'captions'"),
     ("evaluate", ["--suite=denoising", "--steps=3"], "leave out --steps"),
     ("evaluate", ["--suite=captions", "--clips=0"], "clips=0"),
+    ("evaluate", ["--suite=captions", "--seconds=3", "--plot={new}"], "leave out --seconds, --plot"),
+    ("evaluate", ["--suite=liveliness", "--seconds=.4"], "more than 0.5 are needed"),
     ("excavate", ["--std=.01", "--out={new}/x"], "std=0.01 is out of reach"),
     ("excavate", ["--std=.5", "--out={new}/x"], "relative standard deviation of 0.5"),
     ("excavate", ["--std=a,.1"], "--std=a,.1"),
