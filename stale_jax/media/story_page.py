@@ -15,10 +15,11 @@ _STYLE = """
 .stale .story figure { cursor: default; }
 .stale .story figcaption { font-size: 15px; line-height: 1.35; margin-top: 8px; }
 .stale .story b { color: var(--dim); font-weight: 500; margin-right: 6px; }
-.stale .film { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; }
-.stale .film img { width: 42px; border-radius: 4px; image-rendering: pixelated; display: block; }
-.stale .film .on { width: 30px; opacity: .6; }
-.stale .film h3 { flex-basis: 100%; margin: 10px 0 0; }
+.stale .film { display: grid; grid-template-columns: repeat(var(--frames),minmax(0,1fr)); gap: 4px;
+  align-items: center; }
+.stale .film img { width: 100%; border-radius: 4px; image-rendering: pixelated; display: block; }
+.stale .film .on { width: 84%; margin: auto; }
+.stale .film h3 { grid-column: 1 / -1; margin: 10px 0 0; }
 """
 
 
@@ -49,23 +50,23 @@ def write_story(
   def figure(number, caption, video):
     kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
     return (
-      f'<figure><video loop muted autoplay playsinline controls src="{data_url(kind, video.read_bytes())}">'
+      f'<figure><video loop muted autoplay playsinline src="{data_url(kind, video.read_bytes())}">'
       f"</video><figcaption><b>{number}</b>{html.escape(caption)}</figcaption></figure>"
     )
 
   row = "".join(figure(i, caption, video) for i, (_, caption, video) in enumerate(panels, 1))
-  film = []
+  film, longest = [], max(len(clip["sight"]) for clip, *_ in panels) + max(map(len, between), default=0)
   for i, (clip, caption, _) in enumerate(panels):
     film.append(f"<h3>{i + 1}. {html.escape(caption)}</h3>{_frames(clip['sight'], 'panel')}")
     film += [_frames(between[i], "on")] if i < len(between) else []
   note = (
-    " Small and pale: the transition to the next panel, which the motion predictor made." if between else ""
+    " Small: the transition to the next panel, which the motion predictor made." if between else ""
   )
   body = (
     f'<main class="stale"><h1>A story</h1><p class="lead">{len(panels)} panels that saw one another as they '
     f'were made.</p><section class="movie"><div class="story">{row}</div></section>'
     f'<section class="movie"><h2>Frame by frame</h2><p class="facts">Time goes from left to right.{note}</p>'
-    f'<div class="film">{"".join(film)}</div></section>'
+    f'<div class="film" style="--frames:{longest}">{"".join(film)}</div></section>'
     f'<section class="movie"><h3>How it was made</h3><p class="facts">{html.escape(about)}</p>'
     f"<pre>{html.escape(command)}</pre></section></main>"
   )
