@@ -89,7 +89,7 @@ def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, rea
     last.extend(frames)
   ends = [np.stack(part, 1) for part in (first, list(last))]
   said = {f"caption/{name}": read(sight) for name, sight in zip(("first", "last"), ends, strict=True) if read}
-  scores = {**meter.scores(), **said, "frames": meter.frames, "curves": meter.curves()}
+  scores = {**meter.scores(), **said, "frames": meter.frames, "window": window, "curves": meter.curves()}
   return scores, np.concatenate(ends, 1)
 
 
@@ -149,7 +149,7 @@ def evaluate_liveliness(
     caption/first, caption/last: share of digit, colour and speed that a reader reads back as asked, where
       the source has one.
     counts: whether the scores of stability do, 1 or 0; notes: name -> why not, and of each that it does not.
-    curves: of `Liveliness.curves`, a value every `step` frames. rolled_out: or sampled at once.
+    curves: of `Liveliness.curves`, a value every `step` frames; `window`: frames. rolled_out: or sampled at once.
     real: the same of real test clips of the same captions, and `frames`, which may be fewer.
 
   Raises:
@@ -185,7 +185,6 @@ def evaluate_liveliness(
     else {},
     "rolled_out": getattr(model, "goes_on", False),
     "clips": clips,
-    "window": window,
     "rate": rate,
     "real": real,
   }, {"sight": ends}
