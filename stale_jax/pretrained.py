@@ -317,7 +317,8 @@ class Model:
     story, rest = construct(Story, given, "story"), {k: v for k, v in overrides.items() if k not in known}
     seeds = [seed + panel for panel in range(len(prompts))]
     clips = self.sample(prompts, seeds, story=story, **rest)
-    return self._movies(clips, prompts, seeds, [dataclasses.asdict(story)] * len(prompts), rest)
+    facts = {"batch": len(prompts), **dataclasses.asdict(story)}
+    return self._movies(clips, prompts, seeds, [facts] * len(prompts), rest)
 
   def _movies(self, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:
     """A movie a row of `clips`; `facts` are what else is said of how each was made."""
