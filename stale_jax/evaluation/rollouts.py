@@ -149,7 +149,7 @@ def evaluate_liveliness(
     caption/first, caption/last: share of digit, colour and speed that a reader reads back as asked, where
       the source has one.
     counts: whether the scores of stability do, 1 or 0; notes: name -> why not, and of each that it does not.
-    curves: of `Liveliness.curves`, a value every `step` frames; `window`: frames. rolled_out: or sampled at once.
+    curves: of `Liveliness.curves`, a value every `step` frames. window: frames. rolled_out: or made at once.
     real: the same of real test clips of the same captions, and `frames`, which may be fewer.
 
   Raises:
