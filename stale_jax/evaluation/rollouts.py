@@ -58,6 +58,7 @@ ABOUT = {
 _DRAWN = {
   "liveliness": ("liveliness", True),
   "retention": ("pace, of the first window's", True),
+  "pace": ("pace, pixels a frame", False),
   "dead": ("dead frames", True),
   "explained": ("change that is motion", True),
   "loop": ("likeness to what was before", True),

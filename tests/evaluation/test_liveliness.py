@@ -211,7 +211,7 @@ def test_the_suite_lets_the_living_through(honest):
   shown = dict((name, (value, real)) for name, value, real, _ in SUITES["liveliness"].shown(scores))
   assert shown["dead"] == (0, 0) and "half_life" not in shown
   titles = [title for title, *_ in SUITES["liveliness"].panels(scores)]
-  assert len(titles) == len(set(titles)) == 11
+  assert len(titles) == len(set(titles)) == 12
 
 
 def test_a_rollout_is_followed_as_a_long_sample_is(honest):
