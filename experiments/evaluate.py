@@ -95,11 +95,13 @@ def main() -> None:
   if plot:
     write_whole(plot, curves(suite.panels(scores), scores["window"] / scores["rate"]))
   sampler = dataclasses.asdict(model.settings(**settings)) if suite.samples else {}
+  if suite.panels:
+    sampler["seconds"] = scores["frames"] / scores["rate"]
   scores = {
     "suite": SUITE.value,
     "model": model.name,
     **scores,
-    "how": {"seed": SEED.value, **model.chosen, **sampler, **long},
+    "how": {"seed": SEED.value, **model.chosen, **sampler},
   }
   if WORKDIR.value and WORKDIR.value != "shipped":
     # Where `load` looks for it.

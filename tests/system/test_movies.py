@@ -70,7 +70,7 @@ def test_a_long_movie_is_followed_and_shown(run, tmp_path):
   assert code == 0, err
   scores = json.loads(out.splitlines()[-1])
   # Three windows of four frames, of which a model that has hardly been trained makes no movie.
-  assert scores["frames"] == 12 and scores["how"]["seconds"] == 1.2 and not scores["rolled_out"]
+  assert scores["frames"] == 12 and scores["how"]["seconds"] == 1.5 and not scores["rolled_out"]
   assert len(scores["curves"]["retention"]) == len(scores["real"]["curves"]["retention"]) == 3
   assert scores["real"]["liveliness"] > 0.8 > scores["liveliness"]
   assert json.loads((run / "evaluation.json").read_text())["liveliness"] == scores
