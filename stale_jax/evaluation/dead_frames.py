@@ -88,7 +88,7 @@ def features(pictures: Pictures, real: Pictures) -> dict[str, Float[np.ndarray, 
   down, right = (np.diff(light, axis=axis) for axis in (1, 2))
   flat, others = pictures.reshape(len(pictures), -1), real.reshape(len(real), -1)
   apart = np.sqrt(np.square(flat[:, None] - others[None]).mean(-1))
-  # Not itself, where it is one of them.
+  # Of others, where it is one of them itself.
   apart = np.where(apart > 1e-4, apart, np.inf).min(1)
   return {
     "luma": light.mean((1, 2)),
@@ -100,7 +100,7 @@ def features(pictures: Pictures, real: Pictures) -> dict[str, Float[np.ndarray, 
     "off_centre": np.hypot(*middle),
     "at_the_rim": (light.sum((1, 2)) - light[:, 1:-1, 1:-1].sum((1, 2)))
     / np.maximum(light.sum((1, 2)), 1e-6),
-    "unlike_real": apart,
+    "unlike_real": np.where(np.isinf(apart), 0, apart),
   }
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,7 @@ def evaluate_liveliness(
   clips: int = 24,
   seed: int = 0,
   seconds: float | None = None,
+  told: Callable[[str], str | Sequence[tuple[int, str]]] = str,
   **overrides,
 ) -> tuple[dict[str, Any], Clip]:
   """Makes long movies of test clips' captions and follows their motion, window by window.
@@ -142,6 +143,7 @@ def evaluate_liveliness(
     clips: how many.
     seed: of the first; the others count up.
     seconds: of each, at least; default: twelve windows, each as long as the clips of training.
+    told: caption -> what the model is told in its place, by frame, as `Model.rollout` takes it.
     **overrides: of `Sampling`; and of `Rollout`, if the model goes on from given frames. Of one that does not
       a long clip is sampled at once.
 
@@ -173,7 +175,7 @@ def evaluate_liveliness(
   change = change_of(np.stack([example["clip"]["sight"] for example in examples]))
   read = _reading(source, examples) if hasattr(source, "canvas") else None
   seeds = [seed + i for i in range(clips)]
-  made = _made(model, [example["caption"] for example in examples], seeds, windows, overrides)
+  made = _made(model, [told(example["caption"]) for example in examples], seeds, windows, overrides)
   scores, ends = _measured(made, window, change, read)
   sight, length = _real(test, clips, windows)
   real, _ = _measured(iter([sight]), length, change, read if length == window else None)

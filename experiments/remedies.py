@@ -1,0 +1,114 @@
+"""What keeps a long movie alive? Rolls a model out with every remedy alone, and compares them.
+
+python -m experiments.remedies --workdir=runs/digits_causal --out=runs/remedies [--windows=50] [--seeds=3]
+
+A window is as long as a clip of training; scores are of the windows up to the tenth, and up to the last. Each
+cell is a file in DIR: the same command goes on where it was stopped. DIR/remedies.md holds the table so far.
+The last line of stdout is one JSON object.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from experiments.main import run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
+OUT = flags.DEFINE_string("out", None, "Folder of the table and its cells.")
+WINDOWS = flags.DEFINE_integer("windows", 50, "Of a movie.", lower_bound=10, upper_bound=64)
+CLIPS = flags.DEFINE_integer("clips", 8, "A cell.", lower_bound=2)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Of prompts and noise, from 0.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+flags.mark_flags_as_required(["out"])
+
+_EVERY = 40  # Frames, after which the prompt changes.
+_OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
+
+
+def _turning(caption: str) -> list[tuple[int, str]]:
+  """The caption and, in turn with it, that of the other way."""
+  other = " ".join(_OPPOSITE.get(word, word) for word in caption.split())
+  return [(i * _EVERY, other if i % 2 else caption) for i in range(WINDOWS.value)]
+
+
+# Name -> settings of `sampling.Rollout`.
+REMEDIES = {
+  "none": {},
+  "chained frames": {"how": "windows", "given": 1},
+  "windows of 4 given frames": {"how": "windows", "given": 4},
+  "windows of 7 given frames": {"how": "windows", "given": 7},
+  "noise .1": {"noise": 0.1},
+  "noise .2": {"noise": 0.2},
+  "chained, noise .2": {"how": "windows", "given": 1, "noise": 0.2},
+  "noise as motion falls": {"revive": 0.5},
+  "shorter window": {"window": 4},
+  "sinks": {"sinks": 1},
+  "averaging sinks": {"sinks": 1, "sink_decay": 0.9},
+  "rope jitter": {"rope_jitter": 0.8},
+  "prompts change, kept": {"told": _turning, "on_change": "keep"},
+  "prompts change, flushed": {"told": _turning, "on_change": "flush"},
+  "prompts change, recached": {"told": _turning, "on_change": "recache"},
+}
+ABOUT = {
+  "live@10": "liveliness of the tenth window and the two before it",
+  "live": "the same of the last and the two before it",
+  "retention@10": "speed of those windows over the first's",
+  "retention": "the same of the last three",
+  "dead": "share of dead frames",
+  "caption": "share of digit, colour and speed read back from the last window, over that of the first",
+  "saturation": "drift of saturation, of the last 15% against the first",
+  "luma": "drift of luma likewise",
+}
+
+
+def scores_of(found: dict, windows: int) -> dict[str, float]:
+  """The columns of ABOUT, from what `evaluate_liveliness` says, a point of whose curves is a window."""
+  curves = found["curves"]
+
+  def around(name, window):
+    return sum(curves[name][window - 3 : window]) / 3
+
+  return {
+    "live@10": around("liveliness", 10),
+    "live": around("liveliness", windows),
+    "retention@10": around("retention", 10),
+    "retention": around("retention", windows),
+    "dead": found["dead"],
+    "caption": found["caption/last"] / found["caption/first"],
+    "saturation": found["saturation_drift"],
+    "luma": found["luma_drift"],
+  }
+
+
+def main() -> None:
+  from stale_jax.evaluation import evaluate_liveliness
+  from stale_jax.evaluation.table import estimates, markdown
+  from stale_jax.files import make_folder, write_whole
+  from stale_jax.pretrained import load
+
+  model, out = load(WORKDIR.value), make_folder(OUT.value)
+  seconds = WINDOWS.value * model.frames / next(iter(model.source.senses.values())).rate
+  done: dict[str, dict[int, dict[str, float]]] = {}
+  for seed in range(SEEDS.value):
+    for name, settings in REMEDIES.items():
+      cell = Path(out) / f"{name}-{seed}.json"
+      if not cell.exists():
+        asked = {"seed": 1000 * seed, "seconds": seconds, "steps": STEPS.value}
+        found, _ = evaluate_liveliness(model, CLIPS.value, **asked, **settings)
+        write_whole(cell, json.dumps(found))
+      found = json.loads(cell.read_text())
+      done.setdefault(name, {})[seed] = scores_of(found, WINDOWS.value)
+      real = scores_of(found["real"], min(WINDOWS.value, len(found["real"]["curves"]["liveliness"])))
+      done.setdefault("real clips", {})[seed] = real
+      said = "  ".join(f"{key} {value:.3f}" for key, value in done[name][seed].items())
+      print(f"{name}, seed {seed}: {said}", flush=True)
+      facts = f"{model.name}, {WINDOWS.value} windows of {model.frames} frames, {CLIPS.value} movies a seed."
+      title = "What keeps a long movie alive?"
+      write_whole(Path(out) / "remedies.md", markdown(done, title, facts, ABOUT))
+  means = {row: {score: value.mean for score, value in of.items()} for row, of in estimates(done).items()}
+  print(json.dumps({"model": model.name, "windows": WINDOWS.value, "rows": means}))
+
+
+if __name__ == "__main__":
+  run(main)
