@@ -20,7 +20,16 @@ from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import at
 from stale_jax.movie import Movie
-from stale_jax.sampling import Causal, Rollout, Sampling, causal, classifier_free, prompt_at, sample, windows
+from stale_jax.sampling import (
+  Rollout,
+  Sampling,
+  causal,
+  causal_programs,
+  classifier_free,
+  prompt_at,
+  sample,
+  windows,
+)
 from stale_jax.sampling.story import Story, consistent, tiled
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
@@ -167,7 +176,9 @@ class Model:
     known = {field.name for field in dataclasses.fields(Rollout)}
     given = {k: v for k, v in overrides.items() if k in known and v is not None}
     network, free = self.experiment.model, self.experiment.density.independent
-    how = construct(Rollout, {"how": "causal" if network.causal and free else "windows", **given}, "rollout")
+    forcing = self.experiment.self_forcing
+    usual = vars(forcing.rollout) if forcing else {"how": "causal" if network.causal and free else "windows"}
+    how = construct(Rollout, {**usual, **given}, "rollout")
     settings = self.settings(**{k: v for k, v in overrides.items() if k not in known})
     script = functools.cache(lambda frame: tuple(prompt_at(prompt, frame) for prompt in prompts))
     tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, network.text_length)))
@@ -178,22 +189,8 @@ class Model:
     experiment, senses = self.experiment, self.experiment.senses
     if not (experiment.model.causal and experiment.density.independent):
       raise UserError(f"{self.name} is not causal: train with model.causal and times.independent.")
-    window = how.window or self.frames
-    for sense in senses:
-      if how.chunk % sense.patch[0] or how.sinks % sense.patch[0] or window % sense.patch[0]:
-        raise UserError(f"rollout chunk, sinks and window must be multiples of {sense.patch[0]}, a token's.")
-    if how.sinks + how.chunk >= window:
-      raise UserError(f"rollout sinks={how.sinks} and chunk={how.chunk} leave nothing of {window} frames.")
-    model = experiment.model.clone(scan=False, rope_jitter=how.rope_jitter)
-    programs = Causal(
-      model=model,
-      process=experiment.process,
-      senses=senses,
-      solver=settings.solver,
-      guided=settings.guidance != 1,
-      room=window - how.chunk,
-      sinks=how.sinks,
-      sink_decay=how.sink_decay,
+    programs = causal_programs(
+      experiment.model, experiment.process, senses, how, self.frames, settings.solver, settings.guidance != 1
     )
     times = dataclasses.replace(settings, batch=len(keys)).times(how.chunk)
     guidance = settings.guidance, settings.interval

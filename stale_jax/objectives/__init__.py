@@ -3,6 +3,7 @@
 from stale_jax.objectives.conditions import ConditionCorruption, forget
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
+from stale_jax.objectives.dmd import dmd_loss, dmd_step
 from stale_jax.objectives.dog import DoG
 from stale_jax.objectives.first_frames import FirstFrames, hold
 from stale_jax.objectives.messup import MessUp
@@ -23,6 +24,8 @@ __all__ = [
   "band_energies",
   "bands",
   "corrupt",
+  "dmd_loss",
+  "dmd_step",
   "forget",
   "hinge",
   "hold",

@@ -1,7 +1,7 @@
 """Solvers, guidance, and the two together."""
 
 from stale_jax.sampling.guidance import classifier_free, hinge_guidance
-from stale_jax.sampling.rollout import Causal, Rollout, causal, prompt_at, windows
+from stale_jax.sampling.rollout import Causal, Rollout, causal, causal_programs, fold, prompt_at, windows
 from stale_jax.sampling.sample import Sampling, sample
 from stale_jax.sampling.solvers import SOLVERS, Denoiser, prior, solve
 
@@ -12,7 +12,9 @@ __all__ = [
   "Rollout",
   "Sampling",
   "causal",
+  "causal_programs",
   "classifier_free",
+  "fold",
   "hinge_guidance",
   "prior",
   "prompt_at",

@@ -9,12 +9,13 @@ Self-Forcing (arXiv 2506.08009); it is for models that are causal and had a time
 import dataclasses
 import functools
 import math
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.config import at_least, nearest
@@ -23,7 +24,7 @@ from stale_jax.models.kv_cache import KVCache, empty_cache, push
 from stale_jax.processes import Process
 from stale_jax.sampling.guidance import classifier_free
 from stale_jax.sampling.sample import renoise
-from stale_jax.sampling.solvers import prior, solve
+from stale_jax.sampling.solvers import last_step, prior
 
 HOW = ("causal", "windows")
 ON_CHANGE = ("keep", "flush", "recache")
@@ -137,6 +138,18 @@ class Causal:
     cache = empty_cache(new, patch, self.room) if cache is None else cache
     return push(cache, new, patch, self.sinks, self.sink_decay)
 
+  def make(
+    self, params, cache, times, context, keys, steps, scale=1.0, interval=(0.0, 1.0)
+  ) -> tuple[Clip, Clip]:
+    """The next frames before the last of `steps` and after it; arguments as of `advance`."""
+
+    def denoiser(clip, t, context):
+      return self.model.apply(params, clip, t, context, cache)
+
+    chosen = classifier_free(denoiser, scale, interval) if self.guided else denoiser
+    x = prior(self.process, self.senses, times.shape[-1], keys)
+    return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
+
   @functools.partial(jax.jit, static_argnums=0)
   def advance(
     self,
@@ -148,16 +161,11 @@ class Causal:
     keys: PRNGKeyArray,
     scale: Float[Array, ""],
     interval: Float[Array, "2"],
+    steps: Int[Array, ""],
   ) -> tuple[Clip, KVCache]:
-    """The next frames, and the cache with them."""
-
-    def denoiser(clip, t, context):
-      return self.model.apply(params, clip, t, context, cache)
-
-    chosen = classifier_free(denoiser, scale, interval) if self.guided else denoiser
-    x = prior(self.process, self.senses, times.shape[-1], keys)
-    clip = solve(self.process, chosen, x, times, context, keys, self.solver)
-    return clip, self.keep(params, cache, clip, context, noise, _fold(keys, 1))
+    """The next frames, after `steps` of `times`, and the cache with them."""
+    _, clip = self.make(params, cache, times, context, keys, steps, scale, interval)
+    return clip, self.keep(params, cache, clip, context, noise, fold(keys, 1))
 
   def start(self, params, times, context: Context, keys: PRNGKeyArray) -> KVCache:
     """The cache of a movie without frames."""
@@ -165,6 +173,49 @@ class Causal:
     noise = jax.ShapeDtypeStruct((len(keys),), jnp.float32)
     cache = jax.eval_shape(self.keep, params, None, x, context, noise, keys)
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), cache)
+
+
+def causal_programs(
+  network,
+  process: Process,
+  senses: tuple[Sense, ...],
+  settings: Rollout,
+  frames: int,
+  solver: str,
+  guided: bool,
+) -> Causal:
+  """The programs of a rollout, the same in generation and in a student's training.
+
+  Args:
+    network: causal.
+    process: that it was trained by.
+    senses: of its clips.
+    settings: of the rollout.
+    frames: of a clip of training.
+    solver, guided: of each chunk.
+
+  Raises:
+    UserError: they cannot be rolled out so.
+  """
+  window = settings.window or frames
+  for sense in senses:
+    each = sense.patch[0]
+    if settings.chunk % each or settings.sinks % each or window % each:
+      raise UserError(f"rollout chunk, sinks and window must be multiples of {each}, a token's.")
+  if settings.sinks + settings.chunk >= window:
+    raise UserError(
+      f"rollout sinks={settings.sinks} and chunk={settings.chunk} leave nothing of {window} frames."
+    )
+  return Causal(
+    model=network.clone(scan=False, rope_jitter=settings.rope_jitter),
+    process=process,
+    senses=senses,
+    solver=solver,
+    guided=guided,
+    room=window - settings.chunk,
+    sinks=settings.sinks,
+    sink_decay=settings.sink_decay,
+  )
 
 
 def causal(
@@ -191,21 +242,21 @@ def causal(
     scale, interval: of guidance.
     first: frames that the movies go on from, and that are not of them.
   """
-  chunk, interval = times.shape[-1], jnp.asarray(interval, jnp.float32)
+  chunk, steps, interval = times.shape[-1], len(times) - 1, jnp.asarray(interval, jnp.float32)
   noise = np.full(len(keys), settings.noise, np.float32)
   context = Context(text=text(0))
   cache = programs.start(params, times, context, keys)
   if first:
-    cache = programs.keep(params, cache, first, context, noise, _fold(keys, -1))
+    cache = programs.keep(params, cache, first, context, noise, fold(keys, zlib.crc32(b"given")))
   motion, past = Motion(programs.room + chunk), Past(programs.room, programs.sinks)
   for number in range(-(-frames // chunk)):
-    own = _fold(keys, number)
+    own = fold(keys, number)
     if (now := text(number * chunk)) is not context.text:
       context = Context(text=now)
       if number and settings.on_change != "keep":
         seen = past.frames if settings.on_change == "recache" else past.last(chunk)
-        cache = programs.keep(params, None, seen, context, noise, _fold(own, 2))
-    clip, cache = programs.advance(params, cache, times, context, noise, own, scale, interval)
+        cache = programs.keep(params, None, seen, context, noise, fold(own, 2))
+    clip, cache = programs.advance(params, cache, times, context, noise, own, scale, interval, steps)
     clip = jax.device_get(clip)
     if settings.on_change != "keep":
       past.add(clip)
@@ -279,7 +330,8 @@ def group(frames: int, senses: Sequence[Sense]) -> int:
   return each * -(-frames // each)
 
 
-def _fold(keys: PRNGKeyArray, number: int) -> PRNGKeyArray:
+def fold(keys: PRNGKeyArray, number: int) -> PRNGKeyArray:
+  """The keys of chunk `number` of each movie; of one chunk, those of another use."""
   return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
 
 

@@ -22,8 +22,8 @@ class Sampling:
 
   Attributes:
     solver: "euler", "heun" (two evaluations of the network a step), "multistep" (second order at one
-      evaluation a step, for processes that mix data with noise) or "ancestral" (the process's own
-      steps; for tokens the only one).
+      evaluation a step, for processes that mix data with noise), "ancestral" (the process's own
+      steps; for tokens the only one) or "consistency" (of students that were distilled to few steps).
     steps: of the solver.
     guidance: scale of classifier-free guidance; 1 is none.
     interval: of time, from near the data (0) to near the noise (1), in which there is guidance.

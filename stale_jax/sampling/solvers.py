@@ -1,4 +1,7 @@
-"""From the prior to a clip: Euler, Heun and multistep along the ODE, ancestral by the process's own steps."""
+"""From the prior to a clip: Euler, Heun and multistep along the ODE, ancestral by the process's own steps.
+
+And consistency, the few steps of a student that was distilled to take them.
+"""
 
 import zlib
 from collections.abc import Callable
@@ -117,6 +120,25 @@ def multistep(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Cont
   return {name: one(name) for name in x}, (jnp.where(s < t, t, before), kept)
 
 
+def consistency(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step, memory):
+  """x0 as it is here, brought to s by fresh noise (Song et al., arXiv 2303.01469, Alg. 1).
+
+  For students whose x0 is a sample and no mean (`training/self_forcing.py`). Nothing asks how the noise is
+  distributed: of any process this is `Process.corrupt`.
+  """
+  output = denoiser(x, t, context)
+
+  def noised(key, x0, s):
+    return process.corrupt(key, x0[None, None], s[None, None]).x_t[0, 0]
+
+  def one(name):
+    clean = process.denoised(output[name], x[name], t)
+    drawn = _keys(keys, name, step + 1, s.shape[1])
+    return jnp.where(per_frame(s < t, clean), jax.vmap(jax.vmap(noised))(drawn, clean, s), x[name])
+
+  return {name: one(name) for name in x}, memory
+
+
 class Solver(NamedTuple):
   """How one step is taken, and what is remembered of the steps before.
 
@@ -133,6 +155,7 @@ SOLVERS = {
   "euler": Solver(euler),
   "heun": Solver(heun),
   "ancestral": Solver(ancestral),
+  "consistency": Solver(consistency),
   "multistep": Solver(multistep, memory=lambda x, t: (t, x)),
 }
 
@@ -148,7 +171,22 @@ def solve(
   callback: Callable[[Array, Clip], None] | None = None,
   steps: Int[Array, ""] | None = None,
 ) -> Clip:
-  """Brings `x` from times[0] to times[-1] in constant memory.
+  """Brings `x` from times[0] to times[-1] in constant memory; see `last_step`, of which it takes the end."""
+  return last_step(process, denoiser, x, times, context, keys, solver, callback, steps)[1]
+
+
+def last_step(
+  process: Process,
+  denoiser: Denoiser,
+  x: Clip,
+  times: Float[Array, "steps+1 batch frames"],
+  context: Context,
+  keys: PRNGKeyArray,
+  solver: str = "euler",
+  callback: Callable[[Array, Clip], None] | None = None,
+  steps: Int[Array, ""] | None = None,
+) -> tuple[Clip, Clip]:
+  """The clip before the last step from times[0] to times[-1], and after it.
 
   Args:
     process: whose velocity or step is taken.
@@ -168,12 +206,12 @@ def solve(
     raise UserError(f"unknown solver {solver!r}: {nearest(solver, SOLVERS)}")
 
   def body(step, carry):
-    x, memory = carry
+    _, x, memory = carry
     t, s = times[step], times[step + 1]
-    x, memory = SOLVERS[solver].step(process, denoiser, x, t, s, context, keys, step, memory)
+    after, memory = SOLVERS[solver].step(process, denoiser, x, t, s, context, keys, step, memory)
     if callback is not None:
-      jax.debug.callback(callback, step, x, ordered=True)
-    return x, memory
+      jax.debug.callback(callback, step, after, ordered=True)
+    return x, after, memory
 
   memory = SOLVERS[solver].memory(x, times[0])
-  return jax.lax.fori_loop(0, len(times) - 1 if steps is None else steps, body, (x, memory))[0]
+  return jax.lax.fori_loop(0, len(times) - 1 if steps is None else steps, body, (x, x, memory))[:2]

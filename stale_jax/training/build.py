@@ -21,10 +21,11 @@ from stale_jax.objectives import (
   Total,
 )
 from stale_jax.processes import Process, TimeDensity, build_density, build_process
-from stale_jax.sampling import Sampling
+from stale_jax.sampling import Rollout, Sampling
 from stale_jax.training.ema import Ema
 from stale_jax.training.latents import Latents
 from stale_jax.training.optimizer import AdamW, Muon
+from stale_jax.training.self_forcing import SelfForcing, check_self_forcing
 
 OBJECTIVES = {"denoising": Denoising}
 OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
@@ -93,6 +94,7 @@ class Experiment:
   corruption: ConditionCorruption | None = None
   first: FirstFrames | None = None
   sampling: Sampling | None = None
+  self_forcing: SelfForcing | None = None
 
 
 SECTIONS = (
@@ -113,6 +115,7 @@ SECTIONS = (
   "mesh",
   "training",
   "sampling",
+  "self_forcing",
 )
 # Those that an autoencoder has.
 CODER_SECTIONS = ("seed", "senses", "source", "model", "objective", "optimizer", "ema", "mesh", "training")
@@ -170,7 +173,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
   messup = construct(MessUp, config.get("messup", {}), "messup")
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
-  return Experiment(
+  experiment = Experiment(
     **shared,
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
@@ -180,7 +183,16 @@ def build(config: Mapping[str, Any]) -> Experiment:
     corruption=corruption,
     first=construct(FirstFrames, {**config.get("first", {}), "sense": senses[0].name}, "first"),
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
+    self_forcing=_self_forcing(config["self_forcing"]) if config.get("self_forcing") else None,
   )
+  if experiment.self_forcing:
+    check_self_forcing(experiment)
+  return experiment
+
+
+def _self_forcing(section: Mapping[str, Any]) -> SelfForcing:
+  rollout = construct(Rollout, section.get("rollout", {}), "self_forcing.rollout")
+  return construct(SelfForcing, {**section, "rollout": rollout}, "self_forcing")
 
 
 def _cringe(section: Mapping[str, Any], source, training: Training) -> Cringe:

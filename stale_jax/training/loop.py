@@ -27,7 +27,7 @@ from stale_jax.training.hosts import leads, whole
 from stale_jax.training.metrics import Metrics, Unheard
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import training_program
-from stale_jax.training.state import State
+from stale_jax.training.state import State, begin_from
 from stale_jax.training.weights import save_weights
 
 
@@ -93,7 +93,7 @@ def _train(
       shardings = jax.tree.map(lambda x: x.sharding, like.params)
       # Copies of their own: the step takes the memory of each.
       place = jax.jit(functools.partial(jax.tree.map, jnp.copy), out_shardings=shardings)
-      state = state.replace(params=place(given), ema=place(given))
+      state = begin_from(state, lambda: place(given))
     checkpoints.prepare(state)
 
   step = int(state.step)

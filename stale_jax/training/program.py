@@ -8,11 +8,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from stale_jax.clip import Batch, floats
-from stale_jax.data import collate, stored
+from stale_jax.data import collate, first_stored
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
 from stale_jax.training.build import Experiment
-from stale_jax.training.state import State, initial_state
+from stale_jax.training.self_forcing import make_self_forcing_step
+from stale_jax.training.state import Judges, State, initial_state
 from stale_jax.training.step import make_loss, make_step
 
 
@@ -50,12 +51,17 @@ def training_program(experiment: Experiment, devices=None) -> Program:
       f"training.accumulate, {ways}."
     )
   _check_heads(experiment, mesh)
-  optimizer = experiment.optimizer.build(training.steps)
+  forcing = experiment.self_forcing
+  optimizer = experiment.optimizer.build(training.steps // forcing.every if forcing else training.steps)
+  critic = experiment.optimizer.build(training.steps)
 
   def fresh() -> State:
     key_init, key_run = jax.random.split(jax.random.key(experiment.seed))
     params = init_params(experiment, key_init)
-    return initial_state(params, optimizer, key_run, experiment.ema.start(params))
+    state = initial_state(params, optimizer, key_run, experiment.ema.start(params))
+    if not forcing:
+      return state
+    return state.replace(judges=Judges(teacher=params, critic=params, opt_state=critic.init(params)))
 
   shapes = jax.eval_shape(fresh)
   shardings = state_shardings(mesh, shapes)
@@ -65,8 +71,12 @@ def training_program(experiment: Experiment, devices=None) -> Program:
     lambda x: jax.ShapeDtypeStruct((training.batch, *x.shape[1:]), x.dtype, sharding=whole),
     _example(experiment),
   )
+  if forcing:
+    update = make_self_forcing_step(experiment, optimizer, critic)
+  else:
+    update = make_step(loss_of(experiment), optimizer, experiment.ema, training.accumulate)
   step = jax.jit(
-    on_mesh(mesh, make_step(loss_of(experiment), optimizer, experiment.ema, training.accumulate)),
+    on_mesh(mesh, update),
     donate_argnums=0,
     out_shardings=(shardings, None),
   )
@@ -120,7 +130,7 @@ def _example(experiment: Experiment) -> Batch:
   labels = getattr(source, "labels", {})
   model = experiment.model
   micro = getattr(model, "micro", ())
-  return collate([stored(source, 0)], experiment.senses, model.text_length, labels, micro)
+  return collate([first_stored(source)], experiment.senses, model.text_length, labels, micro)
 
 
 def _check_heads(experiment: Experiment, mesh: Mesh) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -14,6 +15,21 @@ from stale_jax.training.ema import Ema
 
 
 @flax.struct.dataclass
+class Judges:
+  """The two models whose difference teaches a student (`objectives/dmd.py`).
+
+  Attributes:
+    teacher: parameters of the one that knows real clips, which stay as they are.
+    critic: of the one that follows the student's clips.
+    opt_state: the critic's optimizer's.
+  """
+
+  teacher: Any
+  critic: Any
+  opt_state: Any
+
+
+@flax.struct.dataclass
 class State:
   """One checkpoint's worth of training.
 
@@ -23,6 +39,7 @@ class State:
     opt_state: the optimizer's.
     ema: moving average of `params`: what is sampled from.
     tracks: power-function averages of `params`, if the run takes snapshots of them.
+    judges: of a student; () of any other run.
     key: data of the run's PRNG key; every step folds its number into it.
     bad_step: the first step whose loss or gradient was not finite; -1 while there is none.
       From then on nothing is updated, so that the loop may look late.
@@ -35,6 +52,7 @@ class State:
   key: Array
   bad_step: Int[Array, ""]
   tracks: tuple = ()
+  judges: Judges | tuple = ()
 
 
 def initial_state(
@@ -52,17 +70,33 @@ def initial_state(
   )
 
 
+def begin_from(state: State, copy: Callable[[], Any]) -> State:
+  """The first state with parameters that `copy` gives anew at each call, a student's judges' as well."""
+  judges = state.judges and state.judges.replace(teacher=copy(), critic=copy())
+  return state.replace(params=copy(), ema=copy(), judges=judges)
+
+
 def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:
   """One optimizer step, or none if anything is or was not finite."""
-  good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads)) & (state.bad_step < 0)
+  finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+  return accept(descend(state, grads, optimizer, ema), state, finite)
+
+
+def descend(state: State, grads, optimizer: optax.GradientTransformation, ema: Ema) -> State:
+  """The parameters and their averages after one optimizer step."""
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
-  new = state.replace(
+  return state.replace(
     params=params,
     opt_state=opt_state,
     ema=ema(state.ema, params, state.step),
     tracks=ema.follow(state.tracks, params, state.step),
   )
+
+
+def accept(new: State, state: State, finite) -> State:
+  """`new` as one step more; nothing of it but the count if anything is or was not finite."""
+  good = finite & (state.bad_step < 0)
   new = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
   bad_step = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
   return new.replace(step=state.step + 1, bad_step=bad_step)

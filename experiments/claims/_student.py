@@ -1,0 +1,79 @@
+"""A small causal student with drawn weights, rolled out as in training and as in generation."""
+
+PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
+STEPS, FRAMES = 4, 4
+
+
+def student(seed: int):
+  """A `stale_jax.Model` of no use: its weights are drawn, so that none of its gates is closed."""
+  import jax
+
+  from experiments.claims._small import digits
+  from stale_jax.pretrained import Model
+  from stale_jax.training.build import build
+  from stale_jax.training.program import init_params
+
+  sizes = {"width": 32, "text_width": 16, "condition_width": 16, "depth": 2, "heads": 2}
+  config = digits(seed, canvas=12, frames=FRAMES, patch=1, causal=True, **sizes)
+  config["senses"] = ["sight", "touch"]
+  config["times"] = {**config["times"], "independent": True}
+  config["training"]["init_from"] = "shipped"
+  config["sampling"] |= {"solver": "consistency", "steps": STEPS, "guidance": 1.0}
+  config["self_forcing"] = {"frames": 3 * FRAMES, "rollout": {"sinks": 1, "noise": 0.1}}
+  experiment = build(config)
+  leaves, tree = jax.tree.flatten(init_params(experiment, jax.random.key(seed)))
+  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+  moved = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
+  return Model(experiment, jax.tree.unflatten(tree, moved), "drawn")
+
+
+def conditions(model, seed: int):
+  """(times, context, noise of the frames kept, a key a movie) of two movies."""
+  import jax
+  import jax.numpy as jnp
+
+  from stale_jax.clip import Context
+  from stale_jax.text import tokenize
+
+  e, count = model.experiment, len(PROMPTS)
+  text = jnp.asarray(tokenize(PROMPTS, e.model.text_length))
+  keys = jax.vmap(jax.random.key)(jnp.arange(seed, seed + count, dtype=jnp.uint32))
+  noise = jnp.full(count, e.self_forcing.rollout.noise)
+  return model.settings(batch=count).times(e.self_forcing.rollout.chunk), Context(text=text), noise, keys
+
+
+def trained_on(model, seed: int, step: int, start: int):
+  """(exits of the window from frame `start` on, cache after it), all chunks leaving at `step`."""
+  import jax
+
+  from stale_jax.training.self_forcing import roll, student_programs
+
+  programs = student_programs(model.experiment)
+
+  # All of it arguments, as in a training step: of constants the compiler makes other programs.
+  @jax.jit
+  def run(params, step, start, times, context, noise, keys):
+    return roll(programs, params, times, step, context, noise, keys, start, FRAMES)
+
+  return run(model.params, step, start, *conditions(model, seed))
+
+
+def generated(model, seed: int, step: int, frames: int):
+  """(clip, the cache after each chunk) of the same movies by generation, whose grid ends after `step`."""
+  import jax
+  import jax.numpy as jnp
+  import numpy as np
+
+  from stale_jax.sampling import fold
+  from stale_jax.training.self_forcing import exit_times, student_programs
+
+  programs, (times, context, noise, keys) = student_programs(model.experiment), conditions(model, seed)
+  times = exit_times(times, step)
+  cache, clips, caches = programs.start(model.params, times, context, keys), [], []
+  guidance = jnp.float32(1), jnp.array([0.0, 1.0])
+  for number in range(frames):
+    own = fold(keys, number)
+    clip, cache = programs.advance(model.params, cache, times, context, noise, own, *guidance, step + 1)
+    clips.append(jax.device_get(clip))
+    caches.append(jax.device_get(cache))
+  return {name: np.concatenate([clip[name] for clip in clips], 1) for name in clips[0]}, caches

@@ -1,0 +1,44 @@
+"""What a student's gradient must remember does not depend on the step at which its chunks leave.
+
+Self-Forcing (arXiv 2506.08009), a small causal student of four steps. Counted are the bytes that the forward
+pass of its loss, rollout and all, keeps for the backward pass, when all chunks leave at the first step and
+when at the last. Value is how much more the last keeps, as a share; bar .05. `naive` is the same of a rollout
+that is differentiated as a whole, which must show.
+"""
+
+
+def measure(seed: int) -> dict:
+  import math
+
+  import jax
+
+  from experiments.claims._student import FRAMES, STEPS, conditions, student
+  from stale_jax.training.self_forcing import joined, roll, student_programs, taken_again
+
+  model = student(seed)
+  programs, (times, context, noise, keys) = student_programs(model.experiment), conditions(model, seed)
+
+  def rolled(params, step):
+    return roll(programs, params, times, step, context, noise, keys, None, FRAMES)[0]
+
+  def ours(params, step):
+    return taken_again(programs, params, rolled(params, step), times[step], context)
+
+  def naive(params, step):
+    return joined(rolled(params, step).clip)
+
+  def kept(clip, step: int) -> int:
+    """What the pullback closes over."""
+    pullback = jax.eval_shape(lambda params: jax.vjp(lambda p: clip(p, step), params)[1], model.params)
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(pullback))
+
+  first, last = (kept(ours, step) for step in (0, STEPS - 1))
+  grows = kept(naive, STEPS - 1) / kept(naive, 0) - 1
+  return {
+    "value": last / first - 1,
+    "bar": 0.05,
+    "holds": abs(last / first - 1) <= 0.05 < grows,
+    "bytes": [first, last],
+    "naive": grows,
+    "steps": STEPS,
+  }

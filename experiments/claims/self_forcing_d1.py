@@ -1,0 +1,25 @@
+"""The windows that Self-Forcing++ judges begin anywhere in a movie alike.
+
+arXiv 2510.02283. 20,000 starts of windows of 8 chunks in movies of 80, drawn as a training step draws them.
+Value is the p of Pearson's test against the uniform over all 73; bar .01. `fake` is the p of starts that
+leave the last one out, which must be less.
+"""
+
+DRAWS, CHUNKS, WINDOW = 20_000, 80, 8
+
+
+def measure(seed: int) -> dict:
+  import jax
+  import numpy as np
+  from scipy.stats import chisquare
+
+  from stale_jax.training.self_forcing import window_start
+
+  def p(chunks: int) -> float:
+    keys = jax.random.split(jax.random.key(seed), DRAWS)
+    starts = np.asarray(jax.vmap(lambda key: window_start(key, chunks, WINDOW))(keys))
+    counts = np.bincount(starts, minlength=CHUNKS - WINDOW + 1)
+    return float(chisquare(counts).pvalue)
+
+  value, fake = p(CHUNKS), p(CHUNKS - 1)
+  return {"value": value, "bar": 0.01, "holds": value > 0.01 > fake, "fake": fake, "draws": DRAWS}
