@@ -1,10 +1,12 @@
-"""Digits in the space of an autoencoder (configs/autoencoder_digits.py), at twice the shipped model's size.
+"""Digits in the space of an autoencoder, on twice the shipped model's canvas: 32x32 pixels, 9 frames.
 
-python -m experiments.train --config=configs/autoencoder_digits.py --workdir=runs/autoencoder
 python -m experiments.train --config=configs/latent_digits.py --workdir=runs/latent_digits
-python -m experiments.evaluate --workdir=runs/latent_digits --suite=captions
+python -m experiments.evaluate --workdir=runs/latent_digits --suite=captions --clips=240
 
-Clips of 9 frames of 32x32 pixels become 5 of 8x8 latents. Hardware: 2 CPU cores.
+The autoencoder is the one that comes with the package (configs/autoencoder_digits.py makes it): of a clip it
+makes 5 frames of 8x8 latents. Sight alone; the other senses are one word each. Hardware: one CPU core.
+Result after two minutes of it, 700 steps (--config.training.steps=700 --config.source.size=4096): digit .13,
+colour .95, direction .97, speed .67, Fréchet distance 550 (240 clips). All 4,000 have not been run.
 """
 
 from ml_collections import ConfigDict
@@ -14,13 +16,19 @@ from configs import autoencoder_digits, digits
 
 def get_config() -> ConfigDict:
   config = digits.get_config()
+  config.senses = ("sight",)
   config.source = {
     "name": "latents",
     "source": autoencoder_digits.get_config().source.to_dict(),
-    "autoencoder": "runs/autoencoder",
+    "autoencoder": "stale_jax/weights/autoencoder.safetensors",
     "cache": "runs/latents",
     "size": 8192,
-    "patch": 2,
+    # A token is 16x16 pixels of two frames, in 64 numbers: with 2 there are four times as many.
+    "patch": 4,
   }
-  config.training.steps = 3000
+  config.model.width = 96
+  config.model.depth = 4
+  config.objective.weights = {}
+  config.training.batch = 32
+  config.training.steps = 4000
   return config
