@@ -114,12 +114,10 @@ def _real(source, clips: int, windows: int) -> tuple[np.ndarray, int]:
   while windows > 1:
     try:
       sight = _sights(dataclasses.replace(source, frames=windows * source.frames), clips)
-    except UserError:
-      sight = None
-    if (
-      sight is not None and sight.shape[1] > source.frames
-    ):  # Of a source with buckets it is as long as ever.
-      return sight, source.frames
+      if sight.shape[1] > source.frames:  # A source with buckets has its own lengths.
+        return sight, source.frames
+    except UserError:  # No video lasts so long.
+      pass
     windows //= 2
   return _sights(source, clips), source.frames // 2
 
@@ -180,12 +178,11 @@ def evaluate_liveliness(
   sight, length = _real(test, clips, windows)
   real, _ = _measured(iter([sight]), length, change, read if length == window else None)
   why = _why_not(scores, real)
+  void = {name: "does not count" for name in _STABILITY if name in scores}
   return {
     "counts": int(not why),
     **scores,
-    "notes": {"counts": why, **{name: "does not count" for name in _STABILITY if name in scores}}
-    if why
-    else {},
+    "notes": {"counts": why, **void} if why else {},
     "rolled_out": getattr(model, "goes_on", False),
     "clips": clips,
     "rate": rate,
