@@ -3,7 +3,7 @@
 from stale_jax.data.build import build_senses, build_source
 from stale_jax.data.digits import Digits
 from stale_jax.data.folder import Folder
-from stale_jax.data.loader import collate, loader, stored
+from stale_jax.data.loader import collate, first_stored, loader
 from stale_jax.data.lorenz import Lorenz
 from stale_jax.data.noise import Noise
 from stale_jax.data.research_api import ResearchApi
@@ -21,6 +21,6 @@ __all__ = [
   "build_senses",
   "build_source",
   "collate",
+  "first_stored",
   "loader",
-  "stored",
 ]

@@ -116,6 +116,12 @@ def loader(
   return dataset.map(read).to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
 
 
+def first_stored(source) -> dict:
+  """An example that a batch may have: the first of the first bucket with a share. Raises like `stored`."""
+  shares = getattr(source, "shares", (1.0,))
+  return stored(source, len(source) // len(shares) * next(k for k, share in enumerate(shares) if share))
+
+
 def stored(source, index: int) -> dict:
   """The example at `index`, its pictures as bytes if the source keeps them so (`clip.floats`).
 

@@ -151,7 +151,12 @@ class Videos:
     used = [any(self.find(int(which)) is not None for which in fit) * len(fit) for fit in self._fitting]
     videos = len(self.buckets) or 1
     parts = (used[:videos], 1 - self.images), (used[videos:], self.images)
-    return tuple(n * share / max(sum(numbers), 1) for numbers, share in parts for n in numbers)
+    shares = tuple(n * share / max(sum(numbers), 1) for numbers, share in parts for n in numbers)
+    if not any(shares):
+      raise UserError(
+        f"no video of the split {self.split!r} is to be used: none fits, or all are taken down."
+      )
+    return shares
 
   @functools.cached_property
   def _fitting(self) -> tuple[Sequence[int], ...]:
@@ -188,19 +193,19 @@ class Videos:
   def stored(self, index: int) -> dict:
     """The same, its sight as bytes."""
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
-    bucket, of_bucket = divmod(int(index), self.size)
-    size, fitting = self.sizes[bucket], self._fitting[bucket]
+    number, of_size = divmod(int(index), self.size)
+    size, fitting = self.sizes[number], self._fitting[number]
     count, failed, last = len(fitting), 0, "it is taken down."
     if not count:
       raise UserError(f"no video of the split {self.split!r} fits source.buckets' {tuple(size)}.")
     for step in range(count):
       try:
-        found = self.find(int(fitting[(of_bucket + step) % count]))
+        found = self.find(int(fitting[(of_size + step) % count]))
         if found is None:
           continue
         file, described = found
         window = self.draw(file, size, rng)
-        still = bucket >= (len(self.buckets) or 1)
+        still = number >= (len(self.buckets) or 1)
         clip = {"sight": self.pictures(file, window)} if still else self.cut(file, window)
       except Unreadable as error:
         say(f"left out: {error}")

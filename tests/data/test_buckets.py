@@ -162,5 +162,7 @@ def test_what_cannot_be_is_named(folder):
   ):
     with pytest.raises(UserError, match=words):
       source(folder, **fields)
+  with pytest.raises(UserError, match="none fits"):
+    batches(source(folder, buckets=((400, 16, 24),)), 1)
   with pytest.raises(UserError, match=r"no video of the split 'train' fits source.buckets' \(400, 16, 24\)"):
     source(folder, buckets=((400, 16, 24), *BUCKETS))[0]

@@ -43,5 +43,8 @@ def test_a_run_under_way_is_told_of_it(tmp_path, monkeypatch):
   assert run(4, **down) == (4, {"id 0", "id 2", None})
   (tmp_path / "down.txt").write_text("id 1\nid 2\n")
   assert run(6, **down) == (6, {"id 0", None})
+  (tmp_path / "down.txt").write_text("id 0\nid 1\nid 2\n")
+  with pytest.raises(UserError, match="all are taken down"):
+    run(8, **down)
   with pytest.raises(UserError, match="another source"):
     run(8, **down, seed=1)

@@ -1,4 +1,4 @@
-"""Training on clips of several sizes and on images among them: one program each, and exactly resumed."""
+"""Training on clips of several sizes and rates, and images among them: one program each, exactly resumed."""
 
 import shutil
 
@@ -31,6 +31,8 @@ def config(folder, steps=6, **fields):
   source = {"name": "folder", "path": str(folder), "held_out": 0.0, "rate": 5.0, "patch": (2, 8, 8)}
   config = micro.config(senses=("sight",), objective__weights={}, ema__snapshots=0, first__share=0.5)
   config["source"] = {**source, "hearing": False, "buckets": BUCKETS, "images": 0.2, **fields}
+  config["source"]["rates"] = (5.0, 10.0)
+  config["model"] = {**config["model"], "micro": ("fps", "motion")}
   config["training"] = {**config["training"], "steps": steps, "batch": 4, "checkpoint_every": 3}
   return config
 
@@ -44,6 +46,9 @@ def test_as_many_programs_as_buckets_and_bytes_train_as_their_values_do(folder):
     sight = feed.ahead.clip["sight"]
     assert sight.dtype == np.uint8
     shapes.add(sight.shape[1:4])
+    # Of an image neither is known.
+    for known in (feed.ahead.context.fps, feed.ahead.context.motion):
+      assert np.isfinite(known).all() == (int(feed.ahead.index[0]) < 2 * experiment.source.size)
     state, scalars = program.step(state, feed.ahead)
     assert np.isfinite(scalars["loss"]) and scalars["loss"] > 0
   # Both images are one patch of frames, as the shorter clips are.
@@ -66,8 +71,8 @@ def test_a_run_of_several_sizes_goes_on_exactly_where_it_was(folder, tmp_path):
   whole, parts = (newest_state(tmp_path / name) for name in ("whole", "parts"))
   jax.tree.map(np.testing.assert_array_equal, whole["params"], parts["params"])
   # What is made is of the first.
-  made = load(tmp_path / "whole").generate("colours", steps=1)
-  assert made.clip["sight"].shape == (2, 8, 8, 3)
+  made = load(tmp_path / "whole").generate("colours", steps=1, fps=10.0, motion=0.5)
+  assert made.clip["sight"].shape == (2, 8, 8, 3) and made.senses[0].rate == 10
 
 
 def test_the_greatest_is_planned_and_an_autoencoder_has_one_size(folder):
