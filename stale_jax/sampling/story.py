@@ -13,6 +13,7 @@ each attention, which keeps the tokens of all panels).
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -83,19 +84,20 @@ class Panels:
   tokens: dict[str, Tokens]
 
   def before(self, block: str, k: dict[str, Array], v: dict[str, Array]):
-    """The others' keys and values before each panel's own."""
+    """The others' keys and values before each panel's own, in any block; a caption is its panel's alone."""
 
-    def wide(streams):
-      return {name: self._before(name, _flat(x))[:, None] for name, x in streams.items()}
+    def wide(name, own):
+      return _before(own, self.picked[name])[:, None] if name in self.picked else own
 
-    return wide(k), wide(v)
-
-  def _before(self, name, own):
-    return jnp.concatenate([others(own, self.picked[name]), own], 1) if name in self.picked else own
+    return tuple({name: wide(name, x) for name, x in part.items()} for part in (k, v))
 
 
-def _flat(x):
+def _flat(x: Float[Array, "batch time place *rest"]) -> Float[Array, "batch tokens *rest"]:
   return jnp.reshape(x, (len(x), -1, *x.shape[3:]))
+
+
+def _before(own: Float[Array, "batch time place *rest"], picked) -> Float[Array, "batch keys *rest"]:
+  return jnp.concatenate([others(_flat(own), picked), _flat(own)], 1)
 
 
 def see(
@@ -109,27 +111,26 @@ def see(
   """Lets the panels in each batch see `rate` of one another's tokens, if they are `awake`.
 
   Args:
+    key: of what is picked.
+    rate, panels, awake: of how many panels a story is, and whether they see one another at all.
     angles, tokens: stream -> those of the clips' own tokens, as `Transformer` knows them.
   """
-  senses = [name for name, of in tokens.items() if np.max(of.stream) != TEXT]
-  picked, turned, seen = {}, dict(angles), {}
+  senses = [name for name, of in tokens.items() if np.max(of.stream) > TEXT]
+  picked, turned, seen = {}, dict(angles), dict(tokens)
   for number, name in enumerate(senses):
-    shape = tokens[name].real.shape
-    count = shape[1] * shape[2]
-    picked[name] = pick(jax.random.fold_in(key, number), panels, count, rate)
-  both = Panels(picked, turned, seen)
-  for name, of in tokens.items():
-    if name not in picked:
-      seen[name] = of
-      continue
-    batch = len(of.real)
-    own = jax.tree.map(lambda x, b=batch: jnp.broadcast_to(_flat(x), (b, x.shape[1] * x.shape[2])), of)
-    theirs = jax.tree.map(lambda x, p=picked[name]: others(x, p), own)
-    # Apart as they are of another clip, they are seen by tokens of their own sense alone.
-    theirs = theirs.replace(real=theirs.real & awake, apart=jnp.ones_like(theirs.apart))
-    seen[name] = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1)[:, None], theirs, own)
-    turned[name] = both._before(name, jnp.broadcast_to(angles[name], (batch, *angles[name].shape[-2:])))
-  return both
+    of = tokens[name]
+    batch, *grid = of.real.shape
+    picked[name] = pick(jax.random.fold_in(key, number), panels, math.prod(grid), rate)
+
+    def wide(x, batch=batch, grid=grid, index=picked[name]):
+      return _before(jnp.broadcast_to(x, (batch, *grid, *x.shape[3:])), index)[:, None]
+
+    every = jax.tree.map(wide, of)
+    strange = jnp.arange(every.real.shape[-1]) < every.real.shape[-1] - math.prod(grid)
+    # Apart, as they are of another clip, the others' are seen by tokens of their own sense alone.
+    seen[name] = every.replace(real=every.real & (awake | ~strange), apart=every.apart | strange)
+    turned[name] = wide(jnp.reshape(angles[name], (-1, *grid, angles[name].shape[-1])))[:, 0]
+  return Panels(picked, turned, seen)
 
 
 def consistent(

@@ -82,21 +82,25 @@ def test_the_others_are_of_the_same_story_and_never_oneself():
   assert (np.asarray(picked) != np.asarray(again)).any() and len({tuple(r) for r in np.asarray(picked)}) > 1
 
 
-def run(story, prompts=PROMPTS, scale=3.0, steps=4):
-  """Clips of a small model, of the same noise."""
+@functools.cache
+def program(story, count, steps):
+  """The guided sampler of a small model, of the same noise: captions -> clips."""
   model = small.model()
-  count, params = len(prompts), small.params(model)
   keys = jax.vmap(jax.random.key)(jnp.arange(count))
   times = jnp.linspace(1, 0, steps + 1)[:, None, None] * jnp.ones((count, small.FRAMES))
-  denoiser = functools.partial(model.apply, params)
+  denoiser = functools.partial(model.apply, small.params(model))
   if story:
     denoiser = consistent(denoiser, story, times, jax.random.key(7))
-  guided = classifier_free(denoiser, scale)
+  guided = classifier_free(denoiser, 3.0)
   if story:
     guided = tiled(guided, story.tile)
-  context = Context(text=jnp.asarray(tokenize(prompts, 24)))
-  draw = jax.jit(lambda: sample(UniformFlow(), guided, small.SENSES, times, context, keys, "euler"))
-  return draw()
+  return jax.jit(
+    lambda text: sample(UniformFlow(), guided, small.SENSES, times, Context(text=text), keys, "euler")
+  )
+
+
+def run(story, prompts=PROMPTS, steps=4):
+  return program(story, len(prompts), steps)(jnp.asarray(tokenize(prompts, 24)))
 
 
 def test_without_others_it_has_the_bits_of_plain_attention():
