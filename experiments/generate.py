@@ -14,6 +14,7 @@ from stale_jax.errors import UserError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
 PROMPT = flags.DEFINE_multi_string("prompt", None, "What is to be made; may be given several times.")
+SCRIPT = flags.DEFINE_string("script", None, "A YAML file instead: a list of {at: SECONDS, prompt: TEXT}.")
 OUT = flags.DEFINE_string("out", None, "Folder for the movies and their index.html.")
 SECONDS = flags.DEFINE_float("seconds", None, "Length; default as trained.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0, upper_bound=2**32 - 1)
@@ -28,7 +29,7 @@ MOTION = flags.DEFINE_float("motion", None, "Likewise how much moves: shorter si
 BUDGET_CENTS = flags.DEFINE_float("budget_cents", None, "US cents that choose steps and solver.")
 PRICE_PER_HOUR = flags.DEFINE_float("price_per_hour", None, "Of the device, US dollars; default: list price.")
 CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
-flags.mark_flags_as_required(["prompt", "out"])
+flags.mark_flags_as_required(["out"])
 
 
 def main() -> None:
@@ -37,8 +38,12 @@ def main() -> None:
   from stale_jax.media import curves, read_picture, write_page
   from stale_jax.media.video import suffix
   from stale_jax.pretrained import load
+  from stale_jax.script import read_script
 
   suffix(CODEC.value)
+  if bool(PROMPT.value) == bool(SCRIPT.value):
+    raise UserError("say what is to be made: --prompt=TEXT, or --script=FILE.")
+  prompts = PROMPT.value or [read_script(SCRIPT.value)]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
   first = None
   if FIRST_FRAME.value:
@@ -50,7 +55,7 @@ def main() -> None:
   out = make_folder(OUT.value)
   try:
     movies = model.generate(
-      PROMPT.value,
+      prompts,
       SEED.value,
       seconds=SECONDS.value,
       first=first,

@@ -31,6 +31,7 @@ from stale_jax.sampling import (
   windows,
 )
 from stale_jax.sampling.story import Story, consistent, tiled
+from stale_jax.script import Script
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import model_at
@@ -64,6 +65,10 @@ def _keys(seeds: Sequence[int]):
   if seeds.min() < 0 or seeds.max() >= 2**32:
     raise UserError(f"seeds lie from 0 to 2^32 - 1; got {seeds.min()} to {seeds.max()}.")
   return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+
+
+# The settings of a rollout, by name.
+ROLLOUT = {field.name for field in dataclasses.fields(Rollout)}
 
 
 class Model:
@@ -126,6 +131,9 @@ class Model:
       UserError: an unknown or impossible setting or seed.
     """
     self._need_process()
+    if self.experiment.self_forcing and not (first or story):  # It has learnt to make clips in no other way.
+      frames = frames or self.frames
+      return self._rolled(prompts, seeds, frames=frames, first=None, micro=micro or {}, **overrides)
     overrides = {**overrides, "batch": len(seeds)} if story else overrides
     keys, settings, experiment = _keys(seeds), self.settings(**overrides), self.experiment
     if first:
@@ -173,13 +181,16 @@ class Model:
       UserError: an unknown or impossible setting or seed; a model that cannot go on from frames.
     """
     self._need_process()
-    known = {field.name for field in dataclasses.fields(Rollout)}
-    given = {k: v for k, v in overrides.items() if k in known and v is not None}
+    given = {k: v for k, v in overrides.items() if k in ROLLOUT and v is not None}
     network, free = self.experiment.model, self.experiment.density.independent
     forcing = self.experiment.self_forcing
     usual = vars(forcing.rollout) if forcing else {"how": "causal" if network.causal and free else "windows"}
     how = construct(Rollout, {**usual, **given}, "rollout")
-    settings = self.settings(**{k: v for k, v in overrides.items() if k not in known})
+    settings = self.settings(**{k: v for k, v in overrides.items() if k not in ROLLOUT})
+    if self.source is not self.experiment.source:
+      raise UserError(
+        f"{self.name} makes latents, which are not rolled out: ask for clips as it was trained."
+      )
     script = functools.cache(lambda frame: tuple(prompt_at(prompt, frame) for prompt in prompts))
     tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, network.text_length)))
     make = self._causal if how.how == "causal" else self._windows
@@ -194,11 +205,13 @@ class Model:
     )
     times = dataclasses.replace(settings, batch=len(keys)).times(how.chunk)
     guidance = settings.guidance, settings.interval
-    return causal(programs, self.params, how, text, times, keys, frames, *guidance, first=first)
+    return causal(
+      programs, self.params, how, text, times, keys, frames, *guidance, first=first and self._whole(first)
+    )
 
   def _windows(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
     experiment, window = self.experiment, self.frames
-    if not (experiment.first.share or experiment.density.independent):
+    if not self.goes_on:
       raise UserError(f"{self.name} was not trained to go on from given frames: train with first.share=.5.")
     if how.given >= window:
       raise UserError(f"rollout given={how.given} leaves nothing of {window} frames.")
@@ -224,9 +237,14 @@ class Model:
     given = {k: v for k, v in overrides.items() if v is not None}
     return construct(Sampling, {**vars(self.experiment.sampling), **given}, "sampling")
 
+  @property
+  def goes_on(self) -> bool:
+    """Whether it makes movies longer than the clips it was trained on as `rollout` does."""
+    return bool(self.experiment.first.share or self.experiment.density.independent)
+
   def generate(
     self,
-    prompt: str | Sequence[str],
+    prompt: str | Script | Sequence[str | Script],
     seed: int = 0,
     *,
     seconds: float | None = None,
@@ -240,24 +258,30 @@ class Model:
     """Makes the movie of `prompt`, or a list of them for a list, all from the same seed.
 
     Args:
-      prompt: what is to be seen.
+      prompt: what is to be seen, and, of a model that goes on from given frames, from when on.
       seed: of all the noise.
-      seconds: at least this long; default as trained. Longer clips are beyond what the model has seen.
+      seconds: at least this long; default as trained. A model that goes on from given frames is rolled out;
+        of others a longer clip is beyond what it has seen.
       first: sense -> [given frames, *shape] that the movie begins with, of a model that was trained to go on
         (`config.first`).
       fps, motion: frames a second, and how much moves (`data.micro`), of a model that was trained to hear of
         them (`config.model.micro`).
       budget_cents: US cents for sampling them all, which then choose steps and solver (`planning.budget`).
       price_per_hour: of the device, in US dollars; default: its list price (`planning.prices`).
-      **overrides: of `Sampling`: solver, steps, guidance, shift.
+      **overrides: of `Sampling`: solver, steps, guidance, shift; and of `Rollout`.
 
     Raises:
       UserError: an empty prompt, a setting that is unknown or impossible, or too small a budget.
     """
     self._need_process()
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    alone = isinstance(prompt, str | Script)
+    prompts = [prompt] if alone else list(prompt)
+    scripted = any(isinstance(text, Script) for text in prompts)
     for text in prompts or [""]:
-      self._check(text)
+      for part in [part for _, part in text.parts] if isinstance(text, Script) else [text]:
+        self._check(part)
+    if scripted and not self.goes_on:
+      raise UserError(f"{self.name} cannot follow a script: train with first.share=.5, or a causal model.")
     frames = self.frames
     if seconds is not None:
       if not 0 < seconds < math.inf:
@@ -266,6 +290,7 @@ class Model:
       frames = math.ceil(seconds * (fps or next(iter(self.source.senses.values())).rate) - 1e-9)
       frames = self.experiment.source.length(frames) if self.source is not self.experiment.source else frames
       frames = group * -(-frames // group)
+    rolls = self.goes_on and (scripted or frames > self.frames)
     micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}
     self._asked(micro, len(prompts))
     seeds = [seed] * len(prompts)
@@ -273,9 +298,12 @@ class Model:
       if price_per_hour is not None:
         raise UserError("price_per_hour prices a budget: give budget_cents too.")
       begun = {name: np.repeat(x[None], len(prompts), 0) for name, x in first.items()} if first else None
-      clips = self.sample(prompts, seeds, frames=frames, first=begun, micro=micro, **overrides)
+      make = self._rolled if rolls else self.sample
+      clips = make(prompts, seeds, frames=frames, first=begun, micro=micro, **overrides)
       facts = [micro] * len(prompts)
     else:
+      if rolls:
+        raise UserError("a budget is for clips as long as the model was trained on: leave out seconds.")
       if first or micro:
         raise UserError("a budget is for clips of a prompt alone: leave out the first frame, fps and motion.")
       from stale_jax.planning import within_budget  # With it comes all that measures, a second of it.
@@ -284,8 +312,28 @@ class Model:
         self, prompts, seeds, budget_cents, price=price_per_hour, frames=frames, **overrides
       )
       clips, facts, overrides = bought.clips, bought.facts, {**overrides, **bought.settings}
-    movies = self._movies(clips, prompts, seeds, facts, overrides)
-    return movies[0] if isinstance(prompt, str) else movies
+    movies = self._movies(clips, list(map(str, prompts)), seeds, facts, overrides)
+    return movies[0] if alone else movies
+
+  def _rolled(self, prompts, seeds, *, frames, first, micro, **overrides) -> Clip:
+    """Whole movies of a rollout, the given frames in front."""
+    if micro:
+      raise UserError("fps and motion are for clips as long as the model was trained on: leave out seconds.")
+    rate = next(iter(self.source.senses.values())).rate
+    told = [text.frames(rate) if isinstance(text, Script) else text for text in prompts]
+    if first:
+      self._check_first(first, len(seeds), frames)
+      frames -= next(iter(first.values())).shape[1]
+    parts = list(self.rollout(told, seeds, frames=frames, first=first, **overrides))
+    begun = [self._whole(first)] if first else []
+    return {name: np.concatenate([part[name] for part in [*begun, *parts]], 1) for name in parts[0]}
+
+  def _whole(self, first: Clip) -> Clip:
+    """`first` with every sense; of those it lacks nothing was there yet."""
+    count, frames = next(iter(first.values())).shape[:2]
+    senses = {sense.name: sense for sense in self.experiment.senses}
+    none = {name: np.full((count, frames, *s.shape), -1.0, np.float32) for name, s in senses.items()}
+    return {**none, **first}
 
   def story(self, prompts: Sequence[str], seed: int = 0, **overrides) -> list[Movie]:
     """Makes the panels of a story, a movie a prompt, of one character (`sampling.story`).
@@ -319,7 +367,9 @@ class Model:
 
   def _movies(self, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:
     """A movie a row of `clips`; `facts` are what else is said of how each was made."""
-    how = dataclasses.asdict(self.settings(**overrides))
+    how = {name: value for name, value in overrides.items() if name in ROLLOUT and value is not None}
+    settings = {name: value for name, value in overrides.items() if name not in ROLLOUT}
+    how = {**dataclasses.asdict(self.settings(**settings)), **how}
     senses = build_senses([sense.name for sense in self.experiment.senses], self.source)
     return [
       Movie(
@@ -346,7 +396,7 @@ class Model:
 
   def _check_first(self, first: Clip, count: int, frames: int) -> None:
     """Raises UserError if clips cannot begin with `first`."""
-    if not self.experiment.first.share:
+    if not self.goes_on:
       raise UserError(f"{self.name} was not trained to go on from given frames: train with first.share=.5.")
     senses = {sense.name: sense for sense in build_senses(list(first), self.source)}
     for name, x in first.items():

@@ -18,6 +18,8 @@ from stale_jax.training.hosts import leads, whole
 # The model and the autoencoder that come with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
 AUTOENCODER = SHIPPED.with_name("autoencoder.safetensors")
+# The causal one, for movies of any length.
+CAUSAL = SHIPPED.with_name("causal.safetensors")
 
 
 def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:

@@ -1,0 +1,77 @@
+"""Movies longer than any clip of training, by a model that goes on from given frames."""
+
+import jax
+import numpy as np
+import pytest
+
+from stale_jax.errors import UserError
+from stale_jax.pretrained import Model
+from stale_jax.script import Script
+from stale_jax.training.build import build
+from stale_jax.training.program import init_params
+from tests import micro
+
+PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
+SHORT = {"steps": 2, "guidance": 1.0}
+CAUSAL = {"source__patch": 1, "model__causal": True, "times__independent": True}
+
+
+def made(**overrides):
+  experiment = build(micro.config(**overrides))
+  params = init_params(experiment, jax.random.key(0))
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  moved = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
+  return Model(experiment, jax.tree.unflatten(tree, moved), "micro")
+
+
+@pytest.fixture(scope="module")
+def model():
+  return made(**CAUSAL)
+
+
+def test_a_long_movie_is_the_rollout(model):
+  movies = model.generate(PROMPTS, 3, seconds=1.5, sinks=1, **SHORT)
+  chunks = list(model.rollout(PROMPTS, [3, 3], frames=12, sinks=1, **SHORT))
+  for row, movie in enumerate(movies):
+    for name in movie.clip:
+      np.testing.assert_array_equal(movie.clip[name], np.concatenate([c[name][row] for c in chunks]))
+    assert movie.how["sinks"] == 1 and movie.how["steps"] == 2
+  short = model.generate(PROMPTS[0], 3, **SHORT)
+  assert len(short.clip["sight"]) == model.frames
+
+
+def test_a_script_asks_for_something_else_from_when_it_says(model):
+  script = Script(((0, PROMPTS[0]), (0.75, PROMPTS[1])))
+  told, plain = (model.generate(what, 3, seconds=1.5, **SHORT) for what in (script, PROMPTS[0]))
+  np.testing.assert_array_equal(told.clip["sight"][:6], plain.clip["sight"][:6])
+  assert np.abs(told.clip["sight"][6:] - plain.clip["sight"][6:]).max() > 0.01
+  assert told.prompt == f"{PROMPTS[0]}; from 0.75 s {PROMPTS[1]}"
+
+
+def test_a_long_movie_begins_with_the_frames_it_is_given(model):
+  picture = np.random.default_rng(0).uniform(-1, 1, (1, 12, 12, 3)).astype(np.float32)
+  movie = model.generate(PROMPTS[0], 3, seconds=1, first={"sight": picture}, **SHORT)
+  assert len(movie.clip["sight"]) == len(movie.clip["touch"]) == 8
+  np.testing.assert_array_equal(movie.clip["sight"][:1], picture)
+  assert (movie.clip["touch"][:1] == -1).all()
+  other = model.generate(PROMPTS[0], 3, seconds=1, first={"sight": -picture}, **SHORT)
+  assert np.abs(movie.clip["sight"][1:] - other.clip["sight"][1:]).max() > 1e-3
+
+
+def test_models_of_windows_are_rolled_out_in_windows():
+  model = made(first__share=0.5)
+  movie = model.generate(PROMPTS[0], 3, seconds=1.25, **SHORT)
+  (first, *rest) = model.rollout(PROMPTS[:1], [3], frames=10, how="windows", **SHORT)
+  np.testing.assert_array_equal(movie.clip["sight"][:4], first["sight"][0])
+  assert len(movie.clip["sight"]) == 10 and len(rest) == 2
+
+
+def test_what_cannot_be_is_refused(model):
+  script = Script(((0, PROMPTS[0]), (1, PROMPTS[1])))
+  with pytest.raises(UserError, match="cannot follow a script"):
+    made().generate(script)
+  with pytest.raises(UserError, match="budget is for clips as long"):
+    model.generate(PROMPTS[0], seconds=9, budget_cents=1.0)
+  with pytest.raises(UserError, match="prompt is empty"):
+    model.generate(Script(((0, PROMPTS[0]), (1, " "))))
