@@ -97,7 +97,7 @@ def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, rea
 def _made(model, prompts, seeds, windows: int, overrides) -> Iterator[np.ndarray]:
   """Sight of the model's rollout, or, if it cannot go on from frames, of one long sample."""
   frames = windows * model.frames
-  if getattr(model, "goes_on", False):
+  if model.goes_on:
     for clip in model.rollout(prompts, seeds, frames=frames, **overrides):
       yield clip["sight"]
   else:
@@ -183,7 +183,7 @@ def evaluate_liveliness(
     "counts": int(not why),
     **scores,
     "notes": {"counts": why, **void} if why else {},
-    "rolled_out": getattr(model, "goes_on", False),
+    "rolled_out": model.goes_on,
     "clips": clips,
     "rate": rate,
     "real": real,
