@@ -85,7 +85,7 @@ def test_the_others_are_of_the_same_story_and_never_oneself():
 @functools.cache
 def program(story, count, steps):
   """The guided sampler of a small model, of the same noise: captions -> clips."""
-  model = small.model()
+  model = small.model(depth=1)
   keys = jax.vmap(jax.random.key)(jnp.arange(count))
   times = jnp.linspace(1, 0, steps + 1)[:, None, None] * jnp.ones((count, small.FRAMES))
   denoiser = functools.partial(model.apply, small.params(model))
@@ -133,6 +133,22 @@ def test_tiles_cover_the_story_and_agree_where_they_overlap(count):
   out = tiled(doubled, 4)(clip, jnp.zeros((count, 2)), context)
   want = 2 * clip["a"] + context.text.sum(-1)[:, None]
   np.testing.assert_allclose(out["a"], want, rtol=1e-6)
+
+
+def test_memory_is_that_of_a_tile():
+  rng = np.random.default_rng(0)
+  up, down = (jnp.float32(rng.standard_normal(shape)) for shape in ((16, 4096), (4096, 16)))
+
+  def wide(clip, t, context):
+    return {"a": jnp.tanh(clip["a"] @ up) @ down}
+
+  def temporaries(panels, tile):
+    clip, context = {"a": jnp.zeros((panels, 8, 16))}, Context(text=jnp.zeros((panels, 4)))
+    program = jax.jit(tiled(wide, tile)).lower(clip, jnp.zeros((panels, 8)), context).compile()
+    return program.memory_analysis().temp_size_in_bytes
+
+  few, many, whole = temporaries(8, 4), temporaries(32, 4), temporaries(32, 32)
+  assert many <= 1.1 * few < 0.5 * whole
 
 
 def test_misuse_is_named():
