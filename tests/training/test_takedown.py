@@ -47,4 +47,4 @@ def test_a_run_under_way_is_told_of_it(tmp_path, monkeypatch):
   with pytest.raises(UserError, match="all are taken down"):
     run(8, **down)
   with pytest.raises(UserError, match="another source"):
-    run(8, **down, seed=1)
+    run(8, seed=1)
