@@ -9,6 +9,7 @@ from stale_jax.media.picture import contact_sheet, png, read_picture
 from stale_jax.media.plan_page import write_plan
 from stale_jax.media.sem import write_sem
 from stale_jax.media.sound import synthesise
+from stale_jax.media.story_page import write_story
 from stale_jax.media.video import CODECS, write_video
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
   "write_page",
   "write_plan",
   "write_sem",
+  "write_story",
   "write_video",
 ]

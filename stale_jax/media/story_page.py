@@ -59,9 +59,7 @@ def write_story(
   for i, (clip, caption, _) in enumerate(panels):
     film.append(f"<h3>{i + 1}. {html.escape(caption)}</h3>{_frames(clip['sight'], 'panel')}")
     film += [_frames(between[i], "on")] if i < len(between) else []
-  note = (
-    " Small: the transition to the next panel, which the motion predictor made." if between else ""
-  )
+  note = " Small: the transition to the next panel, which the motion predictor made." if between else ""
   body = (
     f'<main class="stale"><h1>A story</h1><p class="lead">{len(panels)} panels that saw one another as they '
     f'were made.</p><section class="movie"><div class="story">{row}</div></section>'

@@ -1,12 +1,15 @@
-"""Linen modules: the video transformer and its text encoder, and the video autoencoder."""
+"""Linen modules: the video transformer and its text encoder, and the video autoencoder, and
+the motion predictor between two pictures."""
 
 from stale_jax.models.autoencoder import Autoencoder, decode_next
 from stale_jax.models.build import build_autoencoder, build_model
 from stale_jax.models.emoji import scored, scores
+from stale_jax.models.motion_predictor import MotionPredictor
 from stale_jax.models.transformer import Transformer
 
 __all__ = [
   "Autoencoder",
+  "MotionPredictor",
   "Transformer",
   "build_autoencoder",
   "build_model",

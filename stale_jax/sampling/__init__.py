@@ -4,6 +4,7 @@ from stale_jax.sampling.guidance import classifier_free, hinge_guidance
 from stale_jax.sampling.rollout import Causal, Rollout, causal, causal_programs, fold, prompt_at, windows
 from stale_jax.sampling.sample import Sampling, sample
 from stale_jax.sampling.solvers import SOLVERS, Denoiser, prior, solve
+from stale_jax.sampling.story import Story, consistent, tiled
 
 __all__ = [
   "SOLVERS",
@@ -11,14 +12,17 @@ __all__ = [
   "Denoiser",
   "Rollout",
   "Sampling",
+  "Story",
   "causal",
   "causal_programs",
   "classifier_free",
+  "consistent",
   "fold",
   "hinge_guidance",
   "prior",
   "prompt_at",
   "sample",
   "solve",
+  "tiled",
   "windows",
 ]

@@ -22,8 +22,8 @@ from stale_jax.compilation import batches
 from stale_jax.config import construct
 from stale_jax.data import Digits
 from stale_jax.data.digits import COLOURS
-from stale_jax.models import Autoencoder
-from stale_jax.models.motion_predictor import MotionPredictor, interpolated
+from stale_jax.models import Autoencoder, MotionPredictor
+from stale_jax.models.motion_predictor import interpolated
 from stale_jax.training.weights import AUTOENCODER, load_weights, save_weights
 
 # The predictor that comes with the package.
