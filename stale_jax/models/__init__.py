@@ -1,5 +1,4 @@
-"""Linen modules: the video transformer and its text encoder, and the video autoencoder, and
-the motion predictor between two pictures."""
+"""Linen modules: the video transformer, its text encoder, the video autoencoder, the motion predictor."""
 
 from stale_jax.models.autoencoder import Autoencoder, decode_next
 from stale_jax.models.build import build_autoencoder, build_model
