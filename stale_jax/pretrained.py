@@ -23,14 +23,16 @@ from stale_jax.movie import Movie
 from stale_jax.sampling import (
   Rollout,
   Sampling,
+  Story,
   causal,
   causal_programs,
   classifier_free,
+  consistent,
   prompt_at,
   sample,
+  tiled,
   windows,
 )
-from stale_jax.sampling.story import Story, consistent, tiled
 from stale_jax.script import Script
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
