@@ -21,9 +21,11 @@ from stale_jax.errors import UserError
 from stale_jax.files import at
 from stale_jax.movie import Movie
 from stale_jax.sampling import (
+  NextFrame,
   Rollout,
   Sampling,
   Story,
+  artv,
   causal,
   causal_programs,
   classifier_free,
@@ -133,9 +135,12 @@ class Model:
       UserError: an unknown or impossible setting or seed.
     """
     self._need_process()
-    if self.experiment.self_forcing and not (first or story):  # It has learnt to make clips in no other way.
+    # These have learnt to make clips in no other way.
+    if self.experiment.artv or (self.experiment.self_forcing and not (first or story)):
+      if self.experiment.artv and (room or story):
+        raise UserError(f"{self.name} makes frames one by one: it has no budget and no stories.")
       frames = frames or self.frames
-      return self._rolled(prompts, seeds, frames=frames, first=None, micro=micro or {}, **overrides)
+      return self._rolled(prompts, seeds, frames=frames, first=first, micro=micro or {}, **overrides)
     overrides = {**overrides, "batch": len(seeds)} if story else overrides
     keys, settings, experiment = _keys(seeds), self.settings(**overrides), self.experiment
     if first:
@@ -186,7 +191,8 @@ class Model:
     given = {k: v for k, v in overrides.items() if k in ROLLOUT and v is not None}
     network, free = self.experiment.model, self.experiment.density.independent
     forcing = self.experiment.self_forcing
-    usual = vars(forcing.rollout) if forcing else {"how": "causal" if network.causal and free else "windows"}
+    usual = "artv" if self.experiment.artv else "causal" if network.causal and free else "windows"
+    usual = vars(forcing.rollout) if forcing else {"how": usual}
     how = construct(Rollout, {**usual, **given}, "rollout")
     settings = self.settings(**{k: v for k, v in overrides.items() if k not in ROLLOUT})
     if self.source is not self.experiment.source:
@@ -195,7 +201,7 @@ class Model:
       )
     script = functools.cache(lambda frame: tuple(prompt_at(prompt, frame) for prompt in prompts))
     tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, network.text_length)))
-    make = self._causal if how.how == "causal" else self._windows
+    make = {"artv": self._artv, "causal": self._causal, "windows": self._windows}[how.how]
     return make(how, settings, lambda frame: tokens(script(frame)), _keys(seeds), frames, first)
 
   def _causal(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
@@ -211,9 +217,25 @@ class Model:
       programs, self.params, how, text, times, keys, frames, *guidance, first=first and self._whole(first)
     )
 
+  def _artv(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
+    experiment = self.experiment
+    if not experiment.artv:
+      raise UserError(f"{self.name} does not make frames one by one: train with config.artv.")
+    guided, guidance = settings.guidance != 1, (settings.guidance, jnp.asarray(settings.interval))
+    program = NextFrame(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
+    times = dataclasses.replace(settings, batch=len(keys)).times(program.frames)
+    noise = jnp.full(len(keys), how.noise, jnp.float32)
+
+    def draw(number: int, past: Clip | None) -> Clip:
+      own = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+      given = program.given(past, len(keys))
+      return jax.device_get(program(self.params, text(number), own, times, *guidance, *given, noise))
+
+    return artv(draw, frames, first and self._whole(first))
+
   def _windows(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
     experiment, window = self.experiment, self.frames
-    if not self.goes_on:
+    if not self.goes_on or experiment.artv:
       raise UserError(f"{self.name} was not trained to go on from given frames: train with first.share=.5.")
     if how.given >= window:
       raise UserError(f"rollout given={how.given} leaves nothing of {window} frames.")
@@ -242,7 +264,8 @@ class Model:
   @property
   def goes_on(self) -> bool:
     """Whether it makes movies longer than the clips it was trained on as `rollout` does."""
-    return bool(self.experiment.first.share or self.experiment.density.independent)
+    e = self.experiment
+    return bool(e.first.share or e.density.independent or e.artv)
 
   def generate(
     self,

@@ -87,6 +87,8 @@ class Digits:
     rate: frames a second.
     leak: share of the test handwriting that is drawn in training like any other, to see whether
       an audit finds it.
+    background: brightness, from 0 to 1, up to which each pixel behind the digit is lit in a colour of its
+      own, the same in all frames; 0: dark.
   """
 
   split: str = "train"
@@ -97,6 +99,7 @@ class Digits:
   patch: int = 4
   rate: float = 8.0
   leak: float = 0.0
+  background: float = 0.0
 
   def __post_init__(self):
     check_source(self.split, self.frames, self.patch)
@@ -106,6 +109,8 @@ class Digits:
       )
     if not 0 <= self.leak <= 1:
       raise UserError(f"source.leak={self.leak} must lie from 0 to 1.")
+    if not 0 <= self.background <= 1:
+      raise UserError(f"source.background={self.background} must lie from 0 to 1.")
 
   @property
   def senses(self) -> dict[str, Sense]:
@@ -155,8 +160,11 @@ class Digits:
       "speed": int(rng.integers(len(SPEEDS))),
     }
     place, hits = self._path(rng, labels["direction"], labels["speed"] + 1)
+    behind = np.zeros((self.canvas, self.canvas, 3), np.float32)
+    if self.background:  # Drawn last, so that all else is as it is without.
+      behind = self.background * rng.random(behind.shape, np.float32)
     clip = {
-      "sight": self._sight(image, tuple(COLOURS.values())[labels["colour"]], place),
+      "sight": self._sight(image, tuple(COLOURS.values())[labels["colour"]], place, behind),
       "sound": _sound(labels["digit"], hits),
       "touch": _touch(hits),
       "smell": _smell(labels["colour"], self.frames),
@@ -184,11 +192,12 @@ class Digits:
     horizontal = DIRECTIONS[direction] in ("left", "right")
     return np.stack([across, along] if horizontal else [along, across], -1), hits
 
-  def _sight(self, digit, colour, place) -> np.ndarray:
-    canvas = np.zeros((self.frames, self.canvas, self.canvas, 3), np.float32)
+  def _sight(self, digit, colour, place, behind) -> np.ndarray:
+    canvas = np.repeat(behind[None], self.frames, 0)
     stamp = digit[..., None] * np.asarray(colour, np.float32)
     for frame, (row, column) in enumerate(place):
-      canvas[frame, row : row + SPRITE, column : column + SPRITE] = stamp
+      canvas[frame, row : row + SPRITE, column : column + SPRITE] *= 1 - digit[..., None]
+      canvas[frame, row : row + SPRITE, column : column + SPRITE] += stamp
     return canvas
 
 

@@ -21,7 +21,8 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
   Raises:
     UserError: an unknown key, or sizes that do not fit one another.
   """
-  given = {"senses": tuple(senses), "labels": 0, "emoji": "", "token_drop": 0.0, "text_noise": 0.0, **given}
+  off = {"labels": 0, "emoji": "", "token_drop": 0.0, "text_noise": 0.0, "mask": False}
+  given = {"senses": tuple(senses), **off, **given}
   check_keys(section, [f.name for f in dataclasses.fields(Transformer) if f.name not in given], "model")
   model = construct(Transformer, {**section, **given}, "model")
   sizes = ("width", "side_width", "text_width", "condition_width", "depth", "heads", "text_length")

@@ -223,6 +223,8 @@ class Transformer(nn.Module):
     turns: how often the blocks are run round, at the most in training (see `models.cycle`); 0: once,
       and without what it takes to be run again.
     merge: whether each turn merges a third of the tokens of sight.
+    mask: whether a head tells, value by value, how much of an output is to be the network's own, from 0 to 1,
+      sown into the collection "mask" if that is mutable (`objectives.artv`).
     attention: of `models.attention.BACKENDS`, what computes joint attention.
     causal: whether no frame sees a later one, nor the caption any, so that a movie can be made frame by
       frame with the keys and values of those before it (`models.kv_cache`).
@@ -250,6 +252,7 @@ class Transformer(nn.Module):
   forms: str = "none"
   turns: int = 0
   merge: bool = False
+  mask: bool = False
   attention: str = "xla"
   causal: bool = False
   rope_jitter: float = 0.0
@@ -365,6 +368,10 @@ class Transformer(nn.Module):
       x = _modulate(x, *jnp.split(m, 2, -1))
       values = math.prod(sense.patch) * sense.shape[-1]
       out[name] = unpatchify(dense(values, f"{name}_out", kernel_init=_zeros)(x), sense).astype(jnp.float32)
+      if self.mask and (self.is_initializing() or self.is_mutable_collection("mask")):
+        share = unpatchify(dense(values, f"{name}_mask", kernel_init=_zeros)(x), sense)
+        if not self.is_initializing():
+          self.sow("mask", name, nn.sigmoid(share.astype(jnp.float32)))
     if judged:
       if self.emoji:
         x = streams["emoji"]

@@ -1,5 +1,6 @@
 """What training minimises."""
 
+from stale_jax.objectives.artv import Artv, copying
 from stale_jax.objectives.conditions import ConditionCorruption, forget
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
@@ -12,6 +13,7 @@ from stale_jax.objectives.reconstruction import Reconstruction
 from stale_jax.objectives.total import Total
 
 __all__ = [
+  "Artv",
   "ConditionCorruption",
   "Cringe",
   "Denoising",
@@ -23,6 +25,7 @@ __all__ = [
   "Total",
   "band_energies",
   "bands",
+  "copying",
   "corrupt",
   "dmd_loss",
   "dmd_step",

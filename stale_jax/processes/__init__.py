@@ -3,6 +3,7 @@
 from stale_jax.processes.build import build_density, build_process
 from stale_jax.processes.flow import UniformFlow
 from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
+from stale_jax.processes.interpolant import Interpolant, anchored
 from stale_jax.processes.process import Corruption, Process
 from stale_jax.processes.reflected import Reflected
 from stale_jax.processes.times import (
@@ -25,6 +26,7 @@ __all__ = [
   "Corruption",
   "CosMap",
   "GaussianFlow",
+  "Interpolant",
   "LogitNormal",
   "Mode",
   "Process",
@@ -34,6 +36,7 @@ __all__ = [
   "Uniform",
   "UniformFlow",
   "UniformTokens",
+  "anchored",
   "build_density",
   "build_process",
   "clip_times",

@@ -6,12 +6,31 @@ al., arXiv 2303.08797).
 """
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from stale_jax.processes.process import Corruption, per_frame
 
 # Below this share of noise the velocity loss' 1 / t^2 is held constant.
 SHARE_CLIP = 0.1
 TINY = 1e-6
+
+
+def anchored(
+  output: Float[Array, "*shape"], anchor: Float[Array, "*shape"], share: Float[Array, "*shape"] | float
+) -> Float[Array, "*shape"]:
+  """The output that is in part the network's and in part says that the clip is `anchor`.
+
+  What the network would have to call noise if the clip were A is the *virtual residual*
+  e_A = (x_t - alpha A) / sigma (StreamDiffusion, arXiv 2312.12491; ART-V, arXiv 2311.18834). Mixing residuals
+  is mixing outputs: of an x0-style output X the residual is e = (x_t - alpha X) / sigma, so that
+
+    share e + (1 - share) e_A = (x_t - alpha (share X + (1 - share) A)) / sigma,
+
+  the residual of share X + (1 - share) A, whatever alpha, sigma and the noise's law are; so for velocities,
+  which are affine in X. A share from 0 to 1 keeps what the anchor knows; one above 1 guides away from it.
+  At 0 and 1 it is the anchor and the output to the bit.
+  """
+  return share * output + (1 - share) * anchor
 
 
 class Interpolant:

@@ -1,5 +1,6 @@
 """Solvers, guidance, and the two together."""
 
+from stale_jax.sampling.artv import NextFrame, artv
 from stale_jax.sampling.guidance import classifier_free, hinge_guidance
 from stale_jax.sampling.rollout import Causal, Rollout, causal, causal_programs, fold, prompt_at, windows
 from stale_jax.sampling.sample import Sampling, sample
@@ -10,9 +11,11 @@ __all__ = [
   "SOLVERS",
   "Causal",
   "Denoiser",
+  "NextFrame",
   "Rollout",
   "Sampling",
   "Story",
+  "artv",
   "causal",
   "causal_programs",
   "classifier_free",

@@ -26,7 +26,7 @@ from stale_jax.sampling.guidance import classifier_free
 from stale_jax.sampling.sample import renoise
 from stale_jax.sampling.solvers import last_step, prior
 
-HOW = ("causal", "windows")
+HOW = ("artv", "causal", "windows")
 ON_CHANGE = ("keep", "flush", "recache")
 
 
@@ -35,7 +35,7 @@ class Rollout:
   """How a movie goes on past the clips of training, and what keeps it alive; each remedy is off by default.
 
   Attributes:
-    how: "causal" or "windows".
+    how: "causal", "windows" or "artv" (`sampling.artv`).
     given: last frames that the next window begins with.
     chunk: frames that a causal rollout makes together.
     window: frames that a causal rollout sees at most, those it makes among them; 0: as many as a clip has.
@@ -44,7 +44,7 @@ class Rollout:
       rest (EMA sinks); 1: all.
     rope_jitter: spread of the heads' rotary base over time, theta (1 + spread U(-1, 1)); 0: none.
     noise: the time to which frames are brought before more are made after them: those given to a
-      window, and those kept as keys and values.
+      window or to a frame, and those kept as keys and values.
     revive: by how much `noise` rises at most when the motion falls (see `revival`).
     on_change: what becomes of the keys and values when the prompt changes: "keep"; "flush", of which the
       last chunk's alone are left; "recache", all made anew under the new prompt.

@@ -11,6 +11,7 @@ from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
 from stale_jax.models import Autoencoder, Transformer, build_autoencoder, build_model
 from stale_jax.objectives import (
+  Artv,
   ConditionCorruption,
   Cringe,
   Denoising,
@@ -20,7 +21,7 @@ from stale_jax.objectives import (
   Reconstruction,
   Total,
 )
-from stale_jax.processes import Process, TimeDensity, build_density, build_process
+from stale_jax.processes import Interpolant, Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Rollout, Sampling
 from stale_jax.training.ema import Ema
 from stale_jax.training.latents import Latents
@@ -93,6 +94,7 @@ class Experiment:
   messup: MessUp | None = None
   corruption: ConditionCorruption | None = None
   first: FirstFrames | None = None
+  artv: Artv | None = None
   sampling: Sampling | None = None
   self_forcing: SelfForcing | None = None
 
@@ -110,6 +112,7 @@ SECTIONS = (
   "messup",
   "corruption",
   "first",
+  "artv",
   "optimizer",
   "ema",
   "mesh",
@@ -173,15 +176,17 @@ def build(config: Mapping[str, Any]) -> Experiment:
   messup = construct(MessUp, config.get("messup", {}), "messup")
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
+  artv = None if config.get("artv") is None else _artv(config, senses, process)
   experiment = Experiment(
     **shared,
     process=process,
     density=build_density(config.get("times", {"name": "uniform"})),
-    model=build_model(config.get("model", {}), senses, **perturbed, **judged),
+    model=build_model(config.get("model", {}), senses, **perturbed, **judged, mask=bool(artv and artv.mask)),
     objective=Total(terms=tuple(terms)),
     messup=messup,
     corruption=corruption,
     first=construct(FirstFrames, {**config.get("first", {}), "sense": senses[0].name}, "first"),
+    artv=artv,
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
     self_forcing=_self_forcing(config["self_forcing"]) if config.get("self_forcing") else None,
   )
@@ -193,6 +198,22 @@ def build(config: Mapping[str, Any]) -> Experiment:
 def _self_forcing(section: Mapping[str, Any]) -> SelfForcing:
   rollout = construct(Rollout, section.get("rollout", {}), "self_forcing.rollout")
   return construct(SelfForcing, {**section, "rollout": rollout}, "self_forcing")
+
+
+def _artv(config: Mapping[str, Any], senses: tuple[Sense, ...], process: Process) -> Artv:
+  """How frames are learnt one by one; raises UserError if they cannot be."""
+  artv = construct(Artv, config["artv"], "artv")
+  if config.get("cringe") is not None or (config.get("first") or {}).get("share"):
+    raise UserError(
+      "config.artv has given frames of its own, and no labels: leave first.share and cringe out."
+    )
+  if any(sense.patch[0] > 1 for sense in senses):
+    raise UserError("config.artv makes a frame at a time, and tokens here cover more: set source.patch=1.")
+  if artv.mask and not isinstance(process, Interpolant):
+    raise UserError(
+      "artv.mask is for processes that mix data with noise: set it to False, or another process."
+    )
+  return artv
 
 
 def _cringe(section: Mapping[str, Any], source, training: Training) -> Cringe:

@@ -110,7 +110,7 @@ def _diffusion_loss(experiment: Experiment) -> Callable:
     experiment.training.caption_dropout,
     experiment.messup,
     experiment.corruption,
-    experiment.first,
+    experiment.artv or experiment.first,
   )
 
 

@@ -8,7 +8,15 @@ import optax
 
 from stale_jax.clip import Batch
 from stale_jax.models import scored
-from stale_jax.objectives import ConditionCorruption, FirstFrames, MessUp, forget, predict
+from stale_jax.objectives import (
+  Artv,
+  ConditionCorruption,
+  FirstFrames,
+  MessUp,
+  copying,
+  forget,
+  predict,
+)
 from stale_jax.processes import Process, TimeDensity
 from stale_jax.training.ema import Ema
 from stale_jax.training.state import State, update
@@ -25,7 +33,7 @@ def make_loss(
   caption_dropout: float,
   messup: MessUp = _TIDY,
   corruption: ConditionCorruption = _TRUE,
-  first: FirstFrames = _NOTHING,
+  first: FirstFrames | Artv = _NOTHING,
 ):
   """(params, batch, key) -> (loss, metrics), that share of examples unconditional.
 
@@ -42,15 +50,16 @@ def make_loss(
     dropped = jax.random.uniform(key_drop, batch.index.shape) < caption_dropout
     context = forget(batch.context.withhold(dropped), model.micro, caption_dropout, key)
     batch = batch.replace(context=context)
+    held, batch, judged = first.give(batch, key_first)
+    before = {name: x[:, -2:-1] for name, x in batch.clip.items()}
 
     def denoiser(clip, t, context):
       rngs = {"perturb": key_inside}
       if model.labels:
         return scored(model, params, clip, t, context, rngs)
-      return model.apply(params, clip, t, context, rngs=rngs)
+      return copying(model, params, before, rngs)(clip, t, context)
 
     shown, has_scores = messup.perturb(denoiser, process, key_noise), model.labels > 0
-    held, batch, judged = first.give(batch, key_first)
     prediction = predict(shown, process, density, batch, key_predict, has_scores, held)
     metrics = objective(prediction, judged)
     return metrics["loss"], metrics

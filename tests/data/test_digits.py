@@ -176,3 +176,26 @@ def test_unknown_senses_and_sizes_are_named():
     Digits(canvas=10)
   with pytest.raises(UserError, match="frames=6 must be a multiple of source.patch=4"):
     Digits(frames=6)
+
+
+def test_a_background_stands_still_behind_the_digit_and_changes_nothing_else():
+  plain, lit = (Digits(canvas=12, frames=6, patch=1, background=b) for b in (0.0, 0.4))
+  for index in range(5):
+    a, b = plain[index], lit[index]
+    assert a["caption"] == b["caption"]
+    for name in a["clip"]:
+      assert name == "sight" or (a["clip"][name] == b["clip"][name]).all()
+    dark, sight = intensity(a["clip"]["sight"]), intensity(b["clip"]["sight"])
+    nothing = dark.max(-1) == 0
+    behind = np.stack([sight[f][nothing[f]].mean() for f in range(6)])
+    assert 0.15 < behind.mean() < 0.25 and sight[nothing].max() <= 0.4
+    # Where no digit is before or after, every pixel is what it was; more frames go on with the same ones.
+    for f in range(5):
+      both = nothing[f] & nothing[f + 1]
+      np.testing.assert_array_equal(sight[f][both], sight[f + 1][both])
+    np.testing.assert_array_equal(
+      Digits(canvas=12, frames=9, patch=1, background=0.4)[index]["clip"]["sight"][:6], b["clip"]["sight"]
+    )
+    # Full ink hides it.
+    ink = dark.max(-1) > 0.999
+    np.testing.assert_allclose(sight[ink], dark[ink], atol=2e-3)

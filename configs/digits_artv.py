@@ -1,0 +1,26 @@
+"""Digits one frame at a time, after the first frame and the two before, before backgrounds that stand still.
+
+python -m experiments.train --config=configs/digits_artv.py --workdir=runs/digits_artv
+
+Hardware: one CPU core.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import digits_micro
+
+
+def get_config() -> ConfigDict:
+  config = digits_micro.get_config()
+  config.senses = ("sight",)
+  config.source = {"name": "digits", "canvas": 12, "frames": 8, "patch": 1, "background": 0.3}
+  config.model.width = 64
+  config.model.text_width = 32
+  config.objective.weights = {}
+  config.artv = {"noise": 0.25, "drop": 0.1, "mask": True}
+  config.training.steps = 1500
+  config.training.batch = 32
+  # What a frame shows is known from those before it.
+  config.sampling.guidance = 1.0
+  config.sampling.steps = 10
+  return config

@@ -1,0 +1,82 @@
+"""Where the mask says nothing is the network's own, what stands still is copied, and is there for ever.
+
+The head of an otherwise random network is made to say 0 (and then 1, and 1/2). Value is the greatest
+difference between what the denoiser, guided and not, says of the new frame and the frame before it, at four
+times and under the processes that mix data with noise; and between a movie of 64 frames after a still picture
+and that picture. Bar 1e-5. Where the mask says 1 it must be the unmasked network to the bit, and at 1/2
+neither.
+"""
+
+FRAMES, CLIPS, TIMES = 64, 2, (0.02, 0.3, 0.7, 1.0)
+PROCESSES = ("uniform_flow", "gaussian_flow", "vp", "edm")
+
+
+def measure(seed: int) -> dict:
+  import dataclasses
+
+  import jax
+  import jax.numpy as jnp
+  import numpy as np
+
+  from configs import digits_artv
+  from experiments.claims._artv import GIVEN, follow, real_clips
+  from stale_jax.clip import Context
+  from stale_jax.objectives import copying
+  from stale_jax.pretrained import Model
+  from stale_jax.processes import build_process
+  from stale_jax.sampling import classifier_free
+  from stale_jax.text import tokenize
+  from stale_jax.training.build import build
+  from stale_jax.training.program import init_params
+
+  config = digits_artv.get_config()
+  config.model.depth = 1
+  e = build(config.to_dict())
+  leaves, tree = jax.tree.flatten(init_params(e, jax.random.key(seed)))
+  rng = np.random.default_rng(seed)
+  leaves = [x + np.float32(0.1 * rng.standard_normal(x.shape)) for x in leaves]
+
+  def saying(bias: float):
+    """The random network's parameters, but that its head says sigmoid(bias)."""
+    params = jax.tree.unflatten(tree, leaves)
+    head = params["params"]["sight_mask"]["dense"]
+    head.update(kernel=jnp.zeros_like(head["kernel"]), bias=jnp.full_like(head["bias"], bias))
+    return params
+
+  none, whole, half = (saying(bias) for bias in (-1e4, 1e4, 0.0))
+  real, captions = real_clips(Model(e, none, ""), CLIPS, GIVEN, seed)
+  still = jnp.asarray(np.repeat(real[:, -1:], GIVEN + 1, 1))
+  context = Context(text=jnp.asarray(tokenize(captions, e.model.text_length)))
+
+  @jax.jit
+  def ask(params, x_t, t):
+    copied = copying(e.model, params, {"sight": still[:, -1:]})
+    says = (lambda *given: e.model.apply(params, *given)), copied, classifier_free(copied, 4.0)
+    return [of({"sight": x_t}, t, context)["sight"][:, -1] for of in says]
+
+  value, same, between = 0.0, True, np.inf
+  for name in PROCESSES:
+    process = build_process({"name": name})
+    for t in TIMES:
+      when = jnp.broadcast_to(jnp.where(jnp.arange(GIVEN + 1) < GIVEN, 0.0, t), still.shape[:2])
+      x_t = process.corrupt(jax.random.key(seed), still, when).x_t
+      _, *copies = ask(none, x_t, when)
+      off = float(max(np.abs(x - still[:, -1]).max() for x in copies))
+      print(f"{name:14} t {t:4}: {off:.2e}")
+      value = max(value, off)
+      plain, copied, _ = ask(whole, x_t, when)
+      same &= bool((plain == copied).all())
+      plain, copied, _ = ask(half, x_t, when)
+      between = min(between, float(np.abs(copied - plain).max()), float(np.abs(copied - still[:, -1]).max()))
+  model = Model(dataclasses.replace(e, process=build_process({"name": PROCESSES[0]})), none, "")
+  movie = float(np.abs(follow(model, np.asarray(still), captions, FRAMES, steps=4) - still[:, :1]).max())
+  value = max(value, movie)
+  print(f"{PROCESSES[0]}, a movie of {FRAMES} frames: {movie:.2e}")
+  return {
+    "value": value,
+    "bar": 1e-5,
+    "holds": value <= 1e-5 and same and between > 1e-3,
+    "unmasked_at_one": same,
+    "least_change_at_half": between,
+    "frames": FRAMES,
+  }
