@@ -202,7 +202,10 @@ def _size(clips: Clip) -> int:
 
 
 def _solvers(process) -> list[str]:
-  """Those that the process has a use for; its own steps only if they draw noise, or else they are Euler's."""
+  """Those that the process has a use for; its own steps only if they draw noise, or else they are Euler's.
+
+  Consistency, which is for students of few steps, is none of them.
+  """
   x, t = np.zeros((1, 1, 1)), np.ones((1, 1))
   uses = {
     "euler": lambda: process.velocity(x, x, t),
@@ -218,4 +221,4 @@ def _solvers(process) -> list[str]:
       return False
     return True
 
-  return [solver for solver in SOLVERS if can(uses[solver])]
+  return [solver for solver in SOLVERS if solver in uses and can(uses[solver])]
