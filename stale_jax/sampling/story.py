@@ -8,8 +8,9 @@ first steps, in which a panel finds its layout, go without.
 
 A long story is denoised by a tile of panels that slides over it, so that memory does not grow with the
 story. Half of the tile are always the first panels, by which all others go. (The paper averages, in each
-attention, tiles that overlap. Of a story of 16 panels and one prompt, with outputs so averaged, neighbours
-were alike and the ends as different as strangers.)
+attention, tiles that overlap. Of ten stories of 16 panels and one prompt, by tiles of four, outputs so
+averaged left a variance of .122 +- .017 between panels, and the first panels .080 +- .016; without either it
+is about .10, and within one tile .014.)
 """
 
 import dataclasses
