@@ -38,7 +38,7 @@ def judge(masked, unmasked, seed: int, **settings) -> dict:
   clips["real"] = real[:, GIVEN:]
   said = {name: scores(sight) for name, sight in clips.items()}
   for name, score in said.items():
-    print(name, {k: score[k] for k in ("drift_first", "drift", "retention", "explained", "dead", "speed")})
+    print(name, {k: score[k] for k in ("drift_first", "drift", "retention", "explained", "dead", "pace")})
   value, kept = said["masked"]["drift"] / said["unmasked"]["drift"], said["masked"]["retention"]
   return {
     "value": value,
