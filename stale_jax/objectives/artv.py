@@ -13,9 +13,9 @@ first, after none, or the second, after one.
 *The mask*: a head of the network says, value by value, how much of the new frame is its own and how much is
 that of the frame before (`processes.anchored`). What stands still can be copied, to the bit, instead of being
 made anew a little wrong every time, which is what drifts. Nothing but the ordinary loss teaches it. The
-frame before is copied as it is, without the noise that the network sees on it. (Copied with that noise, in
-training alone since a movie would carry the noise of every frame in the next, the network learns to make up
-for noise that then is not there: backgrounds went black within 40 frames.)
+frame before is copied as it is, without the noise that the network sees on it. (When training
+copied it with that noise, and movies without, backgrounds went black within 40 frames: the network had learnt
+to make up for noise, it seems.)
 """
 
 import dataclasses
