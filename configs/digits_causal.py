@@ -2,7 +2,9 @@
 
 python -m experiments.train --config=configs/digits_causal.py --workdir=runs/digits_causal
 
-Hardware: one CPU core.
+Hardware: one CPU core. Time: 2 steps a second when it has nothing else to do, 35 minutes.
+Result (experiments.evaluate --suite=captions, 240 clips): digit .992, colour, direction and speed 1.00, touch
+.967, Fréchet distance 25.7 (real to real 26.3). Its weights come with the package, as "causal".
 """
 
 from ml_collections import ConfigDict
@@ -17,4 +19,7 @@ def get_config() -> ConfigDict:
   config.model.causal = True
   config.times.independent = True
   config.sampling.interval = (0.5, 0.95)
+  # Frames that are made one by one move less and less; frames that are never forgotten keep the digit.
+  # No clip of training changes its caption: when the prompt changes, the movie begins anew.
+  config.rollout = {"chunk": 4, "sinks": 2, "on_change": "cut"}
   return config

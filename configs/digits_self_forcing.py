@@ -2,7 +2,9 @@
 
 python -m experiments.train --config=configs/digits_self_forcing.py --workdir=runs/digits_self_forcing
 
-Hardware: one CPU core. The teacher is to lie in runs/digits_causal.
+Of one step: --config.sampling.steps=1. Of Self-Forcing++: --config.self_forcing.frames=40.
+Hardware: one CPU core. The teacher is to lie in runs/digits_causal. Time: some .7 s a step, after compiling
+for two minutes. Result: README, "Students of few steps", of 268 steps.
 """
 
 from ml_collections import ConfigDict
@@ -13,19 +15,19 @@ from configs import digits_causal
 def get_config() -> ConfigDict:
   config = digits_causal.get_config()
   config.training.init_from = "runs/digits_causal"
-  config.training.steps = 1000
+  config.training.steps = 600
   config.training.batch = 16
-  config.training.log_every = 20
-  config.training.checkpoint_every = 100
-  config.optimizer = {"name": "adamw", "schedule": "constant", "learning_rate": 2e-4, "warmup": 10, "b1": 0.0}
-  config.ema.decay = 0.99
+  config.training.log_every = 15
+  config.training.checkpoint_every = 60
+  config.optimizer = {"name": "adamw", "schedule": "constant", "learning_rate": 3e-4, "warmup": 10, "b1": 0.0}
+  config.ema.decay = 0.98
   # The student's: what it is trained for.
   config.sampling = {"solver": "consistency", "steps": 4, "guidance": 1.0, "shift": 6.0, "batch": 64}
   config.self_forcing = {
-    "frames": 0,  # Of a clip; with more, as 40, it is Self-Forcing++.
-    "every": 5,
+    "frames": 0,  # Of a clip.
+    "every": 3,
     "guidance": 4.0,
     "interval": (0.5, 0.95),
-    "rollout": {"chunk": 1},
+    "rollout": {"chunk": 2},
   }
   return config

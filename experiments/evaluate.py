@@ -51,6 +51,7 @@ def main() -> None:
   from stale_jax.files import at, make_folder, write_whole
   from stale_jax.media import contact_sheet, curves, png
   from stale_jax.pretrained import load, scores_path
+  from stale_jax.training.weights import NAMED
 
   if SUITE.value not in SUITES:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
@@ -103,7 +104,7 @@ def main() -> None:
     **scores,
     "how": {"seed": SEED.value, **model.chosen, **sampler},
   }
-  if WORKDIR.value and WORKDIR.value != "shipped":
+  if WORKDIR.value and WORKDIR.value not in NAMED:
     # Where `load` looks for it.
     said = {**model.scores, SUITE.value: scores}
     write_whole(scores_path(at(WORKDIR.value)), json.dumps(said) + "\n")

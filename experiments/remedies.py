@@ -32,9 +32,16 @@ def _turning(caption: str) -> list[tuple[int, str]]:
   return [(i * _EVERY, other if i % 2 else caption) for i in range(WINDOWS.value)]
 
 
-# Name -> settings of `sampling.Rollout`.
+# A frame after the other, and nothing done against what comes of it.
+BASE = {"how": "causal", "chunk": 1, "sinks": 0}
+# Name -> settings of `sampling.Rollout` in the place of these.
 REMEDIES = {
   "none": {},
+  "chunks of 2": {"chunk": 2},
+  "chunks of 4": {"chunk": 4},
+  "chunks of 4, a sink": {"chunk": 4, "sinks": 1},
+  "chunks of 4, two sinks": {"chunk": 4, "sinks": 2},
+  "chunks of 4, noise .1": {"chunk": 4, "noise": 0.1},
   "chained frames": {"how": "windows", "given": 1},
   "windows of 4 given frames": {"how": "windows", "given": 4},
   "windows of 7 given frames": {"how": "windows", "given": 7},
@@ -43,8 +50,8 @@ REMEDIES = {
   "chained, noise .2": {"how": "windows", "given": 1, "noise": 0.2},
   "noise as motion falls": {"revive": 0.5},
   "shorter window": {"window": 4},
-  "sinks": {"sinks": 1},
-  "averaging sinks": {"sinks": 1, "sink_decay": 0.9},
+  "a sink": {"sinks": 1},
+  "averaging sink": {"sinks": 1, "sink_decay": 0.9},
   "rope jitter": {"rope_jitter": 0.8},
   "prompts change, kept": {"told": _turning, "on_change": "keep"},
   "prompts change, flushed": {"told": _turning, "on_change": "flush"},
@@ -95,7 +102,7 @@ def main() -> None:
       cell = Path(out) / f"{name}-{seed}.json"
       if not cell.exists():
         asked = {"seed": 1000 * seed, "seconds": seconds, "steps": STEPS.value}
-        found, _ = evaluate_liveliness(model, CLIPS.value, **asked, **settings)
+        found, _ = evaluate_liveliness(model, CLIPS.value, **{**asked, **BASE, **settings})
         write_whole(cell, json.dumps(found))
       found = json.loads(cell.read_text())
       done.setdefault(name, {})[seed] = scores_of(found, WINDOWS.value)

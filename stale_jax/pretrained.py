@@ -39,7 +39,7 @@ from stale_jax.script import Script
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import model_at
-from stale_jax.training.weights import SHIPPED
+from stale_jax.training.weights import NAMED
 
 
 @functools.cache
@@ -189,11 +189,9 @@ class Model:
     """
     self._need_process()
     given = {k: v for k, v in overrides.items() if k in ROLLOUT and v is not None}
-    network, free = self.experiment.model, self.experiment.density.independent
-    forcing = self.experiment.self_forcing
-    usual = "artv" if self.experiment.artv else "causal" if network.causal and free else "windows"
-    usual = vars(forcing.rollout) if forcing else {"how": usual}
-    how = construct(Rollout, {**usual, **given}, "rollout")
+    network, student = self.experiment.model, self.experiment.self_forcing
+    usual = student.rollout if student else self.experiment.rollout
+    how = construct(Rollout, {**vars(usual), **given}, "rollout")
     settings = self.settings(**{k: v for k, v in overrides.items() if k not in ROLLOUT})
     if self.source is not self.experiment.source:
       raise UserError(
@@ -458,7 +456,9 @@ _OPEN = {"turns": 0, "forms": "none"}
 
 
 def load(path: str | Path | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
-  """The model in `path`: a run's folder (its newest EMA), a weights file, or, by default, the shipped one.
+  """The model in `path`: a run's folder (its newest EMA), a weights file, or one that comes with the package.
+
+  The latter are "shipped", the default, and "causal", of small movies of any length.
 
   Args:
     path: of the model.
@@ -479,7 +479,7 @@ def load(path: str | Path | None = None, *, turns: int | None = None, forms: str
       raise UserError(f"{key}={value} does not fit {name}, which was trained with model.{key}={trained}.")
   config = {**config, "model": {**section, **chosen}}
   try:
-    scores = json.loads(scores_path(SHIPPED if name == "shipped" else at(name)).read_text())
+    scores = json.loads(scores_path(NAMED.get(name) or at(name)).read_text())
   except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
     scores = {}
   return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)

@@ -77,3 +77,62 @@ def generated(model, seed: int, step: int, frames: int):
     clips.append(jax.device_get(clip))
     caches.append(jax.device_get(cache))
   return {name: np.concatenate([clip[name] for clip in clips], 1) for name in clips[0]}, caches
+
+
+def distilled(seed: int, steps: int, frames: int = 0):
+  """The `stale_jax.Model` of `steps` iterations of Self-Forcing from the causal model of the package.
+
+  With `frames`, more than a clip has, of Self-Forcing++.
+  """
+  from configs import digits_self_forcing
+  from experiments.claims._small import trained
+  from stale_jax.training.checkpoint import model_at
+  from stale_jax.training.weights import CAUSAL
+
+  ours = digits_self_forcing.get_config().to_dict()
+  config = {**model_at(CAUSAL)[1], "seed": seed}
+  config |= {name: ours[name] for name in ("optimizer", "ema", "training", "sampling", "self_forcing")}
+  config["self_forcing"] = {**config["self_forcing"], "frames": frames}
+  return trained(config, steps, init_from=str(CAUSAL))
+
+
+def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overrides) -> list[float]:
+  """How far each clip's length of its rollouts of test captions is from the same of real movies.
+
+  The squared maximum mean discrepancy of a reader's features, unbiased, by the polynomial kernel of the
+  kernel inception distance (arXiv 1801.01401): of fewer clips than features a Fréchet distance would be
+  biased.
+  """
+  import dataclasses
+
+  import numpy as np
+
+  from stale_jax.evaluation.reader import fitted_reader
+
+  length = model.frames
+  test = dataclasses.replace(model.source, split="test", frames=windows * length, seed=seed)
+  examples = [test[i] for i in range(real)]
+  prompts, seeds = [e["caption"] for e in examples[:movies]], list(range(seed, seed + movies))
+  chunks = model.rollout(prompts, seeds, frames=windows * length, **overrides)
+  made = np.concatenate([chunk["sight"] for chunk in chunks], 1)
+  held = np.stack([e["clip"]["sight"] for e in examples])
+  read = fitted_reader(dataclasses.replace(model.source, split="train"))
+
+  def features(clips, window: int):
+    return np.asarray(read(clips[:, window * length :][:, :length]).features, np.float64)
+
+  return [discrepancy(features(made, window), features(held, window)) for window in range(windows)]
+
+
+def discrepancy(a, b) -> float:
+  """The squared maximum mean discrepancy of two sets of features [n, features], unbiased."""
+  import numpy as np
+
+  def kernel(x, y):
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+  def among(x):
+    k = kernel(x, x)
+    return (k.sum() - np.trace(k)) / (len(x) * (len(x) - 1))
+
+  return float(among(a) + among(b) - 2 * kernel(a, b).mean())

@@ -12,9 +12,8 @@ WINDOWS = 50
 def measure(seed: int) -> dict:
   from stale_jax.evaluation import evaluate_liveliness
   from stale_jax.pretrained import load
-  from stale_jax.training.weights import CAUSAL
 
-  model = load(CAUSAL)
+  model = load("causal")
   seconds = WINDOWS * model.frames / next(iter(model.source.senses.values())).rate
   found, _ = evaluate_liveliness(model, clips=16, seed=1000 * seed, seconds=seconds)
   live, real = found["curves"]["liveliness"], found["real"]

@@ -3,8 +3,8 @@
 Self-Forcing (arXiv 2506.08009), a small causal student of four steps with a sink and noise on the frames
 kept. The frames of training's rollout, of a window from the second frame on, are compared with those that
 generation makes of the same seeds, for each step at which the chunks may leave (in generation: at which the
-grid ends). Value is the number of values that differ; bar 0. `other_seed` is the same of other seeds, which must
-show.
+grid ends). Value is the number of values that differ; bar 0. `other_seed` is the same of other seeds, which
+must show.
 """
 
 

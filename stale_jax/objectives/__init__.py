@@ -7,6 +7,7 @@ from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predi
 from stale_jax.objectives.dmd import dmd_loss, dmd_step
 from stale_jax.objectives.dog import DoG
 from stale_jax.objectives.first_frames import FirstFrames, hold
+from stale_jax.objectives.grpo import advantages, motion_reward, nft_loss, speeds
 from stale_jax.objectives.messup import MessUp
 from stale_jax.objectives.pyramid import band_energies, bands, response
 from stale_jax.objectives.reconstruction import Reconstruction
@@ -23,6 +24,7 @@ __all__ = [
   "Prediction",
   "Reconstruction",
   "Total",
+  "advantages",
   "band_energies",
   "bands",
   "copying",
@@ -32,7 +34,10 @@ __all__ = [
   "forget",
   "hinge",
   "hold",
+  "motion_reward",
+  "nft_loss",
   "predict",
   "response",
+  "speeds",
   "targets",
 ]

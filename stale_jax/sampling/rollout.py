@@ -27,7 +27,7 @@ from stale_jax.sampling.sample import renoise
 from stale_jax.sampling.solvers import last_step, prior
 
 HOW = ("artv", "causal", "windows")
-ON_CHANGE = ("keep", "flush", "recache")
+ON_CHANGE = ("keep", "flush", "recache", "cut")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Rollout:
       window or to a frame, and those kept as keys and values.
     revive: by how much `noise` rises at most when the motion falls (see `revival`).
     on_change: what becomes of the keys and values when the prompt changes: "keep"; "flush", of which the
-      last chunk's alone are left; "recache", all made anew under the new prompt.
+      last chunk's alone are left; "recache", all made anew under the new prompt; "cut", all forgotten.
   """
 
   how: str = "causal"
@@ -245,7 +245,7 @@ def causal(
   chunk, steps, interval = times.shape[-1], len(times) - 1, jnp.asarray(interval, jnp.float32)
   noise = np.full(len(keys), settings.noise, np.float32)
   context = Context(text=text(0))
-  cache = programs.start(params, times, context, keys)
+  cache = nothing = programs.start(params, times, context, keys)
   if first:
     cache = programs.keep(params, cache, first, context, noise, fold(keys, zlib.crc32(b"given")))
   motion, past = Motion(programs.room + chunk), Past(programs.room, programs.sinks)
@@ -253,12 +253,14 @@ def causal(
     own = fold(keys, number)
     if (now := text(number * chunk)) is not context.text:
       context = Context(text=now)
-      if number and settings.on_change != "keep":
+      if number and settings.on_change == "cut":
+        cache = nothing
+      elif number and settings.on_change != "keep":
         seen = past.frames if settings.on_change == "recache" else past.last(chunk)
         cache = programs.keep(params, None, seen, context, noise, fold(own, 2))
     clip, cache = programs.advance(params, cache, times, context, noise, own, scale, interval, steps)
     clip = jax.device_get(clip)
-    if settings.on_change != "keep":
+    if settings.on_change in ("flush", "recache"):
       past.add(clip)
     if settings.revive:
       motion.add(clip)

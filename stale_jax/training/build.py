@@ -24,6 +24,7 @@ from stale_jax.objectives import (
 from stale_jax.processes import Interpolant, Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Rollout, Sampling
 from stale_jax.training.ema import Ema
+from stale_jax.training.grpo import GRPO, check_grpo
 from stale_jax.training.latents import Latents
 from stale_jax.training.optimizer import AdamW, Muon
 from stale_jax.training.self_forcing import SelfForcing, check_self_forcing
@@ -96,7 +97,9 @@ class Experiment:
   first: FirstFrames | None = None
   artv: Artv | None = None
   sampling: Sampling | None = None
+  rollout: Rollout | None = None
   self_forcing: SelfForcing | None = None
+  grpo: GRPO | None = None
 
 
 SECTIONS = (
@@ -118,7 +121,9 @@ SECTIONS = (
   "mesh",
   "training",
   "sampling",
+  "rollout",
   "self_forcing",
+  "grpo",
 )
 # Those that an autoencoder has.
 CODER_SECTIONS = ("seed", "senses", "source", "model", "objective", "optimizer", "ema", "mesh", "training")
@@ -177,27 +182,38 @@ def build(config: Mapping[str, Any]) -> Experiment:
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
   artv = None if config.get("artv") is None else _artv(config, senses, process)
+  density = build_density(config.get("times", {"name": "uniform"}))
+  model = build_model(config.get("model", {}), senses, **perturbed, **judged, mask=bool(artv and artv.mask))
+  usual = {"how": "artv" if artv else "causal" if model.causal and density.independent else "windows"}
   experiment = Experiment(
     **shared,
     process=process,
-    density=build_density(config.get("times", {"name": "uniform"})),
-    model=build_model(config.get("model", {}), senses, **perturbed, **judged, mask=bool(artv and artv.mask)),
+    density=density,
+    model=model,
     objective=Total(terms=tuple(terms)),
     messup=messup,
     corruption=corruption,
     first=construct(FirstFrames, {**config.get("first", {}), "sense": senses[0].name}, "first"),
     artv=artv,
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
-    self_forcing=_self_forcing(config["self_forcing"]) if config.get("self_forcing") else None,
+    rollout=construct(Rollout, {**usual, **config.get("rollout", {})}, "rollout"),
+    self_forcing=_in_rollouts(SelfForcing, config, "self_forcing"),
+    grpo=_in_rollouts(GRPO, config, "grpo"),
   )
   if experiment.self_forcing:
     check_self_forcing(experiment)
+  if experiment.grpo:
+    check_grpo(experiment)
   return experiment
 
 
-def _self_forcing(section: Mapping[str, Any]) -> SelfForcing:
-  rollout = construct(Rollout, section.get("rollout", {}), "self_forcing.rollout")
-  return construct(SelfForcing, {**section, "rollout": rollout}, "self_forcing")
+def _in_rollouts(cls: type, config: Mapping[str, Any], name: str):
+  """How the section `name` trains in rollouts; None if there is none."""
+  section = config.get(name)
+  if not section:
+    return None
+  rollout = construct(Rollout, section.get("rollout", {}), f"{name}.rollout")
+  return construct(cls, {**section, "rollout": rollout}, name)
 
 
 def _artv(config: Mapping[str, Any], senses: tuple[Sense, ...], process: Process) -> Artv:

@@ -24,7 +24,7 @@ from stale_jax.files import FULL, absolute, at
 from stale_jax.mesh import path_name
 from stale_jax.training.hosts import all_agree, leads
 from stale_jax.training.state import State, fingerprint
-from stale_jax.training.weights import SHIPPED, load_weights
+from stale_jax.training.weights import NAMED, load_weights
 
 
 def _manager(folder: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
@@ -214,12 +214,12 @@ def newest_state(folder: Path) -> dict[str, Any]:
 
 
 def model_at(name: str | Path) -> tuple[Any, dict[str, Any]]:
-  """(averaged parameters, config) of a run's folder, a weights file or "shipped", the package's own.
+  """(averaged parameters, config) of a run's folder, a weights file or, by name (`NAMED`), the package's own.
 
   Raises:
     UserError: there is no model of that name.
   """
-  path = SHIPPED if name == "shipped" else at(name)
+  path = NAMED.get(name) or at(name)
   return newest_ema(path) if path.is_dir() else load_weights(path)
 
 

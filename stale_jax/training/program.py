@@ -12,6 +12,7 @@ from stale_jax.data import collate, first_stored
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
 from stale_jax.training.build import Experiment
+from stale_jax.training.grpo import make_grpo_step
 from stale_jax.training.self_forcing import make_self_forcing_step
 from stale_jax.training.state import Judges, State, initial_state
 from stale_jax.training.step import make_loss, make_step
@@ -73,6 +74,8 @@ def training_program(experiment: Experiment, devices=None) -> Program:
   )
   if forcing:
     update = make_self_forcing_step(experiment, optimizer, critic)
+  elif experiment.grpo:
+    update = make_grpo_step(experiment, optimizer)
   else:
     update = make_step(loss_of(experiment), optimizer, experiment.ema, training.accumulate)
   step = jax.jit(

@@ -15,11 +15,12 @@ from stale_jax.errors import UserError
 from stale_jax.files import on_disk, write_whole
 from stale_jax.training.hosts import leads, whole
 
-# The model and the autoencoder that come with the package.
+# The model, the autoencoder and the model for movies of any length that come with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
 AUTOENCODER = SHIPPED.with_name("autoencoder.safetensors")
-# The causal one, for movies of any length.
 CAUSAL = SHIPPED.with_name("causal.safetensors")
+# What they are called where a model is asked for.
+NAMED = {"shipped": SHIPPED, "causal": CAUSAL}
 
 
 def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:

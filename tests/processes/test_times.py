@@ -107,3 +107,15 @@ def test_build_names_what_is_wrong():
     build_density({"name": "mode", "scale": 2})
   with pytest.raises(UserError, match="'logit_normal'"):
     build_density({"name": "logitnormal"})
+
+
+def test_independent_frames_have_times_of_their_own():
+  together = clip_times(jax.random.key(0), Uniform(), 64, 5)
+  assert (together == together[:, :1]).all()
+  t = np.asarray(clip_times(jax.random.key(0), Uniform(independent=True), 512, 5), np.float64)
+  for frame in t.T:  # Each frame's are spread over the batch as a clip's would be.
+    assert np.abs(np.diff(np.sort(frame)) - 1 / 512).max() < 1e-5
+  apart = np.corrcoef(t.T) - np.eye(5)
+  assert np.abs(apart).max() < 4 / np.sqrt(512)
+  # No two frames differ by as much in every clip.
+  assert min(np.std((t[:, i] - t[:, j]) % 1) for i in range(5) for j in range(i)) > 0.2

@@ -126,6 +126,14 @@ def test_a_script_changes_the_prompt_and_the_cache_as_it_is_told(model):
   assert [prompt_at(script[0], frame) for frame in (0, 4, 5, 99)] == [*PROMPTS[:1] * 2, *PROMPTS[1:] * 2]
 
 
+def test_after_a_cut_nothing_is_left_of_what_was_before(model):
+  """Not the same bits, for the noise is that of its own chunks; but what came before changes nothing."""
+  scripts = [[(0, first), (5, PROMPTS[1])] for first in (PROMPTS[0], "a green zero moves up slowly")]
+  one, other = (whole(model.rollout([s], [1], frames=9, on_change="cut", **SHORT))["sight"] for s in scripts)
+  assert np.abs(one[:, :5] - other[:, :5]).max() > 0.01
+  np.testing.assert_array_equal(one[:, 5:], other[:, 5:])
+
+
 def test_the_past_is_the_sinks_and_the_last_frames():
   past = Past(room=3, sinks=1)
   for frame in range(6):

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from configs import autoencoder_digits, digits_more, movie
+from configs import autoencoder_digits, digits_causal, digits_more, movie
 from stale_jax.data import loader
 from stale_jax.data.digits import Digits
 from stale_jax.errors import UserError
@@ -22,7 +22,7 @@ from stale_jax.training.optimizer import Muon
 from stale_jax.training.program import init_params
 from stale_jax.training.state import fingerprint, initial_state
 from stale_jax.training.step import make_step
-from stale_jax.training.weights import AUTOENCODER, SHIPPED, load_weights, save_weights
+from stale_jax.training.weights import AUTOENCODER, CAUSAL, SHIPPED, load_weights, save_weights
 from tests import micro
 
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3)}
@@ -275,3 +275,10 @@ def test_the_shipped_model_is_what_its_config_makes():
   assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
   scores = json.loads(SHIPPED.with_suffix(".json").read_text())
   assert scores["captions"]["clips"] == 480
+
+
+def test_the_causal_model_of_the_package_is_what_its_config_makes():
+  params, config = load_weights(CAUSAL)
+  assert build(config) == build(digits_causal.get_config().to_dict())
+  shapes = jax.eval_shape(lambda: init_params(build(config), jax.random.key(0)))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)

@@ -1,0 +1,50 @@
+"""Rewarded for steady motion, a model's speed varies less by .3 and falls by .1 at most.
+
+Self-Forcing++ (arXiv 2510.02283) rewards motion by GRPO; here by `objectives/grpo.py`, from the causal model
+that ships with the package. Before and after, 64 movies of test captions, as long as a clip. The speed from
+frame to frame is that of `evaluation/motion.py`, another estimate than the reward's. Value is the mean over
+movies of its variance, after over before; bar .7.
+"""
+
+MOVIES, STEPS = 64, 300
+
+
+def measure(seed: int) -> dict:
+  from experiments.claims._small import trained
+  from stale_jax.pretrained import load
+  from stale_jax.training.checkpoint import model_at
+  from stale_jax.training.weights import CAUSAL
+
+  config = {**model_at(CAUSAL)[1], "seed": seed, "grpo": {"group": 8}, "ema": {"decay": 0.9}}
+  config["optimizer"] = {"name": "adamw", "schedule": "constant", "learning_rate": 1e-4, "warmup": 10}
+  config["sampling"] = {**config["sampling"], "steps": 8}
+  return compared(load(CAUSAL), trained(config, STEPS, batch=32, init_from=str(CAUSAL)), seed)
+
+
+def compared(before, after, seed: int) -> dict:
+  """The claim, of models that are there."""
+  import dataclasses
+
+  import numpy as np
+
+  from stale_jax.evaluation.motion import motion_of
+
+  test = dataclasses.replace(before.source, split="test", seed=seed)
+  prompts, seeds = [test[i]["caption"] for i in range(MOVIES)], list(range(seed, seed + MOVIES))
+
+  def speeds(model) -> np.ndarray:
+    chunks = model.rollout(prompts, seeds, frames=model.frames, steps=8)
+    sight = np.concatenate([chunk["sight"] for chunk in chunks], 1)
+    return np.array([[motion_of(a, b).speed for a, b in zip(x[:-1], x[1:], strict=True)] for x in sight])
+
+  old, new = speeds(before), speeds(after)
+  value, kept = new.var(1).mean() / old.var(1).mean(), new.mean() / old.mean()
+  return {
+    "value": float(value),
+    "bar": 0.7,
+    "holds": bool(value <= 0.7 and kept >= 0.9),
+    "speed_kept": float(kept),
+    "speed": [float(old.mean()), float(new.mean())],
+    "variance": [float(old.var(1).mean()), float(new.var(1).mean())],
+    "movies": MOVIES,
+  }

@@ -1,0 +1,114 @@
+"""A causal model learns from its own movies which of them keep moving (`objectives/grpo.py`).
+
+A step makes a group of movies of each of some captions by the averaged parameters, as generation does,
+rewards them, noises them as training always does, and moves the parameters toward those above their group's
+mean and away from those below. The average follows, and is what the next step's movies are made by: the
+"old" policy of DiffusionNFT (arXiv 2509.16117), whose soft update it is.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from stale_jax.clip import Batch, Clip, Context
+from stale_jax.config import at_least
+from stale_jax.errors import UserError
+from stale_jax.objectives import advantages, corrupt, motion_reward, nft_loss, speeds
+from stale_jax.processes import clip_times
+from stale_jax.sampling import Causal, Rollout, causal_programs, fold
+from stale_jax.training.state import State, update
+
+_REAL = 64  # Clips, whose speed is usual.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GRPO:
+  """How motion is rewarded.
+
+  Attributes:
+    group: movies of one caption; `training.batch` is a multiple of it.
+    kappa: of the reward's second term; see `motion_reward`.
+    beta: see `nft_loss`.
+    rollout: how frame follows frame.
+  """
+
+  group: int = 8
+  kappa: float = 1.0
+  beta: float = 1.0
+  rollout: Rollout = Rollout()
+
+  def __post_init__(self):
+    at_least(2, "grpo", group=self.group)
+
+
+def movies(
+  programs: Causal, params, times, context: Context, noise, keys: PRNGKeyArray, chunks: int, guidance
+) -> Clip:
+  """So many chunks of a movie a key, as generation makes them."""
+
+  def one(cache, number):
+    own = fold(keys, number)
+    clip, cache = programs.advance(params, cache, times, context, noise, own, *guidance, len(times) - 1)
+    return cache, clip
+
+  _, clips = jax.lax.scan(one, programs.start(params, times, context, keys), jnp.arange(chunks))
+  clips = {name: jnp.moveaxis(x, 0, 1) for name, x in clips.items()}
+  return {name: jnp.reshape(x, (len(x), -1, *x.shape[3:])) for name, x in clips.items()}
+
+
+def make_grpo_step(experiment, optimizer):
+  """(state, batch) -> (state, metrics): of the batch only the first captions are used, each for a group."""
+  grpo, process, sampling = experiment.grpo, experiment.process, experiment.sampling
+  frames, size, model = experiment.source.frames, experiment.training.batch, experiment.model
+  parts = model, process, experiment.senses, grpo.rollout, frames, sampling.solver
+  programs = causal_programs(*parts, guided=sampling.guidance != 1)
+  times = dataclasses.replace(sampling, batch=size).times(grpo.rollout.chunk)
+  noise = jnp.full(size, grpo.rollout.noise, jnp.float32)
+  guidance = jnp.float32(sampling.guidance), jnp.asarray(sampling.interval, jnp.float32)
+  weights = experiment.objective.terms[0].weights
+  real = jnp.stack([experiment.source[i]["clip"]["sight"] for i in range(_REAL)])
+  usual = float(speeds(real).mean())
+
+  def step(state: State, batch: Batch):
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    key_roll, key_time, key_noise = jax.random.split(key, 3)
+    context = Context(text=jnp.repeat(batch.context.text[: size // grpo.group], grpo.group, 0))
+    keys, chunks = jax.random.split(key_roll, size), frames // grpo.rollout.chunk
+    clip = movies(programs, state.ema, times, context, noise, keys, chunks, guidance)
+    speed = speeds(clip["sight"])
+    reward = motion_reward(speed, usual, frames - 1, grpo.kappa)
+    advantage = advantages(reward, grpo.group)
+    t = clip_times(key_time, experiment.density, size, frames)
+    corruption = corrupt(process, clip, t, key_noise)
+    x_t = {name: c.x_t for name, c in corruption.items()}
+    old = model.apply(state.ema, x_t, t, context)
+
+    def loss(params):
+      output = model.apply(params, x_t, t, context)
+      each = {n: nft_loss(process, output[n], old[n], corruption[n], t, advantage, grpo.beta) for n in output}
+      return sum(weights.get(name, 1.0) * x.mean() for name, x in each.items())
+
+    value, grads = jax.value_and_grad(loss)(state.params)
+    metrics = {"loss": value, "reward": reward.mean(), "speed": speed.mean(), "variance": speed.var(1).mean()}
+    return update(state, grads, value, optimizer, experiment.ema), metrics
+
+  return step
+
+
+def check_grpo(experiment) -> None:
+  """Raises UserError if the rest of the config does not fit."""
+  grpo, batch = experiment.grpo, experiment.training.batch
+  if not (experiment.model.causal and experiment.density.independent):
+    raise UserError("grpo: the model is causal; set model.causal and times.independent.")
+  if experiment.self_forcing or experiment.sampling.solver == "consistency":
+    raise UserError("grpo is for models that tell means: no self_forcing, no sampling.solver='consistency'.")
+  if "sight" not in [sense.name for sense in experiment.senses]:
+    raise UserError("grpo rewards motion that is seen: the senses lack sight.")
+  if batch % grpo.group or experiment.training.accumulate > 1:
+    raise UserError(
+      f"grpo: training.batch={batch} must be a multiple of grpo.group={grpo.group}, in one part."
+    )
+  if experiment.source.frames % grpo.rollout.chunk or grpo.rollout.how != "causal":
+    raise UserError("grpo.rollout: it must be causal, and its chunk must divide source.frames.")
