@@ -7,7 +7,7 @@ most (`evaluation/liveliness.py`). Value is that of Self-Forcing++; it holds if 
 times that of Self-Forcing, and the luma drifts by at most 5% of its range.
 """
 
-WINDOWS, MOVIES, STEPS = 10, 32, 300
+WINDOWS, MOVIES, STEPS = 10, 32, 60
 
 
 def measure(seed: int) -> dict:
