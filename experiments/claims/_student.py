@@ -1,5 +1,7 @@
 """A small causal student with drawn weights, rolled out as in training and as in generation."""
 
+import functools
+
 PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
 STEPS, FRAMES = 4, 4
 
@@ -44,18 +46,25 @@ def conditions(model, seed: int):
 
 def trained_on(model, seed: int, step: int, start: int):
   """(exits of the window from frame `start` on, cache after it), all chunks leaving at `step`."""
+  from stale_jax.training.self_forcing import student_programs
+
+  run = _rolled(student_programs(model.experiment))
+  return run(model.params, step, start, *conditions(model, seed))
+
+
+@functools.cache
+def _rolled(programs):
+  """Training's rollout, compiled once."""
   import jax
 
-  from stale_jax.training.self_forcing import roll, student_programs
-
-  programs = student_programs(model.experiment)
+  from stale_jax.training.self_forcing import roll
 
   # All of it arguments, as in a training step: of constants the compiler makes other programs.
   @jax.jit
   def run(params, step, start, times, context, noise, keys):
     return roll(programs, params, times, step, context, noise, keys, start, FRAMES)
 
-  return run(model.params, step, start, *conditions(model, seed))
+  return run
 
 
 def generated(model, seed: int, step: int, frames: int):
