@@ -171,22 +171,7 @@ def solve(
   callback: Callable[[Array, Clip], None] | None = None,
   steps: Int[Array, ""] | None = None,
 ) -> Clip:
-  """Brings `x` from times[0] to times[-1] in constant memory; see `last_step`, of which it takes the end."""
-  return last_step(process, denoiser, x, times, context, keys, solver, callback, steps)[1]
-
-
-def last_step(
-  process: Process,
-  denoiser: Denoiser,
-  x: Clip,
-  times: Float[Array, "steps+1 batch frames"],
-  context: Context,
-  keys: PRNGKeyArray,
-  solver: str = "euler",
-  callback: Callable[[Array, Clip], None] | None = None,
-  steps: Int[Array, ""] | None = None,
-) -> tuple[Clip, Clip]:
-  """The clip before the last step from times[0] to times[-1], and after it.
+  """Brings `x` from times[0] to times[-1] in constant memory.
 
   Args:
     process: whose velocity or step is taken.
@@ -202,16 +187,46 @@ def last_step(
   Raises:
     UserError: an unknown solver, or one that the process has no use for.
   """
-  if solver not in SOLVERS:
-    raise UserError(f"unknown solver {solver!r}: {nearest(solver, SOLVERS)}")
+  advance = _stepper(process, denoiser, times, context, keys, solver)
+
+  def body(step, carry):
+    x, memory = advance(step, *carry)
+    if callback is not None:
+      jax.debug.callback(callback, step, x, ordered=True)
+    return x, memory
+
+  memory = SOLVERS[solver].memory(x, times[0])
+  return jax.lax.fori_loop(0, len(times) - 1 if steps is None else steps, body, (x, memory))[0]
+
+
+def last_step(
+  process: Process,
+  denoiser: Denoiser,
+  x: Clip,
+  times: Float[Array, "steps+1 batch frames"],
+  context: Context,
+  keys: PRNGKeyArray,
+  solver: str = "euler",
+  steps: Int[Array, ""] | None = None,
+) -> tuple[Clip, Clip]:
+  """The clip before the last step that `solve` takes, and after it; arguments as there."""
+  advance = _stepper(process, denoiser, times, context, keys, solver)
 
   def body(step, carry):
     _, x, memory = carry
-    t, s = times[step], times[step + 1]
-    after, memory = SOLVERS[solver].step(process, denoiser, x, t, s, context, keys, step, memory)
-    if callback is not None:
-      jax.debug.callback(callback, step, after, ordered=True)
-    return x, after, memory
+    return x, *advance(step, x, memory)
 
   memory = SOLVERS[solver].memory(x, times[0])
   return jax.lax.fori_loop(0, len(times) - 1 if steps is None else steps, body, (x, x, memory))[:2]
+
+
+def _stepper(process: Process, denoiser: Denoiser, times, context: Context, keys, solver: str):
+  """(step, x, memory) -> (x after it, memory); raises UserError if there is no such solver."""
+  if solver not in SOLVERS:
+    raise UserError(f"unknown solver {solver!r}: {nearest(solver, SOLVERS)}")
+
+  def advance(step, x, memory):
+    t, s = times[step], times[step + 1]
+    return SOLVERS[solver].step(process, denoiser, x, t, s, context, keys, step, memory)
+
+  return advance

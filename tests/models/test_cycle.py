@@ -66,7 +66,7 @@ def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_their_numbe
   model = CYCLE.clone(turns=turns)
   got = run(model, params)
 
-  def unrolled(model, block, streams, conditions, angles, tokens, timed, placed):
+  def unrolled(model, block, streams, conditions, angles, tokens, timed, placed, past):
     entry, layers = streams, [block(model, layer) for layer in range(model.depth)]
     for number in range(turns):
       dense = params["params"]["turn"]["dense"]
