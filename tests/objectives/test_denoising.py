@@ -65,7 +65,7 @@ def test_captions_and_company_are_withheld_together_and_as_often_as_said(batch, 
   seen = []
 
   class Listener:
-    labels = 0
+    labels, micro, mask = 0, (), False
 
     def apply(self, params, clip, t, context, rngs):
       seen.append((context.text, context.apart))

@@ -33,7 +33,7 @@ def batch():
 class Listener:
   """Keeps what it is shown."""
 
-  labels = 0
+  labels, micro, mask = 0, (), False
 
   def apply(self, params, clip, t, context, rngs):
     self.clip, self.t, self.context, self.rngs = clip, t, context, rngs
