@@ -80,7 +80,7 @@ class Rule:
   """Full attention, unless its fields say otherwise; text is always seen.
 
   Attributes:
-    causal: nobody sees a later frame; text sees text alone, for it would pass on what it saw.
+    causal: nobody but the emoji sees a later frame; text sees text alone, for it would pass on what it saw.
     window: how many frames back (and, if not causal, forth) are seen, one's own among them; 0: all.
     sinks: so many first frames are seen from everywhere, whatever the window.
     along: "time": among tokens of one place; "space": of one frame; "": among all. What is of no

@@ -48,7 +48,7 @@ def sees(rule, a, b):
       return False
   elif to == EMOJI or (apart and to not in (of, TEXT)):
     return False
-  if rule.causal and then > now:
+  if rule.causal and then > now and of != EMOJI:
     return False
   if rule.window and now >= 0 and then >= rule.sinks and abs(now - then) >= rule.window:
     return False
