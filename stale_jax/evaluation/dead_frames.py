@@ -18,11 +18,11 @@ from sklearn.model_selection import cross_val_predict
 from stale_jax.clip import intensity
 from stale_jax.errors import UserError
 from stale_jax.evaluation.entropy import grey_bits, space_bits
+from stale_jax.evaluation.liveliness import luma, saturation
 from stale_jax.evaluation.motion import STILL, motion_of
 
 # Of the solver, when noise is prompted into structure and no further.
 _GLITCH_STEPS = 2
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 Pictures = Float[np.ndarray, "pictures height width 3"]
 
@@ -81,7 +81,7 @@ def speeds(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np.ndar
 def features(pictures: Pictures, real: Pictures) -> dict[str, Float[np.ndarray, "n"]]:
   """What can be said of a picture without a model; `real` are others that it is compared with."""
   seen = intensity(pictures)
-  light, brightest = seen @ _LUMA, seen.max(-1)
+  light = luma(seen)
   rows, columns = np.indices(light.shape[1:], np.float32)
   weight = light / np.maximum(light.sum((1, 2), keepdims=True), 1e-6)
   middle = np.stack([(weight * axis).sum((1, 2)) / (axis.max()) - 0.5 for axis in (rows, columns)])
@@ -93,7 +93,7 @@ def features(pictures: Pictures, real: Pictures) -> dict[str, Float[np.ndarray, 
   return {
     "luma": light.mean((1, 2)),
     "contrast": light.std((1, 2)),
-    "saturation": (seen.max(-1) - seen.min(-1)).sum((1, 2)) / np.maximum(brightest.sum((1, 2)), 1e-6),
+    "saturation": saturation(seen),
     "edges": (np.square(down).mean((1, 2)) + np.square(right).mean((1, 2))) ** 0.5,
     "grey_bits": grey_bits(light),
     "space_bits": space_bits(light),

@@ -53,6 +53,16 @@ def change_of(sight: Float[np.ndarray, "clips frames height width 3"]) -> float:
   return float(np.median(np.abs(np.diff(intensity(sight), axis=1)).mean((2, 3, 4))))
 
 
+def luma(seen: Float[np.ndarray, "*pictures height width 3"]) -> Float[np.ndarray, "*pictures height width"]:
+  """Of intensities in [0, 1]; see the docstring of this module."""
+  return seen @ _LUMA
+
+
+def saturation(seen: Float[np.ndarray, "pictures height width 3"]) -> Float[np.ndarray, "pictures"]:
+  """Likewise, of whole pictures."""
+  return (seen.max(-1) - seen.min(-1)).sum((1, 2)) / np.maximum(seen.max(-1).sum((1, 2)), 1e-6)
+
+
 class Curve:
   """A value a clip and window, of any number of windows in constant memory.
 
@@ -134,11 +144,11 @@ class Liveliness:
       self._pairs.append(pair)
     self._before = frame
     seen = intensity(frame)
-    light, brightest = seen @ _LUMA, seen.max(-1).sum((1, 2))
+    light = luma(seen)
     self._pictures.append(
       {
         "luma": light.mean((1, 2)),
-        "saturation": (seen.max(-1) - seen.min(-1)).sum((1, 2)) / np.maximum(brightest, 1e-6),
+        "saturation": saturation(seen),
         "grey_bits": grey_bits(light),
         "space_bits": space_bits(light),
       }

@@ -8,7 +8,6 @@ Self-Forcing (arXiv 2506.08009); it is for models that are causal and had a time
 
 import dataclasses
 import functools
-import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 
@@ -324,12 +323,6 @@ def prompt_at(script: str | Sequence[tuple[int, str]], frame: int) -> str:
   if isinstance(script, str):
     return script
   return next(prompt for start, prompt in reversed(script) if start <= frame)
-
-
-def group(frames: int, senses: Sequence[Sense]) -> int:
-  """So many frames or a few more, of which tokens are made."""
-  each = math.lcm(*(sense.patch[0] for sense in senses))
-  return each * -(-frames // each)
 
 
 def fold(keys: PRNGKeyArray, number: int) -> PRNGKeyArray:

@@ -18,6 +18,7 @@ from stale_jax.errors import UserError
 from stale_jax.objectives import advantages, corrupt, motion_reward, nft_loss, speeds
 from stale_jax.processes import clip_times
 from stale_jax.sampling import Causal, Rollout, causal_programs, fold
+from stale_jax.training.self_forcing import joined
 from stale_jax.training.state import State, update
 
 _REAL = 64  # Clips, whose speed is usual.
@@ -53,9 +54,7 @@ def movies(
     clip, cache = programs.advance(params, cache, times, context, noise, own, *guidance, len(times) - 1)
     return cache, clip
 
-  _, clips = jax.lax.scan(one, programs.start(params, times, context, keys), jnp.arange(chunks))
-  clips = {name: jnp.moveaxis(x, 0, 1) for name, x in clips.items()}
-  return {name: jnp.reshape(x, (len(x), -1, *x.shape[3:])) for name, x in clips.items()}
+  return joined(jax.lax.scan(one, programs.start(params, times, context, keys), jnp.arange(chunks))[1])
 
 
 def make_grpo_step(experiment, optimizer):
