@@ -12,6 +12,13 @@ from stale_jax.processes.process import per_frame
 from stale_jax.sampling.solvers import Denoiser
 
 
+def both_halves(clip: Clip, t: Float[Array, "batch frames"], context: Context) -> tuple[Clip, Array, Context]:
+  """Each twice over in one batch, with its context first and then with none (`Context.withhold`)."""
+  everyone = jnp.ones(len(context.text), bool)
+  nothing, context = context.withhold(everyone), context.replace(apart=~everyone)
+  return jax.tree.map(lambda c, u: jnp.concatenate([c, u]), (clip, t, context), (clip, t, nothing))
+
+
 def classifier_free(
   denoiser: Denoiser,
   scale: float | Float[Array, ""],
@@ -26,9 +33,7 @@ def classifier_free(
   """
 
   def guided(clip: Clip, t, context: Context) -> Clip:
-    everyone = jnp.ones(len(context.text), bool)
-    nothing, context = context.withhold(everyone), context.replace(apart=~everyone)
-    twice = jax.tree.map(lambda c, u: jnp.concatenate([c, u]), (clip, t, context), (clip, t, nothing))
+    twice = both_halves(clip, t, context)
     inside = (interval[0] <= t) & (t <= interval[1])
     halves = {name: jnp.split(o, 2) for name, o in denoiser(*twice).items()}
     return {n: u + per_frame(jnp.where(inside, scale, 1.0), u) * (c - u) for n, (c, u) in halves.items()}

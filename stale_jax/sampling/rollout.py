@@ -21,7 +21,7 @@ from stale_jax.config import at_least, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache, empty_cache, push
 from stale_jax.processes import Process
-from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.guidance import both_halves, classifier_free
 from stale_jax.sampling.sample import renoise
 from stale_jax.sampling.solvers import last_step, prior
 
@@ -128,9 +128,7 @@ class Causal:
     """The cache with `clip` behind, brought to the times `noise`; None is one of no frames yet."""
     clip, t = renoise(self.process, clip, noise, keys)
     if self.guided:
-      everyone = jnp.ones(len(context.text), bool)
-      halves = context.replace(apart=~everyone), context.withhold(everyone)
-      clip, t, context = jax.tree.map(lambda *x: jnp.concatenate(x), *((clip, t, half) for half in halves))
+      clip, t, context = both_halves(clip, t, context)
     _, sown = self.model.apply(params, clip, t, context, cache, mutable=["kv"])
     new = tuple({block: kinds[kind][0] for block, kinds in sown["kv"].items()} for kind in ("keys", "values"))
     patch = {sense.name: sense.patch[0] for sense in self.senses}
