@@ -189,18 +189,20 @@ class Model:
     """
     self._need_process()
     given = {k: v for k, v in overrides.items() if k in ROLLOUT and v is not None}
-    network, student = self.experiment.model, self.experiment.self_forcing
-    usual = student.rollout if student else self.experiment.rollout
-    how = construct(Rollout, {**vars(usual), **given}, "rollout")
+    network = self.experiment.model
+    how = construct(Rollout, {**vars(self.experiment.rollout), **given}, "rollout")
     settings = self.settings(**{k: v for k, v in overrides.items() if k not in ROLLOUT})
     if self.source is not self.experiment.source:
       raise UserError(
         f"{self.name} makes latents, which are not rolled out: ask for clips as it was trained."
       )
-    script = functools.cache(lambda frame: tuple(prompt_at(prompt, frame) for prompt in prompts))
     tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, network.text_length)))
+
+    def text(frame: int) -> jax.Array:
+      return tokens(tuple(prompt_at(prompt, frame) for prompt in prompts))
+
     make = {"artv": self._artv, "causal": self._causal, "windows": self._windows}[how.how]
-    return make(how, settings, lambda frame: tokens(script(frame)), _keys(seeds), frames, first)
+    return make(how, settings, text, _keys(seeds), frames, first)
 
   def _causal(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
     experiment, senses = self.experiment, self.experiment.senses

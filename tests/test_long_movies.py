@@ -1,14 +1,11 @@
 """Movies longer than any clip of training, by a model that goes on from given frames."""
 
-import jax
 import numpy as np
 import pytest
 
+from experiments.claims._small import drawn
 from stale_jax.errors import UserError
-from stale_jax.pretrained import Model
 from stale_jax.script import Script
-from stale_jax.training.build import build
-from stale_jax.training.program import init_params
 from tests import micro
 
 PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
@@ -17,12 +14,7 @@ CAUSAL = {"source__patch": 1, "model__causal": True, "times__independent": True}
 
 
 def made(**overrides):
-  experiment = build(micro.config(**overrides))
-  params = init_params(experiment, jax.random.key(0))
-  leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  moved = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
-  return Model(experiment, jax.tree.unflatten(tree, moved), "micro")
+  return drawn(micro.config(**overrides))
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,11 @@
 """What a model's weights leave open is chosen when it is loaded."""
 
-import jax
 import numpy as np
 import pytest
 
+from experiments.claims._small import drawn
 from stale_jax.errors import UserError
 from stale_jax.pretrained import load
-from stale_jax.training import build
-from stale_jax.training.program import init_params
 from stale_jax.training.weights import save_weights
 from tests import micro
 
@@ -15,14 +13,12 @@ from tests import micro
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
   """A cycle with two forms, a plain model."""
-  folder, paths, rng = tmp_path_factory.mktemp("weights"), [], np.random.default_rng(0)
+  folder, paths = tmp_path_factory.mktemp("weights"), []
   for name, model in (("cycle", {"turns": 2, "forms": "dense"}), ("plain", {})):
     config = micro.config()
     config["model"] = {**config["model"], **model}
-    drawn = init_params(build(config), jax.random.key(0))
-    params = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape), drawn)
     paths.append(folder / f"{name}.safetensors")
-    save_weights(paths[-1], params, config)
+    save_weights(paths[-1], drawn(config).params, config)
   return paths
 
 

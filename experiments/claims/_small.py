@@ -37,6 +37,28 @@ def autoencoder(seed: int, *, canvas: int, model: Mapping = _NOTHING, objective:
   }
 
 
+def moved(params, seed: int = 0, by: float = 0.1):
+  """`params` as they are drawn, with noise on each, so that none of a network's gates is closed."""
+  import jax
+
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+  noisy = [x + by * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
+  return jax.tree.unflatten(tree, noisy)
+
+
+def drawn(config: dict, seed: int = 0):
+  """A `stale_jax.Model` of no use, that of `config` before training, but for the noise of `moved`."""
+  import jax
+
+  from stale_jax.pretrained import Model
+  from stale_jax.training.build import build
+  from stale_jax.training.program import init_params
+
+  experiment = build(config)
+  return Model(experiment, moved(init_params(experiment, jax.random.key(seed)), seed), "drawn")
+
+
 def trained(config: dict, steps: int, **training):
   """The `stale_jax.Model` that training `config` for `steps` gives.
 

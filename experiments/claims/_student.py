@@ -7,13 +7,8 @@ STEPS, FRAMES = 4, 4
 
 
 def student(seed: int):
-  """A `stale_jax.Model` of no use: its weights are drawn, so that none of its gates is closed."""
-  import jax
-
-  from experiments.claims._small import digits
-  from stale_jax.pretrained import Model
-  from stale_jax.training.build import build
-  from stale_jax.training.program import init_params
+  """One that nothing has been trained."""
+  from experiments.claims._small import digits, drawn
 
   sizes = {"width": 32, "text_width": 16, "condition_width": 16, "depth": 2, "heads": 2}
   config = digits(seed, canvas=12, frames=FRAMES, patch=1, causal=True, **sizes)
@@ -21,12 +16,8 @@ def student(seed: int):
   config["times"] = {**config["times"], "independent": True}
   config["training"]["init_from"] = "shipped"
   config["sampling"] |= {"solver": "consistency", "steps": STEPS, "guidance": 1.0}
-  config["self_forcing"] = {"frames": 3 * FRAMES, "rollout": {"sinks": 1, "noise": 0.1}}
-  experiment = build(config)
-  leaves, tree = jax.tree.flatten(init_params(experiment, jax.random.key(seed)))
-  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-  moved = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
-  return Model(experiment, jax.tree.unflatten(tree, moved), "drawn")
+  config["self_forcing"], config["rollout"] = {"frames": 3 * FRAMES}, {"sinks": 1, "noise": 0.1}
+  return drawn(config, seed)
 
 
 def conditions(model, seed: int):
@@ -40,8 +31,8 @@ def conditions(model, seed: int):
   e, count = model.experiment, len(PROMPTS)
   text = jnp.asarray(tokenize(PROMPTS, e.model.text_length))
   keys = jax.vmap(jax.random.key)(jnp.arange(seed, seed + count, dtype=jnp.uint32))
-  noise = jnp.full(count, e.self_forcing.rollout.noise)
-  return model.settings(batch=count).times(e.self_forcing.rollout.chunk), Context(text=text), noise, keys
+  noise = jnp.full(count, e.rollout.noise)
+  return model.settings(batch=count).times(e.rollout.chunk), Context(text=text), noise, keys
 
 
 def trained_on(model, seed: int, step: int, start: int):
@@ -95,14 +86,10 @@ def distilled(seed: int, steps: int, frames: int = 0):
   """
   from configs import digits_self_forcing
   from experiments.claims._small import trained
-  from stale_jax.training.checkpoint import model_at
-  from stale_jax.training.weights import CAUSAL
 
-  ours = digits_self_forcing.get_config().to_dict()
-  config = {**model_at(CAUSAL)[1], "seed": seed}
-  config |= {name: ours[name] for name in ("optimizer", "ema", "training", "sampling", "self_forcing")}
-  config["self_forcing"] = {**config["self_forcing"], "frames": frames}
-  return trained(config, steps, init_from=str(CAUSAL))
+  config = digits_self_forcing.get_config().to_dict()
+  config["self_forcing"]["frames"] = frames
+  return trained({**config, "seed": seed}, steps)
 
 
 def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overrides) -> list[float]:

@@ -25,7 +25,7 @@ def compared(teacher, student, seed: int) -> dict:
 
   from experiments.claims._student import errors
 
-  chunk = student.experiment.self_forcing.rollout.chunk
+  chunk = student.experiment.rollout.chunk
   found = {
     "teacher": errors(teacher, seed, WINDOWS, MOVIES, chunk=chunk),
     "student": errors(student, seed, WINDOWS, MOVIES),

@@ -42,7 +42,7 @@ class Training:
     batch: examples an update, over all devices.
     accumulate: parts a batch is cut into, one after the other.
     caption_dropout: share of captions withheld, for classifier-free guidance, and of each micro-condition.
-    init_from: weights (a run's folder or a file; "shipped": those of the package) to start from.
+    init_from: weights (a run's folder or a file; "shipped", "causal": of the package) to start from.
     log_every, checkpoint_every: steps.
     keep: newest checkpoints that stay.
     processes: of JAX that train together, one a host as a rule.
@@ -197,8 +197,8 @@ def build(config: Mapping[str, Any]) -> Experiment:
     artv=artv,
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
     rollout=construct(Rollout, {**usual, **config.get("rollout", {})}, "rollout"),
-    self_forcing=_in_rollouts(SelfForcing, config, "self_forcing"),
-    grpo=_in_rollouts(GRPO, config, "grpo"),
+    self_forcing=_if_given(SelfForcing, config, "self_forcing"),
+    grpo=_if_given(GRPO, config, "grpo"),
   )
   if experiment.self_forcing:
     check_self_forcing(experiment)
@@ -207,13 +207,9 @@ def build(config: Mapping[str, Any]) -> Experiment:
   return experiment
 
 
-def _in_rollouts(cls: type, config: Mapping[str, Any], name: str):
-  """How the section `name` trains in rollouts; None if there is none."""
-  section = config.get(name)
-  if not section:
-    return None
-  rollout = construct(Rollout, section.get("rollout", {}), f"{name}.rollout")
-  return construct(cls, {**section, "rollout": rollout}, name)
+def _if_given(cls: type, config: Mapping[str, Any], name: str):
+  """What the section `name` describes; None if there is none."""
+  return construct(cls, config[name], name) if config.get(name) else None
 
 
 def _artv(config: Mapping[str, Any], senses: tuple[Sense, ...], process: Process) -> Artv:

@@ -17,7 +17,7 @@ from stale_jax.config import at_least
 from stale_jax.errors import UserError
 from stale_jax.objectives import advantages, corrupt, motion_reward, nft_loss, speeds
 from stale_jax.processes import clip_times
-from stale_jax.sampling import Causal, Rollout, causal_programs, fold
+from stale_jax.sampling import Causal, causal_programs, fold
 from stale_jax.training.self_forcing import joined
 from stale_jax.training.state import State, update
 
@@ -32,13 +32,11 @@ class GRPO:
     group: movies of one caption; `training.batch` is a multiple of it.
     kappa: of the reward's second term; see `motion_reward`.
     beta: see `nft_loss`.
-    rollout: how frame follows frame.
   """
 
   group: int = 8
   kappa: float = 1.0
   beta: float = 1.0
-  rollout: Rollout = Rollout()
 
   def __post_init__(self):
     at_least(2, "grpo", group=self.group)
@@ -61,10 +59,10 @@ def make_grpo_step(experiment, optimizer):
   """(state, batch) -> (state, metrics): of the batch only the first captions are used, each for a group."""
   grpo, process, sampling = experiment.grpo, experiment.process, experiment.sampling
   frames, size, model = experiment.source.frames, experiment.training.batch, experiment.model
-  parts = model, process, experiment.senses, grpo.rollout, frames, sampling.solver
+  parts = model, process, experiment.senses, experiment.rollout, frames, sampling.solver
   programs = causal_programs(*parts, guided=sampling.guidance != 1)
-  times = dataclasses.replace(sampling, batch=size).times(grpo.rollout.chunk)
-  noise = jnp.full(size, grpo.rollout.noise, jnp.float32)
+  times = dataclasses.replace(sampling, batch=size).times(experiment.rollout.chunk)
+  noise = jnp.full(size, experiment.rollout.noise, jnp.float32)
   guidance = jnp.float32(sampling.guidance), jnp.asarray(sampling.interval, jnp.float32)
   weights = experiment.objective.terms[0].weights
   real = jnp.stack([experiment.source[i]["clip"]["sight"] for i in range(_REAL)])
@@ -74,7 +72,7 @@ def make_grpo_step(experiment, optimizer):
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     key_roll, key_time, key_noise = jax.random.split(key, 3)
     context = Context(text=jnp.repeat(batch.context.text[: size // grpo.group], grpo.group, 0))
-    keys, chunks = jax.random.split(key_roll, size), frames // grpo.rollout.chunk
+    keys, chunks = jax.random.split(key_roll, size), frames // experiment.rollout.chunk
     clip = movies(programs, state.ema, times, context, noise, keys, chunks, guidance)
     speed = speeds(clip["sight"])
     reward = motion_reward(speed, usual, frames - 1, grpo.kappa)
@@ -109,5 +107,5 @@ def check_grpo(experiment) -> None:
     raise UserError(
       f"grpo: training.batch={batch} must be a multiple of grpo.group={grpo.group}, in one part."
     )
-  if experiment.source.frames % grpo.rollout.chunk or grpo.rollout.how != "causal":
-    raise UserError("grpo.rollout: it must be causal, and its chunk must divide source.frames.")
+  if experiment.source.frames % experiment.rollout.chunk or experiment.rollout.how != "causal":
+    raise UserError("grpo: rollout.how must be 'causal', and rollout.chunk divide source.frames.")

@@ -30,26 +30,24 @@ from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.objectives import corrupt, dmd_loss, dmd_step, predict
 from stale_jax.processes import clip_times
-from stale_jax.sampling import Causal, Rollout, causal_programs, classifier_free, fold
+from stale_jax.sampling import Causal, causal_programs, classifier_free, fold
 from stale_jax.training.state import Judges, State, accept, descend
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelfForcing:
-  """How a student is trained; how it is sampled from, and so trained to be, is `Sampling`.
+  """How a student is trained; to be sampled as `Sampling`, and rolled out as `Rollout`, say.
 
   Attributes:
     frames: of a movie of which a window is judged; 0: as many as a clip has.
     every: the critic is updated at every step, the student at each of so many.
     guidance, interval: of the teacher.
-    rollout: how frame follows frame, in training and, unless told otherwise, in generation.
   """
 
   frames: int = 0
   every: int = 5
   guidance: float = 3.0
   interval: tuple[float, float] = (0.0, 1.0)
-  rollout: Rollout = Rollout()
 
   def __post_init__(self):
     at_least(0, "self_forcing", frames=self.frames)
@@ -157,13 +155,13 @@ def window_start(key: PRNGKeyArray, chunks: int, window: int) -> Int[Array, ""]:
 def make_self_forcing_step(experiment, optimizer, critic_optimizer):
   """(state, batch) -> (state, metrics): of the batch only the captions are used."""
   forcing, process, sampling = experiment.self_forcing, experiment.process, experiment.sampling
-  frames, chunk = experiment.source.frames, forcing.rollout.chunk
+  frames, chunk = experiment.source.frames, experiment.rollout.chunk
   programs = student_programs(experiment)
   density = dataclasses.replace(experiment.density, independent=False)
   window, chunks = frames // chunk, max(forcing.frames or frames, frames) // chunk
   size, weights = experiment.training.batch, experiment.objective.terms[0].weights
   times = dataclasses.replace(sampling, batch=size).times(chunk)
-  noise = jnp.full(size, forcing.rollout.noise, jnp.float32)
+  noise = jnp.full(size, experiment.rollout.noise, jnp.float32)
 
   # The judges see whole clips: one program of a block runs through them all.
   whole = experiment.model.clone(scan=True)
@@ -223,9 +221,8 @@ def make_self_forcing_step(experiment, optimizer, critic_optimizer):
 
 def student_programs(experiment) -> Causal:
   """Those that generation runs the student by."""
-  forcing, sampling = experiment.self_forcing, experiment.sampling
-  parts = experiment.model, experiment.process, experiment.senses, forcing.rollout, experiment.source.frames
-  return causal_programs(*parts, sampling.solver, guided=False)
+  parts = experiment.model, experiment.process, experiment.senses, experiment.rollout
+  return causal_programs(*parts, experiment.source.frames, experiment.sampling.solver, guided=False)
 
 
 def check_self_forcing(experiment) -> None:
@@ -243,9 +240,9 @@ def check_self_forcing(experiment) -> None:
   if experiment.model.labels or experiment.training.accumulate > 1 or experiment.first.share:
     raise UserError("self_forcing: leave cringe, first and training.accumulate out.")
   for name, count in (("source.frames", frames), ("self_forcing.frames", forcing.frames)):
-    if count % forcing.rollout.chunk:
-      raise UserError(f"{name}={count} is not a multiple of self_forcing.rollout.chunk.")
-  if forcing.rollout.how != "causal":
-    raise UserError("self_forcing.rollout.how: a student's rollout is causal.")
+    if count % experiment.rollout.chunk:
+      raise UserError(f"self_forcing: {name}={count} is not a multiple of rollout.chunk.")
+  if experiment.rollout.how != "causal":
+    raise UserError("rollout.how: a student's rollout is causal.")
   experiment.process.coefficients(jnp.zeros(()))
   student_programs(experiment)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import moved
 from stale_jax.clip import Context, Sense
 from stale_jax.models import Transformer
 from stale_jax.models.kv_cache import KVCache, empty_cache, push
@@ -30,11 +31,7 @@ def inputs(network, batch=2, frames=FRAMES):
   t = jnp.asarray(rng.uniform(size=(batch, frames)), jnp.float32)
   context = Context(text=jnp.asarray(tokenize(["one", "other"][:batch], 8)))
   params = jax.jit(network.init)(jax.random.key(0), clip, t, context)
-  # All of it, so that no gate is closed.
-  keys = jax.random.split(jax.random.key(1), len(jax.tree.leaves(params)))
-  leaves, tree = jax.tree.flatten(params)
-  moved = [x + 0.2 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
-  return jax.tree.unflatten(tree, moved), clip, t, context
+  return moved(params, by=0.2), clip, t, context
 
 
 def part(clip, a, b):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Context
 from stale_jax.data import Digits
@@ -30,11 +31,7 @@ def network(**perturbed):
 
 @pytest.fixture(scope="module")
 def params(inputs):
-  params = jax.jit(network().init)(jax.random.key(0), *inputs)
-  leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  leaves = [x + 0.1 * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
-  return jax.tree.unflatten(tree, leaves)
+  return moved(jax.jit(network().init)(jax.random.key(0), *inputs))
 
 
 def rngs(seed):

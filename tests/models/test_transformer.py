@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Context, Sense
 from stale_jax.data import Digits
@@ -35,12 +36,7 @@ def inputs():
 
 @pytest.fixture(scope="module")
 def apply(inputs):
-  params = jax.jit(MODEL.init)(jax.random.key(0), *inputs)
-  leaves, tree = jax.tree.flatten(params)
-  # Away from the zeros of adaLN-zero, so that everything can reach everything.
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  leaves = [x + 0.1 * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
-  params = jax.tree.unflatten(tree, leaves)
+  params = moved(jax.jit(MODEL.init)(jax.random.key(0), *inputs))
   return jax.jit(lambda clip, t, context: MODEL.apply(params, clip, t, context))
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Batch, Context
 from stale_jax.data import collate
@@ -130,11 +131,9 @@ def test_what_is_off_changes_no_other_draw(batch):
 
 def test_training_without_is_bitwise_today_s_and_the_config_reaches_the_network():
   e = build(micro.config(senses=("sight",)))
-  params, tree = jax.tree.flatten(init_params(e, jax.random.key(0)))
-  keys = jax.random.split(jax.random.key(1), len(params))
-  params = [x + 0.1 * jax.random.normal(key, x.shape) for x, key in zip(params, keys, strict=True)]
+  params = moved(init_params(e, jax.random.key(0)))
   batch = collate([e.source[i] for i in range(8)], e.senses, e.model.text_length)
-  arguments = jax.tree.unflatten(tree, params), batch, jax.random.key(3)
+  arguments = params, batch, jax.random.key(3)
 
   def today(params, batch, key):
     key_drop, key_predict = jax.random.split(key)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import drawn
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
 from stale_jax.objectives import copying
@@ -15,7 +16,6 @@ from stale_jax.sampling.solvers import prior
 from stale_jax.text import tokenize
 from stale_jax.training import train
 from stale_jax.training.build import build
-from stale_jax.training.program import init_params
 from tests import micro
 
 PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
@@ -26,14 +26,6 @@ def config(**artv):
   return {**micro.config(source__patch=1, source__frames=6), "artv": artv}
 
 
-def random(config) -> Model:
-  experiment = build(config)
-  leaves, tree = jax.tree.flatten(init_params(experiment, jax.random.key(0)))
-  rng = np.random.default_rng(0)
-  moved = [x + np.float32(0.1 * rng.standard_normal(x.shape)) for x in leaves]
-  return Model(experiment, jax.tree.unflatten(tree, moved), "micro")
-
-
 def long(model, seeds, noise, prompts=PROMPTS, first=None, **settings):
   settings = {**SHORT, **settings}
   chunks = list(model.rollout(prompts, seeds, frames=9, noise=noise, first=first, **settings))
@@ -42,7 +34,7 @@ def long(model, seeds, noise, prompts=PROMPTS, first=None, **settings):
 
 @pytest.fixture(scope="module")
 def model():
-  return random(config())
+  return drawn(config())
 
 
 def test_a_movie_is_the_network_asked_frame_by_frame(model):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import drawn
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
 from stale_jax.pretrained import Model
@@ -25,14 +26,7 @@ SHORT = {"steps": 3, "guidance": 1.0}
 
 @pytest.fixture(scope="module")
 def model():
-  experiment = build(
-    micro.config(source__patch=1, model__causal=True, times__independent=True, model__depth=2)
-  )
-  params = init_params(experiment, jax.random.key(0))
-  leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  moved = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
-  return Model(experiment, jax.tree.unflatten(tree, moved), "micro")
+  return drawn(micro.config(source__patch=1, model__causal=True, times__independent=True, model__depth=2))
 
 
 def whole(chunks):

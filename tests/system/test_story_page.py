@@ -2,12 +2,10 @@
 
 import re
 
-import jax
 import numpy as np
 import pytest
 
-from stale_jax.training import build
-from stale_jax.training.program import init_params
+from experiments.claims._small import drawn
 from stale_jax.training.weights import save_weights
 from tests import micro
 from tests.programs import finish
@@ -19,10 +17,8 @@ PROMPTS = ("a red seven moves left quickly", "a blue seven <moves> left quickly"
 def weights(tmp_path_factory):
   """Of pictures that the motion predictor knows; nothing is trained."""
   config = micro.config(source__canvas=16)
-  rng = np.random.default_rng(0)
-  drawn = init_params(build(config), jax.random.key(0))
   path = tmp_path_factory.mktemp("weights") / "model.safetensors"
-  save_weights(path, jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape), drawn), config)
+  save_weights(path, drawn(config).params, config)
   return path
 
 
@@ -37,7 +33,7 @@ def test_a_page_of_panels_and_transitions(weights, tmp_path):
   page = (tmp_path / "seen" / "index.html").read_text()
   assert page.count("<video") == 3 and page.count('class="panel"') == 3 * 4
   assert page.count('class="on"') == 2 * 7
-  assert "&lt;moves&gt;" in page and "rate 0.5" in page and "experiments.story" in page
+  assert "&lt;moves&gt;" in page and "rate 0.3" in page and "experiments.story" in page
   assert not re.findall(r'(?:src|href)="(?!data:)', page)
 
   assert story(weights, tmp_path / "alone", "--rate=0")[0] == 0

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import drawn
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
 from stale_jax.objectives import dmd_loss, dmd_step
-from stale_jax.pretrained import Model, load
+from stale_jax.pretrained import load
 from stale_jax.sampling import fold
 from stale_jax.text import tokenize
 from stale_jax.training import build, train
 from stale_jax.training.checkpoint import newest_state
-from stale_jax.training.program import init_params
 from stale_jax.training.self_forcing import (
   exit_times,
   joined,
@@ -33,18 +33,13 @@ CAUSAL = {"source__patch": 1, "model__causal": True, "times__independent": True}
 def student(**overrides) -> dict:
   config = micro.config(**CAUSAL, sampling__steps=3, **{"training__init_from": "teacher", **overrides})
   config["sampling"] |= {"solver": "consistency", "guidance": 1.0}
-  config["self_forcing"] = {"every": 2, "frames": 8, "rollout": {"sinks": 1, "noise": 0.1}}
+  config["self_forcing"], config["rollout"] = {"every": 2, "frames": 8}, {"sinks": 1, "noise": 0.1}
   return config
 
 
 @pytest.fixture(scope="module")
 def model():
-  experiment = build(student())
-  params = init_params(experiment, jax.random.key(0))
-  leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  moved = [x + 0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
-  return Model(experiment, jax.tree.unflatten(tree, moved), "micro")
+  return drawn(student())
 
 
 def rolled(model, step: int, start: int | None = None):
@@ -53,7 +48,7 @@ def rolled(model, step: int, start: int | None = None):
   keys = jax.vmap(jax.random.key)(jnp.arange(3, 5, dtype=jnp.uint32))
   context = Context(text=jnp.asarray(tokenize(PROMPTS, e.model.text_length)))
   times = model.settings(batch=2).times(1)
-  noise = jnp.full(2, e.self_forcing.rollout.noise)
+  noise = jnp.full(2, e.rollout.noise)
   run = jax.jit(
     lambda step, start: roll(
       student_programs(e), model.params, times, step, context, noise, keys, start, e.source.frames
@@ -69,7 +64,7 @@ def made(model, chunks: int, step: int):
   keys = jax.vmap(jax.random.key)(jnp.arange(3, 5, dtype=jnp.uint32))
   context = Context(text=jnp.asarray(tokenize(PROMPTS, e.model.text_length)))
   times = exit_times(model.settings(batch=2).times(1), step)
-  noise, guidance = jnp.full(2, e.self_forcing.rollout.noise), (jnp.float32(1), jnp.array([0.0, 1.0]))
+  noise, guidance = jnp.full(2, e.rollout.noise), (jnp.float32(1), jnp.array([0.0, 1.0]))
   cache, clips = programs.start(model.params, times, context, keys), []
   for number in range(chunks):
     clip, cache = programs.advance(
@@ -169,8 +164,8 @@ def test_a_student_that_is_stopped_ends_with_the_same_bits(tmp_path):
     ("training", "init_from", "", "init_from, the teacher, is missing"),
     ("model", "causal", False, "set model.causal"),
     ("self_forcing", "every", 0, "at least 1"),
-    ("self_forcing", "rollout", {"chunk": 3}, "not a multiple"),
-    ("self_forcing", "rollout", {"sink": 3}, "did you mean 'sinks'"),
+    ("rollout", "chunk", 3, "not a multiple of rollout.chunk"),
+    ("rollout", "how", "windows", "a student's rollout is causal"),
   ],
 )
 def test_what_does_not_fit_is_refused(section, key, value, words):
