@@ -5,8 +5,8 @@ python -m experiments.evaluate --workdir=runs/latent_digits --suite=captions --c
 
 The autoencoder is the one that comes with the package (configs/autoencoder_digits.py makes it): of a clip it
 makes 5 frames of 8x8 latents. Sight alone; the other senses are one word each. Hardware: one CPU core.
-Result after two minutes of it, 700 steps (--config.training.steps=700 --config.source.size=4096): digit .13,
-colour .95, direction .97, speed .67, Fréchet distance 550 (240 clips). All 4,000 have not been run.
+Time: 3 steps a second beside other work, 25 minutes.
+Result: digit .14, colour and direction 1.00, speed .98, Fréchet distance 320, real to real 27 (240 clips).
 """
 
 from ml_collections import ConfigDict
