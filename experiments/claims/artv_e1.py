@@ -20,6 +20,7 @@ def measure(seed: int) -> dict:
 
   from configs import digits_artv
   from experiments.claims._artv import GIVEN, follow, real_clips
+  from experiments.claims._small import moved
   from stale_jax.clip import Context
   from stale_jax.objectives import copying
   from stale_jax.pretrained import Model
@@ -32,13 +33,11 @@ def measure(seed: int) -> dict:
   config = digits_artv.get_config()
   config.model.depth = 1
   e = build(config.to_dict())
-  leaves, tree = jax.tree.flatten(init_params(e, jax.random.key(seed)))
-  rng = np.random.default_rng(seed)
-  leaves = [x + np.float32(0.1 * rng.standard_normal(x.shape)) for x in leaves]
+  fresh = init_params(e, jax.random.key(seed))
 
   def saying(bias: float):
-    """The random network's parameters, but that its head says sigmoid(bias)."""
-    params = jax.tree.unflatten(tree, leaves)
+    """The random network's parameters, but that its head says what the gate makes of `bias`."""
+    params = moved(fresh, seed)
     head = params["params"]["sight_mask"]["dense"]
     head.update(kernel=jnp.zeros_like(head["kernel"]), bias=jnp.full_like(head["bias"], bias))
     return params
@@ -50,7 +49,7 @@ def measure(seed: int) -> dict:
 
   @jax.jit
   def ask(params, x_t, t):
-    copied = copying(e.model, params, {"sight": still[:, -1:]})
+    copied = copying(e.model, params)
     says = (lambda *given: e.model.apply(params, *given)), copied, classifier_free(copied, 4.0)
     return [of({"sight": x_t}, t, context)["sight"][:, -1] for of in says]
 

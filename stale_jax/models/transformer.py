@@ -371,7 +371,8 @@ class Transformer(nn.Module):
       if self.mask and (self.is_initializing() or self.is_mutable_collection("mask")):
         share = unpatchify(dense(values, f"{name}_mask", kernel_init=_zeros)(x), sense)
         if not self.is_initializing():
-          self.sow("mask", name, nn.sigmoid(share.astype(jnp.float32)))
+          # A sigmoid is never 0; stretched and cut, as a hard concrete gate is (arXiv 1712.01312), it can be.
+          self.sow("mask", name, jnp.clip(1.2 * nn.sigmoid(share.astype(jnp.float32)) - 0.1, 0, 1))
     if judged:
       if self.emoji:
         x = streams["emoji"]

@@ -12,10 +12,9 @@ first, after none, or the second, after one.
 
 *The mask*: a head of the network says, value by value, how much of the new frame is its own and how much is
 that of the frame before (`processes.anchored`). What stands still can be copied, to the bit, instead of being
-made anew a little wrong every time, which is what drifts. Nothing but the ordinary loss teaches it. The
-frame before is copied as it is, without the noise that the network sees on it. (When training
-copied it with that noise, and movies without, backgrounds went black within 40 frames: the network had learnt
-to make up for noise, it seems.)
+made anew a little wrong every time, which is what drifts. Nothing but the ordinary loss teaches it. What is
+copied is the frame before as the network sees it, with the noise of time k: so that the mask learns to copy
+only where that is worth having, half of the examples are at k = 0, as a movie is, and the network is told.
 """
 
 import dataclasses
@@ -47,7 +46,7 @@ class Artv:
   """How a model learns to make frames one by one.
 
   Attributes:
-    noise: the latest time k that given frames are at, from 0 on, drawn evenly.
+    noise: the latest time k that given frames are at, from 0 on, drawn evenly; in half the examples it is 0.
     drop: share of examples without the anchor.
     mask: whether the network may copy from the frame before.
   """
@@ -67,7 +66,7 @@ class Artv:
     (which of the four are given, and when they are; the batch as it is shown; and as it is judged)
     """
     size, length = next(iter(batch.clip.values())).shape[:2]
-    key_frame, key_when, key_drop = jax.random.split(key, 3)
+    key_frame, key_when, key_drop, key_clean = jax.random.split(key, 4)
     frame = jax.random.randint(key_frame, (size,), 0, length)
     order, there = given_frames(frame)
     there = there.at[:, 0].set(there[:, 0] & (jax.random.uniform(key_drop, (size,)) >= self.drop))
@@ -88,16 +87,16 @@ class Artv:
       for v in (valid, {name: x & new for name, x in valid.items()})
     )
     when = self.noise * jax.random.uniform(key_when, (size, 1))
+    when = jnp.where(jax.random.bernoulli(key_clean, 0.5, (size, 1)), 0.0, when)
     return (~new, jnp.broadcast_to(when, new.shape)), shown, judged
 
 
-def copying(model, params, before: Clip, rngs=None) -> Callable[..., Clip]:
+def copying(model, params, rngs=None) -> Callable[..., Clip]:
   """The denoiser of a network with a mask, which copies the frame before the last as far as that says.
 
   Args:
     model: a `Transformer`; without a mask its denoiser is the network itself.
     params: of it.
-    before: sense -> [batch, 1, *shape], the frame before the last as it is.
     rngs: of training.
   """
 
@@ -111,8 +110,7 @@ def copying(model, params, before: Clip, rngs=None) -> Callable[..., Clip]:
       share, real = sown["mask"][name][0][:, -1:], context.valid.get(name)
       if real is not None:
         share = jnp.where(per_frame(real[:, -2:-1], share), share, 1.0)
-      last = jnp.concatenate([before[name]] * (len(x) // len(before[name])))  # Guidance asks twice.
-      return jnp.concatenate([x[:, :-1], anchored(x[:, -1:], last, share)], 1)
+      return jnp.concatenate([x[:, :-1], anchored(x[:, -1:], clip[name][:, -2:-1], share)], 1)
 
     return {name: one(name, x) for name, x in output.items()}
 

@@ -72,7 +72,7 @@ class NextFrame:
     """
     real = jnp.broadcast_to(jnp.append(there, True), (len(text), self.frames))
     context = Context(text=text, valid={sense.name: real for sense in self.senses})
-    denoiser = copying(self.model, params, {name: x[:, -1:] for name, x in given.items()})
+    denoiser = copying(self.model, params)
     chosen = classifier_free(denoiser, scale, interval) if self.guided else denoiser
     clip = sample(
       self.process, chosen, self.senses, times, context, keys, self.solver, first=given, noise=noise

@@ -51,13 +51,12 @@ def make_loss(
     context = forget(batch.context.withhold(dropped), model.micro, caption_dropout, key)
     batch = batch.replace(context=context)
     held, batch, judged = first.give(batch, key_first)
-    before = {name: x[:, -2:-1] for name, x in batch.clip.items()}
 
     def denoiser(clip, t, context):
       rngs = {"perturb": key_inside}
       if model.labels:
         return scored(model, params, clip, t, context, rngs)
-      return copying(model, params, before, rngs)(clip, t, context)
+      return copying(model, params, rngs)(clip, t, context)
 
     shown, has_scores = messup.perturb(denoiser, process, key_noise), model.labels > 0
     prediction = predict(shown, process, density, batch, key_predict, has_scores, held)

@@ -52,7 +52,7 @@ def test_a_movie_is_the_network_asked_frame_by_frame(model):
     context = Context(text=words, valid={name: jnp.broadcast_to(there, (2, 4)) for name in x})
     for t, s in itertools.pairwise(times):
       at = jnp.zeros((2, 4)).at[:, 3].set(t)
-      out = copying(e.model, model.params, {n: v[:, 2:3] for n, v in x.items()})(x, at, context)
+      out = copying(e.model, model.params)(x, at, context)
       for name in x:
         new = x[name][:, 3:]
         moved = new + (s - t) * e.process.velocity(out[name][:, 3:], new, at[:, 3:])
@@ -77,7 +77,7 @@ def test_a_movie_goes_on_from_frames_and_depends_on_its_own_seed(model):
   assert np.abs(calm["sight"][:, 1] - whole["sight"][:, 1]).max() > 1e-3
 
 
-def test_copied_frames_are_copied_without_the_noise_that_the_network_sees(model):
+def test_what_stands_still_is_copied_as_the_network_sees_it(model):
   head = {name: model.params["params"][f"{name}_mask"]["dense"] for name in ("sight", "touch")}
   none = {
     f"{name}_mask": {"dense": {"kernel": 0 * part["kernel"], "bias": 0 * part["bias"] - 1e4}}
@@ -86,9 +86,11 @@ def test_copied_frames_are_copied_without_the_noise_that_the_network_sees(model)
   still = Model(model.experiment, {"params": {**model.params["params"], **none}}, "still")
   first = {name: x[:, :2] for name, x in model.sample(PROMPTS, [3, 4], frames=2, **SHORT).items()}
   for guidance in (1.0, 3.0):
-    made = long(still, [3, 4], 0.2, first=first, guidance=guidance)
+    made = long(still, [3, 4], 0.0, first=first, guidance=guidance)
+    noisy = long(still, [3, 4], 0.2, first=first, guidance=guidance)
     for name in first:
       np.testing.assert_allclose(made[name], np.repeat(first[name][:, 1:], 9, 1), atol=1e-5)
+      assert np.abs(noisy[name][:, 0] - first[name][:, 1]).mean() > 0.05
 
 
 def test_what_cannot_be_is_refused(model):
