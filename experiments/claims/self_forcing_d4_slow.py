@@ -6,7 +6,7 @@ frame to frame is that of `evaluation/motion.py`, another estimate than the rewa
 movies of its variance, after over before; bar .7.
 """
 
-MOVIES, STEPS = 64, 450
+MOVIES, STEPS = 64, 300
 
 
 def measure(seed: int) -> dict:
