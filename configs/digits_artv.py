@@ -5,7 +5,7 @@ python -m experiments.train --config=configs/digits_artv.py --workdir=runs/digit
 Hardware: one CPU core. Time: 3.5 steps a second beside other work, 8 minutes.
 Result (the claims artv_e2_slow and artv_e3_slow, one seed): the mask says .75 of what moves and .12 of what
 stands still; after 200 frames .57 of the motion is left, and the background has streaks. Without the mask
-(--config.artv.mask=False) .76 of the motion is left, and the background's squared error is two thirds of that.
+(--config.artv.mask=False) .76 of the motion is left, and the background's squared error is two thirds.
 """
 
 from ml_collections import ConfigDict
