@@ -7,7 +7,7 @@ STEPS, FRAMES = 4, 4
 
 
 def student(seed: int):
-  """One that nothing has been trained."""
+  """Of drawn weights."""
   from experiments.claims._small import digits, drawn
 
   sizes = {"width": 32, "text_width": 16, "condition_width": 16, "depth": 2, "heads": 2}
@@ -90,6 +90,14 @@ def distilled(seed: int, steps: int, frames: int = 0):
   config = digits_self_forcing.get_config().to_dict()
   config["self_forcing"]["frames"] = frames
   return trained({**config, "seed": seed}, steps)
+
+
+def asked(model, movies: int, seed: int) -> tuple[list[str], list[int]]:
+  """(captions of test clips, seeds) of so many movies."""
+  import dataclasses
+
+  test = dataclasses.replace(model.source, split="test", seed=seed)
+  return [test[i]["caption"] for i in range(movies)], list(range(seed, seed + movies))
 
 
 def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overrides) -> list[float]:

@@ -13,9 +13,8 @@ def measure(seed: int) -> dict:
   import time
 
   from stale_jax.pretrained import load
-  from stale_jax.training.weights import CAUSAL
 
-  model = load(CAUSAL)
+  model = load("causal")
   # Chunk by chunk: when it was there, and what the process held then.
   ends, held, frames = [time.perf_counter()], [_resident()], [0]
   prompt = model.source[seed]["caption"]

@@ -14,9 +14,8 @@ WINDOWS, MOVIES, STEPS = 5, 64, 60
 def measure(seed: int) -> dict:
   from experiments.claims._student import distilled
   from stale_jax.pretrained import load
-  from stale_jax.training.weights import CAUSAL
 
-  return compared(load(CAUSAL), distilled(seed, STEPS), seed)
+  return compared(load("causal"), distilled(seed, STEPS), seed)
 
 
 def compared(teacher, student, seed: int) -> dict:

@@ -19,12 +19,10 @@ def measure(seed: int) -> dict:
 
 def compared(short, long, seed: int) -> dict:
   """The claim, of models that are there."""
-  import dataclasses
-
+  from experiments.claims._student import asked
   from stale_jax.evaluation.liveliness import Liveliness
 
-  test = dataclasses.replace(long.source, split="test", seed=seed)
-  prompts, seeds = [test[i]["caption"] for i in range(MOVIES)], list(range(seed, seed + MOVIES))
+  prompts, seeds = asked(long, MOVIES, seed)
 
   def scores(model) -> dict:
     meter = Liveliness(model.frames)

@@ -13,24 +13,21 @@ def measure(seed: int) -> dict:
   from experiments.claims._small import trained
   from stale_jax.pretrained import load
   from stale_jax.training.checkpoint import model_at
-  from stale_jax.training.weights import CAUSAL
 
-  config = {**model_at(CAUSAL)[1], "seed": seed, "grpo": {"group": 8}, "ema": {"decay": 0.9}}
+  config = {**model_at("causal")[1], "seed": seed, "grpo": {"group": 8}, "ema": {"decay": 0.9}}
   config["optimizer"] = {"name": "adamw", "schedule": "constant", "learning_rate": 1e-4, "warmup": 10}
   config["sampling"] = {**config["sampling"], "steps": 8}
-  return compared(load(CAUSAL), trained(config, STEPS, batch=32, init_from=str(CAUSAL)), seed)
+  return compared(load("causal"), trained(config, STEPS, batch=32, init_from="causal"), seed)
 
 
 def compared(before, after, seed: int) -> dict:
   """The claim, of models that are there."""
-  import dataclasses
-
   import numpy as np
 
+  from experiments.claims._student import asked
   from stale_jax.evaluation.motion import motion_of
 
-  test = dataclasses.replace(before.source, split="test", seed=seed)
-  prompts, seeds = [test[i]["caption"] for i in range(MOVIES)], list(range(seed, seed + MOVIES))
+  prompts, seeds = asked(before, MOVIES, seed)
 
   def speeds(model) -> np.ndarray:
     chunks = model.rollout(prompts, seeds, frames=model.frames, steps=8)

@@ -83,9 +83,8 @@ def measure(seed: int) -> dict:
 
   from stale_jax.evaluation.reader import fitted_reader
   from stale_jax.pretrained import load
-  from stale_jax.training.weights import CAUSAL
 
-  model = load(CAUSAL)
+  model = load("causal")
   reader = fitted_reader(dataclasses.replace(model.source, split="train"))
   result = {kind: _measured(model, reader, kind, seed) for kind in KINDS}
   value = result["motions"]["ratio"]
