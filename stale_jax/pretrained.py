@@ -19,6 +19,7 @@ from stale_jax.config import construct
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import at
+from stale_jax.memory import keep_memory
 from stale_jax.movie import Movie
 from stale_jax.sampling import (
   NextFrame,
@@ -206,7 +207,7 @@ class Model:
 
   def _causal(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
     experiment, senses = self.experiment, self.experiment.senses
-    if not (experiment.model.causal and experiment.density.independent):
+    if not experiment.causal:
       raise UserError(f"{self.name} is not causal: train with model.causal and times.independent.")
     programs = causal_programs(
       experiment.model, experiment.process, senses, how, self.frames, settings.solver, settings.guidance != 1
@@ -471,6 +472,7 @@ def load(path: str | Path | None = None, *, turns: int | None = None, forms: str
     UserError: there is no model at `path`, or none that can be run so.
   """
   keep_compiled()
+  keep_memory()
   name = "shipped" if path is None else str(path)
   params, config = model_at(name)
   chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}

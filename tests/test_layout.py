@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "stale_jax"
 # Each may import itself, its own row and the rows above.
 ROWS = [
-  {"errors", "config", "files", "text", "script", "compilation", "mesh"},
+  {"errors", "config", "files", "text", "script", "compilation", "memory", "mesh"},
   {"clip"},
   {"processes", "models", "data"},
   {"objectives", "sampling"},

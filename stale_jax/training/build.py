@@ -79,7 +79,11 @@ class Training:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-  """A config, built. Of an autoencoder there is no process, nor what depends on one."""
+  """A config, built. Of an autoencoder there is no process, nor what depends on one.
+
+  `causal` is whether movies can be made after the keys and values of the frames before: no frame sees a
+  later one, and in training each had a time of its own.
+  """
 
   seed: int
   source: Any
@@ -97,6 +101,7 @@ class Experiment:
   first: FirstFrames | None = None
   artv: Artv | None = None
   sampling: Sampling | None = None
+  causal: bool = False
   rollout: Rollout | None = None
   self_forcing: SelfForcing | None = None
   grpo: GRPO | None = None
@@ -184,7 +189,8 @@ def build(config: Mapping[str, Any]) -> Experiment:
   artv = None if config.get("artv") is None else _artv(config, senses, process)
   density = build_density(config.get("times", {"name": "uniform"}))
   model = build_model(config.get("model", {}), senses, **perturbed, **judged, mask=bool(artv and artv.mask))
-  usual = {"how": "artv" if artv else "causal" if model.causal and density.independent else "windows"}
+  causal = model.causal and density.independent
+  usual = {"how": "artv" if artv else "causal" if causal else "windows"}
   experiment = Experiment(
     **shared,
     process=process,
@@ -196,6 +202,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     first=construct(FirstFrames, {**config.get("first", {}), "sense": senses[0].name}, "first"),
     artv=artv,
     sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
+    causal=causal,
     rollout=construct(Rollout, {**usual, **config.get("rollout", {})}, "rollout"),
     self_forcing=_if_given(SelfForcing, config, "self_forcing"),
     grpo=_if_given(GRPO, config, "grpo"),

@@ -97,7 +97,7 @@ def make_grpo_step(experiment, optimizer):
 def check_grpo(experiment) -> None:
   """Raises UserError if the rest of the config does not fit."""
   grpo, batch = experiment.grpo, experiment.training.batch
-  if not (experiment.model.causal and experiment.density.independent):
+  if not experiment.causal:
     raise UserError("grpo: the model is causal; set model.causal and times.independent.")
   if experiment.self_forcing or experiment.sampling.solver == "consistency":
     raise UserError("grpo is for models that tell means: no self_forcing, no sampling.solver='consistency'.")

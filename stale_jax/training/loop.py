@@ -18,6 +18,7 @@ from stale_jax.compilation import keep_compiled
 from stale_jax.config import construct
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, at, write_whole
+from stale_jax.memory import keep_memory
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import Checkpointer, model_at, read_config
 from stale_jax.training.ema import Ema
@@ -63,6 +64,7 @@ def _train(
   config: Mapping[str, Any], workdir: Path, stopping: Callable[[int], bool], window: tuple[int, int] | None
 ) -> State:
   keep_compiled()
+  keep_memory()
   experiment = build(config)
   training = experiment.training
   if jax.process_count() != training.processes:

@@ -228,7 +228,7 @@ def student_programs(experiment) -> Causal:
 def check_self_forcing(experiment) -> None:
   """Raises UserError if the rest of the config does not fit."""
   forcing, frames = experiment.self_forcing, experiment.source.frames
-  if not (experiment.model.causal and experiment.density.independent):
+  if not experiment.causal:
     raise UserError("self_forcing: the student is causal; set model.causal and times.independent.")
   if experiment.sampling.solver != "consistency" or experiment.sampling.guidance != 1:
     raise UserError(
