@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import zlib
@@ -19,7 +20,7 @@ from stale_jax.config import construct
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import at
-from stale_jax.memory import keep_memory
+from stale_jax.memory import keep_memory, on_disk
 from stale_jax.movie import Movie
 from stale_jax.sampling import (
   NextFrame,
@@ -342,17 +343,24 @@ class Model:
     return movies[0] if alone else movies
 
   def _rolled(self, prompts, seeds, *, frames, first, micro, **overrides) -> Clip:
-    """Whole movies of a rollout, the given frames in front."""
+    """Whole movies of a rollout, the given frames in front; they lie on the disk, and take no memory."""
     if micro:
       raise UserError("fps and motion are for clips as long as the model was trained on: leave out seconds.")
     rate = next(iter(self.source.senses.values())).rate
     told = [text.frames(rate) if isinstance(text, Script) else text for text in prompts]
+    given = 0
     if first:
       self._check_first(first, len(seeds), frames)
-      frames -= next(iter(first.values())).shape[1]
-    parts = list(self.rollout(told, seeds, frames=frames, first=first, **overrides))
-    begun = [self._whole(first)] if first else []
-    return {name: np.concatenate([part[name] for part in [*begun, *parts]], 1) for name in parts[0]}
+      given = next(iter(first.values())).shape[1]
+    parts = self.rollout(told, seeds, frames=frames - given, first=first, **overrides)
+    movies, at = {}, 0
+    for part in itertools.chain([self._whole(first)] if first else [], parts):
+      for name, x in part.items():
+        if name not in movies:
+          movies[name] = on_disk((len(seeds), frames, *x.shape[2:]))
+        movies[name][:, at : at + x.shape[1]] = x
+      at += x.shape[1]
+    return movies
 
   def _whole(self, first: Clip) -> Clip:
     """`first` with every sense; of those it lacks nothing was there yet."""

@@ -14,6 +14,7 @@ from stale_jax.media.plots import plot
 
 # Up to so many frames, a picture of the storyboard is at least so many pixels wide.
 _CELLS, _SMALLEST = ((12, 120), (40, 76)), 56
+_MOST = 120  # Pictures of a storyboard: of longer movies as many, evenly.
 
 
 def _asset(name: str) -> str:
@@ -52,14 +53,14 @@ def _movie(
 def _look(sight: np.ndarray, rate: float, video: Path) -> str:
   """Player and storyboard."""
   kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
+  shown = range(0, len(sight), -(-len(sight) // _MOST))
   # One by one: a long movie of large frames takes much memory.
-  pictures = (shrink(to_bytes(frame[None]))[0] for frame in sight)
   board = "".join(
-    f'<figure><img alt="frame {i}" src="{data_url("image/png", png(picture))}">'
+    f'<figure><img alt="frame {i}" src="{data_url("image/png", png(shrink(to_bytes(sight[i : i + 1]))[0]))}">'
     f"<figcaption>{round(i / rate, 3):g} s</figcaption></figure>"
-    for i, picture in enumerate(pictures)
+    for i in shown
   )
-  cell = next((cell for most, cell in _CELLS if len(sight) <= most), _SMALLEST)
+  cell = next((cell for most, cell in _CELLS if len(shown) <= most), _SMALLEST)
   return (
     f'<div class="look"><video controls loop muted autoplay playsinline '
     f'src="{data_url(kind, video.read_bytes())}"></video>'

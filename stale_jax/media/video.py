@@ -44,11 +44,13 @@ def write_video(
   if "sight" not in clip:
     raise UserError("a video needs sight; this movie has none.")
   container, encoder, sound_codec = CODECS[codec]
-  frames = enlarge(to_bytes(clip["sight"]))
+  # One by one: a long movie is larger than what it is made of.
+  frames = (enlarge(to_bytes(frame[None]))[0] for frame in clip["sight"])
+  size = enlarge(to_bytes(clip["sight"][:1])).shape[1:3]
   rate = Fraction(senses["sight"].rate).limit_denominator(1001)
   wave = synthesise(clip["sound"], senses["sound"]) if "sound" in clip else None
   kinds = {"container": container, "codec": encoder, "sound_codec": sound_codec}
   try:
-    mux(path, frames, frames.shape[1:3], rate, wave, **kinds)
+    mux(path, frames, size, rate, wave, **kinds)
   except av.codec.codec.UnknownCodecError as error:
     raise UserError(f"this PyAV cannot encode {codec} ({error}); choose another codec.") from error

@@ -311,6 +311,13 @@ def test_a_storyboard_picture_is_the_frame_made_smaller():
   assert shrink(frames[:, :16, :16]).shape == (2, 16, 16, 3)
 
 
+def test_a_long_movie_s_storyboard_is_of_frames_evenly_apart():
+  clip = {name: np.concatenate([x] * 40) for name, x in CLIP.items()}
+  text = Movie(clip, tuple(SENSES.values()), "a red seven", 5, {})._repr_html_()
+  shown = [int(number) for number in re.findall(r'alt="frame (\d+)"', text)]
+  assert shown == list(range(0, 320, 3)) and text.count("<figure>") == 107
+
+
 def test_png_is_lossless():
   sheet = contact_sheet(np.stack([CLIP["sight"]] * 2))
   assert sheet.shape == (33, 8 * 16 + 7, 3)
