@@ -34,8 +34,9 @@ flags.mark_flags_as_required(["out"])
 
 def main() -> None:
   from stale_jax.evaluation import SUITES
+  from stale_jax.evaluation.forms import table
   from stale_jax.files import make_folder, write_whole
-  from stale_jax.media import curves, read_picture, write_page
+  from stale_jax.media import curves, gates, read_picture, write_page
   from stale_jax.media.video import suffix
   from stale_jax.pretrained import load
   from stale_jax.script import read_script
@@ -80,9 +81,13 @@ def main() -> None:
         f"dimension, {how['cents']} cents, {how['kesha']:.3g} Ke$ha (1 Ke$ha = 1 bit per cent)"
       )
     print(f"choosing cost {movies[0].how['choosing_cents']} cents more")
+  trunk = ""
   if model.experiment.model.forms != "none":
-    write_whole(out / "forms.md", _forms(model, movies))
-    print(f"which form each block took: {out / 'forms.md'}")
+    asked = [text if isinstance(text, str) else text.parts[0][1] for text in prompts]
+    weights = _weights(model, movies[0].how, asked)
+    write_whole(out / "forms.md", table(asked, weights))
+    trunk = gates(asked, weights)
+    print(f"which form each block leans to: {out / 'forms.md'}")
   said = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
   scores = [row for suite, found in said.items() for row in SUITES[suite].shown(found)]
   long = [(SUITES[suite], found) for suite, found in said.items() if SUITES[suite].panels]
@@ -91,19 +96,23 @@ def main() -> None:
     f"{suite}: {found.get('clips')} clips, {_facts(found)}" for suite, found in said.items()
   )
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
-  write_page(out / "index.html", entries, scores, measured, command, drawn)
+  write_page(out / "index.html", entries, scores, measured, command, drawn, trunk)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")
 
 
-def _forms(model, movies) -> str:
-  """Which form of attention each block took, step by step, as a table."""
-  from stale_jax.evaluation.forms import plots, table
+def _weights(model, how, prompts):
+  """Of the vehicular form in each block, step by step, [prompts, steps, blocks]."""
+  import jax.numpy as jnp
+
+  from stale_jax.clip import MICRO, Context
+  from stale_jax.evaluation.forms import plots
   from stale_jax.text import tokenize
 
-  settings, network, prompts = movies[0].how, model.experiment.model, [movie.prompt for movie in movies]
-  times = model.settings(steps=settings["steps"], shift=settings["shift"]).times(model.frames)[:, 0, 0]
-  text = tokenize(prompts, network.text_length)
-  return table(prompts, plots(network, model.params, text, times, model.frames))
+  network = model.experiment.model
+  times = model.settings(steps=how["steps"], shift=how["shift"]).times(model.frames)[:, 0, 0]
+  known = {name: jnp.full(len(prompts), how[name], jnp.float32) for name in MICRO if name in how}
+  context = Context(text=jnp.asarray(tokenize(prompts, network.text_length)), **known)
+  return plots(network, model.params, context, times, model.frames)
 
 
 def _facts(scores) -> str:

@@ -89,13 +89,14 @@ class Batch:
     clip: clean.
     context: its captions and which frames are real.
     index: of each example in its source.
-    labels: name -> which of the source's classes of that name each example is of; -1: unknown.
+    labels: name -> of each of the source's classes of that name, whether an example is of it: 1 or 0, and -1
+      if that is not known.
   """
 
   clip: Clip
   context: Context
   index: Int[Array, "batch"]
-  labels: dict[str, Int[Array, "batch"]] = flax.struct.field(default_factory=dict)
+  labels: dict[str, Int[Array, "batch classes"]] = flax.struct.field(default_factory=dict)
 
 
 # 1 / 127.5 in two parts, of which the first is exact times any byte. Division is not exact on all devices.

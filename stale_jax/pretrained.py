@@ -333,6 +333,10 @@ class Model:
         raise UserError("a budget is for clips as long as the model was trained on: leave out seconds.")
       if first or micro:
         raise UserError("a budget is for clips of a prompt alone: leave out the first frame, fps and motion.")
+      if self.source is not self.experiment.source or self.experiment.self_forcing:
+        raise UserError(
+          f"{self.name} makes latents, or was trained for its number of steps: it has no budget to spend."
+        )
       from stale_jax.planning import within_budget  # With it comes all that measures, a second of it.
 
       bought = within_budget(

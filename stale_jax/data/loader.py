@@ -23,6 +23,8 @@ def collate(
 ) -> Batch:
   """Stacks examples. A sense that an example lacks is zeros marked as not real, a label -1.
 
+  A label is the class, or a list of all the classes, that an example is of.
+
   The micro-conditions named by `micro` are measured (`data.micro`).
 
   Raises:
@@ -46,12 +48,15 @@ def collate(
     valid[sense.name] = has[:, None] & (np.arange(frames + missing) < frames)
   classes = {}
   for name, count in (labels or {}).items():
-    classes[name] = np.array([e.get("labels", {}).get(name, -1) for e in examples], np.int32)
-    if (bad := (classes[name] < -1) | (classes[name] >= count)).any():
-      which = int(bad.argmax())
-      raise UserError(
-        f"example {examples[which]['index']}: label {name} is {classes[name][which]}, of {count} classes."
-      )
+    classes[name] = np.full((len(examples), count), -1, np.int8)
+    for row, example in zip(classes[name], examples, strict=True):
+      if (label := example.get("labels", {}).get(name, -1)) == -1:
+        continue
+      every = np.atleast_1d(np.asarray(label, np.int64))
+      if ((every < 0) | (every >= count)).any():
+        raise UserError(f"example {example['index']}: label {name} is {label}, of {count} classes.")
+      row[:] = 0
+      row[every] = 1
   text = tokenize([e["caption"] for e in examples], text_length)
   index = np.array([e["index"] for e in examples], np.int32)
   known = {n: np.array([measure(n, e, senses[0].rate) for e in examples], np.float32) for n in micro}

@@ -3,8 +3,8 @@
   sight   the pictures of a window of frames / rate seconds, drawn anew for every index, their middle
           scaled to height x width
   sound   how loud twelve bands of pitches are (data/hearing.py), where the video has a track
-  labels  hashtag: the first of its hashtags that is among `hashtags`; audio: its sound, if among
-          `sounds`; views, likes, comments, shares, saves: how many digits the count has
+  labels  hashtag: all of its hashtags that are among `hashtags`; audio: its sound, if among `sounds`;
+          views, likes, comments, shares, saves: how many digits the count has
 
 With `buckets` clips have several sizes, and every video is cut to the one that fits it best. With `images`
 some batches are of single frames, seen and not heard. Such an image is a clip of as many frames as a patch
@@ -256,15 +256,13 @@ class Videos:
       frame[:] = pixels
     return sight
 
-  def classes(self, described: Described) -> dict[str, int]:
-    """Its class of each label that is known."""
+  def classes(self, described: Described) -> dict[str, int | list[int]]:
+    """Its class of each label that is known, and all its hashtags of those that are classes."""
     known = {name: bucket(count) for name, count in described.counts.items()}
-    for name, valid, found in (
-      ("hashtag", self.hashtags, described.hashtags),
-      ("audio", self.sounds, (described.sound,)),
-    ):
-      if which := [valid.index(word) for word in found if word in valid]:
-        known[name] = which[0]
+    if self.hashtags and described.hashtags:
+      known["hashtag"] = [self.hashtags.index(tag) for tag in described.hashtags if tag in self.hashtags]
+    if described.sound in self.sounds:
+      known["audio"] = self.sounds.index(described.sound)
     return known
 
 

@@ -107,12 +107,12 @@ def evaluate_contamination(
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
   """
-  source = model.experiment.source
-  if not hasattr(source, "show") or "sight" not in [s.name for s in model.experiment.senses]:
-    raise UserError("the suite 'contamination' looks for digits: it needs a model of the source 'digits'.")
+  source, models = model.experiment.source, [model] if reference is None else [model, reference]
+  for each in (m.experiment for m in models):
+    if not hasattr(each.source, "show") or "sight" not in [s.name for s in each.senses]:
+      raise UserError("the suite 'contamination' looks for digits: it needs models of the source 'digits'.")
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
-  models = [model] if reference is None else [model, reference]
   losses = [{split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")} for m in models]
   data, said = leaked(source, clips, seed), membership(*losses)
   return {

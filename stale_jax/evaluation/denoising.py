@@ -54,6 +54,8 @@ def held_out_losses(model, clips: int, seed: int = 0) -> dict[str, Float[np.ndar
     UserError: the source has no test split.
   """
   experiment = model.experiment
+  if not hasattr(experiment.source, "split"):
+    raise UserError("this source holds nothing back for testing.")
   source = dataclasses.replace(experiment.source, split="test")
   run = jax.jit(lambda *args: clip_losses(experiment.model, experiment.process, *args))
   parts: list[dict[str, np.ndarray]] = []

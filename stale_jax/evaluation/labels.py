@@ -82,7 +82,8 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
 
   Returns:
     The scores, and no clips. For each label the scores are
-    accuracy/NAME: share of clips whose class has the greatest of the label's scores, mean over TIMES.
+    accuracy/NAME: share of clips, of those that are of any class, of whose classes one has the greatest of
+    the label's scores, mean over TIMES.
     hinge/NAME: mean over clips and TIMES of the balanced hinge of the label's scores; 1 is what no
     evidence gives.
     chance/NAME: 1 / classes.
@@ -100,12 +101,12 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
   result, start, at = {"clips": clips}, 0, {str(t): {} for t in TIMES}
   given = {t: score(model, clip, t, seed) for t in TIMES}
   for name, count in experiment.source.labels.items():
-    known = labels[name] >= 0
+    known = (labels[name] > 0).any(-1)
     label, result[f"chance/{name}"] = labels[name][known], 1 / count
     for t, every in given.items():
       part = every[known, start : start + count]
       values = {
-        "accuracy": part.argmax(-1) == label,
+        "accuracy": label[np.arange(len(label)), part.argmax(-1)] > 0,
         "hinge": np.asarray(hinge(part, targets({name: label}, {name: count}))),
       }
       for what, each in values.items():
@@ -117,9 +118,11 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
   return {**result, "at": at}, None
 
 
-def held_out(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n"]]]:
+def held_out(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n classes"]]]:
   """That many clips of the experiment's source that nothing was trained on, and their labels."""
-  source = dataclasses.replace(experiment.source, split="test", seed=seed)
+  source = experiment.source
+  seeded = {"seed": seed} if hasattr(source, "seed") else {}  # Latents are of clips that are stored.
+  source = dataclasses.replace(source, split="test", **seeded)
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.senses, experiment.model.text_length, source.labels)
   return batch.clip, batch.labels

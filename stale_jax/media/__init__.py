@@ -4,6 +4,7 @@ from stale_jax.media.arrays import read_arrays, write_arrays
 from stale_jax.media.curves import curves
 from stale_jax.media.data_card import write_data_card
 from stale_jax.media.folder import save_movie
+from stale_jax.media.gates import gates
 from stale_jax.media.page import movie_html, write_page
 from stale_jax.media.picture import contact_sheet, png, read_picture
 from stale_jax.media.plan_page import write_plan
@@ -16,6 +17,7 @@ __all__ = [
   "CODECS",
   "contact_sheet",
   "curves",
+  "gates",
   "movie_html",
   "png",
   "read_arrays",

@@ -87,6 +87,7 @@ def write_page(
   measured: str,
   command: str,
   drawn: Sequence[str] = (),
+  trunk: str = "",
 ) -> None:
   """Writes the page of several movies to `path`, self-contained.
 
@@ -97,6 +98,7 @@ def write_page(
     measured: how they were measured.
     command: what made the page.
     drawn: SVGs that belong to the scores.
+    trunk: an SVG of what the blocks did, of a model that has something to tell of them.
 
   Raises:
     UserError: the page cannot be written.
@@ -108,9 +110,13 @@ def write_page(
     for name, value, real, about in scores
   )
   head = "<tr><th>score</th><th>generated</th><th>real</th><th>what it is</th></tr>"
-  pictures = "".join(
-    f'<img class="drawn" alt="scores over time" src="{data_url("image/svg+xml", svg.encode())}">'
-    for svg in drawn
+
+  def picture(svg: str, alt: str) -> str:
+    return f'<img class="drawn" alt="{alt}" src="{data_url("image/svg+xml", svg.encode())}">'
+
+  pictures = "".join(picture(svg, "scores over time") for svg in drawn)
+  forms = (
+    f"<h3>The form that each block leans to</h3>{picture(trunk, 'forms, step by step')}" if trunk else ""
   )
   table = (
     f'<h3>How good the model is</h3><p class="facts">{html.escape(measured)}</p><table>{head}{rows}</table>'
@@ -122,8 +128,8 @@ def write_page(
   body = (
     f'<main class="stale"><h1>Stale movies</h1><p class="lead">{count} generated in all its senses '
     f"at once from noise.</p>{''.join(_movie(*movie) for movie in movies)}"
-    f'<section class="movie">{table}<h3>The command that made this page</h3><pre>{html.escape(command)}</pre>'
-    "</section></main>"
+    f'<section class="movie">{forms}{table}<h3>The command that made this page</h3>'
+    f"<pre>{html.escape(command)}</pre></section></main>"
   )
   script = f"<script>{_asset('movie.js')}</script>"
   write_whole(Path(path), document("Stale movies", body + script))

@@ -119,8 +119,9 @@ class Form(nn.Module):
 class TwoForms(nn.Module):
   """Both forms, weighted by the plot gate; in the hard mode each example's likelier one alone.
 
-  A batch whose examples take the same form runs as one; another goes example by example, so that
-  nobody's clip depends on its company and no form is computed in vain.
+  A batch whose examples take the same form runs as one, and so does each half of another, for guidance puts
+  the captioned and the uncaptioned clips in one batch; what is left goes example by example, so that nobody's
+  clip depends on its company and no form is computed in vain.
 
   Attributes:
     senses: of the clip.
@@ -182,9 +183,15 @@ class TwoForms(nn.Module):
     def alone(example):
       return choose(example[0], *jax.tree.map(lambda x: x[None], example[1:]))[0]
 
-    chosen, values = gate > 0.5, tuple(streams.values())
-    return jax.lax.cond(
-      jnp.all(chosen == chosen[0]),
-      lambda: choose(chosen[0], values, who),
-      lambda: jax.lax.map(alone, (chosen, values, who)),
-    )
+    def together(otherwise, given):
+      chosen, values, who = given
+      alike = jnp.all(chosen == chosen[0])
+      return jax.lax.cond(alike, lambda: choose(chosen[0], values, who), lambda: otherwise(given))
+
+    def halves(given):
+      middle, one_by_one = len(gate) // 2, functools.partial(jax.lax.map, alone)
+      first, second = (jax.tree.map(op, given) for op in (lambda x: x[:middle], lambda x: x[middle:]))
+      return jnp.concatenate([together(one_by_one, first), together(one_by_one, second)])
+
+    given = gate > 0.5, tuple(streams.values()), who
+    return choose(given[0][0], *given[1:]) if len(gate) == 1 else together(halves, given)

@@ -29,23 +29,26 @@ from stale_jax.text import empty
 
 
 def targets(
-  labels: Mapping[str, Int[Array, "batch"]], counts: Mapping[str, int]
+  labels: Mapping[str, Int[Array, "batch *classes"]], counts: Mapping[str, int]
 ) -> Float[Array, "batch labels"]:
-  """Signed weights for `hinge`: for each name in turn 1 at its class and -1 / (classes - 1) elsewhere.
+  """Signed weights for `hinge`: for each name in turn 1 at its classes and -1 / (classes - 1) elsewhere.
 
   A class then weighs what all its rivals weigh together. Were they 1 each, a score of -1
   everywhere would be the best answer until some class is more likely than not; so it is right for a
   score to rise with the first evidence that its class is more likely than by chance.
 
   Args:
-    labels: name -> class; -1, or a name that is not there: unknown, which is all 0.
+    labels: name -> class, or which of them apply, as in a `Batch`; -1, or a name that is not there: unknown,
+      which is all 0.
     counts: name -> number of classes.
   """
   size = len(next(iter(labels.values())))
   blocks = []
   for name, count in counts.items():
-    label = jnp.asarray(labels.get(name, jnp.full(size, -1)))[:, None]
-    weight = jnp.where(jnp.arange(count) == label, 1.0, -1.0 / max(count - 1, 1))
+    label = jnp.asarray(labels.get(name, jnp.full(size, -1)))
+    if label.ndim == 1:
+      label = jnp.where(label[:, None] < 0, -1, jnp.arange(count) == label[:, None])
+    weight = jnp.where(label > 0, 1.0, -1.0 / max(count - 1, 1))
     blocks.append(jnp.where(label < 0, 0.0, weight))
   return jnp.concatenate(blocks, -1)
 

@@ -173,6 +173,8 @@ def within_budget(
     return offers[-1]
 
   solvers = [solver] if solver else _solvers(model.experiment.process)
+  if not solvers:
+    raise UserError("a budget is in bits, and this process has no likelihood: leave budget_cents out.")
   chosen = choose([[(name, steps) for steps in ladder] for name in solvers], measure, cents)
   if chosen is None:
     least = min(offers, key=lambda offer: offer.cents)

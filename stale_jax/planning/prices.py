@@ -7,12 +7,13 @@ They change, and few pay them; every program that prices something takes your ow
 """
 
 import os
+import re
 
 import jax
 
 from stale_jax.errors import UserError
 
-# By what `device_kind` contains, the more exact first.
+# By words that `device_kind` contains, the more exact first.
 PRICES = {
   "TPU v6 lite": 2.70,
   "TPU v5 lite": 1.20,
@@ -35,6 +36,6 @@ def price_per_hour(device: jax.Device) -> float:
   if device.platform == "cpu":
     return CORE * (os.cpu_count() or 1)
   for kind, price in PRICES.items():
-    if kind in device.device_kind:
+    if re.search(rf"\b{kind}(?![0-9A-Z])", device.device_kind):  # Not an L4 within L40S.
       return price
   raise UserError(f"no price is known for {device.device_kind}: give --price_per_hour in US dollars.")

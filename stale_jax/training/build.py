@@ -21,7 +21,14 @@ from stale_jax.objectives import (
   Reconstruction,
   Total,
 )
-from stale_jax.processes import Interpolant, Process, TimeDensity, build_density, build_process
+from stale_jax.processes import (
+  Interpolant,
+  Process,
+  TimeDensity,
+  UniformTokens,
+  build_density,
+  build_process,
+)
 from stale_jax.sampling import Rollout, Sampling
 from stale_jax.training.ema import Ema
 from stale_jax.training.grpo import GRPO, check_grpo
@@ -184,6 +191,8 @@ def build(config: Mapping[str, Any]) -> Experiment:
   if coded and config.get("model", {}).get("micro"):
     raise UserError("model.micro: what is known of clips is measured in pixels, and latents are none.")
   messup = construct(MessUp, config.get("messup", {}), "messup")
+  if messup.noise and isinstance(process, UniformTokens):
+    raise UserError("messup.noise is added to clips, and nothing can be added to tokens: messup.drop can be.")
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
   artv = None if config.get("artv") is None else _artv(config, senses, process)

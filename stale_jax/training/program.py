@@ -11,6 +11,7 @@ from stale_jax.clip import Batch, floats
 from stale_jax.data import collate, first_stored
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
+from stale_jax.processes import UniformTokens
 from stale_jax.training.build import Experiment
 from stale_jax.training.grpo import make_grpo_step
 from stale_jax.training.self_forcing import make_self_forcing_step
@@ -133,7 +134,14 @@ def _example(experiment: Experiment) -> Batch:
   labels = getattr(source, "labels", {})
   model = experiment.model
   micro = getattr(model, "micro", ())
-  return collate([first_stored(source)], experiment.senses, model.text_length, labels, micro)
+  example = collate([first_stored(source)], experiment.senses, model.text_length, labels, micro)
+  if isinstance(experiment.process, UniformTokens):
+    for name, x in floats(example.clip).items():
+      if (np.abs(x) != 1).any() or ((x > 0).sum(-1) != 1).any():
+        raise UserError(
+          f"process uniform_tokens is for tokens, one-hot in -1 and 1, and {name} is none here."
+        )
+  return example
 
 
 def _check_heads(experiment: Experiment, mesh: Mesh) -> None:

@@ -80,8 +80,8 @@ def test_a_folder_gives_windows_of_its_videos_with_what_is_known_of_them(folder,
   said = capsys.readouterr().err
   assert said.count("short.mp4") == said.count("empty.mp4") == 1 and said.count("\n") == 2
   (red, *_), (b, *_) = seen["a red cat #Cat", True], seen["b #rain #cat", False]
-  assert red["labels"] == {"hashtag": 1}
-  assert b["labels"] == {"hashtag": 2, "views": 4, "audio": 0}
+  assert red["labels"] == {"hashtag": [1]}
+  assert b["labels"] == {"hashtag": [2, 1], "views": 4, "audio": 0}
   # The tone of each.
   for key, pitch in ((("a red cat #Cat", True), 440), (("", True), 622.25)):
     level = intensity(np.stack([example["clip"]["sound"] for example in seen[key]]))
@@ -200,7 +200,7 @@ def test_the_research_apis_lines_describe_the_files_of_a_folder(tmp_path):
   assert some.count() == 2
   examples = [some[index] for index in range(4)]
   assert [example["caption"] for example in examples] == ["rain", "cat", "rain", "cat"]
-  assert [example["labels"] for example in examples[:2]] == [{"likes": 1}, {"hashtag": 0}]
+  assert [example["labels"] for example in examples[:2]] == [{"likes": 1}, {"hashtag": [0]}]
   with pytest.raises(UserError, match="cannot be read"):
     source(tmp_path, "research_api", lines="nowhere")[0]
 

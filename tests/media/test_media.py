@@ -19,6 +19,7 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation.table import estimates
 from stale_jax.media import (
   contact_sheet,
+  gates,
   png,
   read_arrays,
   save_movie,
@@ -316,6 +317,17 @@ def test_a_long_movie_s_storyboard_is_of_frames_evenly_apart():
   text = Movie(clip, tuple(SENSES.values()), "a red seven", 5, {})._repr_html_()
   shown = [int(number) for number in re.findall(r'alt="frame (\d+)"', text)]
   assert shown == list(range(0, 320, 3)) and text.count("<figure>") == 107
+
+
+def test_forms_are_cells_a_block_and_step():
+  weights = np.random.default_rng(0).uniform(size=(2, 5, 3))
+  svg = etree.fromstring(gates(["a red <two>", "b"], weights))
+  cells = [e for e in svg.iter("{*}rect") if e.find("{*}title") is not None]
+  assert len(cells) == 2 * 5 * 3
+  told = [(cell.get("class") == "v", cell[0].text) for cell in cells]
+  want = weights.swapaxes(1, 2).ravel()
+  assert told == [(w > 0.5, f"step {i % 5}: vehicular {w:.2f}") for i, w in enumerate(want)]
+  assert "a red <two>" in [e.text for e in svg.iter("{*}text")]
 
 
 def test_png_is_lossless():

@@ -211,25 +211,25 @@ def test_apart_each_sense_is_denoised_as_if_it_were_alone(params, dense, bias):
 def test_the_plots_of_a_trajectory_are_the_gates_met_on_it(params):
   clip, _, context = small.inputs()
   times = jnp.array([1.0, 0.8, 0.3, 0.0])
-  got = plots(DENSE, params, context.text, times, small.FRAMES)
+  got = plots(DENSE, params, context, times, small.FRAMES)
   assert got.shape == (2, 3, 2)
   for step in range(3):
     t = jnp.full((2, small.FRAMES), times[step])
     np.testing.assert_allclose(got[:, step], gates(params, clip, t, context), atol=1e-6)
   looped = small.model(forms="dense", turns=3)
   extended = small.params(looped)
-  each = plots(looped, extended, context.text, times, small.FRAMES)
+  each = plots(looped, extended, context, times, small.FRAMES)
   assert each.shape == (2, 3, 6) and np.abs(each[..., :2] - each[..., 2:4]).max() > 1e-3
   # A turn that is not told its number is like any other.
   extended["params"]["turn"] = jax.tree.map(jnp.zeros_like, extended["params"]["turn"])
-  each = plots(looped, extended, context.text, times, small.FRAMES)
+  each = plots(looped, extended, context, times, small.FRAMES)
   np.testing.assert_allclose(each, np.tile(got, 3), atol=1e-6)
   lines = table(["a red two", "ein blaues Übel"], got).splitlines()
   assert len(lines) == 2 + 2 * 2 and lines[2].startswith("| a red two | 0 |")
   assert lines[2].count("V") + lines[2].count("A") == 3
   assert [letter == "V" for letter in lines[5].split("|")[3].split()] == (got[1, :, 1] > 0.5).tolist()
   with pytest.raises(UserError, match="model.forms"):
-    plots(small.model(), small.params(small.model()), context.text, times, small.FRAMES)
+    plots(small.model(), small.params(small.model()), context, times, small.FRAMES)
 
 
 def test_words_that_are_none_are_named():

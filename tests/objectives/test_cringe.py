@@ -7,7 +7,7 @@ import pytest
 
 from stale_jax import text
 from stale_jax.clip import Batch, Context
-from stale_jax.data import loader
+from stale_jax.data import Digits, collate, loader
 from stale_jax.errors import UserError
 from stale_jax.evaluation import evaluate_labels, reward, score
 from stale_jax.evaluation.labels import TIMES, held_out
@@ -78,6 +78,23 @@ def test_a_class_weighs_what_its_rivals_do():
   signs = np.asarray(targets({"a": np.array([1, -1]), "b": np.array([2, 0])}, COUNTS))
   np.testing.assert_allclose(signs[0], [-1 / 3, -1 / 3, 1, -1 / 3, -1, 1])
   np.testing.assert_allclose(signs[1], [1, -1 / 3, -1 / 3, -1 / 3, 0, 0])
+
+
+def test_an_example_may_be_of_several_classes_of_one_name():
+  source = Digits(patch=1)
+  examples = [{**source[i], "labels": label} for i, label in enumerate(({"b": [0, 3]}, {"b": []}, {"a": 1}))]
+  batch = collate(examples, tuple(source.senses.values()), 16, COUNTS)
+  assert {name: x.tolist() for name, x in batch.labels.items()} == {
+    "b": [[1, 0, 0, 1], [0, 0, 0, 0], [-1, -1, -1, -1]],
+    "a": [[-1, -1], [-1, -1], [0, 1]],
+  }
+  signs = np.asarray(targets(batch.labels, COUNTS))
+  np.testing.assert_allclose(signs[0], [1, -1 / 3, -1 / 3, 1, 0, 0])
+  np.testing.assert_allclose(signs[1], [-1 / 3] * 4 + [0, 0])
+  np.testing.assert_allclose(signs[2], [0, 0, 0, 0, -1, 1])
+  # Both that apply are learnt towards, and neither of the others.
+  wrong = jnp.asarray([[0.0, -1, -1, 2, 0, 0]])
+  np.testing.assert_allclose(hinge(wrong, signs[:1]), [1 / (2 + 2 / 3)], rtol=1e-6)
 
 
 def test_only_examples_with_a_label_and_no_caption_count():
@@ -181,7 +198,7 @@ def test_the_clip_is_judged_and_not_its_caption(model, clip):
 
 def test_the_reward_of_the_truth_is_greater_than_of_any_lie(model, clip):
   clip, labels = clip
-  labels = {"colour": labels["colour"]}
+  labels = {"colour": labels["colour"].argmax(-1)}
   true = reward(model, clip, labels)
   for shift in range(1, 6):
     margin = true - reward(model, clip, {"colour": (labels["colour"] + shift) % 6})

@@ -1,5 +1,6 @@
 """What a budget chooses: never beyond it, never what is not worth it, and more for more."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -9,7 +10,11 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation.likelihood import Bits
 from stale_jax.objectives import response
 from stale_jax.planning import Offer, choose, price_per_hour, within_budget
-from stale_jax.processes import Reflected, UniformFlow
+from stale_jax.pretrained import Model
+from stale_jax.processes import Reflected, UniformFlow, UniformTokens
+from stale_jax.training import build
+from stale_jax.training.self_forcing import SelfForcing
+from tests import micro
 
 LADDERS = [[("slow", n) for n in (1, 2, 4, 8)], [("fine", n) for n in (1, 2, 4, 8)]]
 
@@ -140,3 +145,16 @@ def test_prices():
   assert price_per_hour(types.SimpleNamespace(platform="cpu", device_kind="cpu")) > 0
   with pytest.raises(UserError, match="price_per_hour"):
     price_per_hour(types.SimpleNamespace(platform="gpu", device_kind="Abacus"))
+  # An L40S is no L4, an A1000 no A100.
+  for kind in ("NVIDIA L40S", "NVIDIA RTX A1000"):
+    with pytest.raises(UserError, match="no price is known"):
+      price_per_hour(types.SimpleNamespace(platform="gpu", device_kind=kind))
+  assert price_per_hour(types.SimpleNamespace(platform="gpu", device_kind="NVIDIA A100-SXM4-40GB")) == 3.67
+
+
+def test_what_has_no_bits_or_no_choice_of_steps_has_no_budget():
+  with pytest.raises(UserError, match="no likelihood"):
+    Fake(UniformTokens()).spend(1.0, price=1.0)
+  student = dataclasses.replace(build(micro.config()), self_forcing=SelfForcing())
+  with pytest.raises(UserError, match="no budget to spend"):
+    Model(student, {}, "student").generate("a red two", budget_cents=1.0)

@@ -16,6 +16,7 @@ from stale_jax.processes import UniformTokens, grid
 from stale_jax.processes.tokens import nelbo, reverse
 from stale_jax.sampling import solve
 from stale_jax.training import build, train
+from stale_jax.training.program import training_program
 from tests import micro
 
 V = 6
@@ -152,6 +153,14 @@ class Words:
     pair = STATES[np.random.default_rng([7, int(index)]).choice(V * V, p=LAW.ravel())]
     clip = {"words": (2 * np.eye(V)[pair] - 1)[None].astype(np.float32)}
     return {"clip": clip, "caption": "words", "labels": {}, "index": int(index)}
+
+
+def test_what_is_no_token_is_refused():
+  tokens = {"process": {"name": "uniform_tokens"}, "objective": {}}
+  with pytest.raises(UserError, match="sight is none here"):
+    training_program(build(micro.config() | tokens))
+  with pytest.raises(UserError, match="nothing can be added to tokens"):
+    build(micro.config(messup__noise=0.1) | tokens)
 
 
 def test_a_transformer_learns_the_law_in_the_common_loop(tmp_path, monkeypatch):
