@@ -19,7 +19,5 @@ def get_config() -> ConfigDict:
   config.model.causal = True
   config.times.independent = True
   config.sampling.interval = (0.5, 0.95)
-  # Frames that are made one by one move less and less; frames that are never forgotten keep the digit.
-  # No clip of training changes its caption: when the prompt changes, the movie begins anew.
-  config.rollout = {"chunk": 4, "sinks": 2, "on_change": "cut"}
+  config.rollout.chunk = 4
   return config

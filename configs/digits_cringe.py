@@ -3,7 +3,7 @@
 python -m experiments.train --config=configs/digits_cringe.py --workdir=runs/digits_cringe
 python -m experiments.evaluate --workdir=runs/digits_cringe --suite=labels
 
-Hardware: 2 CPU cores. Time: an hour, as of configs/digits.py. It has not been run to the end.
+Hardware: 2 CPU cores. Time: as configs/digits.py. It has not been run to the end.
 """
 
 from ml_collections import ConfigDict

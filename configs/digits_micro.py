@@ -18,6 +18,8 @@ def get_config() -> ConfigDict:
   config.senses = ("sight", "touch")
   # All four frames in one token: the two halves of a clip cannot disagree.
   config.source = {"name": "digits", "canvas": 12, "frames": 4, "patch": 4}
+  config.times.independent = False
+  config.model.causal = False
   config.model.width = 96
   config.model.side_width = 16
   config.model.text_width = 64

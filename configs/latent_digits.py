@@ -26,6 +26,8 @@ def get_config() -> ConfigDict:
     # A token is 16x16 pixels of two frames, in 64 numbers: with 2 there are four times as many.
     "patch": 4,
   }
+  config.times.independent = False
+  config.model.causal = False
   config.model.width = 96
   config.model.depth = 4
   config.objective.weights = {}

@@ -14,9 +14,9 @@ from configs import digits
 def get_config() -> ConfigDict:
   config = digits.get_config()
   config.training.init_from = "shipped"
-  config.training.steps = 120
+  config.training.steps = 60
   config.training.log_every = 5
-  config.training.checkpoint_every = 120
+  config.training.checkpoint_every = 60
   # Fresh clips, and steps small enough to keep what was learned.
   config.seed = 1
   config.optimizer = {"name": "adamw", "learning_rate": 1e-4, "warmup": 20}

@@ -137,14 +137,14 @@ class Model:
       UserError: an unknown or impossible setting or seed.
     """
     self._need_process()
-    # These have learnt to make clips in no other way.
-    if self.experiment.artv or (self.experiment.self_forcing and not (first or story)):
-      if self.experiment.artv and (room or story):
-        raise UserError(f"{self.name} makes frames one by one: it has no budget and no stories.")
-      frames = frames or self.frames
-      return self._rolled(prompts, seeds, frames=frames, first=first, micro=micro or {}, **overrides)
+    experiment = self.experiment
+    if experiment.artv and (room or story):
+      raise UserError(f"{self.name} makes frames one by one: it has no budget and no stories.")
+    # It has learnt to make clips in no other way, or makes better ones so than all frames at once.
+    if experiment.artv or (experiment.causal and not (first or story or room or micro)):
+      return self._sample_rolled(prompts, seeds, frames or self.frames, first, micro or {}, **overrides)
     overrides = {**overrides, "batch": len(seeds)} if story else overrides
-    keys, settings, experiment = _keys(seeds), self.settings(**overrides), self.experiment
+    keys, settings = _keys(seeds), self.settings(**overrides)
     if first:
       self._check_first(first, len(seeds), frames or self.frames)
       source = experiment.source
@@ -365,6 +365,15 @@ class Model:
         movies[name][:, at : at + x.shape[1]] = x
       at += x.shape[1]
     return movies
+
+  def _sample_rolled(self, prompts, seeds, frames, first, micro, **overrides) -> Clip:
+    """Clips of a rollout, so many at a time as others are sampled, by one program."""
+    parts, size = [], self.settings(**{k: v for k, v in overrides.items() if k not in ROLLOUT}).batch
+    for rows in batches(len(seeds), size):
+      some, keys = [prompts[i] for i in rows], [seeds[i] for i in rows]
+      begun = {name: x[rows] for name, x in first.items()} if first else None
+      parts.append(self._rolled(some, keys, frames=frames, first=begun, micro=micro, **overrides))
+    return {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
 
   def _whole(self, first: Clip) -> Clip:
     """`first` with every sense; of those it lacks nothing was there yet."""

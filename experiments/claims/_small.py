@@ -7,16 +7,18 @@ _NOTHING: Mapping = MappingProxyType({})
 
 
 def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) -> dict:
-  """Sight alone and narrow, as a config; `model` over that section. It is the caller's to change."""
+  """Sight alone, narrow, all frames at one time; `model` over that section. It is the caller's to change."""
   from configs import digits
 
   config = digits.get_config().to_dict()
-  sizes = {"width": 64, "text_width": 32, "condition_width": 64}
+  sizes = {"width": 64, "text_width": 32, "condition_width": 64, "depth": 6, "causal": False}
   return {
     **config,
     "seed": seed,
     "senses": ["sight"],
     "source": {**config["source"], "canvas": canvas, "frames": frames, "patch": patch},
+    "times": {**config["times"], "independent": False},
+    "rollout": {},
     "model": {**config["model"], **sizes, **model},
     "objective": {**config["objective"], "weights": {}},
   }

@@ -117,7 +117,7 @@ class Twin(nn.Module):
 
   def __init__(self, model, weights):
     super().__init__()
-    self.senses, self.head_width = model.senses, model.width // model.heads
+    self.senses, self.head_width, self.causal = model.senses, model.width // model.heads, model.causal
     self.names = ["text", *(s.name for s in model.senses)]
     self.text, self.pooled = _Text(weights["text"]), _linear(weights["pooled"])
     kinds = ("time", "condition", "in", "modulation", "out")
@@ -141,8 +141,9 @@ class Twin(nn.Module):
       angles = torch.from_numpy(rotary_angles(places, self.head_width))[:, None]
       return angles.cos(), angles.sin()
 
-    streams, masks = {"text": text[:, None]}, [real]
-    conditions = {"text": condition("text", features.mean(1, keepdim=True))}
+    streams, masks, frame = {"text": text[:, None]}, [real], [torch.full(text.shape[1:2], -1)]
+    when = _features(torch.zeros(len(t), 1)) if self.causal else features.mean(1, keepdim=True)
+    conditions = {"text": condition("text", when)}
     rotations = {"text": rotation(np.zeros((text.shape[1], 3), np.float32))}
     for sense in self.senses:
       x, name = clip[sense.name], sense.name
@@ -155,7 +156,10 @@ class Twin(nn.Module):
       conditions[name] = condition(name, features.reshape(n, grid[0], -1))
       rotations[name] = rotation(positions(sense, frames))
       masks.append(torch.ones(n, x.shape[1] * x.shape[2], dtype=torch.bool))
-    mask = torch.cat(masks, 1)[:, None, None]
+      frame.append(torch.arange(grid[0]).repeat_interleave(x.shape[2]) * sense.patch[0])
+    mask, frame = torch.cat(masks, 1)[:, None, None], torch.cat(frame)
+    if self.causal:
+      mask = mask & (frame[None] <= frame[:, None])
     for block in self.blocks:
       streams = block(streams, conditions, rotations, mask)
     out = {}

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from configs import autoencoder_digits, digits_causal, digits_more, movie
+from configs import autoencoder_digits, digits, digits_causal, movie
 from stale_jax.data import loader
 from stale_jax.data.digits import Digits
 from stale_jax.errors import UserError
@@ -267,10 +267,16 @@ def test_a_seed_s_clip_does_not_depend_on_the_batch():
     np.testing.assert_array_equal(together[name], many[name][:5])
 
 
+def test_the_hard_mode_is_not_trained(tmp_path):
+  with pytest.raises(UserError, match="train with dense"):
+    train(micro.config(model__forms="hard"), tmp_path / "run")
+  assert not (tmp_path / "run" / "config.json").exists()
+
+
 def test_the_shipped_model_is_what_its_config_makes():
   assert SHIPPED.stat().st_size < 20e6
   params, config = load_weights(SHIPPED)
-  assert build(config) == build(digits_more.get_config().to_dict())
+  assert build(config) == build(digits.get_config().to_dict())
   shapes = jax.eval_shape(lambda: init_params(build(movie.get_config().to_dict()), jax.random.key(0)))
   assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
   scores = json.loads(SHIPPED.with_suffix(".json").read_text())
