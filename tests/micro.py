@@ -2,7 +2,16 @@
 
 from configs import digits
 
+SIZES = {
+  "model.width": 32,
+  "model.side_width": 16,
+  "model.text_width": 16,
+  "model.condition_width": 16,
+  "model.depth": 1,
+  "model.heads": 2,
+}
 OVERRIDES = {
+  **SIZES,
   "senses": ("sight", "touch"),
   "source.canvas": 12,
   "source.frames": 4,
@@ -12,12 +21,6 @@ OVERRIDES = {
   "rollout.chunk": 1,
   "rollout.sinks": 0,
   "rollout.on_change": "keep",
-  "model.width": 32,
-  "model.side_width": 16,
-  "model.text_width": 16,
-  "model.condition_width": 16,
-  "model.depth": 1,
-  "model.heads": 2,
   "ema.snapshots": 6,
   "training.batch": 8,
   "training.steps": 40,

@@ -143,5 +143,5 @@ def test_losses_are_of_the_model_and_of_the_handwriting(monkeypatch):
 
 def test_it_needs_digits():
   experiment = types.SimpleNamespace(source=[], senses=[])
-  with pytest.raises(UserError, match="needs a model of the source 'digits'"):
+  with pytest.raises(UserError, match="needs models of the source 'digits'"):
     evaluate_contamination(types.SimpleNamespace(experiment=experiment))

@@ -5,6 +5,7 @@ import pytest
 
 from stale_jax.files import write_whole
 from stale_jax.media import png
+from stale_jax.training.weights import load_weights, save_weights
 from tests import micro
 from tests.programs import finish
 
@@ -36,16 +37,16 @@ def test_movies_begin_with_the_picture(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("workdir", "picture", "words"),
+  ("weights", "picture", "words"),
   [
-    (None, "red.png", "was not trained to go on"),
-    ("", "nothing.png", "is no picture that can be read"),
-    ("", "config.json", "is no picture that can be read"),
+    ("whole.safetensors", "red.png", "was not trained to go on"),
+    ("weights.safetensors", "nothing.png", "is no picture that can be read"),
+    ("weights.safetensors", "config.json", "is no picture that can be read"),
   ],
 )
-def test_misuse_is_one_line(run, tmp_path, workdir, picture, words):
-  model = [] if workdir is None else [f"--workdir={run}"]
-  out = tmp_path / "out"
-  code, said, err = finish("generate", *model, PROMPT, f"--first_frame={run / picture}", f"--out={out}")
+def test_misuse_is_one_line(run, tmp_path, weights, picture, words):
+  save_weights(run / "whole.safetensors", load_weights(run / "weights.safetensors")[0], micro.config())
+  model, out = f"--workdir={run / weights}", tmp_path / "out"
+  code, said, err = finish("generate", model, PROMPT, f"--first_frame={run / picture}", f"--out={out}")
   assert code == 2 and not said and words in err and err.count("\n") == 1, err
   assert not out.exists()

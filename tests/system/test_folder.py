@@ -41,8 +41,7 @@ def folder(tmp_path_factory):
 
 
 def train(folder, workdir, **overrides):
-  sizes = {key: value for key, value in micro.OVERRIDES.items() if key.startswith("model.")}
-  values = {**sizes, **SMALL, **{key.replace("__", "."): value for key, value in overrides.items()}}
+  values = {**micro.SIZES, **SMALL, **{key.replace("__", "."): value for key, value in overrides.items()}}
   flags = [f"--config.{key}={value}" for key, value in values.items()]
   arguments = ("--config=configs/folder.py", f"--config.source.path={folder}", f"--workdir={workdir}", *flags)
   return finish("train", *arguments)

@@ -38,8 +38,7 @@ def test_a_folder_becomes_movies_by_way_of_latents(folder, tmp_path):
   said = run("evaluate", f"--workdir={tmp_path / 'coder'}", "--suite=reconstruction", "--clips=4", sheet)
   assert json.loads(said.splitlines()[-1])["latent"] == [5, 4, 4, 4]
 
-  values = {key: value for key, value in micro.OVERRIDES.items() if key.startswith("model.")}
-  values |= {f"source.source.{key}": value for key, value in {**sizes, "path": folder}.items()}
+  values = micro.SIZES | {f"source.source.{key}": value for key, value in {**sizes, "path": folder}.items()}
   values |= {"source.autoencoder": tmp_path / "coder", "source.cache": tmp_path / "cache", "source.size": 12}
   latent = ("--config=configs/latent_videos.py", f"--workdir={tmp_path / 'model'}")
   said = run("train", *latent, *(f"--config.{key}={value}" for key, value in values.items()), *SMALL)

@@ -29,9 +29,8 @@ def shards(tmp_path_factory):
 
 
 def test_each_stage_goes_on_from_the_one_before(shards, tmp_path):
-  sizes = {key: value for key, value in micro.OVERRIDES.items() if key.startswith("model.")}
   for before, stage in zip((None, *STAGES), STAGES, strict=False):
-    values = {**sizes, "source.path": shards, "source.height": 16, "source.width": 16}
+    values = {**micro.SIZES, "source.path": shards, "source.height": 16, "source.width": 16}
     values |= {"training.batch": 4, "training.steps": 3, "training.log_every": 1}
     if before:
       # Nothing is learnt, so that what it ends with is what it began with.

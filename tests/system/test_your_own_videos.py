@@ -28,7 +28,7 @@ from tests.programs import ROOT, finish
 
 DOCUMENT = ROOT / "docs" / "your_own_videos.md"
 STEPS = 10  # The document's, to one of the test's.
-_MODEL = {key: value for key, value in micro.OVERRIDES.items() if key.startswith("model.")}
+_MODEL = micro.SIZES
 _SIZES = {**_MODEL, "source.height": 16, "source.width": 16, "training.batch": 4, "sampling.steps": 2}
 MORE = {
   "train": [f"--config.{key}={value}" for key, value in _SIZES.items()],
