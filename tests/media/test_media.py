@@ -313,10 +313,11 @@ def test_a_storyboard_picture_is_the_frame_made_smaller():
 
 
 def test_a_long_movie_s_storyboard_is_of_frames_evenly_apart():
-  clip = {name: np.concatenate([x] * 40) for name, x in CLIP.items()}
+  clip = {name: np.concatenate([x] * 60) for name, x in CLIP.items()}
   text = Movie(clip, tuple(SENSES.values()), "a red seven", 5, {})._repr_html_()
   shown = [int(number) for number in re.findall(r'alt="frame (\d+)"', text)]
-  assert shown == list(range(0, 320, 3)) and text.count("<figure>") == 107
+  # Every fifth of 480: of every fourth, what comes back after eight frames would seem to stand still.
+  assert shown == list(range(0, 480, 5)) and text.count("<figure>") == 96
 
 
 def test_forms_are_cells_a_block_and_step():
