@@ -385,7 +385,7 @@ class Model:
   def story(self, prompts: Sequence[str], seed: int = 0, **overrides) -> list[Movie]:
     """Makes the panels of a story, a movie a prompt, of one character (`sampling.story`).
 
-    Panel i is from the noise of `seed` + i: at rate=0 it is what that seed gives by itself.
+    Panel i is from the noise of `seed` + i, all its frames together: at rate=0 it depends on no other.
 
     Args:
       prompts: what they have in common is the character.
