@@ -2,8 +2,8 @@
 
 The shipped model. Value is the greatest difference at rate 1, over all senses of four panels at one time,
 between its outputs and those of the same network in float64 whose attention is over all panels' tokens at
-once; bar 1e-5. At rate 0 whole stories of four panels must have the bits of the same clips, all frames at once,
-sampled without.
+once; bar 1e-5. At rate 0 whole stories of four panels must have the bits of the same clips sampled without,
+all frames at once.
 """
 
 PROMPTS = ("a red seven moves left quickly", "a blue two moves up slowly", "a cyan one moves down slowly", "")
