@@ -3,7 +3,8 @@
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
 Hardware: 2 CPU cores. Time: 1.2 steps a second when they have nothing else to do, 70 minutes.
-Result (experiments.evaluate --suite=captions, all 480 captions): see "The shipped model" in the README.
+Result (experiments.evaluate --suite=captions, three seeds of the noise): digit .98, colour and direction
+1.00, speed .995, senses .98, Fréchet distance 17.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
   python -m experiments.train --config=configs/movie.py --workdir=runs/movie
 
 Hardware: 2 CPU cores. Time: about two minutes, half of it compilation.
-Result: the shipped model's scores, within their error bars.
+Result (240 clips): digit .95, senses .96, Fréchet distance 25, real to real 27.
 """
 
 from ml_collections import ConfigDict
