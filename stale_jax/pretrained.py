@@ -77,6 +77,12 @@ def _keys(seeds: Sequence[int]):
 ROLLOUT = {field.name for field in dataclasses.fields(Rollout)}
 
 
+def _apart(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+  """(those of a rollout that are not None, all others)."""
+  given = {k: v for k, v in overrides.items() if k in ROLLOUT and v is not None}
+  return given, {k: v for k, v in overrides.items() if k not in ROLLOUT}
+
+
 class Model:
   """A trained model.
 
@@ -190,10 +196,10 @@ class Model:
       UserError: an unknown or impossible setting or seed; a model that cannot go on from frames.
     """
     self._need_process()
-    given = {k: v for k, v in overrides.items() if k in ROLLOUT and v is not None}
+    given, sampling = _apart(overrides)
     network = self.experiment.model
     how = construct(Rollout, {**vars(self.experiment.rollout), **given}, "rollout")
-    settings = self.settings(**{k: v for k, v in overrides.items() if k not in ROLLOUT})
+    settings = self.settings(**sampling)
     if self.source is not self.experiment.source:
       raise UserError(
         f"{self.name} makes latents, which are not rolled out: ask for clips as it was trained."
@@ -346,8 +352,8 @@ class Model:
     movies = self._movies(clips, list(map(str, prompts)), seeds, facts, overrides)
     return movies[0] if alone else movies
 
-  def _rolled(self, prompts, seeds, *, frames, first, micro, **overrides) -> Clip:
-    """Whole movies of a rollout, the given frames in front; they lie on the disk, and take no memory."""
+  def _rolled(self, prompts, seeds, *, frames, first, micro, zeros=on_disk, **overrides) -> Clip:
+    """Whole movies of a rollout, the given frames in front, in arrays of `zeros`: these take no memory."""
     if micro:
       raise UserError("fps and motion are for clips as long as the model was trained on: leave out seconds.")
     rate = next(iter(self.source.senses.values())).rate
@@ -361,18 +367,19 @@ class Model:
     for part in itertools.chain([self._whole(first)] if first else [], parts):
       for name, x in part.items():
         if name not in movies:
-          movies[name] = on_disk((len(seeds), frames, *x.shape[2:]))
+          movies[name] = zeros((len(seeds), frames, *x.shape[2:]))
         movies[name][:, at : at + x.shape[1]] = x
       at += x.shape[1]
     return movies
 
   def _sample_rolled(self, prompts, seeds, frames, first, micro, **overrides) -> Clip:
     """Clips of a rollout, so many at a time as others are sampled, by one program."""
-    parts, size = [], self.settings(**{k: v for k, v in overrides.items() if k not in ROLLOUT}).batch
-    for rows in batches(len(seeds), size):
+    parts, memory = [], functools.partial(np.zeros, dtype=np.float32)
+    for rows in batches(len(seeds), self.settings(**_apart(overrides)[1]).batch):
       some, keys = [prompts[i] for i in rows], [seeds[i] for i in rows]
       begun = {name: x[rows] for name, x in first.items()} if first else None
-      parts.append(self._rolled(some, keys, frames=frames, first=begun, micro=micro, **overrides))
+      own = {"frames": frames, "first": begun, "micro": micro, "zeros": memory}
+      parts.append(self._rolled(some, keys, **own, **overrides))
     return {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
 
   def _whole(self, first: Clip) -> Clip:
@@ -414,8 +421,7 @@ class Model:
 
   def _movies(self, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:
     """A movie a row of `clips`; `facts` are what else is said of how each was made."""
-    how = {name: value for name, value in overrides.items() if name in ROLLOUT and value is not None}
-    settings = {name: value for name, value in overrides.items() if name not in ROLLOUT}
+    how, settings = _apart(overrides)
     how = {**dataclasses.asdict(self.settings(**settings)), **how}
     senses = build_senses([sense.name for sense in self.experiment.senses], self.source)
     return [
