@@ -11,4 +11,15 @@ ROWS = {
     "sampling": {"solver": "ancestral", "steps": 50, "guidance": 4.0, "shift": 1.0, "batch": 64},
   },
   "gaussian_flow": {"process": {"name": "gaussian_flow"}},
+  # The logarithm of noise per data is spread in training as the flows' is, about 1.5 with deviation 1.5.
+  "vp": {
+    "process": {"name": "vp"},
+    "times": {"name": "logit_normal", "mean": -1.8, "std": 1.7},
+  },
+  # Its own grid of times, which is Karras's.
+  "edm": {
+    "process": {"name": "edm"},
+    "times": {"name": "logit_normal", "mean": -0.3, "std": 0.75},
+    "sampling": {"solver": "euler", "steps": 20, "guidance": 4.0, "shift": 1.0, "batch": 64},
+  },
 }

@@ -11,7 +11,7 @@ from stale_jax.mesh import constrain, current_mesh, parts, spec
 from stale_jax.models.context_parallel import Attention, dense, ring, ulysses
 from stale_jax.models.layers import Dense, rotate
 from stale_jax.models.splash import splash
-from stale_jax.models.visibility import Rule, Tokens, join
+from stale_jax.models.visibility import EMOJI, Rule, Tokens, join
 
 # The logical axes of queries, keys and values of a stream.
 LAID = ("batch", None, "tokens", "heads", None)
@@ -73,15 +73,6 @@ def asunder(x: Float[Array, "batch tokens *rest"], like: dict[str, Array]) -> di
   return {name: jnp.reshape(part, (*whole.shape[:3], *x.shape[2:])) for (name, whole), part in cut}
 
 
-def _xla(rule: Rule, _) -> Attention:
-  def attend(q, k, v, of_q, of_k):
-    # Traced: NumPy would make the matrix of all pairs here and now, 5 GiB at 75 thousand tokens.
-    mask = rule(*jax.tree.map(jnp.asarray, (of_q, of_k)))
-    return jax.nn.dot_product_attention(q, k, v, mask=mask[:, None]), None
-
-  return attend
-
-
 def _cudnn(rule: Rule, _) -> Attention:
   return lambda q, k, v, of_q, of_k: (
     jax.nn.dot_product_attention(q, k, v, mask=rule(of_q, of_k)[:, None], implementation="cudnn"),
@@ -90,7 +81,7 @@ def _cudnn(rule: Rule, _) -> Attention:
 
 
 # (rule, the tokens of the keys as far as they are known) -> attention to all of them.
-BACKENDS = {"xla": _xla, "cudnn": _cudnn, "splash": splash}
+BACKENDS = {"xla": lambda rule, _: dense(rule), "cudnn": _cudnn, "splash": splash}
 
 
 def attend(
@@ -118,9 +109,15 @@ def attend(
   # What comes out of control flow is in another order.
   q, k, v = ({name: x[name] for name in tokens} for x in (q, k, v))
   if mesh is None or (backend == "xla" and parts(mesh, "tokens") == 1):
-    of_q, of_k = join(tokens), join(tokens if seen is None else seen)
-    local = BACKENDS[backend](rule, of_k)
-    return asunder(local(together(q), together(k), together(v), of_q, of_k)[0], q)
+
+    def local(q, k, v, of_q, of_k):
+      of_q, of_k = join(of_q), join(of_k)
+      inner = BACKENDS[backend](rule, of_k)
+      return asunder(inner(together(q), together(k), together(v), of_q, of_k)[0], q)
+
+    if seen is None and rule.causal and backend == "xla":
+      return _by_halves(local, q, k, v, tokens)
+    return local(q, k, v, tokens, tokens if seen is None else seen)
   if seen is not None:
     raise UserError("keys of other frames are for a mesh that cuts no clip: set mesh.context to 1.")
 
@@ -152,6 +149,31 @@ def attend(
     check_vma=backend == "xla",  # A kernel does not say along which axes its answer varies.
   )
   return {name: x[:, :, : whole[name]] for name, x in spread(q, k, v, tokens).items()}
+
+
+def _by_halves(local, q, k, v, tokens: dict[str, Tokens]) -> dict[str, Array]:
+  """Causal attention: the earlier half of the frames to itself, then the later half to all.
+
+  The quarter of all pairs in which a frame would ask for a later one is never looked at.
+  """
+  middle = max(int(of.frame.max()) for of in tokens.values()) // 2
+  # So many times of each stream are earlier; the emoji, which is of no time, sees all.
+  times = {
+    name: int(((of.frame <= middle) & (of.stream != EMOJI))[0, :, 0].sum()) for name, of in tokens.items()
+  }
+
+  def earlier(streams):
+    return {name: jax.tree.map(lambda x, n=n: x[:, :n], streams[name]) for name, n in times.items() if n}
+
+  def later(streams):
+    rest = {name: n for name, n in times.items() if n < q[name].shape[1]}
+    return {name: jax.tree.map(lambda x, n=n: x[:, n:], streams[name]) for name, n in rest.items()}
+
+  if not later(q) or not earlier(q):
+    return local(q, k, v, tokens, tokens)
+  first = local(*map(earlier, (q, k, v, tokens, tokens)))
+  then = local(later(q), k, v, later(tokens), tokens)
+  return {name: jnp.concatenate([x[name] for x in (first, then) if name in x], 1) for name in q}
 
 
 def _spread(rule: Rule, backend: str, mesh, tokens: dict[str, Tokens]) -> Attention:

@@ -36,18 +36,26 @@ Attention = Callable[
 
 
 def dense(rule: Rule) -> Attention:
-  """All pairs at once, softmax in float32 at least; who sees nobody answers 0."""
+  """All pairs at once, softmax in float32 at least; who sees nobody answers 0.
+
+  On the CPU each pass over all pairs costs as much as a product: they are masked once, and what comes
+  out is normalised in their place.
+  """
 
   def attend(q, k, v, of_q, of_k):
-    seen = rule(of_q, of_k)[:, None]
-    logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
-    logits = jnp.where(seen, logits.astype(jnp.promote_types(q.dtype, jnp.float32)), _NONE)
-    top = jax.lax.stop_gradient(logits.max(-1))
-    p = jnp.where(seen, jnp.exp(logits - top[..., None]), 0)
+    # Traced: NumPy would make the matrix of all pairs here and now, 5 GiB at 75 thousand tokens.
+    seen = rule(*jax.tree.map(jnp.asarray, (of_q, of_k)))[:, None]
+    q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
+    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    logits = jnp.where(seen, jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=dtype), _NONE)
+    # Never as low as the logits of those who are not seen: even where there are no others these come to 0.
+    top = jnp.maximum(jax.lax.stop_gradient(logits.max(-1)), _NONE / 2)
+    p = jnp.exp(logits - top[..., None])
     total = p.sum(-1)
-    normaliser = jnp.where(total > 0, top + jnp.log(jnp.where(total > 0, total, 1)), _NONE)
-    p = p / jnp.where(total > 0, total, 1)[..., None]
-    return jnp.einsum("bhqk,bkhd->bqhd", p.astype(v.dtype), v), normaliser.swapaxes(1, 2)
+    alone = total == 0
+    normaliser = jnp.where(alone, _NONE, top + jnp.log(jnp.where(alone, 1, total)))
+    out = jnp.einsum("bhqk,bhkd->bhqd", p.astype(v.dtype), v) / jnp.where(alone, 1, total)[..., None]
+    return out.astype(v.dtype).swapaxes(1, 2), normaliser.swapaxes(1, 2)
 
   return attend
 

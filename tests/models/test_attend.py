@@ -10,6 +10,7 @@ from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape, on_mesh
 from stale_jax.models.attention import asunder, attend, together
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, join, stream_tokens
+from stale_jax.planning.flops import count
 from tests.devices import on_devices
 
 RULES = {
@@ -85,6 +86,20 @@ def test_it_is_the_dense_one(backend, name):
   check(RULES[name], backend, streams())
   if backend == "xla":
     check(RULES[name], backend, streams(apart=jnp.array([True, False])))
+
+
+@pytest.mark.parametrize("emoji", [False, True])
+def test_causal_attention_never_asks_the_earlier_half_for_the_later(emoji):
+  tokens = streams(emoji=emoji)
+  q, k, v, _ = arrays(tokens)
+
+  def operations(rule):
+    return count(lambda q, k, v: attend(q, k, v, tokens, rule=rule), q, k, v)
+
+  # Three times of six and the caption: 26 of 44 tokens; the emoji is among the later.
+  every, early = 44 + emoji, 26
+  pairs = early * early + (every - early) * every
+  assert operations(Rule(causal=True)) / operations(Rule()) == pytest.approx(pairs / every**2)
 
 
 MESHES = {

@@ -1,0 +1,8 @@
+"""Does noise on the captions' embedding (CEP) keep a model from copying, where clips are few?"""
+
+BASE = "configs/digits_micro.py"
+SUITES = ("captions",)
+ROWS = {
+  "200 clips": {"source.size": 200},
+  "200 clips, embedding 1": {"source.size": 200, "corruption.embedding": 1.0},
+}
