@@ -147,7 +147,7 @@ class Model:
     if experiment.artv and (room or story):
       raise UserError(f"{self.name} makes frames one by one: it has no budget and no stories.")
     # It has learnt to make clips in no other way, or makes better ones so than all frames at once.
-    if experiment.artv or (experiment.causal and not (first or story or room or micro)):
+    if experiment.artv or (experiment.causal and not (story or room or micro)):
       return self._sample_rolled(prompts, seeds, frames or self.frames, first, micro or {}, **overrides)
     overrides = {**overrides, "batch": len(seeds)} if story else overrides
     keys, settings = _keys(seeds), self.settings(**overrides)

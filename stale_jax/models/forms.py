@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
 from stale_jax.models.attention import project, together, turn
+from stale_jax.models.context_parallel import dense
 from stale_jax.models.layers import Dense
 from stale_jax.models.visibility import Rule, Tokens
 
@@ -53,6 +54,7 @@ def restricted_attention(
   """
   ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
   others = [name for name in shapes if name not in having]
+  attention = dense(Rule())
 
   def parts(x):
     return dict(zip(shapes, jnp.split(x, ends, 1), strict=True))
@@ -77,16 +79,15 @@ def restricted_attention(
       return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), x)
 
     queries = grouped(q)
-    mask = Rule()(one_batch(jax.tree.map(grouped, who)), one_batch(jax.tree.map(seen, who)))
-    attended = jax.nn.dot_product_attention(*one_batch((queries, seen(k), seen(v))), mask=mask[:, None])
+    of = (jax.tree.map(grouped, who), jax.tree.map(seen, who))
+    attended, _ = attention(*one_batch((queries, seen(k), seen(v), *of)))
     attended = jnp.reshape(attended, queries.shape)
     widths = [shapes[name][3 - axis - 1] for name in having]
     for name, part in zip(having, jnp.split(attended, np.cumsum(widths)[:-1], 2), strict=True):
       part = part if axis == 1 else part.swapaxes(1, 2)
       out[name] = jnp.reshape(part, (len(q), -1, *q.shape[2:]))
   if others:
-    mask = Rule()(jax.tree.map(rest, who), who)
-    attended = jax.nn.dot_product_attention(rest(q), k, v, mask=mask[:, None])
+    attended, _ = attention(rest(q), k, v, jax.tree.map(rest, who), who)
     widths = [shapes[name][0] * shapes[name][1] for name in others]
     out |= dict(zip(others, jnp.split(attended, np.cumsum(widths)[:-1], 1), strict=True))
   return jnp.concatenate([out[name] for name in shapes], 1)
