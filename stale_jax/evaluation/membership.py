@@ -73,13 +73,13 @@ def membership(
   audited: dict[str, Float[np.ndarray, "n"]],
   clean: dict[str, Float[np.ndarray, "n"]] | None = None,
   draws: int = 2000,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
   """What a model's losses say of the share of the test's handwriting it was trained on.
 
   With a share f of it leaked, the gap between test and training is (1 - f) times the clean
   one, hence f = 1 - gap / clean gap. It holds for models of one recipe: one that remembers
-  less has a smaller gap too. Where the clean gap is not well above 0 nothing can be told;
-  then the error is large, and so it is stated.
+  less has a smaller gap too. Where the clean gap is not above 0 by twice its error the models remember
+  nothing that could be told, and nothing is.
 
   Args:
     audited: split -> `handwriting_losses` of the model in question.
@@ -88,8 +88,9 @@ def membership(
 
   Returns:
     gap: log loss, test above training, and gap_standard_error. With `clean` also
-    estimate, not cut to [0, 1]; standard_error, half the width of its central 68 % (a ratio has no
-    variance where its divisor may be 0); clean_gap; clean_gap_standard_error.
+    estimate, not cut to [0, 1], None where nothing can be told; standard_error, half the width of its
+    central 68 % (a ratio has no variance where its divisor may be 0), or None; clean_gap;
+    clean_gap_standard_error.
   """
   both = [audited] if clean is None else [audited, clean]
 
@@ -104,10 +105,12 @@ def membership(
   if clean is None:
     return said
   low, high = np.quantile(1 - drawn[:, 0] / drawn[:, 1], (0.16, 0.84))
+  clean_error = float(drawn[:, 1].std())
+  told = measured[1] > 2 * clean_error
   return {
-    "estimate": float(1 - measured[0] / measured[1]),
-    "standard_error": float((high - low) / 2),
+    "estimate": float(1 - measured[0] / measured[1]) if told else None,
+    "standard_error": float((high - low) / 2) if told else None,
     **said,
     "clean_gap": float(measured[1]),
-    "clean_gap_standard_error": float(drawn[:, 1].std()),
+    "clean_gap_standard_error": clean_error,
   }
