@@ -177,13 +177,18 @@ def _scanned(model, block, streams, conditions, angles, tokens):
     return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(None, *own))
 
   each = [model.variables["params"][f"block_{layer}"] for layer in range(model.depth)]
+  # Concrete gates are all that a block draws.
+  key = model.make_rng("perturb") if model.forms == "concrete" and model.has_rng("perturb") else None
 
-  def step(x, params):
+  def step(x, given):
+    layer, params = given
     # Control flow returns a dictionary in another order, and the order is that of the tokens.
     x = {name: x[name] for name in streams}
-    return body.apply({"params": params}, x, conditions, angles, tokens)[0], None
+    rngs = None if key is None else {"perturb": jax.random.fold_in(key, layer)}
+    return body.apply({"params": params}, x, conditions, angles, tokens, rngs=rngs)[0], None
 
-  x, _ = jax.lax.scan(step, streams, jax.tree_util.tree_map_with_path(stack, *each))
+  stacked = jax.tree_util.tree_map_with_path(stack, *each)
+  x, _ = jax.lax.scan(step, streams, (jnp.arange(model.depth), stacked))
   return {name: x[name] for name in streams}
 
 

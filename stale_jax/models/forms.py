@@ -13,6 +13,10 @@ both forms; touch, sound and the like have a time but no place.
 Each form has its own queries, keys and values, so that the hard mode also saves the projections
 of the form that is not taken (at small sizes most of the cost) and neither form has to look with
 the other's eyes. What is read out of them shares one layer, after they are mixed.
+
+Forms that were always mixed lean on each other, and neither is worth much alone. For the hard mode a model
+is trained with *concrete* gates: noise on their logits, drawn anew for each example and block, throws them
+toward the one form or the other (Maddison et al., arXiv 1611.00712), until they decide by themselves.
 """
 
 import functools
@@ -29,6 +33,12 @@ from stale_jax.models.attention import project, together, turn
 from stale_jax.models.context_parallel import dense
 from stale_jax.models.layers import Dense
 from stale_jax.models.visibility import Rule, Tokens
+
+# How the two are mixed: weighted; weighted by gates that training draws; the likelier one alone.
+MODES = ("dense", "concrete", "hard")
+
+# Of concrete gates, for two outcomes (their section 5).
+_TEMPERATURE = 2 / 3
 
 # Form -> the coordinate that tokens must share: an axis of a stream [batch, time, place, width].
 FORMS = {"vehicular": 2, "anthropomorphic": 1}
@@ -120,18 +130,20 @@ class Form(nn.Module):
 class TwoForms(nn.Module):
   """Both forms, weighted by the plot gate; in the hard mode each example's likelier one alone.
 
+  Concrete gates are drawn where there is an rng "perturb", as in training; else they are dense ones.
+
   A batch whose examples take the same form runs as one, and so does each half of another, for guidance puts
   the captioned and the uncaptioned clips in one batch; what is left goes example by example, so that nobody's
   clip depends on its company and no form is computed in vain.
 
   Attributes:
     senses: of the clip.
-    hard: the hard mode.
+    mode: one of MODES.
     heads, head_width: of attention.
   """
 
   senses: tuple[Sense, ...]
-  hard: bool
+  mode: str
   heads: int
   head_width: int
   dtype: jnp.dtype = jnp.float32
@@ -164,9 +176,12 @@ class TwoForms(nn.Module):
     }
     # "modulation" keeps it out of the orthogonalised matrices: it is a vector.
     logit = Dense(1, kernel_init=nn.initializers.zeros, name="plot_modulation")(nn.silu(condition))
-    gate = jax.nn.sigmoid(logit.astype(jnp.float32))[:, 0, 0]
+    logit = logit.astype(jnp.float32)[:, 0, 0]
+    if self.mode == "concrete" and self.has_rng("perturb"):
+      logit = (logit + jax.random.logistic(self.make_rng("perturb"), logit.shape)) / _TEMPERATURE
+    gate = jax.nn.sigmoid(logit)
     self.sow("intermediates", "plot", gate, init_fn=lambda: None, reduce_fn=lambda _, new: new)
-    if not self.hard or self.is_initializing():
+    if self.mode != "hard" or self.is_initializing():
       one, other = (Form(name=name, **options[name])(streams, angles, who) for name in FORMS)
       weight = gate[:, None, None, None].astype(one.dtype)
       return weight * one + (1 - weight) * other

@@ -158,6 +158,8 @@ class Block(nn.Module):
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
 
+    # What has gone through a transformation of JAX's is in another order, and the order is that of the tokens.
+    streams = {name: streams[name] for name in tokens}
     batch, modulations, seen = len(conditions["text"]), {}, {}
     for name, x in streams.items():
       m = dense(6 * x.shape[-1], f"{name}_modulation", kernel_init=_zeros)(nn.silu(conditions[name]))
@@ -166,7 +168,7 @@ class Block(nn.Module):
       seen[name] = _modulate(x, shift, scale)
     p, attention = None, (self.heads, self.head_width, self.dtype)
     if self.forms != "none":
-      forms = TwoForms(self.senses, self.forms == "hard", *attention, name="forms")
+      forms = TwoForms(self.senses, self.forms, *attention, name="forms")
       attended = asunder(forms(seen, conditions["text"], angles, join(tokens, batch)), streams)
     elif size is not None:
       q, k, v = project(seen, *attention)
@@ -219,7 +221,8 @@ class Transformer(nn.Module):
     token_drop: share of sense tokens that training masks out of attention (config.messup.drop).
     text_noise: norm of what training adds to a text token (config.corruption.embedding).
     forms: "dense": every block has two forms of attention, mixed by a gate (see `models.forms`);
-      "hard": the same weights, each block in one form only, for inference; "none": joint attention.
+      "concrete": training draws the gates, so that each form can stand alone; "hard": the same weights,
+      each block in one form only, for inference; "none": joint attention.
     turns: how often the blocks are run round, at the most in training (see `models.cycle`); 0: once,
       and without what it takes to be run again.
     merge: whether each turn merges a third of the tokens of sight.

@@ -68,7 +68,7 @@ def _train(
   experiment = build(config)
   training = experiment.training
   if getattr(experiment.model, "forms", None) == "hard":
-    raise UserError("model.forms=hard is for sampling, and its gates learn nothing: train with dense.")
+    raise UserError("model.forms=hard is for sampling, and its gates learn nothing: train with concrete.")
   if jax.process_count() != training.processes:
     raise UserError(f"training.processes={training.processes}, and JAX has {jax.process_count()}.")
   if window and window[1] > training.steps:

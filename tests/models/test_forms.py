@@ -108,7 +108,7 @@ def test_the_gate_starts_in_the_middle_and_has_a_gradient():
   angles = {name: np.zeros((shape[1] * shape[2], 3), np.float32) for name, shape in shapes.items()}
   who = everyone(2, (shape[1:3] for shape in shapes.values()))
   given = streams, rng.standard_normal((2, 1, 5)).astype(np.float32), angles, who
-  forms = TwoForms((small.SENSES[0], small.SENSES[1]), False, heads=2, head_width=6)
+  forms = TwoForms((small.SENSES[0], small.SENSES[1]), "dense", heads=2, head_width=6)
 
   @jax.jit
   def run(key):
@@ -138,6 +138,42 @@ def test_hard_is_dense_where_the_gate_is_saturated(params, dense, hard, bias):
   small.close(hard(saturated, *given), dense(saturated, *given))
   # The other form would have answered otherwise.
   assert small.differ(hard(saturated, *given), hard(lean(params, -bias), *given), 1e-4)
+
+
+@pytest.mark.parametrize("fields", [{}, {"scan": True}, {"remat": "full"}])
+def test_training_draws_concrete_gates_and_inference_does_not(params, dense, fields):
+  given, model = small.inputs(), small.model(forms="concrete", **fields)
+
+  @jax.jit
+  def drawn(params, seed):
+    return model.apply(params, *given, rngs={"perturb": jax.random.key(seed)})
+
+  small.close(jax.jit(model.apply)(params, *given), dense(params, *given))
+  even, sure = lean(params, 0.0), lean(params, 60.0)
+  same, other = drawn(even, 0), drawn(even, 1)
+  small.close(same, drawn(even, 0), 0)
+  assert small.differ(same, other, 1e-3) and small.differ(same, dense(even, *given), 1e-3)
+  # The blocks draw apart, and a gate that has decided stays so.
+  small.close(drawn(sure, 0), dense(sure, *given))
+
+
+def test_concrete_gates_have_their_density(params):
+  clip, t, context = small.inputs()
+  model = small.model(forms="concrete")
+
+  @jax.jit
+  def plot(key):
+    _, sown = model.apply(
+      lean(params, 1.0), clip, t, context, rngs={"perturb": key}, mutable=["intermediates"]
+    )
+    return jnp.stack([sown["intermediates"][f"block_{i}"]["forms"]["plot"] for i in range(2)])
+
+  found = np.asarray(jax.vmap(plot)(jax.random.split(jax.random.key(0), 500)))
+  # 2,000 draws. P(gate > a) = sigmoid(logit - 2/3 log(a / (1 - a))): more than 1/2 as often as the gate says.
+  for a in (0.1, 0.5, 0.9):
+    assert (found > a).mean() == pytest.approx(1 / (1 + np.exp(2 / 3 * np.log(a / (1 - a)) - 1)), abs=0.04)
+  apart = np.corrcoef(found.reshape(500, 4).T)[np.triu_indices(4, 1)]
+  assert np.abs(apart).max() < 0.2
 
 
 def split(params):
