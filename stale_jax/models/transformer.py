@@ -158,7 +158,7 @@ class Block(nn.Module):
     def dense(features, name, **kw):
       return Dense(features, dtype=self.dtype, name=name, **kw)
 
-    # What has gone through a transformation of JAX's is in another order, and the order is that of the tokens.
+    # What comes out of a transformation of JAX's is in another order; the order is that of the tokens.
     streams = {name: streams[name] for name in tokens}
     batch, modulations, seen = len(conditions["text"]), {}, {}
     for name, x in streams.items():
