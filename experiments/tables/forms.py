@@ -12,4 +12,6 @@ ROWS = {
   "joint": {"source.patch": 1},
   "joint, FLOPs of two forms": {"source.patch": 1, "model.width": 112},
   "two forms": {"source.patch": 1, "model.forms": "dense"},
+  # To be measured with `experiments.evaluate --forms=hard` too.
+  "two forms, concrete": {"source.patch": 1, "model.forms": "concrete"},
 }
