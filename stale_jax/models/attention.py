@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from stale_jax.errors import UserError
 from stale_jax.mesh import constrain, current_mesh, parts, spec
-from stale_jax.models.context_parallel import Attention, dense, ring, ulysses
+from stale_jax.models.context_parallel import Attention, dense, ring, softmax_attention, ulysses
 from stale_jax.models.layers import Dense, rotate
 from stale_jax.models.splash import splash
 from stale_jax.models.visibility import EMOJI, Rule, Tokens, join
@@ -206,8 +206,6 @@ def proportional_attention(
   softmax(q k / sqrt(width) + log size): Bolya et al., Token Merging, arXiv 2210.09461, eq. 1.
   Where all sizes are 1 it is ordinary attention; a size of 0 is a token that is not there.
   """
-  logits = jnp.einsum("bqhd,bkhd->bhqk", q, k).astype(jnp.float32) * q.shape[-1] ** -0.5
   seen = mask & (size > 0)[:, None]
-  logits = logits + jnp.log(jnp.where(size > 0, size, 1))[:, None, None]
-  p = jax.nn.softmax(jnp.where(seen[:, None], logits, jnp.finfo(jnp.float32).min), -1)
-  return jnp.einsum("bhqk,bkhd->bqhd", p.astype(v.dtype), v), p
+  out, _, p = softmax_attention(q, k, v, seen, jnp.log(jnp.where(size > 0, size, 1)))
+  return out, p

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stale_jax.models.visibility import Rule, Tokens
 
@@ -35,27 +35,51 @@ Attention = Callable[
 ]
 
 
-def dense(rule: Rule) -> Attention:
+def softmax_attention(
+  q: Float[Array, "batch to heads width"],
+  k: Float[Array, "batch from heads width"],
+  v: Float[Array, "batch from heads width"],
+  seen: Bool[Array, "batch to from"],
+  bias: Float[Array, "batch from"] | None = None,
+) -> tuple[
+  Float[Array, "batch to heads width"], Float[Array, "batch heads to"], Float[Array, "batch heads to from"]
+]:
   """All pairs at once, softmax in float32 at least; who sees nobody answers 0.
 
   On the CPU each pass over all pairs costs as much as a product: they are masked once, and what comes
   out is normalised in their place.
+
+  Args:
+    q, k, v: of the tokens.
+    seen: by whom which.
+    bias: added to the logits of each key.
+
+  Returns:
+    The answer, the logarithm of its normaliser, and the probabilities, which cost nothing where unused.
   """
+  q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
+  dtype = jnp.promote_types(q.dtype, jnp.float32)
+  logits = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=dtype)
+  logits = logits if bias is None else logits + bias[:, None, None]
+  logits = jnp.where(seen[:, None], logits, _NONE)
+  # Never as low as the logits of those who are not seen: even where there are no others these come to 0.
+  top = jnp.maximum(jax.lax.stop_gradient(logits.max(-1)), _NONE / 2)
+  weight = jnp.exp(logits - top[..., None])
+  total = weight.sum(-1)
+  alone = total == 0
+  total = jnp.where(alone, 1, total)
+  out = jnp.einsum("bhqk,bhkd->bhqd", weight.astype(v.dtype), v) / total[..., None]
+  normaliser = jnp.where(alone, _NONE, top + jnp.log(total))
+  return out.astype(v.dtype).swapaxes(1, 2), normaliser, weight / total[..., None]
+
+
+def dense(rule: Rule) -> Attention:
+  """`softmax_attention` under `rule`."""
 
   def attend(q, k, v, of_q, of_k):
     # Traced: NumPy would make the matrix of all pairs here and now, 5 GiB at 75 thousand tokens.
-    seen = rule(*jax.tree.map(jnp.asarray, (of_q, of_k)))[:, None]
-    q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
-    dtype = jnp.promote_types(q.dtype, jnp.float32)
-    logits = jnp.where(seen, jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=dtype), _NONE)
-    # Never as low as the logits of those who are not seen: even where there are no others these come to 0.
-    top = jnp.maximum(jax.lax.stop_gradient(logits.max(-1)), _NONE / 2)
-    p = jnp.exp(logits - top[..., None])
-    total = p.sum(-1)
-    alone = total == 0
-    normaliser = jnp.where(alone, _NONE, top + jnp.log(jnp.where(alone, 1, total)))
-    out = jnp.einsum("bhqk,bhkd->bhqd", p.astype(v.dtype), v) / jnp.where(alone, 1, total)[..., None]
-    return out.astype(v.dtype).swapaxes(1, 2), normaliser.swapaxes(1, 2)
+    out, normaliser, _ = softmax_attention(q, k, v, rule(*jax.tree.map(jnp.asarray, (of_q, of_k))))
+    return out, normaliser.swapaxes(1, 2)
 
   return attend
 
