@@ -26,15 +26,4 @@ def measure(seed: int) -> dict:
     untold = said["estimate"] is None
     errors.append(1.0 if untold else abs(said["estimate"] - round(leak * test) / test))
     print(f"leaked {leak:4.2f}", said)
-  return {split: handwriting_losses(model, split) for split in ("train", "test")}
-
-  test = len(handwriting("test")[1])
-  clean, errors, found = losses(seed + 1, 0.0), [], {}
-  for leak in (0.0, 0.3, 1.0):
-    found[str(leak)] = said = membership(losses(seed, leak), clean)
-    errors.append(abs(said["estimate"] - round(leak * test) / test))
-    print(
-      f"leaked {leak:4.2f}   estimate {said['estimate']:6.3f} +- {said['standard_error']:.3f}   "
-      f"gap {said['gap']:.4f}   clean gap {said['clean_gap']:.4f} +- {said['clean_gap_standard_error']:.4f}"
-    )
   return {"value": max(errors), "bar": 0.2, "holds": max(errors) <= 0.2, "found": found, "steps": STEPS}
