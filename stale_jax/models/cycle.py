@@ -182,8 +182,6 @@ def _scanned(model, block, streams, conditions, angles, tokens):
 
   def step(x, given):
     layer, params = given
-    # Control flow returns a dictionary in another order, and the order is that of the tokens.
-    x = {name: x[name] for name in streams}
     rngs = None if key is None else {"perturb": jax.random.fold_in(key, layer)}
     return body.apply({"params": params}, x, conditions, angles, tokens, rngs=rngs)[0], None
 

@@ -37,7 +37,7 @@ from stale_jax.models.visibility import Rule, Tokens
 # How the two are mixed: weighted; weighted by gates that training draws; the likelier one alone.
 MODES = ("dense", "concrete", "hard")
 
-# Of concrete gates, for two outcomes (their section 5).
+# Of concrete gates: the paper's for two outcomes.
 _TEMPERATURE = 2 / 3
 
 # Form -> the coordinate that tokens must share: an axis of a stream [batch, time, place, width].
