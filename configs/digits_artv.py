@@ -20,7 +20,8 @@ def get_config() -> ConfigDict:
   config.model.width = 64
   config.model.text_width = 32
   config.objective.weights = {}
-  config.artv = {"noise": 0.25, "drop": 0.1, "mask": True}
+  config.artv = {"noise": 0.5, "drop": 0.1, "mask": True, "copy": 0.01}
+  config.rollout = {"noise": 0.2}
   config.training.steps = 1500
   config.training.batch = 32
   # What a frame shows is known from those before it.

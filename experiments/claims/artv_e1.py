@@ -49,7 +49,7 @@ def measure(seed: int) -> dict:
 
   @jax.jit
   def ask(params, x_t, t):
-    copied = copying(e.model, params)
+    copied = copying(e.model, params, {"sight": still[:, :GIVEN]})
     says = (lambda *given: e.model.apply(params, *given)), copied, classifier_free(copied, 4.0)
     return [of({"sight": x_t}, t, context)["sight"][:, -1] for of in says]
 

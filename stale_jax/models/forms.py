@@ -16,7 +16,7 @@ the other's eyes. What is read out of them shares one layer, after they are mixe
 
 Forms that were always mixed lean on each other, and neither is worth much alone. For the hard mode a model
 is trained with *concrete* gates: noise on their logits, drawn anew for each example and block, throws them
-toward the one form or the other (Maddison et al., arXiv 1611.00712), until they decide by themselves.
+toward the one form or the other, until they decide by themselves (`models.perturbation`).
 """
 
 import functools
@@ -32,13 +32,11 @@ from stale_jax.errors import UserError
 from stale_jax.models.attention import project, together, turn
 from stale_jax.models.context_parallel import dense
 from stale_jax.models.layers import Dense
+from stale_jax.models.perturbation import Concrete
 from stale_jax.models.visibility import Rule, Tokens
 
 # How the two are mixed: weighted; weighted by gates that training draws; the likelier one alone.
 MODES = ("dense", "concrete", "hard")
-
-# Of concrete gates: the paper's for two outcomes.
-_TEMPERATURE = 2 / 3
 
 # Form -> the coordinate that tokens must share: an axis of a stream [batch, time, place, width].
 FORMS = {"vehicular": 2, "anthropomorphic": 1}
@@ -177,8 +175,8 @@ class TwoForms(nn.Module):
     # "modulation" keeps it out of the orthogonalised matrices: it is a vector.
     logit = Dense(1, kernel_init=nn.initializers.zeros, name="plot_modulation")(nn.silu(condition))
     logit = logit.astype(jnp.float32)[:, 0, 0]
-    if self.mode == "concrete" and self.has_rng("perturb"):
-      logit = (logit + jax.random.logistic(self.make_rng("perturb"), logit.shape)) / _TEMPERATURE
+    if self.mode == "concrete":
+      logit = Concrete(name="throw")(logit)
     gate = jax.nn.sigmoid(logit)
     self.sow("intermediates", "plot", gate, init_fn=lambda: None, reduce_fn=lambda _, new: new)
     if self.mode != "hard" or self.is_initializing():

@@ -43,3 +43,17 @@ class EmbeddingNoise(nn.Module):
       return e
     noise = jax.random.normal(self.make_rng("perturb"), e.shape, jnp.float32)
     return e + (self.gamma / e.shape[-1] ** 0.5 * noise).astype(e.dtype)
+
+
+class Concrete(nn.Module):
+  """Logits of gates, which noise throws to one side or the other until they decide by themselves.
+
+  The sigmoid of what comes out is a concrete variable of two outcomes, of temperature 2/3 (Maddison et al.,
+  arXiv 1611.00712).
+  """
+
+  @nn.compact
+  def __call__(self, logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    if not self.has_rng("perturb"):
+      return logits
+    return 1.5 * (logits + jax.random.logistic(self.make_rng("perturb"), logits.shape))

@@ -26,7 +26,7 @@ from stale_jax.models.forms import TwoForms
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.layers import Dense, rotary_angles, rotary_jitter, time_features
 from stale_jax.models.micro import MicroCondition
-from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
+from stale_jax.models.perturbation import Concrete, EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens, join, stream_tokens
 
@@ -373,9 +373,10 @@ class Transformer(nn.Module):
       out[name] = unpatchify(dense(values, f"{name}_out", kernel_init=_zeros)(x), sense).astype(jnp.float32)
       if self.mask and (self.is_initializing() or self.is_mutable_collection("mask")):
         share = unpatchify(dense(values, f"{name}_mask", kernel_init=_zeros)(x), sense)
+        share = nn.sigmoid(Concrete(name=f"{name}_throw")(share.astype(jnp.float32)))
         if not self.is_initializing():
-          # A sigmoid is never 0; stretched and cut, as a hard concrete gate is (arXiv 1712.01312), it can be.
-          self.sow("mask", name, jnp.clip(1.2 * nn.sigmoid(share.astype(jnp.float32)) - 0.1, 0, 1))
+          # A sigmoid is never 0; stretched and cut it can be: a hard concrete gate (arXiv 1712.01312).
+          self.sow("mask", name, jnp.clip(1.2 * share - 0.1, 0, 1))
     if judged:
       if self.emoji:
         x = streams["emoji"]

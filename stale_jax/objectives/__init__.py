@@ -1,6 +1,6 @@
 """What training minimises."""
 
-from stale_jax.objectives.artv import Artv, copying
+from stale_jax.objectives.artv import Artv, Copy, copying, masked
 from stale_jax.objectives.conditions import ConditionCorruption, forget
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
@@ -16,6 +16,7 @@ from stale_jax.objectives.total import Total
 __all__ = [
   "Artv",
   "ConditionCorruption",
+  "Copy",
   "Cringe",
   "Denoising",
   "DoG",
@@ -34,6 +35,7 @@ __all__ = [
   "forget",
   "hinge",
   "hold",
+  "masked",
   "motion_reward",
   "nft_loss",
   "predict",

@@ -1,36 +1,42 @@
 """ART-V: one frame at a time, after the first frame of the movie and the two before it (arXiv 2311.18834).
 
 As time is an array, this takes no other network: it is a clip of four frames, [first, i - 2, i - 1, i], the
-*anchor*, the two *references* and the new one, at times [k, k, k, t]. They lie at positions 0 to 3, as the
+*anchor*, the two *references* and the new one, at times [0, k, k, t]. They lie at positions 0 to 3, as the
 sinks and the newest frames of a rolling cache do (`models.kv_cache`), however far behind the anchor is: no
 frame of a movie is at a position that training has not seen.
 
-*Dynamic noise*: the given frames carry noise of a time k, drawn anew for every example, of which the network
-is told; a movie's own frames are never as good as the data, and so it does not trust every pixel of them. The
-anchor is left out now and then, and so that movies can begin, the new frame is as often as any other the
-first, after none, or the second, after one.
+*Dynamic noise*: the references carry noise of a time k, drawn anew for every example, of which the network is
+told; a movie's own frames get worse one after another, and so it does not trust every pixel of them. It does
+trust the anchor, which is as good as it ever was. The anchor is left out now and then, and so that movies can
+begin, the new frame is as often as any other the first, after none, or the second, after one.
 
 *The mask*: a head of the network says, value by value, how much of the new frame is its own and how much is
 that of the frame before (`processes.anchored`). What stands still can be copied, to the bit, instead of being
-made anew a little wrong every time, which is what drifts. Nothing but the ordinary loss teaches it. What is
-copied is the frame before as the network sees it, with the noise of time k: so that the mask learns to copy
-only where that is worth having, half of the examples are at k = 0, as a movie is, and the network is told.
+made anew a little wrong every time, which is what drifts. What is copied is the frame before as it is,
+without the noise of time k. The ordinary loss alone teaches the mask what moves, but leaves a part of what
+stands still to the network, for one frame made anew is hardly worse than a copy; two hundred such are. So
+noise throws the gates of the mask to one side or the other in training (`models.perturbation.Concrete`), and
+what is the network's own costs a little (`Copy`).
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
 from stale_jax.errors import UserError
+from stale_jax.objectives.denoising import Prediction
 from stale_jax.objectives.first_frames import Held
 from stale_jax.processes import anchored
 from stale_jax.processes.process import per_frame
 
 GIVEN = 3  # Frames: the anchor and two references.
+IS_REFERENCE = np.arange(GIVEN) > 0
 
 
 def given_frames(
@@ -46,19 +52,23 @@ class Artv:
   """How a model learns to make frames one by one.
 
   Attributes:
-    noise: the latest time k that given frames are at, from 0 on, drawn evenly; in half the examples it is 0.
+    noise: the latest time k that references are at, from 0 on, drawn evenly.
     drop: share of examples without the anchor.
     mask: whether the network may copy from the frame before.
+    copy: the weight of `Copy` in the objective, if it may.
   """
 
-  noise: float = 0.25
+  noise: float = 0.5
   drop: float = 0.1
   mask: bool = True
+  copy: float = 0.01
 
   def __post_init__(self):
     for name in ("noise", "drop"):
       if not 0 <= getattr(self, name) <= 1:
         raise UserError(f"artv.{name}={getattr(self, name)} must lie from 0 to 1.")
+    if not 0 <= self.copy < math.inf:
+      raise UserError(f"artv.copy={self.copy} must be finite and at least 0.")
 
   def give(self, batch: Batch, key: PRNGKeyArray) -> tuple[Held, Batch, Batch]:
     """As `FirstFrames.give`, of four frames out of each clip: any frame, after those that are given.
@@ -66,7 +76,7 @@ class Artv:
     (which of the four are given, and when they are; the batch as it is shown; and as it is judged)
     """
     size, length = next(iter(batch.clip.values())).shape[:2]
-    key_frame, key_when, key_drop, key_clean = jax.random.split(key, 4)
+    key_frame, key_when, key_drop = jax.random.split(key, 3)
     frame = jax.random.randint(key_frame, (size,), 0, length)
     order, there = given_frames(frame)
     there = there.at[:, 0].set(there[:, 0] & (jax.random.uniform(key_drop, (size,)) >= self.drop))
@@ -87,31 +97,53 @@ class Artv:
       for v in (valid, {name: x & new for name, x in valid.items()})
     )
     when = self.noise * jax.random.uniform(key_when, (size, 1))
-    when = jnp.where(jax.random.bernoulli(key_clean, 0.5, (size, 1)), 0.0, when)
-    return (~new, jnp.broadcast_to(when, new.shape)), shown, judged
+    when = jnp.where(np.append(IS_REFERENCE, False), when, 0.0)
+    return (~new, when), shown, judged
 
 
-def copying(model, params, rngs=None) -> Callable[..., Clip]:
-  """The denoiser of a network with a mask, which copies the frame before the last as far as that says.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Copy:
+  """What is the network's own costs a little, so that it copies wherever that does.
 
-  Args:
-    model: a `Transformer`; without a mask its denoiser is the network itself.
-    params: of it.
-    rngs: of training.
+  Attributes:
+    weight: of the mean of the mask, beside the other objectives.
   """
 
-  def network(clip: Clip, t, context: Context) -> Clip:
-    return model.apply(params, clip, t, context, rngs=rngs)
+  weight: float
 
-  def masked(clip: Clip, t, context: Context) -> Clip:
-    output, sown = model.apply(params, clip, t, context, rngs=rngs, mutable=["mask"])
+  def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
+    """The weighted `loss` to minimise, and the mean over the values of each sense as `mask/<sense>`."""
+    means = {f"mask/{name}": share.mean() for name, share in prediction.mask.items()}
+    return {"loss": self.weight * sum(means.values()), **means}
 
-    def one(name, x):
-      share, real = sown["mask"][name][0][:, -1:], context.valid.get(name)
-      if real is not None:
-        share = jnp.where(per_frame(real[:, -2:-1], share), share, 1.0)
-      return jnp.concatenate([x[:, :-1], anchored(x[:, -1:], clip[name][:, -2:-1], share)], 1)
 
-    return {name: one(name, x) for name, x in output.items()}
+def masked(
+  model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context, given: Clip, rngs=None
+) -> tuple[Clip, Clip]:
+  """(outputs, whose last frame copies the last of `given` as far as the mask of the network says; the mask).
 
-  return masked if model.mask else network
+  `given`, sense -> [batch, frames, *shape], are the frames before as they are, without the noise of time k;
+  where `clip` is of several times as many examples, each of them again and again. The mask, sense ->
+  [batch, 1, *shape], is 1 where there is no frame before.
+  """
+  output, sown = model.apply(params, clip, t, context, rngs=rngs, mutable=["mask"])
+  mask, mixed = {}, {}
+  for name, x in output.items():
+    share, real = sown["mask"][name][0][:, -1:], context.valid.get(name)
+    if real is not None:
+      share = jnp.where(per_frame(real[:, -2:-1], share), share, 1.0)
+    mask[name] = share
+    before = jnp.resize(given[name][:, -1:], share.shape)
+    mixed[name] = jnp.concatenate([x[:, :-1], anchored(x[:, -1:], before, share)], 1)
+  return mixed, mask
+
+
+def copying(model, params, given: Clip) -> Callable[..., Clip]:
+  """The denoiser of a `Transformer`: `masked` where it has a mask, else the network itself."""
+
+  def denoiser(clip: Clip, t, context: Context) -> Clip:
+    if model.mask:
+      return masked(model, params, clip, t, context, given)[0]
+    return model.apply(params, clip, t, context)
+
+  return denoiser

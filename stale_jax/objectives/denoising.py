@@ -23,12 +23,14 @@ class Prediction:
     corruption: sense -> what was done to it.
     t: when, [batch, frames].
     scores: the network's for each label of each example, if it has any.
+    mask: sense -> how much of the last frame is the network's own, if it may copy (`objectives.artv`).
   """
 
   output: Clip
   corruption: dict[str, Corruption]
   t: Float[Array, "batch frames"]
   scores: Float[Array, "batch labels"] | None = None
+  mask: Clip | None = None
 
 
 def corrupt(
@@ -47,13 +49,13 @@ def predict(
   density: TimeDensity,
   batch: Batch,
   key: PRNGKeyArray,
-  has_scores: bool = False,
+  says_more: bool = False,
   held: tuple[Array, Array] | None = None,
 ) -> Prediction:
   """Corrupts each clip of the batch at times drawn from `density` and asks the denoiser.
 
-  With `has_scores` the denoiser answers (clip, scores). `held`, (which, when) [batch, frames], are frames
-  at times of their own (`FirstFrames.give`).
+  With `says_more` the denoiser answers (clip, other fields of the prediction). `held`, (which, when)
+  [batch, frames], are frames at times of their own (`FirstFrames.give`).
   """
   size, frames = next(iter(batch.clip.values())).shape[:2]
   key_time, key_noise = jax.random.split(key)
@@ -62,8 +64,8 @@ def predict(
     t = jnp.where(held[0], held[1], t)
   corruption = corrupt(process, batch.clip, t, key_noise)
   output = denoiser({name: c.x_t for name, c in corruption.items()}, t, batch.context)
-  output, scores = output if has_scores else (output, None)
-  return Prediction(output=output, corruption=corruption, t=t, scores=scores)
+  output, more = output if says_more else (output, {})
+  return Prediction(output=output, corruption=corruption, t=t, **more)
 
 
 def real_frames(name: str, batch: Batch, like: Float[Array, "batch frames *shape"]):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.objectives.artv import GIVEN, copying, given_frames
+from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
 from stale_jax.processes import Process
 from stale_jax.sampling.guidance import classifier_free
 from stale_jax.sampling.rollout import Past
@@ -68,11 +68,12 @@ class NextFrame:
       times: of the frame; those of the others are `noise`.
       scale, interval: of guidance.
       given, there: of the method `given`.
-      noise: the time k to which the given frames are brought before the network sees them.
+      noise: the time k to which the references are brought before the network sees them.
     """
+    noise = jnp.where(IS_REFERENCE, noise[:, None], 0.0)
     real = jnp.broadcast_to(jnp.append(there, True), (len(text), self.frames))
     context = Context(text=text, valid={sense.name: real for sense in self.senses})
-    denoiser = copying(self.model, params)
+    denoiser = copying(self.model, params, given)
     chosen = classifier_free(denoiser, scale, interval) if self.guided else denoiser
     clip = sample(
       self.process, chosen, self.senses, times, context, keys, self.solver, first=given, noise=noise

@@ -58,10 +58,11 @@ class Sampling:
 
 
 def renoise(
-  process: Process, clip: Clip, noise: Float[Array, "batch"], keys: PRNGKeyArray
+  process: Process, clip: Clip, noise: Float[Array, "batch *frames"], keys: PRNGKeyArray
 ) -> tuple[Clip, Float[Array, "batch frames"]]:
-  """`clip` brought to the times `noise`, one an example, and those times; at 0 it stays as it is."""
-  t = jnp.broadcast_to(noise[:, None], (len(noise), next(iter(clip.values())).shape[1]))
+  """`clip` brought to the times `noise`, of examples or of frames, and those; at 0 it stays as it is."""
+  noise = jnp.reshape(noise, (len(noise), -1))
+  t = jnp.broadcast_to(noise, (len(noise), next(iter(clip.values())).shape[1]))
 
   def one(key, name, x, t):
     return process.corrupt(jax.random.fold_in(key, zlib.crc32(name.encode())), x[None], t[None]).x_t[0]
@@ -81,7 +82,7 @@ def sample(
   solver: str,
   steps: Int[Array, ""] | None = None,
   first: Clip | None = None,
-  noise: Float[Array, "batch"] | None = None,
+  noise: Float[Array, "batch *given"] | None = None,
 ) -> Clip:
   """Draws one clip a key: from the prior along `times`, the first `steps` if not all, to the data.
 

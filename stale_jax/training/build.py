@@ -13,6 +13,7 @@ from stale_jax.models import Autoencoder, Transformer, build_autoencoder, build_
 from stale_jax.objectives import (
   Artv,
   ConditionCorruption,
+  Copy,
   Cringe,
   Denoising,
   DoG,
@@ -196,8 +197,11 @@ def build(config: Mapping[str, Any]) -> Experiment:
   corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
   perturbed = {"token_drop": messup.drop, "text_noise": corruption.embedding}
   artv = None if config.get("artv") is None else _artv(config, senses, process)
+  masked = bool(artv and artv.mask)
+  if masked:
+    terms.append(Copy(weight=artv.copy))
   density = build_density(config.get("times", {"name": "uniform"}))
-  model = build_model(config.get("model", {}), senses, **perturbed, **judged, mask=bool(artv and artv.mask))
+  model = build_model(config.get("model", {}), senses, **perturbed, **judged, mask=masked)
   causal = model.causal and density.independent
   usual = {"how": "artv" if artv else "causal" if causal else "windows"}
   experiment = Experiment(

@@ -237,8 +237,9 @@ def check_self_forcing(experiment) -> None:
     )
   if not experiment.training.init_from:
     raise UserError("self_forcing: training.init_from, the teacher, is missing.")
-  if experiment.model.labels or experiment.training.accumulate > 1 or experiment.first.share:
-    raise UserError("self_forcing: leave cringe, first and training.accumulate out.")
+  others = experiment.model.labels, experiment.artv, experiment.first.share
+  if any(others) or experiment.training.accumulate > 1:
+    raise UserError("self_forcing: leave cringe, artv, first and training.accumulate out.")
   for name, count in (("source.frames", frames), ("self_forcing.frames", forcing.frames)):
     if count % experiment.rollout.chunk:
       raise UserError(f"self_forcing: {name}={count} is not a multiple of rollout.chunk.")

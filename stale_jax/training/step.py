@@ -13,8 +13,8 @@ from stale_jax.objectives import (
   ConditionCorruption,
   FirstFrames,
   MessUp,
-  copying,
   forget,
+  masked,
   predict,
 )
 from stale_jax.processes import Process, TimeDensity
@@ -54,12 +54,17 @@ def make_loss(
 
     def denoiser(clip, t, context):
       rngs = {"perturb": key_inside}
+      if model.mask:
+        given = {name: x[:, :-1] for name, x in batch.clip.items()}
+        output, mask = masked(model, params, clip, t, context, given, rngs)
+        return output, {"mask": mask}
       if model.labels:
-        return scored(model, params, clip, t, context, rngs)
-      return copying(model, params, rngs)(clip, t, context)
+        output, scores = scored(model, params, clip, t, context, rngs)
+        return output, {"scores": scores}
+      return model.apply(params, clip, t, context, rngs=rngs), {}
 
-    shown, has_scores = messup.perturb(denoiser, process, key_noise), model.labels > 0
-    prediction = predict(shown, process, density, batch, key_predict, has_scores, held)
+    shown = messup.perturb(denoiser, process, key_noise)
+    prediction = predict(shown, process, density, batch, key_predict, says_more=True, held=held)
     metrics = objective(prediction, judged)
     return metrics["loss"], metrics
 

@@ -10,7 +10,7 @@ from stale_jax import text
 from stale_jax.clip import Context
 from stale_jax.data import Digits
 from stale_jax.models import Transformer
-from stale_jax.models.perturbation import EmbeddingNoise, TokenDrop
+from stale_jax.models.perturbation import Concrete, EmbeddingNoise, TokenDrop
 
 SOURCE = Digits(canvas=12, frames=8)
 SENSES = tuple(SOURCE.senses[name] for name in ("sight", "touch"))
@@ -49,6 +49,17 @@ def test_the_embedding_s_noise_has_norm_gamma_whatever_the_width(width, gamma):
   assert np.abs(noise.mean((0, 1))).max() < 5 * gamma / np.sqrt(width * 2400)
   assert squares.std() == pytest.approx(gamma**2 * np.sqrt(2 / width), rel=0.1)
   np.testing.assert_array_equal(EmbeddingNoise(gamma).apply({}, e), e)
+
+
+@pytest.mark.parametrize("logit", [-2.0, 0.0, 1.0])
+def test_gates_are_thrown_to_either_side_as_often_as_their_logit_says(logit):
+  given = jnp.full((20000,), logit)
+  thrown = np.asarray(Concrete().apply({}, given, rngs=rngs(0)))
+  # log(u / (1 - u)) > c for a share sigmoid(-c) of the draws.
+  for gate in (0.1, 0.5, 0.9):
+    share = 1 / (1 + np.exp(2 / 3 * np.log(gate / (1 - gate)) - logit))
+    assert (thrown > np.log(gate / (1 - gate))).mean() == pytest.approx(share, abs=4 * 0.5 / 20000**0.5)
+  np.testing.assert_array_equal(Concrete().apply({}, given), given)
 
 
 def test_tokens_are_dropped_as_often_as_said_and_only_real_ones_were_there():

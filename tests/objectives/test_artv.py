@@ -5,15 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Batch, Context
-from stale_jax.data import Digits
+from stale_jax.data import Digits, collate
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer
-from stale_jax.objectives import Artv, copying
+from stale_jax.objectives import Artv, Copy, Prediction, copying, masked
 from stale_jax.objectives.artv import given_frames
 from stale_jax.processes import EDM, VP, GaussianFlow, UniformFlow, anchored
 from stale_jax.training.build import build
+from stale_jax.training.program import init_params, loss_of
 from tests import micro
 
 SIZE, FRAMES = 400, 6
@@ -34,9 +36,9 @@ def batch():
 def test_each_frame_is_made_after_the_first_and_the_two_before_it(batch):
   (given, when), shown, judged = Artv(noise=0.3, drop=0.2).give(batch, jax.random.key(0))
   np.testing.assert_array_equal(given, np.broadcast_to([True, True, True, False], (SIZE, 4)))
-  assert 0.28 < when.max() <= 0.3 and abs((when[:, 0] == 0).mean() - 0.5) < 0.1
-  assert when.min() == 0 and abs(when[when > 0].mean() - 0.15) < 0.02
-  assert (when == when[:, :1]).all()
+  # The anchor is clean, both references are at a time of the example's own.
+  assert not when[:, 0].any() and (when[:, 1] == when[:, 2]).all()
+  assert 0.28 < when.max() <= 0.3 and abs(when[:, 1].mean() - 0.15) < 0.02
   seen, real = np.asarray(shown.clip["touch"][..., 0]), np.asarray(shown.context.valid["sight"])
   new = seen[:, 3]
   assert set(new) == set(range(FRAMES)) and real[:, 3].all()
@@ -103,14 +105,15 @@ def test_the_head_is_there_only_when_it_is_asked_for(networks):
 def test_the_last_frame_copies_the_one_before_as_far_as_the_mask_says(networks):
   model, without, params, (clip, t, context) = networks
   own, sown = model.apply(params, clip, t, context, mutable=["mask"])
-  copied = copying(model, params)
+  given = {name: np.cos(x[:, :3]) for name, x in clip.items()}
+  copied = copying(model, params, given)
   mixed = copied(clip, t, context)
   for name, (share,) in sown["mask"].items():
     assert 0 <= share.min() < 0.3 and 0.7 < share.max() <= 1
     np.testing.assert_array_equal(mixed[name][:, :3], own[name][:, :3])
     m = np.float64(share[:, 3:])
     np.testing.assert_allclose(
-      mixed[name][:, 3:], m * own[name][:, 3:] + (1 - m) * clip[name][:, 2:3], atol=1e-5
+      mixed[name][:, 3:], m * own[name][:, 3:] + (1 - m) * given[name][:, 2:], atol=1e-5
     )
   # What is not there is not copied; guidance, which asks twice, is told of the same frame twice.
   gone = context.replace(valid={name: jnp.ones((2, 4), bool).at[0, 2].set(False) for name in clip})
@@ -119,13 +122,55 @@ def test_the_last_frame_copies_the_one_before_as_far_as_the_mask_says(networks):
   assert np.abs(some["sight"][1] - plain["sight"][1]).max() > 0.01
   twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), (clip, t, context))
   np.testing.assert_allclose(copied(*twice)["sight"][2:], mixed["sight"], atol=1e-5)
-  np.testing.assert_array_equal(copying(without, params)(clip, t, context)["sight"], own["sight"])
+  np.testing.assert_array_equal(copying(without, params, given)(clip, t, context)["sight"], own["sight"])
+
+
+def test_training_throws_the_mask_and_a_movie_never(networks):
+  model, _, params, given = networks
+  still, again = (masked(model, params, *given, given[0])[1] for _ in range(2))
+  one, other = (
+    masked(model, params, *given, given[0], {"perturb": jax.random.key(seed)})[1]["sight"]
+    for seed in range(2)
+  )
+  np.testing.assert_array_equal(still["sight"], again["sight"])
+  assert (one != other).mean() > 0.1 and (one != still["sight"]).mean() > 0.1
+  shut = [np.mean((x == 0) | (x == 1)) for x in (one, still["sight"])]
+  assert shut[0] > shut[1]
+
+
+def test_what_is_the_network_s_own_costs_its_share(networks):
+  model, _, params, (clip, t, context) = networks
+  gone = context.replace(valid={name: jnp.ones((2, 4), bool).at[0, 2].set(False) for name in clip})
+  output, mask = masked(model, params, clip, t, gone, clip)
+  said = Copy(weight=0.5)(Prediction(output=output, corruption={}, t=t, mask=mask), None)
+  means = {name: np.float64(x).mean() for name, x in mask.items()}
+  assert all((x[0] == 1).all() and x.shape == (2, 1, *clip[name].shape[2:]) for name, x in mask.items())
+  assert said["mask/sight"] == pytest.approx(means["sight"]) and means["sight"] < 1
+  assert said["loss"] == pytest.approx(0.5 * sum(means.values()))
+
+
+def test_the_cost_of_the_mask_is_in_the_loss_and_its_weight_counts():
+  found, given = {}, None
+  for weight in (0.0, 0.5):
+    e = build({**micro.config(source__patch=1), "artv": {"copy": weight}})
+    if given is None:
+      params = moved(init_params(e, jax.random.key(0)))
+      batch = collate([e.source[i] for i in range(4)], e.senses, e.model.text_length)
+      given = params, batch, jax.random.key(1)
+    found[weight] = jax.jit(jax.value_and_grad(loss_of(e), has_aux=True))(*given)
+  ((none, metrics), free), ((some, same), dear) = found[0.0], found[0.5]
+  cost = sum(metrics[name] for name in metrics if name.startswith("mask/"))
+  assert metrics["mask/sight"] == same["mask/sight"] and 0.1 < cost
+  np.testing.assert_allclose(some - none, 0.5 * cost, rtol=1e-4)
+  head, other = (grads["params"]["sight_mask"]["dense"]["bias"] for grads in (free, dear))
+  assert (other - head).sum() > 1e-3
 
 
 @pytest.mark.parametrize(
   ("changes", "words"),
   [
     ({"noise": 2.0}, "artv.noise=2.0 must lie from 0 to 1"),
+    ({"copy": -1.0}, "artv.copy=-1.0 must be finite"),
     ({"drp": 0.1}, "did you mean 'drop'"),
     ({"source__patch": 2}, "set source.patch=1"),
     ({"first__share": 0.5}, "leave first.share"),
