@@ -2,10 +2,11 @@
 
 python -m experiments.train --config=configs/digits_artv.py --workdir=runs/digits_artv
 
-Hardware: one CPU core. Time: 3.5 steps a second beside other work, 8 minutes.
-Result (the claims artv_e2_slow and artv_e3_slow, one seed): the mask says .75 of what moves and .12 of what
-stands still; after 200 frames .57 of the motion is left, and the background has streaks. Without the mask
-(--config.artv.mask=False) .76 of the motion is left, and the background's squared error is two thirds.
+Hardware: one CPU core. Time: 11 steps a second, 8 minutes. Result (the claims artv_e2_slow and artv_e3_slow,
+two seeds): the mask says .76 of what moves and .06 of what stands still; after 200 frames .88 of the motion
+is left and the background's squared error is .0054, where its own variance is .029. Without the mask
+(--config.artv.mask=False) .82 and .75 of the motion, and .0077 and .0054. After 10,000 steps .94 and .0051
+(one seed), without the mask .87 and .0084 (72 clips).
 """
 
 from ml_collections import ConfigDict
@@ -21,8 +22,8 @@ def get_config() -> ConfigDict:
   config.model.text_width = 32
   config.objective.weights = {}
   config.artv = {"noise": 0.5, "drop": 0.1, "mask": True, "copy": 0.01}
-  config.rollout = {"noise": 0.2}
-  config.training.steps = 1500
+  config.rollout = {"noise": 0.2}  # References without any are none that it has seen.
+  config.training.steps = 5000
   config.training.batch = 32
   # What a frame shows is known from those before it.
   config.sampling.guidance = 1.0

@@ -1,6 +1,6 @@
 """Small models that make frames one by one (configs/digits_artv.py), and what is asked of them."""
 
-STEPS = 1500  # Of training, unless a claim is given models that are trained.
+STEPS = 5000  # Of training, unless a claim is given models that are trained.
 GIVEN = 3  # First frames of a real clip that a movie goes on from.
 MOVING = 0.1  # Values of a frame that differ by more from the frame before.
 

@@ -7,7 +7,7 @@ motion retained (`stale_jax/evaluation/liveliness.py`) must be .8 or more with t
 as long, and of the unmasked model, is told beside.
 """
 
-CLIPS, FRAMES, LAST = 24, 200, 50
+CLIPS, FRAMES, LAST = 96, 200, 50
 
 
 def measure(seed: int) -> dict:

@@ -52,7 +52,8 @@ class Artv:
   """How a model learns to make frames one by one.
 
   Attributes:
-    noise: the latest time k that references are at, from 0 on, drawn evenly.
+    noise: the latest time k that references are at, from 0 on, drawn evenly. Those of a movie
+      (`sampling.Rollout.noise`) want some too.
     drop: share of examples without the anchor.
     mask: whether the network may copy from the frame before.
     copy: the weight of `Copy` in the objective, if it may.
