@@ -1,12 +1,12 @@
 """Rewarded for steady motion, a model's speed varies less by .3 and falls by .1 at most.
 
 Self-Forcing++ (arXiv 2510.02283) rewards motion by GRPO; here by `objectives/grpo.py`, from the causal model
-that ships with the package. Before and after, 64 movies of test captions, as long as a clip. The speed from
+that ships with the package. Before and after, 256 movies of test captions, as long as a clip. The speed from
 frame to frame is that of `evaluation/motion.py`, another estimate than the reward's. Value is the mean over
 movies of its variance, after over before; bar .7.
 """
 
-MOVIES, STEPS = 64, 300
+MOVIES, STEPS = 256, 300
 
 
 def measure(seed: int) -> dict:

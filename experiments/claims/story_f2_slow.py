@@ -1,6 +1,6 @@
 """Panels that see one another show one handwriting (.6 of its variance) and what they are told (-3 points).
 
-The causal model of the package, whose tokens are of one frame; stories of four panels, 64 of each kind, with
+The causal model of the package, whose tokens are of one frame; stories of four panels, 128 of each kind, with
 consistent self-attention and without, of the same noise. Of *motions*: one colour and digit, four of the
 eight motions. Of *colours*: one digit and motion, four of the six colours. Of *takes*: one prompt for all.
 Variance is that between the panels of a story, of the colour (but where it is prompted for) and of the
@@ -10,7 +10,7 @@ motions, bar .6; to hold, no more than .03 of their panels may be lost. The same
 beside it.
 """
 
-STORIES, PANELS = 64, 4
+STORIES, PANELS = 128, 4
 KINDS = ("motions", "colours", "takes")
 
 

@@ -40,7 +40,7 @@ class Story:
     tile: panels that are denoised together, the first half of which are the story's first.
   """
 
-  rate: float = 0.3
+  rate: float = 0.29
   plain: int = 1
   tile: int = 4
 
