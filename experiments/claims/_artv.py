@@ -50,7 +50,7 @@ def masks(model, real, captions, times, noise: float, seed: int):
 
   @jax.jit
   def ask(t, key):
-    when = jnp.broadcast_to(jnp.append(jnp.where(IS_REFERENCE, noise, 0.0), t), x.shape[:2])
+    when = jnp.broadcast_to(jnp.append(noise * IS_REFERENCE, t), x.shape[:2])
     x_t = e.process.corrupt(key, x, when).x_t
     _, sown = e.model.apply(model.params, {"sight": x_t}, when, context, mutable=["mask"])
     return sown["mask"]["sight"][0][:, -1]

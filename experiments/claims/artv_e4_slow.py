@@ -24,8 +24,8 @@ def judge(augmented, plain, seed: int) -> dict:
 
   real, captions = real_clips(augmented, CLIPS, GIVEN + 1, seed)
   noise = np.random.default_rng(seed).normal(0, BAD, real.shape)
-  bad = real.copy()
-  bad[:, :GIVEN][:, IS_REFERENCE] = np.clip(real + noise, -1, 1)[:, :GIVEN][:, IS_REFERENCE]
+  noise *= np.append(IS_REFERENCE, False)[:, None, None, None]
+  bad = np.clip(real + noise, -1, 1).astype(np.float32)
 
   def quality(model, given) -> dict[float, float]:
     return {k: psnr(follow(model, given, captions, 1, noise=k), real[:, GIVEN:]) for k in NOISES}

@@ -98,8 +98,7 @@ class Artv:
       for v in (valid, {name: x & new for name, x in valid.items()})
     )
     when = self.noise * jax.random.uniform(key_when, (size, 1))
-    when = jnp.where(np.append(IS_REFERENCE, False), when, 0.0)
-    return (~new, when), shown, judged
+    return (~new, when * np.append(IS_REFERENCE, False)), shown, judged
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,7 @@ def masked(
 
 
 def copying(model, params, given: Clip) -> Callable[..., Clip]:
-  """The denoiser of a `Transformer`: `masked` where it has a mask, else the network itself."""
+  """The denoiser of a `Transformer` after the frames `given`: `masked`, or the network if it has no mask."""
 
   def denoiser(clip: Clip, t, context: Context) -> Clip:
     if model.mask:

@@ -65,12 +65,12 @@ class NextFrame:
       params: of the network.
       text: tokens of the captions.
       keys: one a movie, of this frame's noise.
-      times: of the frame; those of the others are `noise`.
+      times: of the frame; those of the references are `noise`, that of the anchor is 0.
       scale, interval: of guidance.
       given, there: of the method `given`.
       noise: the time k to which the references are brought before the network sees them.
     """
-    noise = jnp.where(IS_REFERENCE, noise[:, None], 0.0)
+    noise = noise[:, None] * IS_REFERENCE
     real = jnp.broadcast_to(jnp.append(there, True), (len(text), self.frames))
     context = Context(text=text, valid={sense.name: real for sense in self.senses})
     denoiser = copying(self.model, params, given)
