@@ -28,7 +28,7 @@ def story(weights, out, *flags):
 
 
 def test_a_page_of_panels_and_transitions(weights, tmp_path):
-  code, said, err = story(weights, tmp_path / "seen", "--tile=2")
+  code, said, err = story(weights, tmp_path / "seen", "--tile=2", "--rate=0.3")
   assert code == 0 and "3 panel(s)" in said, err
   page = (tmp_path / "seen" / "index.html").read_text()
   assert page.count("<video") == 3 and page.count('class="panel"') == 3 * 4
