@@ -79,8 +79,8 @@ def generated(model, seed: int, step: int, frames: int):
   return {name: np.concatenate([clip[name] for clip in clips], 1) for name in clips[0]}, caches
 
 
-def distilled(seed: int, steps: int, frames: int = 0):
-  """The `stale_jax.Model` of `steps` iterations of Self-Forcing from the causal model of the package.
+def distilled(seed: int, frames: int = 0):
+  """The `stale_jax.Model` of configs/digits_self_forcing.py, from the causal model of the package.
 
   With `frames`, more than a clip has, of Self-Forcing++.
   """
@@ -89,7 +89,7 @@ def distilled(seed: int, steps: int, frames: int = 0):
 
   config = digits_self_forcing.get_config().to_dict()
   config["self_forcing"]["frames"] = frames
-  return trained({**config, "seed": seed}, steps)
+  return trained({**config, "seed": seed}, config["training"]["steps"])
 
 
 def asked(model, movies: int, seed: int) -> tuple[list[str], list[int]]:
