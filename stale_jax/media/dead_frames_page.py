@@ -13,6 +13,7 @@ from stale_jax.media.page import data_url, document
 from stale_jax.media.picture import contact_sheet, enlarge, png, to_bytes
 
 _STYLE = """
+.stale > h2 { margin: 28px 0 10px; }
 .stale .sheet img { image-rendering: pixelated; max-width: 100%; border-radius: 6px; }
 .stale .row { display: flex; gap: 12px; align-items: center; margin: 2px 0; font-size: 13px; }
 .stale .row b { width: 110px; text-align: right; font-weight: 500; }
