@@ -15,7 +15,7 @@ def measure(seed: int) -> dict:
   from stale_jax.training.checkpoint import model_at
 
   config = {**model_at("causal")[1], "seed": seed, "grpo": {"group": 8}, "ema": {"decay": 0.9}}
-  config["optimizer"] = {"name": "adamw", "schedule": "constant", "learning_rate": 1e-4, "warmup": 10}
+  config["optimizer"] = {"name": "adamw", "schedule": "constant", "learning_rate": 2e-4, "warmup": 10}
   config["sampling"] = {**config["sampling"], "steps": 8}
   return compared(load("causal"), trained(config, STEPS, batch=32, init_from="causal"), seed)
 

@@ -47,7 +47,7 @@ def speeds(sight: Float[Array, "batch frames height width channels"]) -> Float[A
 
 
 def motion_reward(
-  speed: Float[Array, "batch pairs"], usual: float, window: int = 7, kappa: float = 1.0
+  speed: Float[Array, "batch pairs"], usual: float, window: int = 7, kappa: float = 0.2
 ) -> Float[Array, "batch"]:
   """-variance of the speed within windows + kappa min(1, mean speed / usual).
 

@@ -30,12 +30,12 @@ class GRPO:
 
   Attributes:
     group: movies of one caption; `training.batch` is a multiple of it.
-    kappa: of the reward's second term; see `motion_reward`.
+    kappa: of the reward's second term; see `motion_reward`. At 1 most of what is learnt is to move faster.
     beta: see `nft_loss`.
   """
 
   group: int = 8
-  kappa: float = 1.0
+  kappa: float = 0.2
   beta: float = 1.0
 
   def __post_init__(self):
