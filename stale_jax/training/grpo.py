@@ -30,7 +30,7 @@ class GRPO:
 
   Attributes:
     group: movies of one caption; `training.batch` is a multiple of it.
-    kappa: of the reward's second term; see `motion_reward`. At 1 most of what is learnt is to move faster.
+    kappa: of the reward's second term; see `motion_reward`.
     beta: see `nft_loss`.
   """
 
