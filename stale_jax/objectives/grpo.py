@@ -47,14 +47,14 @@ def speeds(sight: Float[Array, "batch frames height width channels"]) -> Float[A
 
 
 def motion_reward(
-  speed: Float[Array, "batch pairs"], usual: float, window: int = 7, kappa: float = 0.2
+  speed: Float[Array, "batch pairs"], usual: float, window: int, kappa: float
 ) -> Float[Array, "batch"]:
   """-variance of the speed within windows + kappa min(1, mean speed / usual).
 
   Args:
     speed: from frame to frame, at least `window` of them.
     usual: speed of real clips.
-    window: pairs of frames, those of eight; what is left over at the end of them counts for the mean alone.
+    window: pairs of frames; what is left over at the end of them counts for the mean alone.
     kappa: of the second term.
   """
   whole = speed[:, : speed.shape[1] // window * window]

@@ -25,9 +25,11 @@ def test_the_speed_is_that_of_what_moves(pace):
 def test_steady_motion_is_rewarded_above_jerks_and_above_none():
   steady, frozen = jnp.full((1, 7), 1.0), jnp.zeros((1, 7))
   jerks = jnp.asarray([[0.0, 2, 0, 2, 0, 2, 1]])
-  scores = [float(motion_reward(x, usual=1.0, kappa=1.0)[0]) for x in (steady, jerks, frozen)]
+  scores = [float(motion_reward(x, usual=1.0, window=7, kappa=1.0)[0]) for x in (steady, jerks, frozen)]
   assert scores[0] == pytest.approx(1) and scores[2] == pytest.approx(0) and scores[1] < scores[0] - 0.5
-  assert float(motion_reward(3 * steady, usual=1.0, kappa=1.0)[0]) == pytest.approx(1)  # Nor is haste.
+  assert float(motion_reward(3 * steady, usual=1.0, window=7, kappa=1.0)[0]) == pytest.approx(
+    1
+  )  # Nor is haste.
 
 
 def test_advantages_are_of_a_group():
