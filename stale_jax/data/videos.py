@@ -20,6 +20,7 @@ import functools
 import math
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -271,7 +272,15 @@ def _seconds(path: str) -> float:
   return seconds_of(path)
 
 
-@functools.cache
+_SAYING = threading.Lock()
+
+
 def say(words: str) -> None:
-  """Once, on stderr."""
+  """Once, on stderr, though several threads read and each finds it."""
+  with _SAYING:
+    _say(words)
+
+
+@functools.cache
+def _say(words: str) -> None:
   print(words, file=sys.stderr, flush=True)

@@ -1,7 +1,11 @@
 """Sources of real videos: what a folder, shards, TikTok's lines and other data sets give."""
 
 import dataclasses
+import io
 import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from stale_jax.data import Digits, build_senses, build_source, loader
 from stale_jax.data.hearing import PITCHES
 from stale_jax.data.metadata import Described
 from stale_jax.data.shards import record, write_shards
+from stale_jax.data.videos import say
 from stale_jax.errors import UserError
 from stale_jax.media import save_movie
 from tests.data.clips import colour, encode
@@ -325,3 +330,15 @@ def test_another_data_set_of_tfds(tmp_path):
   ):
     with pytest.raises(UserError, match=words):
       build_source({**section, **fields})[0]
+
+
+def test_what_several_threads_find_is_said_once(monkeypatch):
+  class Slow(io.StringIO):
+    def write(self, words):
+      time.sleep(0.01)
+      return super().write(words)
+
+  monkeypatch.setattr(sys, "stderr", Slow())
+  with ThreadPoolExecutor(8) as pool:
+    list(pool.map(say, ["left out: one.", "left out: two."] * 8))
+  assert sorted(sys.stderr.getvalue().splitlines()) == ["left out: one.", "left out: two."]
