@@ -57,7 +57,7 @@ def main() -> None:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
   suite = SUITES[SUITE.value]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
-  if suite.codes != (model.experiment.process is None):
+  if suite.codes != model.experiment.codes:
     kind = "no autoencoder" if suite.codes else "an autoencoder: take reconstruction"
     raise UserError(f"the suite {SUITE.value!r} cannot measure {model.name}, which is {kind}.")
   settings = {

@@ -459,7 +459,7 @@ class Model:
 
   def _need_process(self) -> None:
     """Raises UserError if there is none to run backwards."""
-    if self.experiment.process is None:
+    if self.experiment.codes:
       raise UserError(f"{self.name} is an autoencoder: it codes clips, and makes none by itself.")
 
   def _check(self, prompt: str) -> None:

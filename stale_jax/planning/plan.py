@@ -207,7 +207,7 @@ def built(config: Mapping[str, Any]) -> Experiment:
     UserError: it is of an autoencoder, whose work nothing here can count.
   """
   experiment = build(config)
-  if experiment.process is None:
+  if experiment.codes:
     raise UserError("plans are of models that diffuse, and this config is of an autoencoder.")
   source = getattr(experiment.source, "largest", experiment.source)
   senses = build_senses([sense.name for sense in experiment.senses], source)

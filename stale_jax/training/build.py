@@ -114,6 +114,11 @@ class Experiment:
   self_forcing: SelfForcing | None = None
   grpo: GRPO | None = None
 
+  @property
+  def codes(self) -> bool:
+    """Whether it is of an autoencoder."""
+    return self.process is None
+
 
 SECTIONS = (
   "seed",

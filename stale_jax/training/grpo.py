@@ -18,7 +18,7 @@ from stale_jax.errors import UserError
 from stale_jax.objectives import advantages, corrupt, motion_reward, nft_loss, speeds
 from stale_jax.processes import clip_times
 from stale_jax.sampling import Causal, causal_programs, fold
-from stale_jax.training.self_forcing import joined
+from stale_jax.training.self_forcing import check_rollout, joined
 from stale_jax.training.state import State, update
 
 _REAL = 64  # Clips, whose speed is usual.
@@ -97,8 +97,7 @@ def make_grpo_step(experiment, optimizer):
 def check_grpo(experiment) -> None:
   """Raises UserError if the rest of the config does not fit."""
   grpo, batch = experiment.grpo, experiment.training.batch
-  if not experiment.causal:
-    raise UserError("grpo: the model is causal; set model.causal and times.independent.")
+  check_rollout(experiment, "grpo")
   if experiment.self_forcing or experiment.sampling.solver == "consistency":
     raise UserError("grpo is for models that tell means: no self_forcing, no sampling.solver='consistency'.")
   if "sight" not in [sense.name for sense in experiment.senses]:
@@ -107,5 +106,3 @@ def check_grpo(experiment) -> None:
     raise UserError(
       f"grpo: training.batch={batch} must be a multiple of grpo.group={grpo.group}, in one part."
     )
-  if experiment.source.frames % experiment.rollout.chunk or experiment.rollout.how != "causal":
-    raise UserError("grpo: rollout.how must be 'causal', and rollout.chunk divide source.frames.")

@@ -89,7 +89,7 @@ def training_program(experiment: Experiment, devices=None) -> Program:
 
 def loss_of(experiment: Experiment) -> Callable:
   """What a step descends: (params, batch, key) -> (loss, metrics)."""
-  loss = _coder_loss(experiment) if experiment.process is None else _diffusion_loss(experiment)
+  loss = _coder_loss(experiment) if experiment.codes else _diffusion_loss(experiment)
 
   def of_floats(params, batch: Batch, key):
     return loss(params, batch.replace(clip=floats(batch.clip)), key)
@@ -122,7 +122,7 @@ def init_params(experiment: Experiment, key):
   """Parameters drawn from `key`."""
   example = _example(experiment)
   clip = floats(example.clip)
-  if experiment.process is None:
+  if experiment.codes:
     return jax.jit(experiment.model.init)({"params": key, "latent": key}, clip)
   t = np.zeros(next(iter(clip.values())).shape[:2], np.float32)
   return jax.jit(experiment.model.init)(key, clip, t, example.context)
@@ -146,7 +146,7 @@ def _example(experiment: Experiment) -> Batch:
 
 def _check_heads(experiment: Experiment, mesh: Mesh) -> None:
   """Raises UserError if the heads cannot be cut as the mesh says; an autoencoder has none."""
-  if experiment.process is None:
+  if experiment.codes:
     return
   heads, ways = experiment.model.heads, mesh.shape["tensor"] * mesh.shape["ulysses"]
   if heads % ways:

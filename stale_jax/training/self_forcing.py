@@ -227,9 +227,7 @@ def student_programs(experiment) -> Causal:
 
 def check_self_forcing(experiment) -> None:
   """Raises UserError if the rest of the config does not fit."""
-  forcing, frames = experiment.self_forcing, experiment.source.frames
-  if not experiment.causal:
-    raise UserError("self_forcing: the student is causal; set model.causal and times.independent.")
+  check_rollout(experiment, "self_forcing", ("self_forcing.frames", experiment.self_forcing.frames))
   if experiment.sampling.solver != "consistency" or experiment.sampling.guidance != 1:
     raise UserError(
       "self_forcing: the student is sampled from as it is trained; set sampling.solver='consistency' and "
@@ -240,10 +238,16 @@ def check_self_forcing(experiment) -> None:
   others = experiment.model.labels, experiment.artv, experiment.first.share
   if any(others) or experiment.training.accumulate > 1:
     raise UserError("self_forcing: leave cringe, artv, first and training.accumulate out.")
-  for name, count in (("source.frames", frames), ("self_forcing.frames", forcing.frames)):
-    if count % experiment.rollout.chunk:
-      raise UserError(f"self_forcing: {name}={count} is not a multiple of rollout.chunk.")
-  if experiment.rollout.how != "causal":
-    raise UserError("rollout.how: a student's rollout is causal.")
   experiment.process.coefficients(jnp.zeros(()))
   student_programs(experiment)
+
+
+def check_rollout(experiment, section: str, *others: tuple[str, int]) -> None:
+  """Raises UserError if a step of `section` cannot make what generation makes: clips, and of `others`."""
+  if not experiment.causal:
+    raise UserError(f"{section}: the model is causal; set model.causal and times.independent.")
+  if experiment.rollout.how != "causal":
+    raise UserError(f"{section}: training rolls out as generation does; set rollout.how='causal'.")
+  for name, frames in (("source.frames", experiment.source.frames), *others):
+    if frames % experiment.rollout.chunk:
+      raise UserError(f"{section}: {name}={frames} is not a multiple of rollout.chunk.")

@@ -165,11 +165,29 @@ def test_a_student_that_is_stopped_ends_with_the_same_bits(tmp_path):
     ("model", "causal", False, "set model.causal"),
     ("self_forcing", "every", 0, "at least 1"),
     ("rollout", "chunk", 3, "not a multiple of rollout.chunk"),
-    ("rollout", "how", "windows", "a student's rollout is causal"),
+    ("rollout", "how", "windows", "self_forcing: .* set rollout.how='causal'"),
   ],
 )
 def test_what_does_not_fit_is_refused(section, key, value, words):
   config = student()
+  config[section][key] = value
+  with pytest.raises(UserError, match=words):
+    build(config)
+
+
+@pytest.mark.parametrize(
+  ("section", "key", "value", "words"),
+  [
+    ("model", "causal", False, "grpo: .* set model.causal"),
+    ("rollout", "how", "windows", "grpo: .* set rollout.how='causal'"),
+    ("rollout", "chunk", 3, "grpo: source.frames=4 is not a multiple of rollout.chunk"),
+    ("sampling", "solver", "consistency", "no sampling.solver='consistency'"),
+    ("grpo", "group", 3, "training.batch=8 must be a multiple of grpo.group=3"),
+  ],
+)
+def test_what_does_not_fit_grpo_is_refused(section, key, value, words):
+  config = micro.config(**CAUSAL, sampling__steps=2)
+  config["grpo"] = {"group": 4}
   config[section][key] = value
   with pytest.raises(UserError, match=words):
     build(config)
