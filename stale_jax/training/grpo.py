@@ -1,9 +1,9 @@
 """A causal model learns from its own movies which of them keep moving (`objectives/grpo.py`).
 
 A step makes a group of movies of each of some captions by the averaged parameters, as generation does,
-rewards them, noises them as training always does, and moves the parameters toward those above their group's
-mean and away from those below. The average follows, and is what the next step's movies are made by: the
-"old" policy of DiffusionNFT (arXiv 2509.16117), whose soft update it is.
+rewards them, noises them as training always does, but several times each, and moves the parameters toward
+those above their group's mean and away from those below. The average follows, and is what the next step's
+movies are made by: the "old" policy of DiffusionNFT (arXiv 2509.16117), whose soft update it is.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from stale_jax.training.self_forcing import check_rollout, joined
 from stale_jax.training.state import State, update
 
 _REAL = 64  # Clips, whose speed is usual.
+_NOISINGS = 4  # Of each movie: to make it costs sixteen evaluations of the model and more, to noise it two.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,8 @@ def make_grpo_step(experiment, optimizer):
     speed = speeds(clip["sight"])
     reward = motion_reward(speed, usual, frames - 1, grpo.kappa)
     advantage = advantages(reward, grpo.group)
-    t = clip_times(key_time, experiment.density, size, frames)
+    clip, advantage, context = jax.tree.map(_often, (clip, advantage, context))
+    t = clip_times(key_time, experiment.density, len(advantage), frames)
     corruption = corrupt(process, clip, t, key_noise)
     x_t = {name: c.x_t for name, c in corruption.items()}
     old = model.apply(state.ema, x_t, t, context)
@@ -92,6 +94,10 @@ def make_grpo_step(experiment, optimizer):
     return update(state, grads, value, optimizer, experiment.ema), metrics
 
   return step
+
+
+def _often(x):
+  return jnp.tile(x, (_NOISINGS,) + (1,) * (x.ndim - 1))
 
 
 def check_grpo(experiment) -> None:
