@@ -28,6 +28,7 @@ from stale_jax.sampling import (
   Sampling,
   Story,
   artv,
+  by_rows,
   causal,
   causal_programs,
   classifier_free,
@@ -35,6 +36,7 @@ from stale_jax.sampling import (
   prompt_at,
   sample,
   tiled,
+  turns,
   windows,
 )
 from stale_jax.script import Script
@@ -67,11 +69,12 @@ def _sampler(model, process, senses, solver: str, guided: bool, story: Story | N
 
 def _keys(seeds: Sequence[int]):
   """One a seed; raises UserError if one is impossible."""
-  seeds = np.asarray(seeds, np.int64)
-  if seeds.min() < 0 or seeds.max() >= 2**32:
-    raise UserError(f"seeds lie from 0 to 2^32 - 1; got {seeds.min()} to {seeds.max()}.")
+  if min(seeds) < 0 or max(seeds) >= 2**32:
+    raise UserError(f"seeds lie from 0 to 2^32 - 1; got {min(seeds)} to {max(seeds)}.")
   return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
 
+
+_LONGEST = 365 * 86400.0  # Seconds of a movie.
 
 # The settings of a rollout, by name.
 ROLLOUT = {field.name for field in dataclasses.fields(Rollout)}
@@ -193,9 +196,13 @@ class Model:
       **overrides: of `Rollout` and of `Sampling`.
 
     Raises:
-      UserError: an unknown or impossible setting or seed; a model that cannot go on from frames.
+      UserError: an unknown or impossible setting, seed or script; a model that cannot go on from frames.
     """
     self._need_process()
+    if len(prompts) != len(seeds) or not len(seeds):
+      raise UserError(f"a rollout needs a seed for each prompt; got {len(seeds)} for {len(prompts)}.")
+    if any(not isinstance(p, str) and (not p or p[0][0] > 0) for p in prompts):
+      raise UserError("a script says what is asked for from frame 0 on.")
     given, sampling = _apart(overrides)
     network = self.experiment.model
     how = construct(Rollout, {**vars(self.experiment.rollout), **given}, "rollout")
@@ -209,6 +216,22 @@ class Model:
     def text(frame: int) -> jax.Array:
       return tokens(tuple(prompt_at(prompt, frame) for prompt in prompts))
 
+    # What becomes of a cache becomes of all its movies: those that turn at other frames have others.
+    together: dict[tuple[int, ...], list[int]] = {}
+    for row, prompt in enumerate(prompts):
+      together.setdefault(() if how.on_change == "keep" else turns(prompt), []).append(row)
+    if len(together) > 1:
+      parts = [
+        self.rollout(
+          [prompts[i] for i in rows],
+          [seeds[i] for i in rows],
+          frames=frames,
+          first={name: x[rows] for name, x in first.items()} if first else None,
+          **overrides,
+        )
+        for rows in together.values()
+      ]
+      return by_rows(parts, list(together.values()))
     make = {"artv": self._artv, "causal": self._causal, "windows": self._windows}[how.how]
     return make(how, settings, text, _keys(seeds), frames, first)
 
@@ -253,12 +276,13 @@ class Model:
     guidance = settings.guidance, jnp.asarray(settings.interval)
     noise = jnp.full(len(keys), how.noise, jnp.float32)
 
-    def draw(number: int, last: Clip | None) -> Clip:
+    def draw(number: int, frame: int, last: Clip | None) -> Clip:
       own = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
-      frame, noised = number * (window - how.given), None if last is None else noise
+      noised = None if last is None else noise
       return jax.device_get(run(self.params, text(frame), own, times, *guidance, first=last, noise=noised))
 
-    return windows(draw, frames, how.given, first)
+    begun = {name: x[:, -how.given :] for name, x in first.items()} if first else None
+    return windows(draw, frames, how.given, begun)
 
   def settings(self, **overrides) -> Sampling:
     """The sampler's settings: those of the config, but for `overrides` that are not None.
@@ -317,8 +341,8 @@ class Model:
       raise UserError(f"{self.name} cannot follow a script: train with first.share=.5, or a causal model.")
     frames = self.frames
     if seconds is not None:
-      if not 0 < seconds < math.inf:
-        raise UserError(f"seconds={seconds}: a positive number is needed.")
+      if not 0 < seconds < _LONGEST:
+        raise UserError(f"seconds={seconds}: a positive number is needed, of a year at most.")
       group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
       frames = math.ceil(seconds * (fps or next(iter(self.source.senses.values())).rate) - 1e-9)
       frames = self.experiment.source.length(frames) if self.source is not self.experiment.source else frames
@@ -357,12 +381,17 @@ class Model:
     if micro:
       raise UserError("fps and motion are for clips as long as the model was trained on: leave out seconds.")
     rate = next(iter(self.source.senses.values())).rate
-    told = [text.frames(rate) if isinstance(text, Script) else text for text in prompts]
     given = 0
     if first:
       self._check_first(first, len(seeds), frames)
       given = next(iter(first.values())).shape[1]
-    parts = self.rollout(told, seeds, frames=frames - given, first=first, **overrides)
+
+    def told(text: str | Script):  # The movie begins with the given frames, its rollout after them.
+      if isinstance(text, str):
+        return text
+      return tuple((max(start - given, 0), prompt) for start, prompt in text.frames(rate))
+
+    parts = self.rollout(list(map(told, prompts)), seeds, frames=frames - given, first=first, **overrides)
     movies, at = {}, 0
     for part in itertools.chain([self._whole(first)] if first else [], parts):
       for name, x in part.items():

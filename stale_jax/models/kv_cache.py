@@ -72,8 +72,10 @@ def push(
     first = room - jnp.minimum(cache.frames, room)
     stay = jnp.take(both, jnp.clip(slot + first // each, 0, both.shape[1] - 1), 1)
     if decay < 1:
-      gone = both[:, sinks // each : sinks // each + new.shape[1]]
-      stay = decay * stay + (1 - decay) * gone.mean(1, keepdims=True)
+      place, begin = jnp.arange(both.shape[1]), first + sinks
+      gone = (place >= begin // each) & (place < (begin + overflow) // each)
+      mean = jnp.sum(both * gone[:, None, None, None], 1, keepdims=True) / jnp.maximum(gone.sum(), 1)
+      stay = decay * stay + (1 - decay) * mean.astype(both.dtype)
     kept = (slot < sinks // each) & (overflow > 0)
     return jnp.where(kept[:, None, None, None], stay, moved)
 

@@ -2,7 +2,17 @@
 
 from stale_jax.sampling.artv import NextFrame, artv
 from stale_jax.sampling.guidance import classifier_free, hinge_guidance
-from stale_jax.sampling.rollout import Causal, Rollout, causal, causal_programs, fold, prompt_at, windows
+from stale_jax.sampling.rollout import (
+  Causal,
+  Rollout,
+  by_rows,
+  causal,
+  causal_programs,
+  fold,
+  prompt_at,
+  turns,
+  windows,
+)
 from stale_jax.sampling.sample import Sampling, sample
 from stale_jax.sampling.solvers import SOLVERS, Denoiser, prior, solve
 from stale_jax.sampling.story import Story, consistent, tiled
@@ -16,6 +26,7 @@ __all__ = [
   "Sampling",
   "Story",
   "artv",
+  "by_rows",
   "causal",
   "causal_programs",
   "classifier_free",
@@ -24,6 +35,7 @@ __all__ = [
   "hinge_guidance",
   "prior",
   "prompt_at",
+  "turns",
   "sample",
   "solve",
   "tiled",

@@ -33,6 +33,8 @@ ON_CHANGE = ("keep", "flush", "recache", "cut")
 class Rollout:
   """How a movie goes on past the clips of training, and what keeps it alive; each remedy is off by default.
 
+  Of `window`, `sinks`, `sink_decay`, `rope_jitter`, `revive` and `on_change` only causal rollouts know.
+
   Attributes:
     how: "causal", "windows" or "artv" (`sampling.artv`).
     given: last frames that the next window begins with.
@@ -44,7 +46,7 @@ class Rollout:
     rope_jitter: spread of the heads' rotary base over time, theta (1 + spread U(-1, 1)); 0: none.
     noise: the time to which frames are brought before more are made after them: those given to a
       window or to a frame, and those kept as keys and values.
-    revive: by how much `noise` rises at most when the motion falls (see `revival`).
+    revive: by how much `noise` rises at most, up to 1, when the motion falls (see `revival`).
     on_change: what becomes of the keys and values when the prompt changes: "keep"; "flush", of which the
       last chunk's alone are left; "recache", all made anew under the new prompt; "cut", all forgotten.
   """
@@ -72,19 +74,20 @@ class Rollout:
 
 
 def windows(
-  draw: Callable[[int, Clip | None], Clip], frames: int, given: int, first: Clip | None = None
+  draw: Callable[[int, int, Clip | None], Clip], frames: int, given: int, first: Clip | None = None
 ) -> Iterator[Clip]:
   """The new frames of each window in turn, until there are `frames`.
 
   Args:
-    draw: (number of the window, the frames that it begins with) -> all its frames, more than `given`.
+    draw: (number of the window, number of its first new frame, the frames that it begins with) -> all its
+      frames, more than `given`.
     frames: of the movie.
     given: the last frames of each window that the next one begins with.
     first: those that the first one begins with; they are not of the movie.
   """
   made, number, last = 0, 0, first
   while made < frames:
-    clip = draw(number, last)
+    clip = draw(number, made, last)
     old = 0 if last is None else _length(last)
     fresh = {name: x[:, old:][:, : frames - made] for name, x in clip.items()}
     last = {name: x[:, -given:] for name, x in clip.items()}
@@ -243,9 +246,13 @@ def causal(
   noise = np.full(len(keys), settings.noise, np.float32)
   context = Context(text=text(0))
   cache = nothing = programs.start(params, times, context, keys)
-  if first:
-    cache = programs.keep(params, cache, first, context, noise, fold(keys, zlib.crc32(b"given")))
   motion, past = Motion(programs.room + chunk), Past(programs.room, programs.sinks)
+  given = _length(first) if first else 0
+  for number, at in enumerate(range(0, given, chunk)):  # As they would have been made.
+    part = {name: np.asarray(x[:, at : at + chunk]) for name, x in first.items()}
+    own = fold(fold(keys, zlib.crc32(b"given")), number)
+    cache = programs.keep(params, cache, part, context, noise, own)
+    past.add(part)
   for number in range(-(-frames // chunk)):
     own = fold(keys, number)
     if (now := text(number * chunk)) is not context.text:
@@ -262,7 +269,8 @@ def causal(
     if settings.revive:
       motion.add(clip)
     if motion.first is not None:
-      noise = np.float32(settings.noise + settings.revive * revival(motion.now, motion.first))
+      dead = revival(motion.now, motion.first)
+      noise = np.minimum(settings.noise + settings.revive * dead, 1).astype(np.float32)
     yield {name: x[:, : frames - number * chunk] for name, x in clip.items()}
 
 
@@ -316,11 +324,24 @@ class Past:
     return {name: x[:, -count:] for name, x in self.frames.items()}
 
 
+def by_rows(rollouts: Sequence[Iterator[Clip]], rows: Sequence[Sequence[int]]) -> Iterator[Clip]:
+  """One rollout of several that go on side by side, of which each has these rows."""
+  order = np.argsort(np.concatenate(rows))
+  for parts in zip(*rollouts, strict=True):
+    yield {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+
 def prompt_at(script: str | Sequence[tuple[int, str]], frame: int) -> str:
   """What is asked for at that frame; a script is (from which frame on, prompt), the first from 0."""
   if isinstance(script, str):
     return script
   return next(prompt for start, prompt in reversed(script) if start <= frame)
+
+
+def turns(script: str | Sequence[tuple[int, str]]) -> tuple[int, ...]:
+  """The frames from which on something else is asked for."""
+  starts = () if isinstance(script, str) else sorted({start for start, _ in script if start > 0})
+  return tuple(start for start in starts if prompt_at(script, start) != prompt_at(script, start - 1))
 
 
 def fold(keys: PRNGKeyArray, number: int) -> PRNGKeyArray:

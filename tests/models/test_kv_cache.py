@@ -118,6 +118,10 @@ def test_an_averaging_sink_takes_up_what_is_forgotten():
   for gone in (2, 3, 4):
     sink = 0.75 * sink + 0.25 * gone
   np.testing.assert_allclose(_slots(6, 3, 1, 1, decay=0.75), [sink, 5, 6], rtol=1e-6)
+  # Of the second three, frame 2 alone goes; then 3, 4 and 5.
+  np.testing.assert_allclose(_slots(6, 5, 1, 3, decay=0.5), [1.5, 3, 4, 5, 6], rtol=1e-6)
+  np.testing.assert_allclose(_slots(9, 5, 1, 3, decay=0.5), [2.75, 6, 7, 8, 9], rtol=1e-6)
+  np.testing.assert_allclose(_slots(8, 3, 1, 8, decay=0.5), [2.5, 7, 8], rtol=1e-6)
 
 
 def test_jitter_turns_heads_differently_in_time_alone():
