@@ -13,6 +13,8 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from stale_jax.errors import UserError
+from stale_jax.files import make_folder, write_whole
 
 WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
 OUT = flags.DEFINE_string("out", None, "Folder of the table and its cells.")
@@ -70,31 +72,36 @@ ABOUT = {
 
 
 def scores_of(found: dict, windows: int) -> dict[str, float]:
-  """The columns of ABOUT, from what `evaluate_liveliness` says, a point of whose curves is a window."""
-  curves = found["curves"]
+  """Those columns of ABOUT that `evaluate_liveliness` tells of, a point of whose curves is a window."""
+  said, curves = {}, found["curves"]
+  for name, curve in (("live", "liveliness"), ("retention", "retention")):
+    for column, last in ((f"{name}@10", 10), (name, windows)):
+      points = curves[curve][max(last - 3, 0) : last]
+      if len(curves[curve]) >= last:
+        said[column] = sum(points) / len(points)
+  said["dead"] = found["dead"]
+  if found.get("caption/first"):  # None is read from pictures that no reader knows.
+    said["caption"] = found["caption/last"] / found["caption/first"]
+  return said | {"saturation": found["saturation_drift"], "luma": found["luma_drift"]}
 
-  def around(name, window):
-    return sum(curves[name][window - 3 : window]) / 3
 
-  return {
-    "live@10": around("liveliness", 10),
-    "live": around("liveliness", windows),
-    "retention@10": around("retention", 10),
-    "retention": around("retention", windows),
-    "dead": found["dead"],
-    "caption": found["caption/last"] / found["caption/first"],
-    "saturation": found["saturation_drift"],
-    "luma": found["luma_drift"],
-  }
+def prepare(out: Path, settings: dict) -> None:
+  """Writes what the cells in `out` are of; raises UserError if they are of something else."""
+  path = out / "settings.json"
+  if path.exists() and (before := json.loads(path.read_text())) != settings:
+    differing = [key for key in settings if before.get(key) != settings[key]]
+    raise UserError(f"{out} holds cells with another {', '.join(differing)}; choose another --out.")
+  write_whole(path, json.dumps(settings))
 
 
 def main() -> None:
   from stale_jax.evaluation import evaluate_liveliness
   from stale_jax.evaluation.table import estimates, markdown
-  from stale_jax.files import make_folder, write_whole
   from stale_jax.pretrained import load
 
   model, out = load(WORKDIR.value), make_folder(OUT.value)
+  sizes = {"windows": WINDOWS.value, "clips": CLIPS.value, "steps": STEPS.value}
+  prepare(Path(out), {"model": model.name, **sizes})
   seconds = WINDOWS.value * model.frames / next(iter(model.source.senses.values())).rate
   done: dict[str, dict[int, dict[str, float]]] = {}
   for seed in range(SEEDS.value):

@@ -39,7 +39,7 @@ from stale_jax.sampling import (
   turns,
   windows,
 )
-from stale_jax.script import Script
+from stale_jax.script import LONGEST, Script
 from stale_jax.text import tokenize
 from stale_jax.training.build import Experiment, build
 from stale_jax.training.checkpoint import model_at
@@ -73,8 +73,6 @@ def _keys(seeds: Sequence[int]):
     raise UserError(f"seeds lie from 0 to 2^32 - 1; got {min(seeds)} to {max(seeds)}.")
   return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
 
-
-_LONGEST = 365 * 86400.0  # Seconds of a movie.
 
 # The settings of a rollout, by name.
 ROLLOUT = {field.name for field in dataclasses.fields(Rollout)}
@@ -341,7 +339,7 @@ class Model:
       raise UserError(f"{self.name} cannot follow a script: train with first.share=.5, or a causal model.")
     frames = self.frames
     if seconds is not None:
-      if not 0 < seconds < _LONGEST:
+      if not 0 < seconds <= LONGEST:
         raise UserError(f"seconds={seconds}: a positive number is needed, of a year at most.")
       group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
       frames = math.ceil(seconds * (fps or next(iter(self.source.senses.values())).rate) - 1e-9)

@@ -8,6 +8,8 @@ import yaml
 
 from stale_jax.errors import UserError
 
+LONGEST = 365 * 86400.0  # Seconds of a movie.
+
 
 @dataclasses.dataclass(frozen=True)
 class Script:
@@ -17,7 +19,7 @@ class Script:
     parts: (from which second on, prompt), rising from 0.
 
   Raises:
-    UserError: there are none, or they do not rise from 0.
+    UserError: there are none, or they do not rise from 0, to a year at most.
   """
 
   parts: tuple[tuple[float, str], ...]
@@ -26,8 +28,10 @@ class Script:
     times = [time for time, _ in self.parts]
     if not times or times[0] != 0:
       raise UserError("a script says what is asked for from second 0 on.")
-    if any(not b > a for a, b in zip(times, times[1:], strict=False)) or not math.isfinite(times[-1]):
-      raise UserError(f"the seconds of a script must rise; got {', '.join(map(str, times))}.")
+    if any(not b > a for a, b in zip(times, times[1:], strict=False)) or not times[-1] <= LONGEST:
+      raise UserError(
+        f"the seconds of a script must rise, to a year at most; got {', '.join(map(str, times))}."
+      )
 
   def __str__(self) -> str:
     (_, first), *rest = self.parts
@@ -50,7 +54,10 @@ def read_script(path: str | Path) -> Script:
     raise UserError(f"cannot read the script {path}: {error}") from error
   if not isinstance(parts, list) or not all(_is_part(part) for part in parts):
     raise UserError(f"{path} is no script: it must be a list of {{at: SECONDS, prompt: TEXT}}.")
-  return Script(tuple((float(part["at"]), part["prompt"]) for part in parts))
+  try:
+    return Script(tuple((float(part["at"]), part["prompt"]) for part in parts))
+  except OverflowError as error:
+    raise UserError(f"{path}: the seconds of a script must rise, to a year at most.") from error
 
 
 def _is_part(part) -> bool:

@@ -25,6 +25,8 @@ def test_a_script_says_which_prompt_is_from_when_on(tmp_path):
     ("- {at: 0, prompt: a}\n- {at: 0, prompt: b}", "must rise"),
     ("- {at: 0, prompt: a}\n- {at: .inf, prompt: b}", "must rise"),
     ("- {at: 0, prompt: a}\n- {at: .nan, prompt: b}", "must rise"),
+    ("- {at: 0, prompt: a}\n- {at: 1.0e+308, prompt: b}", "a year at most"),
+    ("- {at: 0, prompt: a}\n- {at: 1" + 400 * "0" + ", prompt: b}", "a year at most"),
     ("- {at: 0}", "list of"),
     ("- {at: yes, prompt: a}", "list of"),
     ("- {at: 0, prompt: 7}", "list of"),

@@ -157,10 +157,12 @@ def find_dead_frames(
     **how: of `Rollout` and `Sampling`; by default the last frame is all that is handed on.
 
   Raises:
-    UserError: a model that cannot, or too few pictures.
+    UserError: a model without sight, or that cannot go on, or too few pictures.
   """
   if count < 2 or futures < 1 or segments < 2:
     raise UserError(f"count={count}, futures={futures}, segments={segments}: 2, 1 and 2 at least are needed.")
+  if "sight" not in [sense.name for sense in model.experiment.senses]:
+    raise UserError("dead frames are seen, and this model has no sight.")
   how = {"how": "windows", "given": 1, **how}
   test = dataclasses.replace(model.source, split="test")
   examples = [test[seed * 1000 + i] for i in range(count * futures)]

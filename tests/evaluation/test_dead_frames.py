@@ -81,3 +81,10 @@ def test_the_first_pair_is_a_cut_and_does_not_count():
 def test_too_few_pictures_are_refused():
   with pytest.raises(UserError, match="at least are needed"):
     find_dead_frames(Planted(), count=1)
+
+
+def test_a_model_without_sight_has_none():
+  model = Planted()
+  model.experiment.senses = tuple(model.source.senses[name] for name in ("touch",))
+  with pytest.raises(UserError, match="no sight"):
+    find_dead_frames(model, count=2)
