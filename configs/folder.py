@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.senses = ("sight", "sound")
-  # One second of each video, anew every time. Other fields: stale_jax/data/folder.py and videos.py.
+  # One second of each video, anew every time. Other fields: stale_jax/data/sources/folder.py and videos.py.
   config.source = {
     "name": "folder",
     "path": "",

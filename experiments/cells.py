@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stale_jax.config import nearest
+from stale_jax.checkpoints.store import read_config
+from stale_jax.config import build
+from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.files import make_folder, write_whole
-from stale_jax.pretrained import scores_path
-from stale_jax.training import build
-from stale_jax.training.checkpoint import read_config
+from stale_jax.pipeline import scores_path
 
 ROOT = Path(__file__).parents[1]
 TABLES = Path(__file__).parent / "tables"

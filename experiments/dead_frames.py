@@ -30,7 +30,7 @@ def main() -> None:
   from stale_jax.evaluation.motion import STILL
   from stale_jax.files import make_folder
   from stale_jax.media.dead_frames_page import write_dead_frames
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
 
   model = load(WORKDIR.value)
   settings = {"how": HOW.value, "steps": STEPS.value}

@@ -46,12 +46,12 @@ flags.mark_flags_as_required(["suite"])
 
 
 def main() -> None:
-  from stale_jax.config import nearest
+  from stale_jax.checkpoints.weights import NAMED
+  from stale_jax.construct import nearest
   from stale_jax.evaluation import SUITES
   from stale_jax.files import at, make_folder, write_whole
   from stale_jax.media import contact_sheet, curves, png
-  from stale_jax.pretrained import load, scores_path
-  from stale_jax.training.weights import NAMED
+  from stale_jax.pipeline import load, scores_path
 
   if SUITE.value not in SUITES:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")

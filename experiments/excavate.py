@@ -28,13 +28,13 @@ def main() -> None:
   import jax
   import jax.numpy as jnp
 
+  from stale_jax.checkpoints import excavate, find_snapshots
+  from stale_jax.checkpoints.posthoc_ema import weights_of
+  from stale_jax.checkpoints.store import read_config
+  from stale_jax.checkpoints.weights import save_weights
   from stale_jax.evaluation import evaluate_captions
   from stale_jax.files import at, make_folder, write_whole
-  from stale_jax.pretrained import Model, load
-  from stale_jax.training import excavate, find_snapshots
-  from stale_jax.training.checkpoint import read_config
-  from stale_jax.training.excavate import weights_of
-  from stale_jax.training.weights import save_weights
+  from stale_jax.pipeline import Model, load
 
   stds = _stds(STD.value)
   workdir = at(WORKDIR.value)

@@ -38,7 +38,7 @@ def main() -> None:
   from stale_jax.files import make_folder, write_whole
   from stale_jax.media import curves, gates, read_picture, write_page
   from stale_jax.media.video import suffix
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
   from stale_jax.script import read_script
 
   suffix(CODEC.value)

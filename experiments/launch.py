@@ -27,7 +27,7 @@ flags.mark_flags_as_required(["run", "client"])
 
 
 def main() -> int:
-  from stale_jax.config import construct
+  from stale_jax.construct import construct
   from stale_jax.files import make_folder, write_whole
   from stale_jax.launching import CLIENTS, Run
 

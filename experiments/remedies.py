@@ -85,33 +85,49 @@ def scores_of(found: dict, windows: int) -> dict[str, float]:
   return said | {"saturation": found["saturation_drift"], "luma": found["luma_drift"]}
 
 
-def prepare(out: Path, settings: dict) -> None:
-  """Writes what the cells in `out` are of; raises UserError if they are of something else."""
-  path = out / "settings.json"
-  if path.exists() and (before := json.loads(path.read_text())) != settings:
-    differing = [key for key in settings if before.get(key) != settings[key]]
-    raise UserError(f"{out} holds cells with another {', '.join(differing)}; choose another --out.")
-  write_whole(path, json.dumps(settings))
+def read_cell(path: Path, settings: dict) -> dict | None:
+  """What was found, None if it is not there yet; raises UserError if it was found with other settings."""
+  if not path.exists():
+    return None
+  cell = json.loads(path.read_text())
+  before = cell.get("settings", {})
+  differing = [key for key in settings if key not in before or before[key] != settings[key]]
+  if differing:
+    raise UserError(f"{path} is of another {', '.join(differing)}; choose another --out.")
+  return cell
+
+
+def told_by_all(done: dict) -> dict:
+  """row -> seed -> the scores that every seed of the row has; of the others no mean is comparable."""
+  kept = {row: set.intersection(*map(set, seeds.values())) for row, seeds in done.items()}
+  return {
+    row: {seed: {key: x for key, x in said.items() if key in kept[row]} for seed, said in seeds.items()}
+    for row, seeds in done.items()
+  }
 
 
 def main() -> None:
   from stale_jax.evaluation import evaluate_liveliness
   from stale_jax.evaluation.table import estimates, markdown
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
 
   model, out = load(WORKDIR.value), make_folder(OUT.value)
   sizes = {"windows": WINDOWS.value, "clips": CLIPS.value, "steps": STEPS.value}
-  prepare(Path(out), {"model": model.name, **sizes})
+  of_what = {"model": model.name, **sizes}
+  cells = {
+    (name, seed): Path(out) / f"{name}-{seed}.json" for seed in range(SEEDS.value) for name in REMEDIES
+  }
+  for path in cells.values():  # Before hours are spent on the first.
+    read_cell(path, of_what)
   seconds = WINDOWS.value * model.frames / next(iter(model.source.senses.values())).rate
   done: dict[str, dict[int, dict[str, float]]] = {}
   for seed in range(SEEDS.value):
     for name, settings in REMEDIES.items():
-      cell = Path(out) / f"{name}-{seed}.json"
-      if not cell.exists():
+      found = read_cell(cells[name, seed], of_what)
+      if found is None:
         asked = {"seed": 1000 * seed, "seconds": seconds, "steps": STEPS.value}
         found, _ = evaluate_liveliness(model, CLIPS.value, **{**asked, **BASE, **settings})
-        write_whole(cell, json.dumps(found))
-      found = json.loads(cell.read_text())
+        write_whole(cells[name, seed], json.dumps({**found, "settings": of_what}))
       done.setdefault(name, {})[seed] = scores_of(found, WINDOWS.value)
       real = scores_of(found["real"], min(WINDOWS.value, len(found["real"]["curves"]["liveliness"])))
       done.setdefault("real clips", {})[seed] = real
@@ -119,8 +135,11 @@ def main() -> None:
       print(f"{name}, seed {seed}: {said}", flush=True)
       facts = f"{model.name}, {WINDOWS.value} windows of {model.frames} frames, {CLIPS.value} movies a seed."
       title = "What keeps a long movie alive?"
-      write_whole(Path(out) / "remedies.md", markdown(done, title, facts, ABOUT))
-  means = {row: {score: value.mean for score, value in of.items()} for row, of in estimates(done).items()}
+      write_whole(Path(out) / "remedies.md", markdown(told_by_all(done), title, facts, ABOUT))
+  means = {
+    row: {score: of[score].mean if score in of else None for score in ABOUT}
+    for row, of in estimates(told_by_all(done)).items()
+  }
   print(json.dumps({"model": model.name, "windows": WINDOWS.value, "rows": means}))
 
 

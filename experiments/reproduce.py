@@ -22,7 +22,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of everything drawn.", lower_bound=0, up
 
 
 def main() -> int:
-  from stale_jax.config import nearest
+  from stale_jax.construct import nearest
   from stale_jax.errors import UserError
 
   found = pkgutil.iter_modules(claims.__path__)

@@ -27,7 +27,7 @@ def main() -> None:
   from stale_jax.errors import UserError
   from stale_jax.files import make_folder
   from stale_jax.media import write_story
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
   from stale_jax.training.motion import load_motion
 
   model = load(WORKDIR.value)

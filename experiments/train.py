@@ -20,8 +20,8 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-  from stale_jax.training import train
-  from stale_jax.training.hosts import together
+  from stale_jax.hosts import together
+  from stale_jax.run import train
   from stale_jax.training.profile import parse_window
 
   window = parse_window(PROFILE.value) if PROFILE.value is not None else None

@@ -7,7 +7,7 @@ movie = model.generate("a red seven moves left quickly", seed=0)
 import importlib
 
 # Loaded on first use, so that `import stale_jax` takes no time.
-_OFFERS = {"load": "pretrained", "Model": "pretrained", "Movie": "movie", "UserError": "errors"}
+_OFFERS = {"load": "pipeline", "Model": "pipeline", "Movie": "movie", "UserError": "errors", "train": "run"}
 __all__ = list(_OFFERS)
 
 

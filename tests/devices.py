@@ -7,7 +7,7 @@ import traceback
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-  ["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training", "sklearn.datasets"]
+  ["stale_jax.evaluation", "stale_jax.pipeline", "stale_jax.training", "sklearn.datasets"]
 )
 
 

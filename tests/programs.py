@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-  ["stale_jax.evaluation", "stale_jax.pretrained", "stale_jax.training", "sklearn.datasets"]
+  ["stale_jax.evaluation", "stale_jax.pipeline", "stale_jax.training", "sklearn.datasets"]
 )
 _LIMIT = 300  # Seconds, after which a program hangs.
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from experiments.claims._small import drawn
+from stale_jax.checkpoints.weights import save_weights
 from stale_jax.errors import UserError
-from stale_jax.pretrained import load
-from stale_jax.training.weights import save_weights
+from stale_jax.pipeline import load
 from tests import micro
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from experiments.claims._planted import _canvas
-from stale_jax.data.digits import COLOURS, SPRITE, Digits, handwriting
+from stale_jax.data.sources.digits import COLOURS, SPRITE, Digits, handwriting
 
 WINDOW = 8  # Frames.
 

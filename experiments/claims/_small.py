@@ -53,8 +53,8 @@ def drawn(config: dict, seed: int = 0):
   """A `stale_jax.Model` of no use, that of `config` before training, but for the noise of `moved`."""
   import jax
 
-  from stale_jax.pretrained import Model
-  from stale_jax.training.build import build
+  from stale_jax.config import build
+  from stale_jax.pipeline import Model
   from stale_jax.training.program import init_params
 
   experiment = build(config)
@@ -70,8 +70,8 @@ def trained(config: dict, steps: int, **training):
   import tempfile
 
   from stale_jax.errors import UserError
-  from stale_jax.pretrained import load
-  from stale_jax.training import train
+  from stale_jax.pipeline import load
+  from stale_jax.run import train
 
   kept = {"steps": steps, "log_every": 100, "checkpoint_every": steps, "keep": 1}
   with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ def conditions(model, seed: int):
 
 def trained_on(model, seed: int, step: int, start: int):
   """(exits of the window from frame `start` on, cache after it), all chunks leaving at `step`."""
-  from stale_jax.training.self_forcing import student_programs
+  from stale_jax.training.steps.self_forcing import student_programs
 
   run = _rolled(student_programs(model.experiment))
   return run(model.params, step, start, *conditions(model, seed))
@@ -48,7 +48,7 @@ def _rolled(programs):
   """Training's rollout, compiled once."""
   import jax
 
-  from stale_jax.training.self_forcing import roll
+  from stale_jax.training.steps.self_forcing import roll
 
   # All of it arguments, as in a training step: of constants the compiler makes other programs.
   @jax.jit
@@ -65,7 +65,7 @@ def generated(model, seed: int, step: int, frames: int):
   import numpy as np
 
   from stale_jax.sampling import fold
-  from stale_jax.training.self_forcing import exit_times, student_programs
+  from stale_jax.training.steps.self_forcing import exit_times, student_programs
 
   programs, (times, context, noise, keys) = student_programs(model.experiment), conditions(model, seed)
   times = exit_times(times, step)

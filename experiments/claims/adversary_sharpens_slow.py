@@ -18,10 +18,10 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from experiments.claims._small import autoencoder, trained
+  from stale_jax.checkpoints.weights import AUTOENCODER, load_weights, save_weights
+  from stale_jax.config import build
   from stale_jax.evaluation import band_energy, evaluate_reconstruction
-  from stale_jax.training.build import build
   from stale_jax.training.program import init_params
-  from stale_jax.training.weights import AUTOENCODER, load_weights, save_weights
 
   given, of = load_weights(AUTOENCODER)
 

@@ -8,9 +8,9 @@ CLIPS = 256
 
 
 def measure(seed: int) -> dict:
+  from stale_jax.checkpoints.weights import AUTOENCODER
   from stale_jax.evaluation import evaluate_reconstruction
-  from stale_jax.pretrained import load
-  from stale_jax.training.weights import AUTOENCODER
+  from stale_jax.pipeline import load
 
   scores, _ = evaluate_reconstruction(load(AUTOENCODER), clips=CLIPS, seed=seed)
   value = scores["over_pca"]

@@ -10,7 +10,7 @@ STEPS = 4000
 
 def measure(seed: int) -> dict:
   from experiments.claims._small import digits, trained
-  from stale_jax.data.digits import handwriting
+  from stale_jax.data.sources.digits import handwriting
   from stale_jax.evaluation.membership import handwriting_losses, membership
 
   def losses(seed, leak):

@@ -5,7 +5,7 @@ At a leak of 0, 10, 30 and 100 %, which the audit is not told; value is the wors
 
 
 def measure(seed: int) -> dict:
-  from stale_jax.data.digits import Digits, handwriting
+  from stale_jax.data.sources.digits import Digits, handwriting
   from stale_jax.evaluation.contamination import leaked
 
   test, errors, estimates = len(handwriting("test")[1]), {}, {}

@@ -20,7 +20,7 @@ def measure(seed: int) -> dict:
   from experiments.claims._timing import alternate
   from stale_jax.clip import Context
   from stale_jax.evaluation.denoising import held_out_losses
-  from stale_jax.pretrained import Model
+  from stale_jax.pipeline import Model
 
   models = {
     name: trained(digits(seed, canvas=16, frames=4, patch=1, depth=8, turns=1, merge=merge), STEPS, batch=32)

@@ -46,8 +46,8 @@ def _random_walk(seed: int, steps: int = 4000):
   """(averages tracked, averages found, last parameters), std -> float64."""
   import numpy as np
 
+  from stale_jax.checkpoints.posthoc_ema import combination
   from stale_jax.training.ema import Ema, gamma_of
-  from stale_jax.training.excavate import combination
 
   rng = np.random.default_rng(seed)
   when = Ema(snapshots=SNAPSHOTS).snapshot_steps(steps)
@@ -74,7 +74,8 @@ def _training(seed: int, steps: int = 300):
   import numpy as np
 
   from configs.digits import get_config
-  from stale_jax.training import excavate, find_snapshots, train
+  from stale_jax.checkpoints import excavate, find_snapshots
+  from stale_jax.run import train
 
   config = get_config()
   config.seed = seed

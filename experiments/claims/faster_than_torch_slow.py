@@ -26,9 +26,9 @@ def measure(seed: int) -> dict:
   from configs.digits import get_config
   from experiments.claims._torch_twin import Twin
   from stale_jax.clip import Context
+  from stale_jax.config import build
   from stale_jax.data import collate
   from stale_jax.memory import keep_memory
-  from stale_jax.training import build
   from stale_jax.training.program import init_params
 
   keep_memory()  # As training does; it is for the whole process, and PyTorch gains by it too.

@@ -15,8 +15,8 @@ def measure(seed: int) -> dict:
   from experiments.claims._small import digits
   from experiments.claims._timing import alternate
   from stale_jax.clip import Context
+  from stale_jax.config import build
   from stale_jax.text import tokenize
-  from stale_jax.training import build
   from stale_jax.training.program import init_params
 
   sizes = {"canvas": 24, "frames": 4, "patch": 1, "width": WIDTH, "depth": DEPTH}

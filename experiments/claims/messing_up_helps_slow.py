@@ -64,7 +64,7 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from experiments.claims._small import digits, trained
-  from stale_jax.data.digits import Digits
+  from stale_jax.data.sources.digits import Digits
   from stale_jax.evaluation import Reader, frechet
 
   source = Digits(canvas=12)

@@ -11,7 +11,7 @@ WINDOWS = 50
 
 def measure(seed: int) -> dict:
   from stale_jax.evaluation import evaluate_liveliness
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
 
   model = load("causal")
   seconds = WINDOWS * model.frames / next(iter(model.source.senses.values())).rate

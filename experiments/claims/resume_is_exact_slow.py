@@ -16,8 +16,8 @@ def measure(seed: int) -> dict:
   import jax
   import numpy as np
 
+  from stale_jax.checkpoints.store import newest_state
   from stale_jax.errors import UserError
-  from stale_jax.training.checkpoint import newest_state
 
   root = Path(__file__).parents[2]
 

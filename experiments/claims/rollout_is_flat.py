@@ -11,7 +11,7 @@ FRAMES, FROM, CHUNKS, STEPS = 4096, 48, 30, 4
 
 def measure(seed: int) -> dict:
   from experiments.claims._timing import alternate
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
 
   model = load("causal")
   prompt = model.source[seed]["caption"]

@@ -16,7 +16,7 @@ def measure(seed: int) -> dict:
 
   from configs import digits
   from stale_jax.errors import UserError
-  from stale_jax.training import train
+  from stale_jax.run import train
 
   config = {**digits.get_config().to_dict(), "seed": seed}
   kept = {"steps": 3 * EVERY, "batch": BATCH, "log_every": 1, "checkpoint_every": EVERY, "keep": 1}

@@ -13,7 +13,7 @@ def measure(seed: int) -> dict:
   import jax
 
   from experiments.claims._student import FRAMES, STEPS, conditions, student
-  from stale_jax.training.self_forcing import joined, roll, student_programs, taken_again
+  from stale_jax.training.steps.self_forcing import joined, roll, student_programs, taken_again
 
   model = student(seed)
   programs, (times, context, noise, keys) = student_programs(model.experiment), conditions(model, seed)

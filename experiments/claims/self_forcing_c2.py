@@ -13,7 +13,7 @@ def measure(seed: int) -> dict:
 
   from experiments.claims._student import PROMPTS, conditions, student, trained_on
   from stale_jax.objectives import dmd_loss
-  from stale_jax.training.self_forcing import leave, student_programs, taken_again
+  from stale_jax.training.steps.self_forcing import leave, student_programs, taken_again
 
   model, step = student(seed), 2
   programs, (times, context, _, _) = student_programs(model.experiment), conditions(model, seed)

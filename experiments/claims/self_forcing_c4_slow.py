@@ -14,7 +14,7 @@ WINDOWS, MOVIES = 5, 64
 
 def measure(seed: int) -> dict:
   from experiments.claims._student import distilled
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
 
   return compared(load("causal"), distilled(seed), seed)
 

@@ -3,7 +3,7 @@
 
 def measure(seed: int) -> dict:
   from stale_jax.evaluation import evaluate_captions
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
 
   scores, _ = evaluate_captions(load(), clips=192, seed=1000 * seed)
   for name, value in scores["sense_f1_each"].items():

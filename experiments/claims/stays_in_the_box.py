@@ -11,7 +11,7 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from stale_jax.clip import Context
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
   from stale_jax.processes import GaussianFlow, Reflected, UniformFlow, grid
   from stale_jax.sampling import classifier_free, prior, solve
   from stale_jax.text import tokenize

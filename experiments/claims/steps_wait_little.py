@@ -14,7 +14,7 @@ def measure(seed: int) -> dict:
 
   from configs import digits
   from stale_jax.errors import UserError
-  from stale_jax.training import train
+  from stale_jax.run import train
 
   config = {**digits.get_config().to_dict(), "seed": seed}
   kept = {"steps": STEPS, "log_every": 4, "checkpoint_every": STEPS, "keep": 1}

@@ -16,7 +16,7 @@ def measure(seed: int) -> dict:
 
   from experiments.claims._story import Joint
   from stale_jax.clip import Context
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
   from stale_jax.sampling import prior
   from stale_jax.sampling.story import Story, consistent
   from stale_jax.text import tokenize

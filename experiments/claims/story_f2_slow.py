@@ -17,7 +17,7 @@ KINDS = ("motions", "colours", "takes")
 def _stories(kind: str, seed: int) -> list[list[dict[str, int]]]:
   import numpy as np
 
-  from stale_jax.data.digits import DIRECTIONS, LABELS, SPEEDS
+  from stale_jax.data.sources.digits import DIRECTIONS, LABELS, SPEEDS
 
   rng, stories = np.random.default_rng(seed), []
   for _ in range(STORIES):
@@ -48,7 +48,7 @@ def _measured(model, reader, kind: str, seed: int) -> dict[str, float]:
   """Of that kind of story, with and without."""
   import numpy as np
 
-  from stale_jax.data.digits import LABELS, caption
+  from stale_jax.data.sources.digits import LABELS, caption
   from stale_jax.evaluation.reader import track
   from stale_jax.sampling.story import Story
 
@@ -82,7 +82,7 @@ def measure(seed: int) -> dict:
   import dataclasses
 
   from stale_jax.evaluation.reader import fitted_reader
-  from stale_jax.pretrained import load
+  from stale_jax.pipeline import load
 
   model = load("causal")
   reader = fitted_reader(dataclasses.replace(model.source, split="train"))

@@ -14,7 +14,7 @@ def measure(seed: int) -> dict:
   import jax
   import jax.numpy as jnp
 
-  from stale_jax.pretrained import _sampler, load
+  from stale_jax.pipeline import _sampler, load
   from stale_jax.sampling.story import Story
 
   model = load()

@@ -15,9 +15,9 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
   import numpy as np
 
+  from stale_jax.checkpoints.weights import AUTOENCODER
   from stale_jax.models import decode_next
-  from stale_jax.pretrained import load
-  from stale_jax.training.weights import AUTOENCODER
+  from stale_jax.pipeline import load
 
   trained = load(AUTOENCODER)
   model, params = trained.experiment.model, trained.params

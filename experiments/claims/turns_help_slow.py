@@ -14,7 +14,7 @@ def measure(seed: int) -> dict:
 
   from experiments.claims._small import digits, trained
   from stale_jax.evaluation.denoising import held_out_losses
-  from stale_jax.pretrained import Model
+  from stale_jax.pipeline import Model
 
   model = trained(digits(seed, canvas=12, frames=4, patch=2, depth=2, turns=4), STEPS)
 

@@ -1,14 +1,14 @@
 """Sources of clips, and the loader that batches them."""
 
 from stale_jax.data.build import build_senses, build_source
-from stale_jax.data.digits import Digits
-from stale_jax.data.folder import Folder
 from stale_jax.data.loader import collate, first_stored, loader
-from stale_jax.data.lorenz import Lorenz
-from stale_jax.data.noise import Noise
-from stale_jax.data.research_api import ResearchApi
-from stale_jax.data.shards import Shards
-from stale_jax.data.tfds import Tfds
+from stale_jax.data.sources.digits import Digits
+from stale_jax.data.sources.folder import Folder
+from stale_jax.data.sources.lorenz import Lorenz
+from stale_jax.data.sources.noise import Noise
+from stale_jax.data.sources.research_api import ResearchApi
+from stale_jax.data.sources.shards import Shards
+from stale_jax.data.sources.tfds import Tfds
 
 __all__ = [
   "Digits",

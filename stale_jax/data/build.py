@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from stale_jax.clip import Sense
-from stale_jax.config import choose, nearest
-from stale_jax.data.digits import Digits
-from stale_jax.data.folder import Folder
-from stale_jax.data.lorenz import Lorenz
-from stale_jax.data.noise import Noise
-from stale_jax.data.research_api import ResearchApi
-from stale_jax.data.shards import Shards
-from stale_jax.data.tfds import Tfds
+from stale_jax.construct import choose, nearest
+from stale_jax.data.sources.digits import Digits
+from stale_jax.data.sources.folder import Folder
+from stale_jax.data.sources.lorenz import Lorenz
+from stale_jax.data.sources.noise import Noise
+from stale_jax.data.sources.research_api import ResearchApi
+from stale_jax.data.sources.shards import Shards
+from stale_jax.data.sources.tfds import Tfds
 from stale_jax.errors import UserError
 
 SOURCES = {

@@ -123,7 +123,7 @@ def from_research(video: Mapping[str, Any], where: str = "Research API") -> Desc
 def read_research(path: str | Path) -> tuple[list[Described], list[str]]:
   """Videos in a file of JSON lines, and why lines were left out: downloads are cut off, and lines broken.
 
-  A line is a video's object, or a whole answer of the API with its `data.videos`.
+  A line is a video's object, or a whole answer of the API with its `data.sources.videos`.
 
   Raises:
     UserError: the file cannot be read, or no line describes a video.

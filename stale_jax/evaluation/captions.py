@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stale_jax.clip import Clip
-from stale_jax.data.digits import LABELS, caption
+from stale_jax.data.sources.digits import LABELS, caption
 from stale_jax.errors import UserError
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.memorisation import nearest_ratio

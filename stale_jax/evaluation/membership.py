@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.compilation import batches
-from stale_jax.data.digits import handwriting
 from stale_jax.data.loader import collate
+from stale_jax.data.sources.digits import handwriting
 
 # Around where a digit's identity is decided, and there a model that remembers has most to gain.
 _TIMES = (0.5, 0.7, 0.85)

@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Float, Int
 
 from stale_jax.clip import intensity
-from stale_jax.data.digits import LABELS, WALLS, handwriting
+from stale_jax.data.sources.digits import LABELS, WALLS, handwriting
 
 _GLYPH = 10  # Pixels across what is cut out around the ink.
 _CLIPS, _STEPS, _BATCH = 8192, 1500, 256

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from stale_jax.clip import Clip, intensity
-from stale_jax.data.digits import COLOURS, PITCHES, SPRITE, TASTES
+from stale_jax.data.sources.digits import COLOURS, PITCHES, SPRITE, TASTES
 from stale_jax.evaluation.reader import Reading, impacts
 
 

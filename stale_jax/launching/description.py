@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 from stale_jax.launching.topology import Topology
 

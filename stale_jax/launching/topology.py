@@ -11,7 +11,7 @@ import dataclasses
 import math
 import re
 
-from stale_jax.config import nearest
+from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 
 CHIPS_PER_HOST = 4

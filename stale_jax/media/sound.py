@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense, intensity
-from stale_jax.data.mux import SOUND_RATE
+from stale_jax.data.decode.mux import SOUND_RATE
 
 _FADE = 0.012  # Seconds over which an oscillator's loudness changes.
 _CLICK = 0.05  # Seconds of a click.

@@ -8,8 +8,8 @@ import av
 import numpy as np
 
 from stale_jax.clip import Sense
-from stale_jax.config import nearest
-from stale_jax.data.mux import mux
+from stale_jax.construct import nearest
+from stale_jax.data.decode.mux import mux
 from stale_jax.errors import UserError
 from stale_jax.media.picture import enlarge, to_bytes
 from stale_jax.media.sound import synthesise

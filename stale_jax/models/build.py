@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from stale_jax.clip import MICRO, Sense
-from stale_jax.config import at_least, check_keys, construct, nearest
+from stale_jax.construct import at_least, check_keys, construct, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.attention import BACKENDS
 from stale_jax.models.autoencoder import BOTTLENECKS, Autoencoder

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 from stale_jax.objectives.denoising import Prediction, real_frames
 from stale_jax.objectives.pyramid import BANDS, band_energies, bands

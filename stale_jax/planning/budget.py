@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from stale_jax.clip import Clip
-from stale_jax.config import nearest
+from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation.likelihood import Bits, clip_bits
 from stale_jax.objectives.pyramid import response

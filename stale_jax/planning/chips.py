@@ -8,7 +8,7 @@ and of all a chip's links: v5e and v6e lie on a 2-D torus, v5p and 7x on a 3-D o
 import dataclasses
 import re
 
-from stale_jax.config import nearest
+from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.launching.topology import GENERATIONS
 

@@ -8,11 +8,11 @@ import math
 
 import jax
 
+from stale_jax.config import Experiment
 from stale_jax.mesh import MeshShape
 from stale_jax.planning.chips import Chip
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.roofline import Seconds, roofline
-from stale_jax.training.build import Experiment
 
 # Values a token of a block that are kept for its gradient, in widths; "full": what goes into it alone.
 KEPT = {"full": 1, "dots": 10, "none": 34}

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from stale_jax.clip import floats
+from stale_jax.config import Experiment, build
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, path_name, uncut
@@ -27,7 +28,6 @@ from stale_jax.planning.prices import PRICES
 from stale_jax.planning.roofline import Seconds, roofline
 from stale_jax.planning.topology import topology_devices
 from stale_jax.sampling import classifier_free
-from stale_jax.training.build import Experiment, build
 from stale_jax.training.program import loss_of, training_program
 
 GIB = 2**30

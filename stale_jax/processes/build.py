@@ -1,6 +1,6 @@
 """From config sections to processes and time densities."""
 
-from stale_jax.config import choose
+from stale_jax.construct import choose
 from stale_jax.processes.flow import UniformFlow
 from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.process import Process

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stale_jax.config import nearest
+from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.processes.interpolant import SHARE_CLIP, TINY, Interpolant
 from stale_jax.processes.process import per_frame

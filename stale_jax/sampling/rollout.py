@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.config import at_least, nearest
+from stale_jax.construct import at_least, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache, empty_cache, push
 from stale_jax.processes import Process

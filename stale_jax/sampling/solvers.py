@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.config import nearest
+from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.processes import Process
 from stale_jax.processes.process import per_frame
@@ -123,8 +123,8 @@ def multistep(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Cont
 def consistency(process: Process, denoiser: Denoiser, x: Clip, t, s, context: Context, keys, step, memory):
   """x0 as it is here, brought to s by fresh noise (Song et al., arXiv 2303.01469, Alg. 1).
 
-  For students whose x0 is a sample and no mean (`training/self_forcing.py`). Nothing asks how the noise is
-  distributed: of any process this is `Process.corrupt`.
+  For students whose x0 is a sample and no mean (`training/steps/self_forcing.py`). Nothing asks how the noise
+  is distributed: of any process this is `Process.corrupt`.
   """
   output = denoiser(x, t, context)
 

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 from stale_jax.models.visibility import TEXT, Tokens
 from stale_jax.sampling.solvers import Denoiser

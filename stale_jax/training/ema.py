@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 
 
@@ -36,7 +36,7 @@ def relative_std_of(gamma: float) -> float:
 class Ema:
   """Exponential moving average whose memory grows with the run, up to `decay`; and power-function averages.
 
-  The power-function averages (EDM2, arXiv 2312.02696, section 3) are what `training/excavate.py`
+  The power-function averages (EDM2, arXiv 2312.02696, section 3) are what `checkpoints/posthoc_ema.py`
   makes an average of any other length of, after the run.
 
   Attributes:

@@ -14,26 +14,29 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from stale_jax.compilation import keep_compiled
-from stale_jax.config import construct
+from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapshots
+from stale_jax.checkpoints.store import Checkpointer, model_at, read_config
+from stale_jax.checkpoints.weights import save_weights
+from stale_jax.config.build import Experiment
+from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, at, write_whole
-from stale_jax.memory import keep_memory
-from stale_jax.training.build import Experiment, build
-from stale_jax.training.checkpoint import Checkpointer, model_at, read_config
+from stale_jax.hosts import leads, whole
 from stale_jax.training.ema import Ema
-from stale_jax.training.excavate import drop_snapshots_after, save_snapshots
 from stale_jax.training.feed import Feed
-from stale_jax.training.hosts import leads, whole
 from stale_jax.training.metrics import Metrics, Unheard
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import training_program
 from stale_jax.training.state import State, begin_from
-from stale_jax.training.weights import save_weights
 
 
-def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, int] | None = None) -> State:
-  """Trains `config` in `workdir`, or goes on where the last call there stopped.
+def train_loop(
+  experiment: Experiment,
+  config: Mapping[str, Any],
+  workdir: str | Path,
+  profile: tuple[int, int] | None = None,
+) -> State:
+  """Trains `experiment` in `workdir`, or goes on where the last call there stopped.
 
   A run that is killed at any moment and started again ends with the very parameters of
   one that was not, its averaged weights in `weights.safetensors`. SIGTERM saves and
@@ -41,7 +44,8 @@ def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, in
   them see; what comes to one of them makes all save the same step.
 
   Args:
-    config: plain data.
+    experiment: what `config` describes.
+    config: plain data, which is kept beside what is trained.
     workdir: the run's folder: a path, or gs://BUCKET/FOLDER.
     profile: (start, stop), of which steps to write a trace to the folder's `profile`.
 
@@ -51,7 +55,7 @@ def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, in
   workdir = at(workdir)
   try:
     with _sigterm() as stopping:
-      return _train(config, workdir, stopping, profile)
+      return _train(experiment, config, workdir, stopping, profile)
   except OSError as error:
     if error.errno not in FULL:
       raise
@@ -61,11 +65,12 @@ def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, in
 
 
 def _train(
-  config: Mapping[str, Any], workdir: Path, stopping: Callable[[int], bool], window: tuple[int, int] | None
+  experiment: Experiment,
+  config: Mapping[str, Any],
+  workdir: Path,
+  stopping: Callable[[int], bool],
+  window: tuple[int, int] | None,
 ) -> State:
-  keep_compiled()
-  keep_memory()
-  experiment = build(config)
   training = experiment.training
   if getattr(experiment.model, "forms", None) == "hard":
     raise UserError("model.forms=hard is for sampling, and its gates learn nothing: train with concrete.")

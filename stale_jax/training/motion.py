@@ -17,14 +17,14 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
+from stale_jax.checkpoints.weights import AUTOENCODER, load_weights, save_weights
 from stale_jax.clip import intensity
 from stale_jax.compilation import batches
-from stale_jax.config import construct
+from stale_jax.construct import construct
 from stale_jax.data import Digits
-from stale_jax.data.digits import COLOURS
+from stale_jax.data.sources.digits import COLOURS
 from stale_jax.models import Autoencoder, MotionPredictor
 from stale_jax.models.motion_predictor import interpolated
-from stale_jax.training.weights import AUTOENCODER, load_weights, save_weights
 
 # The predictor that comes with the package.
 MOTION = AUTOENCODER.with_name("motion.safetensors")

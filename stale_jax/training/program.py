@@ -8,15 +8,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from stale_jax.clip import Batch, floats
+from stale_jax.config import Experiment
 from stale_jax.data import collate, first_stored
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
 from stale_jax.processes import UniformTokens
-from stale_jax.training.build import Experiment
-from stale_jax.training.grpo import make_grpo_step
-from stale_jax.training.self_forcing import make_self_forcing_step
 from stale_jax.training.state import Judges, State, initial_state
-from stale_jax.training.step import make_loss, make_step
+from stale_jax.training.steps.denoise import make_loss, make_step
+from stale_jax.training.steps.nft import make_grpo_step
+from stale_jax.training.steps.self_forcing import make_self_forcing_step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import optax
 
-from stale_jax.config import nearest
+from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 
 

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from stale_jax.clip import intensity
 from stale_jax.data import Digits, build_senses, collate, loader
-from stale_jax.data.digits import COLOURS, DIGITS, DIRECTIONS, PITCHES, SCENTS, SPEEDS, WALLS
+from stale_jax.data.sources.digits import COLOURS, DIGITS, DIRECTIONS, PITCHES, SCENTS, SPEEDS, WALLS
 from stale_jax.errors import UserError
 
 SOURCE = Digits()
@@ -101,7 +101,7 @@ def test_random_access_is_deterministic_in_seed_and_index():
 
 
 def test_train_and_test_handwriting_are_disjoint_and_all_of_it():
-  from stale_jax.data.digits import handwriting
+  from stale_jax.data.sources.digits import handwriting
 
   train, test = handwriting("train")[0], handwriting("test")[0]
   assert len(train) + len(test) == 1797 and len(test) == 359

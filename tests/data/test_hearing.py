@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stale_jax.clip import Sense, intensity
-from stale_jax.data.hearing import CHANNELS, PITCHES, RATE, hear
+from stale_jax.data.decode.hearing import CHANNELS, PITCHES, RATE, hear
 from stale_jax.media.sound import synthesise
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from stale_jax.data import Lorenz
-from stale_jax.data.lorenz import _CENTRE, _HALF_WIDTH, caption, integrate, trajectories
+from stale_jax.data.sources.lorenz import _CENTRE, _HALF_WIDTH, caption, integrate, trajectories
 from stale_jax.errors import UserError
 
 SOURCE = Lorenz(frames=16)

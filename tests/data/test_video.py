@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from stale_jax.data.video import Probe, Unreadable, frames_at, probe, read_frames, read_sound
+from stale_jax.data.decode.video import Probe, Unreadable, frames_at, probe, read_frames, read_sound
 from stale_jax.errors import UserError
 from tests.data.clips import COLOURS, colour, encode
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from stale_jax.data.digits import COLOURS, DIGITS, DIRECTIONS, SPEEDS, Digits
+from stale_jax.data.sources.digits import COLOURS, DIGITS, DIRECTIONS, SPEEDS, Digits
 from stale_jax.evaluation import evaluate_captions, f1, frechet
 from stale_jax.evaluation.memorisation import nearest_ratio
 from stale_jax.evaluation.reader import LABELS, impacts

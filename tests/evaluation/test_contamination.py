@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stale_jax.data.digits import Digits, handwriting
+from stale_jax.data.sources.digits import Digits, handwriting
 from stale_jax.errors import UserError
 from stale_jax.evaluation import contamination
 from stale_jax.evaluation import membership as membership_

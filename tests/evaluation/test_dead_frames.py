@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from stale_jax.data.digits import Digits
+from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
 from stale_jax.evaluation.dead_frames import features, find_dead_frames, predicted, speeds
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from stale_jax.clip import Context
+from stale_jax.config import build
 from stale_jax.evaluation import evaluate_denoising
 from stale_jax.evaluation.denoising import TIMES
-from stale_jax.pretrained import Model, load
+from stale_jax.pipeline import Model, load
+from stale_jax.run import train
 from stale_jax.text import tokenize
-from stale_jax.training import build, train
 from stale_jax.training.program import init_params
 from tests import micro
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.claims import _lively
 from stale_jax.data import Digits, Lorenz
-from stale_jax.data.digits import LABELS
+from stale_jax.data.sources.digits import LABELS
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES, Liveliness, evaluate_liveliness, rollouts
 from stale_jax.evaluation.liveliness import Curve

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import digits, launch_v5e
-from stale_jax.config import construct
+from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.launching import CLIENTS, Run
 from stale_jax.launching.topology import Topology

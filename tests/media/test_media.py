@@ -14,7 +14,7 @@ from lxml import etree
 
 from stale_jax.clip import Sense
 from stale_jax.data import Digits, Lorenz
-from stale_jax.data.digits import PITCHES
+from stale_jax.data.sources.digits import PITCHES
 from stale_jax.errors import UserError
 from stale_jax.evaluation.table import estimates
 from stale_jax.media import (

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stale_jax.config import build
 from stale_jax.data import Digits, build_senses, collate, loader
 from stale_jax.data.curate.motion import motion
 from stale_jax.data.micro import measure, motion_of
 from stale_jax.errors import UserError
 from stale_jax.models import build_model
 from stale_jax.objectives import forget
-from stale_jax.pretrained import Model
-from stale_jax.training.build import build
+from stale_jax.pipeline import Model
 from stale_jax.training.program import init_params
 from tests import micro
 from tests.models import small

@@ -7,6 +7,7 @@ import pytest
 
 from stale_jax import text
 from stale_jax.clip import Batch, Context
+from stale_jax.config import build
 from stale_jax.data import Digits, collate, loader
 from stale_jax.errors import UserError
 from stale_jax.evaluation import evaluate_labels, reward, score
@@ -14,13 +15,12 @@ from stale_jax.evaluation.labels import TIMES, held_out
 from stale_jax.models import scored, scores
 from stale_jax.models.emoji import emoji_vector
 from stale_jax.objectives import Cringe, Prediction, hinge, targets
-from stale_jax.pretrained import Model
+from stale_jax.pipeline import Model
 from stale_jax.processes import grid
 from stale_jax.sampling import hinge_guidance, prior, solve
-from stale_jax.training import build
 from stale_jax.training.program import init_params
 from stale_jax.training.state import initial_state
-from stale_jax.training.step import make_loss, make_step
+from stale_jax.training.steps.denoise import make_loss, make_step
 from tests import micro
 
 COUNTS = {"b": 4, "a": 2}

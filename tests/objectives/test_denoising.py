@@ -9,7 +9,7 @@ from stale_jax import text
 from stale_jax.clip import Batch, Context
 from stale_jax.objectives import Denoising, predict
 from stale_jax.processes import LogitNormal, Uniform, UniformFlow
-from stale_jax.training.step import make_loss
+from stale_jax.training.steps.denoise import make_loss
 
 SIZE, FRAMES = 64, 4
 

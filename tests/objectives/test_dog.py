@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from stale_jax.clip import Batch, Context
+from stale_jax.config import build
 from stale_jax.data import Digits
 from stale_jax.errors import UserError
 from stale_jax.evaluation import band_energy
@@ -14,7 +15,6 @@ from stale_jax.objectives import Denoising, DoG, Prediction, Total, band_energie
 from stale_jax.objectives.dog import band_weights
 from stale_jax.objectives.pyramid import blur_matrix
 from stale_jax.processes import Corruption, GaussianFlow, Reflected, UniformFlow
-from stale_jax.training import build
 from tests import micro
 
 RNG = np.random.default_rng(0)

@@ -8,13 +8,13 @@ import pytest
 from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Batch, Context
+from stale_jax.config import build
 from stale_jax.data import collate
 from stale_jax.errors import UserError
 from stale_jax.objectives import ConditionCorruption, MessUp, predict
 from stale_jax.processes import GaussianFlow, Reflected, Uniform, UniformFlow
-from stale_jax.training import build
 from stale_jax.training.program import init_params
-from stale_jax.training.step import make_loss
+from stale_jax.training.steps.denoise import make_loss
 from tests import micro
 
 SIZE, FRAMES = 64, 4

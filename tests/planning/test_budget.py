@@ -6,14 +6,14 @@ import types
 import numpy as np
 import pytest
 
+from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.evaluation.likelihood import Bits
 from stale_jax.objectives import response
+from stale_jax.pipeline import Model
 from stale_jax.planning import Offer, choose, price_per_hour, within_budget
-from stale_jax.pretrained import Model
 from stale_jax.processes import Reflected, UniformFlow, UniformTokens
-from stale_jax.training import build
-from stale_jax.training.self_forcing import SelfForcing
+from stale_jax.training.steps.self_forcing import SelfForcing
 from tests import micro
 
 LADDERS = [[("slow", n) for n in (1, 2, 4, 8)], [("fine", n) for n in (1, 2, 4, 8)]]

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 from stale_jax.clip import Context
+from stale_jax.config import build
 from stale_jax.planning.flops import count
-from stale_jax.training.build import build
 from stale_jax.training.program import init_params
 from tests import micro
 

@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from configs import autoencoder_digits, stale_1b, stale_14b
+from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
 from stale_jax.planning import plan
@@ -20,7 +21,6 @@ from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import Sizes, estimate
 from stale_jax.planning.fit import candidates, rank
 from stale_jax.planning.roofline import roofline
-from stale_jax.training.build import build
 from tests.programs import finish
 
 # The package offers a function of the module's name.

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from stale_jax.clip import Context, Sense
+from stale_jax.config import build
 from stale_jax.data import build as data
 from stale_jax.errors import UserError
-from stale_jax.pretrained import Model
+from stale_jax.pipeline import Model
 from stale_jax.processes import UniformTokens, grid
 from stale_jax.processes.tokens import nelbo, reverse
+from stale_jax.run import train
 from stale_jax.sampling import solve
-from stale_jax.training import build, train
 from stale_jax.training.program import training_program
 from tests import micro
 

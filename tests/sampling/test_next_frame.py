@@ -10,14 +10,14 @@ import pytest
 
 from experiments.claims._small import drawn
 from stale_jax.clip import Context
+from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.objectives import copying
-from stale_jax.pretrained import Model, load
+from stale_jax.pipeline import Model, load
+from stale_jax.run import train
 from stale_jax.sampling.sample import renoise
 from stale_jax.sampling.solvers import prior
 from stale_jax.text import tokenize
-from stale_jax.training import train
-from stale_jax.training.build import build
 from tests import micro
 
 PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]

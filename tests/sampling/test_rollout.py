@@ -10,15 +10,15 @@ import pytest
 
 from experiments.claims._small import drawn
 from stale_jax.clip import Context
+from stale_jax.config import build
 from stale_jax.errors import UserError
-from stale_jax.pretrained import Model
+from stale_jax.pipeline import Model
 from stale_jax.processes.process import per_frame
 from stale_jax.sampling import prompt_at, turns, windows
 from stale_jax.sampling.rollout import Motion, Past, revival
 from stale_jax.sampling.solvers import prior
 from stale_jax.script import Script
 from stale_jax.text import tokenize
-from stale_jax.training.build import build
 from stale_jax.training.program import init_params
 from tests import micro
 

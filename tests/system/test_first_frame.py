@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.files import write_whole
 from stale_jax.media import png
-from stale_jax.training.weights import load_weights, save_weights
 from tests import micro
 from tests.programs import finish
 

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.training.checkpoint import newest_state
-from stale_jax.training.weights import load_weights
+from stale_jax.checkpoints.store import newest_state
+from stale_jax.checkpoints.weights import load_weights
 from tests import hosts, micro
 
 SILENCE = 10

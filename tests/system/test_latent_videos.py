@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stale_jax.data.video import probe
+from stale_jax.data.decode.video import probe
 from tests import micro
 from tests.data.clips import encode
 from tests.programs import finish

@@ -5,8 +5,8 @@ import os
 import jax
 import numpy as np
 
-from stale_jax.training.checkpoint import newest_state
-from stale_jax.training.weights import load_weights
+from stale_jax.checkpoints.store import newest_state
+from stale_jax.checkpoints.weights import load_weights
 from tests import micro
 from tests.programs import finish
 

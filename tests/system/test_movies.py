@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
+from stale_jax.checkpoints import excavate, find_snapshots
+from stale_jax.checkpoints.weights import load_weights
 from stale_jax.media import read_arrays
-from stale_jax.training import excavate, find_snapshots
-from stale_jax.training.weights import load_weights
 from tests import micro
 from tests.programs import ROOT, finish
 

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
+from stale_jax.checkpoints.store import newest_ema
 from stale_jax.data.metadata import Described
-from stale_jax.data.shards import record, write_shards
-from stale_jax.training.checkpoint import newest_ema
+from stale_jax.data.sources.shards import record, write_shards
 from tests import micro
 from tests.data.clips import encode
 from tests.programs import finish

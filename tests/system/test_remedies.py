@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from experiments.remedies import prepare, scores_of
+from experiments.remedies import read_cell, scores_of, told_by_all
 from stale_jax.errors import UserError
+from stale_jax.evaluation.table import markdown
 from tests.programs import finish
 
 PERFECT = {"dead": 0.0, "saturation_drift": 0.0, "luma_drift": 0.0}
@@ -29,17 +30,37 @@ def test_captions_are_told_where_they_are_read():
   )
 
 
+def test_a_score_that_a_seed_lacks_is_an_empty_cell():
+  read, blank = ({"caption/first": x, "caption/last": x} for x in (0.8, 0.0))
+  for order in ((read, blank), (blank, read)):
+    row = {seed: scores_of(found(2, **captions), 2) for seed, captions in enumerate(order)}
+    done = {"real clips": row, "none": {0: scores_of(found(12, **read), 12)}}
+    assert set(told_by_all(done)["real clips"][0]) == {"live", "retention", "dead", "saturation", "luma"}
+    table = markdown(told_by_all(done), "", "", {})
+    named, cells = (
+      next(line for line in table.splitlines() if line.startswith(name)).split(" | ")
+      for name in ("| mean", "| real clips")
+    )
+    assert [cells[named.index(name)].strip() for name in ("live@10", "retention@10")] == ["", ""]
+
+
 def test_cells_of_other_settings_are_not_taken_for_these(tmp_path):
-  settings = {"model": "causal", "windows": 10, "clips": 8, "steps": None}
-  prepare(tmp_path, settings)
-  prepare(tmp_path, settings)
+  settings, path = {"model": "causal", "windows": 10, "clips": 8, "steps": None}, tmp_path / "none-0.json"
+  assert read_cell(path, settings) is None
+  path.write_text(json.dumps({**found(10), "settings": settings}))
+  assert read_cell(path, settings)["dead"] == 0
   with pytest.raises(UserError, match="another windows, steps; choose another --out"):
-    prepare(tmp_path, {**settings, "windows": 50, "steps": 6})
-  assert json.loads((tmp_path / "settings.json").read_text()) == settings
+    read_cell(path, {**settings, "windows": 50, "steps": 6})
+  path.write_text(json.dumps(found(10)))
+  with pytest.raises(UserError, match="another model, windows, clips, steps; choose another --out"):
+    read_cell(path, settings)
 
 
 def test_the_program_says_so_in_a_line(tmp_path):
-  (tmp_path / "settings.json").write_text(json.dumps({"model": "another", "windows": 50, "clips": 8}))
-  code, _, err = finish("remedies", "--workdir=causal", f"--out={tmp_path}", "--windows=10")
+  cell = {**found(50), "settings": {"model": "another", "windows": 50, "clips": 8, "steps": None}}
+  (tmp_path / "rope jitter-0.json").write_text(json.dumps(cell))
+  code, _, err = finish(
+    "remedies", "--workdir=causal", f"--out={tmp_path}", "--windows=10", "--seeds=1", limit=120
+  )
   assert code == 2 and "another model, windows; choose another --out" in err and "Traceback" not in err
-  assert not (tmp_path / "remedies.md").exists()
+  assert len(err.strip().splitlines()) == 1 and len(list(tmp_path.iterdir())) == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.claims._small import drawn
-from stale_jax.training.weights import save_weights
+from stale_jax.checkpoints.weights import save_weights
 from tests import micro
 from tests.programs import finish
 

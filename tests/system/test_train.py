@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.training import build
-from stale_jax.training.checkpoint import Checkpointer, newest_state
+from stale_jax.checkpoints.store import Checkpointer, newest_state
+from stale_jax.checkpoints.weights import load_weights
+from stale_jax.config import build
 from stale_jax.training.program import training_program
-from stale_jax.training.weights import load_weights
 from tests import micro
 from tests.programs import finish, start
 

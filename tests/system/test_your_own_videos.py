@@ -17,8 +17,8 @@ import pytest
 from experiments.claims._planted import Change, scene
 from stale_jax import load
 from stale_jax.data import Shards
-from stale_jax.data.shards import record, write_shards
-from stale_jax.data.video import probe, read_sound
+from stale_jax.data.decode.video import probe, read_sound
+from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.media import read_arrays

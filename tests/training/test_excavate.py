@@ -5,9 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from stale_jax.errors import UserError
-from stale_jax.training.ema import Ema, gamma_of
-from stale_jax.training.excavate import (
+from stale_jax.checkpoints.posthoc_ema import (
   combination,
   drop_snapshots_after,
   excavate,
@@ -15,6 +13,8 @@ from stale_jax.training.excavate import (
   save_snapshots,
   weights_of,
 )
+from stale_jax.errors import UserError
+from stale_jax.training.ema import Ema, gamma_of
 
 TRACKS, STEPS = (0.05, 0.10), 1000
 

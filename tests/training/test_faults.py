@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.data.digits import Digits
+from stale_jax.checkpoints.store import newest_state
+from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
-from stale_jax.training import train
-from stale_jax.training.checkpoint import newest_state
+from stale_jax.run import train
 from tests import micro
 from tests.devices import on_devices
 from tests.programs import finish

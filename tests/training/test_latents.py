@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from stale_jax.checkpoints.weights import SHIPPED, save_weights
+from stale_jax.config import build
+from stale_jax.data.sources.latents import Latents
 from stale_jax.errors import UserError
-from stale_jax.training.build import build
-from stale_jax.training.latents import Latents
 from stale_jax.training.program import init_params
-from stale_jax.training.weights import SHIPPED, save_weights
 
 DIGITS = {"name": "digits", "canvas": 16, "frames": 5, "patch": 1}
 CODER = {

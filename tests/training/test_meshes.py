@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.mesh import AXES, RULES, parameter_spec, uncut
-from stale_jax.training import build
 from stale_jax.training.program import training_program
 from tests import micro
 from tests.devices import on_devices

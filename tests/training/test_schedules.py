@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
+from stale_jax.config import build
 from stale_jax.errors import UserError
-from stale_jax.training import build
 from stale_jax.training.optimizer import AdamW, Muon
 from stale_jax.training.schedules import arctangent, warmed_up
 from tests import micro

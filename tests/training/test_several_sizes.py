@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+from stale_jax.checkpoints.store import newest_state
+from stale_jax.config import build
 from stale_jax.errors import UserError
+from stale_jax.pipeline import load
 from stale_jax.planning.plan import built
-from stale_jax.pretrained import load
-from stale_jax.training import build, train
-from stale_jax.training.checkpoint import newest_state
+from stale_jax.run import train
 from stale_jax.training.feed import Feed
 from stale_jax.training.program import training_program
 from tests import micro

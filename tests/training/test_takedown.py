@@ -6,9 +6,9 @@ import pytest
 
 from stale_jax.data import Shards
 from stale_jax.data.metadata import Described
-from stale_jax.data.shards import record, write_shards
+from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
-from stale_jax.training import train
+from stale_jax.run import train
 from tests import micro
 from tests.data.clips import encode
 

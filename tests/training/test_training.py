@@ -10,19 +10,20 @@ import optax
 import pytest
 
 from configs import autoencoder_digits, digits, digits_causal, movie
+from stale_jax.checkpoints.store import Checkpointer, newest_ema, newest_state
+from stale_jax.checkpoints.weights import AUTOENCODER, CAUSAL, SHIPPED, load_weights, save_weights
+from stale_jax.config import build
 from stale_jax.data import loader
-from stale_jax.data.digits import Digits
+from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
 from stale_jax.mesh import AXES, MeshShape, batch_sharding, state_shardings
-from stale_jax.pretrained import Model, load
-from stale_jax.training import build, train
-from stale_jax.training.checkpoint import Checkpointer, newest_ema, newest_state
+from stale_jax.pipeline import Model, load
+from stale_jax.run import train
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import Muon
 from stale_jax.training.program import init_params
 from stale_jax.training.state import fingerprint, initial_state
-from stale_jax.training.step import make_step
-from stale_jax.training.weights import AUTOENCODER, CAUSAL, SHIPPED, load_weights, save_weights
+from stale_jax.training.steps.denoise import make_step
 from tests import micro
 
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3)}

@@ -15,8 +15,8 @@ from stale_jax.data.curate.pipeline import Place
 from stale_jax.data.curate.provenance import FIELDS
 from stale_jax.data.curate.remembered import key_of
 from stale_jax.data.curate.settings import Settings
+from stale_jax.data.decode.video import Unreadable
 from stale_jax.data.metadata import share_of
-from stale_jax.data.video import Unreadable
 
 _SAMPLES, _EXAMPLES = 12, 3  # Clips that are shown: kept ones; left out ones, a reason.
 _MOMENTS, _ENDS = (0.15, 0.5, 0.85), (0.25, 0.75)  # Of a clip's length, at which it is shown.

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.data.curate.remembered import PARTIAL
+from stale_jax.data.decode.mux import SOUND_RATE, mux
+from stale_jax.data.decode.video import frames_at, probe, read_frames, read_sound
 from stale_jax.data.metadata import Described, from_json
-from stale_jax.data.mux import SOUND_RATE, mux
-from stale_jax.data.video import frames_at, probe, read_frames, read_sound
 from stale_jax.errors import UserError
 
 # Bump it when other bytes come out: what was encoded before is then encoded anew.

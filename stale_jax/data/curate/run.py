@@ -26,7 +26,7 @@ from stale_jax.data.curate.pipeline import Place, encode_all, examine_all, local
 from stale_jax.data.curate.remembered import PARTIAL, key_of
 from stale_jax.data.curate.settings import Settings
 from stale_jax.data.metadata import from_json, to_json
-from stale_jax.data.shards import record, write_shards
+from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder, write_whole
 

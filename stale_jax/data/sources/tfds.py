@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from stale_jax.config import nearest
+from stale_jax.construct import nearest
 from stale_jax.data.buckets import Window
+from stale_jax.data.decode.video import File, resize
 from stale_jax.data.metadata import Described
-from stale_jax.data.video import File, resize
-from stale_jax.data.videos import Videos
+from stale_jax.data.sources.videos import Videos
 from stale_jax.errors import UserError
 
 

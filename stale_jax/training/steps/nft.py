@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 from stale_jax.objectives import advantages, corrupt, motion_reward, nft_loss, speeds
 from stale_jax.processes import clip_times
 from stale_jax.sampling import Causal, causal_programs, fold
-from stale_jax.training.self_forcing import check_rollout, joined
 from stale_jax.training.state import State, update
+from stale_jax.training.steps.self_forcing import check_rollout, joined
 
 _REAL = 64  # Clips, whose speed is usual.
 _NOISINGS = 4  # Of each movie: to make it costs sixteen evaluations of the model and more, to noise it two.

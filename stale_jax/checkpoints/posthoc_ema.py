@@ -20,11 +20,11 @@ import numpy as np
 from etils import epath
 from jaxtyping import Float
 
+from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder
+from stale_jax.hosts import leads
 from stale_jax.training.ema import gamma_of
-from stale_jax.training.hosts import leads
-from stale_jax.training.weights import load_weights, save_weights
 
 # Of a profile's norm: what the snapshots may miss. On a random walk the average is then off by at most
 # 2% of its distance from the last parameters.

@@ -13,10 +13,10 @@ from safetensors.numpy import save
 
 from stale_jax.errors import UserError
 from stale_jax.files import on_disk, write_whole
-from stale_jax.training.hosts import leads, whole
+from stale_jax.hosts import leads, whole
 
 # The model, the autoencoder and the model for movies of any length that come with the package.
-SHIPPED = Path(__file__).parent.parent / "weights" / "digits.safetensors"
+SHIPPED = Path(__file__).parents[1] / "weights" / "digits.safetensors"
 AUTOENCODER = SHIPPED.with_name("autoencoder.safetensors")
 CAUSAL = SHIPPED.with_name("causal.safetensors")
 # What they are called where a model is asked for.

@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.compilation import batches
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.data import build_source
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder, write_whole
@@ -74,7 +74,7 @@ class Latents:
 
   @functools.cached_property
   def _coder(self) -> tuple[Autoencoder, Any]:
-    from stale_jax.training.checkpoint import model_at  # Which knows what is built, as this source is.
+    from stale_jax.checkpoints.store import model_at  # Which knows what is built, as this source is.
 
     params, config = model_at(self.autoencoder)
     if config.get("model", {}).get("name") != "autoencoder":

@@ -2,7 +2,7 @@
 
   sight   the pictures of a window of frames / rate seconds, drawn anew for every index, their middle
           scaled to height x width
-  sound   how loud twelve bands of pitches are (data/hearing.py), where the video has a track
+  sound   how loud twelve bands of pitches are (data/decode/hearing.py), where the video has a track
   labels  hashtag: all of its hashtags that are among `hashtags`; audio: its sound, if among `sounds`;
           views, likes, comments, shares, saves: how many digits the count has
 
@@ -28,12 +28,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.clip import Sense, floats
-from stale_jax.config import at_least, nearest
+from stale_jax.construct import at_least, nearest
 from stale_jax.data.buckets import Bucket, Window, assign, long_enough
-from stale_jax.data.hearing import CHANNELS, RATE, hear
+from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
+from stale_jax.data.decode.video import File, Unreadable, frames_at, name_of, probe, read_sound, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
-from stale_jax.data.source import SPLITS
-from stale_jax.data.video import File, Unreadable, frames_at, name_of, probe, read_sound, seconds_of
+from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
 
 _PATIENCE = 10  # Videos in a row that may be unusable.

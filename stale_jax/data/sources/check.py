@@ -1,6 +1,6 @@
 """What every source of clips asks of its fields."""
 
-from stale_jax.config import at_least, nearest
+from stale_jax.construct import at_least, nearest
 from stale_jax.errors import UserError
 
 SPLITS = ("train", "test")

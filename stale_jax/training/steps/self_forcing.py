@@ -25,7 +25,7 @@ import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.objectives import corrupt, dmd_loss, dmd_step, predict

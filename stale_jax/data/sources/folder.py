@@ -9,10 +9,10 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.data.buckets import Window
+from stale_jax.data.decode.tracks import read_tracks
+from stale_jax.data.decode.video import File
 from stale_jax.data.metadata import Described, held_out, read_described
-from stale_jax.data.tracks import read_tracks
-from stale_jax.data.video import File
-from stale_jax.data.videos import Videos, say
+from stale_jax.data.sources.videos import Videos, say
 from stale_jax.errors import UserError
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv", ".3gp", ".ogv", ".mpg", ".mxf")
@@ -22,8 +22,9 @@ ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv", ".3gp
 class Folder(Videos):
   """The videos of a folder and the folders in it. See `Videos` for what is common to such sources.
 
-  Beside NAME.mp4 may lie its caption NAME.txt, yt-dlp's NAME.info.json, and other senses (data/tracks.py):
-  NAME.npz with NAME.json, NAME.sem.xml, NAME.hjif. A clip has the senses whose tracks are there.
+  Beside NAME.mp4 may lie its caption NAME.txt, yt-dlp's NAME.info.json, and other senses
+  (data/decode/tracks.py): NAME.npz with NAME.json, NAME.sem.xml, NAME.hjif. A clip has the senses whose
+  tracks are there.
 
   Attributes:
     path: the folder, on a disk.

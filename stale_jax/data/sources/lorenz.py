@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
-from stale_jax.config import at_least
-from stale_jax.data.source import SPLITS, check_source
+from stale_jax.construct import at_least
+from stale_jax.data.sources.check import SPLITS, check_source
 from stale_jax.errors import UserError
 
 WINGS = ("left", "right")  # x < 0, x >= 0.

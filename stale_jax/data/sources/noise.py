@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from stale_jax.clip import Sense
-from stale_jax.config import at_least
+from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)

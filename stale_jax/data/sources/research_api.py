@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from stale_jax.data.folder import Folder
 from stale_jax.data.metadata import Described, read_research
-from stale_jax.data.videos import say
+from stale_jax.data.sources.folder import Folder
+from stale_jax.data.sources.videos import say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from stale_jax.clip import Sense
-from stale_jax.config import at_least, check_keys, choose, construct
+from stale_jax.construct import check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
+from stale_jax.data.sources.latents import Latents
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
 from stale_jax.models import Autoencoder, Transformer, build_autoencoder, build_model
@@ -32,57 +33,13 @@ from stale_jax.processes import (
 )
 from stale_jax.sampling import Rollout, Sampling
 from stale_jax.training.ema import Ema
-from stale_jax.training.grpo import GRPO, check_grpo
-from stale_jax.training.latents import Latents
 from stale_jax.training.optimizer import AdamW, Muon
-from stale_jax.training.self_forcing import SelfForcing, check_self_forcing
+from stale_jax.training.settings import Training
+from stale_jax.training.steps.nft import GRPO, check_grpo
+from stale_jax.training.steps.self_forcing import SelfForcing, check_self_forcing
 
 OBJECTIVES = {"denoising": Denoising}
 OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Training:
-  """How long and how often.
-
-  Attributes:
-    steps: optimizer updates in all.
-    batch: examples an update, over all devices.
-    accumulate: parts a batch is cut into, one after the other.
-    caption_dropout: share of captions withheld, for classifier-free guidance, and of each micro-condition.
-    init_from: weights (a run's folder or a file; "shipped", "causal": of the package) to start from.
-    log_every, checkpoint_every: steps.
-    keep: newest checkpoints that stay.
-    processes: of JAX that train together, one a host as a rule.
-    silence: seconds without a sign of life after which one of them counts as dead.
-  """
-
-  steps: int = 1000
-  batch: int = 64
-  accumulate: int = 1
-  caption_dropout: float = 0.1
-  init_from: str = ""
-  log_every: int = 20
-  checkpoint_every: int = 500
-  keep: int = 3
-  processes: int = 1
-  silence: float = 100.0
-
-  def __post_init__(self):
-    at_least(
-      1,
-      "training",
-      steps=self.steps,
-      batch=self.batch,
-      accumulate=self.accumulate,
-      log_every=self.log_every,
-      checkpoint_every=self.checkpoint_every,
-      keep=self.keep,
-      processes=self.processes,
-      silence=self.silence,
-    )
-    if not 0 <= self.caption_dropout < 1:
-      raise UserError(f"training.caption_dropout={self.caption_dropout} must be at least 0 and less than 1.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -29,9 +29,9 @@ import numpy as np
 from jax._src import distributed
 from jax.experimental import multihost_utils
 
-from stale_jax.config import construct
+from stale_jax.construct import construct
 from stale_jax.errors import UserError
-from stale_jax.training.build import Training
+from stale_jax.training.settings import Training
 
 # Exit code: another process is gone, and starting all of them again helps.
 ABANDONED = 3

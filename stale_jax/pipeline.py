@@ -14,9 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stale_jax.checkpoints.store import model_at
+from stale_jax.checkpoints.weights import NAMED
 from stale_jax.clip import Clip, Context
 from stale_jax.compilation import batches, keep_compiled
-from stale_jax.config import construct
+from stale_jax.config import Experiment, build
+from stale_jax.construct import construct
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import at
@@ -41,9 +44,6 @@ from stale_jax.sampling import (
 )
 from stale_jax.script import LONGEST, Script
 from stale_jax.text import tokenize
-from stale_jax.training.build import Experiment, build
-from stale_jax.training.checkpoint import model_at
-from stale_jax.training.weights import NAMED
 
 
 @functools.cache

@@ -19,12 +19,12 @@ from absl import logging
 from etils import epath
 from jax.sharding import SingleDeviceSharding
 
+from stale_jax.checkpoints.weights import NAMED, load_weights
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, absolute, at
+from stale_jax.hosts import all_agree, leads
 from stale_jax.mesh import path_name
-from stale_jax.training.hosts import all_agree, leads
 from stale_jax.training.state import State, fingerprint
-from stale_jax.training.weights import NAMED, load_weights
 
 
 def _manager(folder: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:

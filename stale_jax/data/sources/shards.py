@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stale_jax.data.decode.video import File, probe
 from stale_jax.data.metadata import Described, from_json, without_mentions
-from stale_jax.data.source import SPLITS
-from stale_jax.data.tfds import open_data
-from stale_jax.data.video import File, probe
-from stale_jax.data.videos import Videos, say
+from stale_jax.data.sources.check import SPLITS
+from stale_jax.data.sources.tfds import open_data
+from stale_jax.data.sources.videos import Videos, say
 from stale_jax.errors import UserError
 
 

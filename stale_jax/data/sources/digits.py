@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
-from stale_jax.data.source import check_source
+from stale_jax.data.sources.check import check_source
 from stale_jax.errors import UserError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

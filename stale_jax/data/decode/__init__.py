@@ -1,0 +1,1 @@
+"""From files to arrays: pictures, sound, and the tracks of other senses."""
