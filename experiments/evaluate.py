@@ -57,7 +57,7 @@ def main() -> None:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
   suite = SUITES[SUITE.value]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
-  if suite.codes != model.experiment.codes:
+  if suite.codes != model.system.is_autoencoder:
     kind = "no autoencoder" if suite.codes else "an autoencoder: take reconstruction"
     raise UserError(f"the suite {SUITE.value!r} cannot measure {model.name}, which is {kind}.")
   settings = {
@@ -74,7 +74,7 @@ def main() -> None:
   if sheet:
     if not suite.samples and not suite.codes:
       raise UserError(f"--sheet shows clips, and the suite {SUITE.value!r} makes none.")
-    if "sight" not in [sense.name for sense in model.experiment.senses]:
+    if "sight" not in [sense.name for sense in model.system.data.senses]:
       raise UserError("--sheet shows pictures, and this model has no sight.")
     make_folder(sheet.parent)
   asked = {} if CLIPS.value is None else {"clips": CLIPS.value}

@@ -47,7 +47,7 @@ def main() -> None:
   def measure(params) -> dict:
     # Arrays of one kind, wherever they come from: the sampler is compiled once.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
-    model = Model(trained.experiment, params, trained.name)
+    model = Model(trained.system, params, trained.name)
     return evaluate_captions(model, CLIPS.value)[0]
 
   own = measure(trained.params)

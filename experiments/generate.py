@@ -82,7 +82,7 @@ def main() -> None:
       )
     print(f"choosing cost {movies[0].how['choosing_cents']} cents more")
   trunk = ""
-  if model.experiment.model.forms != "none":
+  if model.system.network.forms != "none":
     asked = [text if isinstance(text, str) else text.parts[0][1] for text in prompts]
     weights = _weights(model, movies[0].how, asked)
     write_whole(out / "forms.md", table(asked, weights))
@@ -108,7 +108,7 @@ def _weights(model, how, prompts):
   from stale_jax.evaluation.forms import plots
   from stale_jax.text import tokenize
 
-  network = model.experiment.model
+  network = model.system.network
   times = model.settings(steps=how["steps"], shift=how["shift"]).times(model.frames)[:, 0, 0]
   known = {name: jnp.full(len(prompts), how[name], jnp.float32) for name in MICRO if name in how}
   context = Context(text=jnp.asarray(tokenize(prompts, network.text_length)), **known)

@@ -18,7 +18,7 @@ from stale_jax.checkpoints.store import model_at
 from stale_jax.checkpoints.weights import NAMED
 from stale_jax.clip import Clip, Context
 from stale_jax.compilation import batches, keep_compiled
-from stale_jax.config import Experiment, build
+from stale_jax.config import build
 from stale_jax.construct import construct
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
@@ -43,6 +43,7 @@ from stale_jax.sampling import (
   windows,
 )
 from stale_jax.script import LONGEST, Script
+from stale_jax.system import System
 from stale_jax.text import tokenize
 
 
@@ -88,7 +89,7 @@ class Model:
   """A trained model.
 
   Attributes:
-    experiment: the built config it was trained by.
+    system: its data, network and diffusion.
     params: of its network, float32.
     name: where it was loaded from.
     scores: suite -> what `experiments.evaluate` last said of it, where it has.
@@ -97,24 +98,29 @@ class Model:
 
   def __init__(
     self,
-    experiment: Experiment,
+    system: System,
     params: Any,
     name: str,
     scores: dict[str, Any] | None = None,
     chosen: dict[str, Any] | None = None,
   ):
-    self.experiment, self.params, self.name = experiment, params, name
+    self.system, self.params, self.name = system, params, name
     self.scores, self.chosen = scores or {}, chosen or {}
 
   @property
   def source(self):
     """Of clips as `sample` makes them: a model of latents was trained on another's."""
-    return getattr(self.experiment.source, "pixels", self.experiment.source)
+    return getattr(self.system.data.source, "pixels", self.system.data.source)
+
+  @property
+  def _parts(self) -> tuple:
+    """Network, process and senses."""
+    return self.system.network, self.system.diffusion.process, self.system.data.senses
 
   @property
   def frames(self) -> int:
     """Frames of the clips it was trained on."""
-    return self.experiment.source.frames
+    return self.system.data.source.frames
 
   def sample(
     self,
@@ -144,22 +150,22 @@ class Model:
       UserError: an unknown or impossible setting or seed.
     """
     self._need_process()
-    experiment = self.experiment
-    if experiment.artv and (room or story):
+    experiment = self.system
+    if experiment.diffusion.artv and (room or story):
       raise UserError(f"{self.name} makes frames one by one: it has no budget and no stories.")
     # It has learnt to make clips in no other way, or makes better ones so than all frames at once.
-    if experiment.artv or (experiment.causal and not (story or room or micro)):
+    if experiment.diffusion.artv or (experiment.diffusion.causal and not (story or room or micro)):
       return self._sample_rolled(prompts, seeds, frames or self.frames, first, micro or {}, **overrides)
     overrides = {**overrides, "batch": len(seeds)} if story else overrides
     keys, settings = _keys(seeds), self.settings(**overrides)
     if first:
       self._check_first(first, len(seeds), frames or self.frames)
-      source = experiment.source
+      source = experiment.data.source
       first = source.encode(first) if hasattr(source, "encode") else first
     known = self._asked(micro or {}, len(seeds))
     guided = settings.guidance != 1
-    run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided, story)
-    text = tokenize(prompts, experiment.model.text_length)
+    run = _sampler(*self._parts, settings.solver, guided, story)
+    text = tokenize(prompts, experiment.network.text_length)
     times, steps, parts = settings.times(frames or self.frames), None, []
     if room:
       steps, times = settings.steps, jnp.pad(times, ((0, room - settings.steps), (0, 0), (0, 0)))
@@ -170,7 +176,7 @@ class Model:
       made = run(self.params, text[rows], keys[rows], times, *guidance, steps, begun, micro=own)
       parts.append(jax.device_get(made))
     clip = {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
-    source = experiment.source
+    source = experiment.data.source
     return source.decode(clip) if hasattr(source, "decode") else clip
 
   def rollout(
@@ -202,10 +208,10 @@ class Model:
     if any(not isinstance(p, str) and (not p or p[0][0] > 0) for p in prompts):
       raise UserError("a script says what is asked for from frame 0 on.")
     given, sampling = _apart(overrides)
-    network = self.experiment.model
-    how = construct(Rollout, {**vars(self.experiment.rollout), **given}, "rollout")
+    network = self.system.network
+    how = construct(Rollout, {**vars(self.system.diffusion.rollout), **given}, "rollout")
     settings = self.settings(**sampling)
-    if self.source is not self.experiment.source:
+    if self.source is not self.system.data.source:
       raise UserError(
         f"{self.name} makes latents, which are not rolled out: ask for clips as it was trained."
       )
@@ -234,11 +240,14 @@ class Model:
     return make(how, settings, text, _keys(seeds), frames, first)
 
   def _causal(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
-    experiment, senses = self.experiment, self.experiment.senses
-    if not experiment.causal:
+    if not self.system.diffusion.causal:
       raise UserError(f"{self.name} is not causal: train with model.causal and times.independent.")
     programs = causal_programs(
-      experiment.model, experiment.process, senses, how, self.frames, settings.solver, settings.guidance != 1
+      *self._parts,
+      how,
+      self.frames,
+      settings.solver,
+      settings.guidance != 1,
     )
     times = dataclasses.replace(settings, batch=len(keys)).times(how.chunk)
     guidance = settings.guidance, settings.interval
@@ -247,11 +256,11 @@ class Model:
     )
 
   def _artv(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
-    experiment = self.experiment
-    if not experiment.artv:
+    experiment = self.system
+    if not experiment.diffusion.artv:
       raise UserError(f"{self.name} does not make frames one by one: train with config.artv.")
     guided, guidance = settings.guidance != 1, (settings.guidance, jnp.asarray(settings.interval))
-    program = NextFrame(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
+    program = NextFrame(*self._parts, settings.solver, guided)
     times = dataclasses.replace(settings, batch=len(keys)).times(program.frames)
     noise = jnp.full(len(keys), how.noise, jnp.float32)
 
@@ -263,13 +272,13 @@ class Model:
     return artv(draw, frames, first and self._whole(first))
 
   def _windows(self, how, settings, text, keys, frames, first) -> Iterator[Clip]:
-    experiment, window = self.experiment, self.frames
-    if not self.goes_on or experiment.artv:
+    experiment, window = self.system, self.frames
+    if not self.goes_on or experiment.diffusion.artv:
       raise UserError(f"{self.name} was not trained to go on from given frames: train with first.share=.5.")
     if how.given >= window:
       raise UserError(f"rollout given={how.given} leaves nothing of {window} frames.")
     guided = settings.guidance != 1
-    run = _sampler(experiment.model, experiment.process, experiment.senses, settings.solver, guided)
+    run = _sampler(*self._parts, settings.solver, guided)
     times = dataclasses.replace(settings, batch=len(keys)).times(window)
     guidance = settings.guidance, jnp.asarray(settings.interval)
     noise = jnp.full(len(keys), how.noise, jnp.float32)
@@ -289,13 +298,12 @@ class Model:
       UserError: an unknown or impossible setting.
     """
     given = {k: v for k, v in overrides.items() if v is not None}
-    return construct(Sampling, {**vars(self.experiment.sampling), **given}, "sampling")
+    return construct(Sampling, {**vars(self.system.diffusion.sampling), **given}, "sampling")
 
   @property
   def goes_on(self) -> bool:
     """Whether it makes movies longer than the clips it was trained on as `rollout` does."""
-    e = self.experiment
-    return bool(e.first.share or e.density.independent or e.artv)
+    return self.system.diffusion.continues
 
   def generate(
     self,
@@ -341,9 +349,11 @@ class Model:
     if seconds is not None:
       if not 0 < seconds <= LONGEST:
         raise UserError(f"seconds={seconds}: a positive number is needed, of a year at most.")
-      group = math.lcm(*(s.patch[0] for s in self.experiment.senses))
+      group = math.lcm(*(s.patch[0] for s in self.system.data.senses))
       frames = math.ceil(seconds * (fps or next(iter(self.source.senses.values())).rate) - 1e-9)
-      frames = self.experiment.source.length(frames) if self.source is not self.experiment.source else frames
+      frames = (
+        self.system.data.source.length(frames) if self.source is not self.system.data.source else frames
+      )
       frames = group * -(-frames // group)
     rolls = self.goes_on and (scripted or frames > self.frames)
     micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}
@@ -361,7 +371,7 @@ class Model:
         raise UserError("a budget is for clips as long as the model was trained on: leave out seconds.")
       if first or micro:
         raise UserError("a budget is for clips of a prompt alone: leave out the first frame, fps and motion.")
-      if self.source is not self.experiment.source or self.experiment.self_forcing:
+      if self.source is not self.system.data.source or self.system.training.self_forcing:
         raise UserError(
           f"{self.name} makes latents, or was trained for its number of steps: it has no budget to spend."
         )
@@ -412,7 +422,7 @@ class Model:
   def _whole(self, first: Clip) -> Clip:
     """`first` with every sense; of those it lacks nothing was there yet."""
     count, frames = next(iter(first.values())).shape[:2]
-    senses = {sense.name: sense for sense in self.experiment.senses}
+    senses = {sense.name: sense for sense in self.system.data.senses}
     none = {name: np.full((count, frames, *s.shape), -1.0, np.float32) for name, s in senses.items()}
     return {**none, **first}
 
@@ -435,7 +445,7 @@ class Model:
       raise UserError("a story needs a prompt for each of its panels.")
     for text in prompts:
       self._check(text)
-    network = self.experiment.model
+    network = self.system.network
     if network.forms != "none" or network.merge:
       raise UserError(f"{self.name} has blocks of two forms or merged tokens, which see no other panel.")
     known = {field.name for field in dataclasses.fields(Story)}
@@ -450,7 +460,7 @@ class Model:
     """A movie a row of `clips`; `facts` are what else is said of how each was made."""
     how, settings = _apart(overrides)
     how = {**dataclasses.asdict(self.settings(**settings)), **how}
-    senses = build_senses([sense.name for sense in self.experiment.senses], self.source)
+    senses = build_senses([sense.name for sense in self.system.data.senses], self.source)
     return [
       Movie(
         clip={name: np.asarray(x[i]) for name, x in clips.items()},
@@ -464,7 +474,7 @@ class Model:
 
   def _asked(self, micro: Mapping[str, float | Sequence[float]], count: int) -> dict[str, jax.Array]:
     """The micro-conditions that are asked for, [count] each; raises UserError if they cannot be."""
-    heard, known = self.experiment.model.micro, {}
+    heard, known = self.system.network.micro, {}
     for name, value in micro.items():
       if name not in heard:
         raise UserError(f"{self.name} was not trained to hear of {name}: train with model.micro=({name!r},).")
@@ -486,7 +496,7 @@ class Model:
 
   def _need_process(self) -> None:
     """Raises UserError if there is none to run backwards."""
-    if self.experiment.codes:
+    if self.system.is_autoencoder:
       raise UserError(f"{self.name} is an autoencoder: it codes clips, and makes none by itself.")
 
   def _check(self, prompt: str) -> None:
@@ -498,7 +508,7 @@ class Model:
       length = len(prompt.encode())
     except UnicodeEncodeError as error:
       raise UserError("the prompt is not valid UTF-8.") from error
-    most = self.experiment.model.text_length - 1
+    most = self.system.network.text_length - 1
     if length > most:
       raise UserError(f"the prompt has {length} bytes and this model reads {most}: shorten {prompt!r}.")
 

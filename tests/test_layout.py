@@ -15,6 +15,7 @@ ROWS = [
   {"clip"},
   {"processes", "models", "data"},
   {"objectives", "sampling"},
+  {"system"},
   {"evaluation", "media"},
   {"hosts", "training", "config", "checkpoints", "zoo", "serving", "planning", "launching"},
   {"movie", "pipeline", "run"},

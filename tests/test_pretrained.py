@@ -28,7 +28,7 @@ def test_turns_and_forms_are_chosen_at_loading(weights):
   np.testing.assert_array_equal(made[None].clip["sight"], made[2].clip["sight"])
   assert np.abs(made[1].clip["sight"] - made[2].clip["sight"]).max() > 1e-3
   assert made[1].how["turns"] == 1 and "turns" not in made[None].how
-  assert load(cycle, forms="hard").experiment.model.forms == "hard"
+  assert load(cycle, forms="hard").system.network.forms == "hard"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def real_clips(model, clips: int, frames: int, seed: int):
 
   import numpy as np
 
-  source = dataclasses.replace(model.experiment.source, split="test", frames=frames)
+  source = dataclasses.replace(model.system.data.source, split="test", frames=frames)
   examples = [source[seed + i] for i in range(clips)]
   return np.stack([e["clip"]["sight"] for e in examples]), [e["caption"] for e in examples]
 
@@ -44,15 +44,15 @@ def masks(model, real, captions, times, noise: float, seed: int):
   from stale_jax.objectives.artv import IS_REFERENCE
   from stale_jax.text import tokenize
 
-  e = model.experiment
-  context = Context(text=jnp.asarray(tokenize(captions, e.model.text_length)))
+  e = model.system
+  context = Context(text=jnp.asarray(tokenize(captions, e.network.text_length)))
   x = jnp.asarray(real[:, : GIVEN + 1])
 
   @jax.jit
   def ask(t, key):
     when = jnp.broadcast_to(jnp.append(noise * IS_REFERENCE, t), x.shape[:2])
-    x_t = e.process.corrupt(key, x, when).x_t
-    _, sown = e.model.apply(model.params, {"sight": x_t}, when, context, mutable=["mask"])
+    x_t = e.diffusion.process.corrupt(key, x, when).x_t
+    _, sown = e.network.apply(model.params, {"sight": x_t}, when, context, mutable=["mask"])
     return sown["mask"]["sight"][0][:, -1]
 
   keys = jax.random.split(jax.random.key(seed), len(times))

@@ -28,18 +28,18 @@ def conditions(model, seed: int):
   from stale_jax.clip import Context
   from stale_jax.text import tokenize
 
-  e, count = model.experiment, len(PROMPTS)
-  text = jnp.asarray(tokenize(PROMPTS, e.model.text_length))
+  e, count = model.system, len(PROMPTS)
+  text = jnp.asarray(tokenize(PROMPTS, e.network.text_length))
   keys = jax.vmap(jax.random.key)(jnp.arange(seed, seed + count, dtype=jnp.uint32))
-  noise = jnp.full(count, e.rollout.noise)
-  return model.settings(batch=count).times(e.rollout.chunk), Context(text=text), noise, keys
+  noise = jnp.full(count, e.diffusion.rollout.noise)
+  return model.settings(batch=count).times(e.diffusion.rollout.chunk), Context(text=text), noise, keys
 
 
 def trained_on(model, seed: int, step: int, start: int):
   """(exits of the window from frame `start` on, cache after it), all chunks leaving at `step`."""
   from stale_jax.training.steps.self_forcing import student_programs
 
-  run = _rolled(student_programs(model.experiment))
+  run = _rolled(student_programs(model.system))
   return run(model.params, step, start, *conditions(model, seed))
 
 
@@ -67,7 +67,7 @@ def generated(model, seed: int, step: int, frames: int):
   from stale_jax.sampling import fold
   from stale_jax.training.steps.self_forcing import exit_times, student_programs
 
-  programs, (times, context, noise, keys) = student_programs(model.experiment), conditions(model, seed)
+  programs, (times, context, noise, keys) = student_programs(model.system), conditions(model, seed)
   times = exit_times(times, step)
   cache, clips, caches = programs.start(model.params, times, context, keys), [], []
   guidance = jnp.float32(1), jnp.array([0.0, 1.0])

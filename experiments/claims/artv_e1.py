@@ -45,12 +45,12 @@ def measure(seed: int) -> dict:
   none, whole, half = (saying(bias) for bias in (-1e4, 1e4, 0.0))
   real, captions = real_clips(Model(e, none, ""), CLIPS, GIVEN, seed)
   still = jnp.asarray(np.repeat(real[:, -1:], GIVEN + 1, 1))
-  context = Context(text=jnp.asarray(tokenize(captions, e.model.text_length)))
+  context = Context(text=jnp.asarray(tokenize(captions, e.network.text_length)))
 
   @jax.jit
   def ask(params, x_t, t):
-    copied = copying(e.model, params, {"sight": still[:, :GIVEN]})
-    says = (lambda *given: e.model.apply(params, *given)), copied, classifier_free(copied, 4.0)
+    copied = copying(e.network, params, {"sight": still[:, :GIVEN]})
+    says = (lambda *given: e.network.apply(params, *given)), copied, classifier_free(copied, 4.0)
     return [of({"sight": x_t}, t, context)["sight"][:, -1] for of in says]
 
   value, same, between = 0.0, True, np.inf

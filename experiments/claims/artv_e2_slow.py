@@ -28,8 +28,8 @@ def judge(model, seed: int) -> dict:
     share = masks(model, real, captions, TIMES, noise, seed)
     return [(float(x[moving].mean()), float(x[static].mean())) for x in share]
 
-  said, usual = {}, model.experiment.rollout.noise
-  for noise in (usual, 0.02, model.experiment.artv.noise):
+  said, usual = {}, model.system.diffusion.rollout.noise
+  for noise in (usual, 0.02, model.system.diffusion.artv.noise):
     said[noise] = means(noise)
     for t, (made, kept) in zip(TIMES, said[noise], strict=True):
       print(f"k {noise:.2f}  t {t:.1f}: moving {made:.3f}, static {kept:.3f}")

@@ -32,19 +32,21 @@ def measure(seed: int) -> dict:
     }
     config["ema"]["decay"] = 0.99
     model = trained(config, STEPS, batch=32)
-    experiment = model.experiment
-    source = dataclasses.replace(experiment.source, split="test", size=CLIPS)
+    experiment = model.system
+    source = dataclasses.replace(experiment.data.source, split="test", size=CLIPS)
     own = [source[i] for i in range(CLIPS)]
   others = [{**e, "caption": after["caption"]} for e, after in zip(own, own[1:] + own[:1], strict=True)]
   keys = jax.random.split(jax.random.key(seed), CLIPS)
 
   @jax.jit
   def loss(batch, t):
-    return clip_losses(experiment.model, experiment.process, model.params, batch, t, keys)["sight"].mean()
+    return clip_losses(experiment.network, experiment.diffusion.process, model.params, batch, t, keys)[
+      "sight"
+    ].mean()
 
   losses = {}
   for name, examples in (("own", own), ("others", others)):
-    batch = collate(examples, experiment.senses, experiment.model.text_length)
+    batch = collate(examples, experiment.data.senses, experiment.network.text_length)
     losses[name] = np.array([float(loss(batch, t)) for t in TIMES])
   for t, *both in zip(TIMES, *losses.values(), strict=True):
     print(f"t = {t:.3f}: " + ", ".join(f"{name} {x:.4f}" for name, x in zip(losses, both, strict=True)))

@@ -26,20 +26,20 @@ def measure(seed: int) -> dict:
     name: trained(digits(seed, canvas=16, frames=4, patch=1, depth=8, turns=1, merge=merge), STEPS, batch=32)
     for name, merge in (("whole", False), ("merged", True))
   }
-  untaught = Model(models["merged"].experiment, models["whole"].params, "merged without training")
+  untaught = Model(models["merged"].system, models["whole"].params, "merged without training")
   loss = {
     name: held_out_losses(model, CLIPS, seed)["sight"].mean(1)
     for name, model in {**models, untaught.name: untaught}.items()
   }
 
-  experiment = models["whole"].experiment
-  source = experiment.source
+  experiment = models["whole"].system
+  source = experiment.data.source
   sight = np.random.default_rng(seed).uniform(-1, 1, (BATCH, source.frames, *source.senses["sight"].shape))
-  words = jnp.ones((BATCH, experiment.model.text_length), jnp.int32)
+  words = jnp.ones((BATCH, experiment.network.text_length), jnp.int32)
   given = {"sight": jnp.asarray(sight, jnp.float32)}, jnp.full(sight.shape[:2], 0.7), Context(text=words)
 
   def forward(model):
-    run = jax.jit(model.experiment.model.apply)
+    run = jax.jit(model.system.network.apply)
     return lambda: jax.block_until_ready(run(model.params, *given))
 
   medians = alternate({name: forward(model) for name, model in models.items()}, ROUNDS, WARM)

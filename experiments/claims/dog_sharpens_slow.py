@@ -20,7 +20,7 @@ def measure(seed: int) -> dict:
     config = digits(seed, canvas=12, frames=4, patch=2, depth=2, heads=2)
     config["sampling"].update({"guidance": 1.0, "batch": 64})
     model = trained({**config, **more}, STEPS, batch=32)
-    source = model.experiment.source
+    source = model.system.data.source
     examples = [source[i] for i in real]
     clip = model.sample([e["caption"] for e in examples], real)
     return band_energy(clip["sight"], np.stack([e["clip"]["sight"] for e in examples]))

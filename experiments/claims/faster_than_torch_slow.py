@@ -33,12 +33,12 @@ def measure(seed: int) -> dict:
 
   keep_memory()  # As training does; it is for the whole process, and PyTorch gains by it too.
   experiment = build(get_config().to_dict())
-  size = experiment.training.batch
+  size = experiment.training.settings.batch
   batch = collate(
-    [experiment.source[i] for i in range(size)], experiment.senses, experiment.model.text_length
+    [experiment.data.source[i] for i in range(size)], experiment.data.senses, experiment.network.text_length
   )
   rng = np.random.default_rng(seed)
-  t = np.repeat(rng.uniform(0.2, 1, (size, 1)), experiment.source.frames, 1).astype(np.float32)
+  t = np.repeat(rng.uniform(0.2, 1, (size, 1)), experiment.data.source.frames, 1).astype(np.float32)
   noisy = {}
   for name, x in batch.clip.items():
     tt = t.reshape(*t.shape, *(1,) * (x.ndim - 2))
@@ -46,7 +46,7 @@ def measure(seed: int) -> dict:
   # Away from the zeros of adaLN-zero, so that a difference anywhere shows.
   params = init_params(experiment, jax.random.key(seed))
   params = jax.tree.map(lambda p: p + 0.02 * rng.standard_normal(p.shape).astype(np.float32), params)
-  model, context = experiment.model, Context(text=jnp.asarray(batch.context.text))
+  model, context = experiment.network, Context(text=jnp.asarray(batch.context.text))
 
   def loss(params):
     output = model.apply(params, noisy, t, context)

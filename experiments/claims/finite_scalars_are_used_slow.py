@@ -20,7 +20,7 @@ def measure(seed: int) -> dict:
 
   model = trained(autoencoder(seed, canvas=12, model={"bottleneck": "fsq", "levels": LEVELS}), STEPS)
   said, clip = evaluate_reconstruction(model, clips=CLIPS)
-  coder = model.experiment.model
+  coder = model.system.network
   blocks = np.asarray(fold(lengthen(clip["sight"][::2], coder.time), coder.time, coder.space))
   blank, codes = float((blocks.max(-1) < -0.99).mean()), math.prod(LEVELS)
   nats = -blank * math.log(blank) - (1 - blank) * math.log((1 - blank) / (codes - 1))

@@ -18,7 +18,7 @@ def measure(seed: int) -> dict:
   config = digits(seed, canvas=12, frames=4, patch=1)
   config["first"] = {"share": 0.5}
   model = trained(config, STEPS, batch=64)
-  source = dataclasses.replace(model.experiment.source, split="test")
+  source = dataclasses.replace(model.system.data.source, split="test")
   examples = [source[seed + i] for i in range(CLIPS)]
   real = np.stack([example["clip"]["sight"] for example in examples])
   prompts, seeds = [example["caption"] for example in examples], list(range(CLIPS))

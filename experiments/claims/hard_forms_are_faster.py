@@ -35,7 +35,7 @@ def measure(seed: int) -> dict:
   text = tokenize([source[0]["caption"]] * BATCH, models["dense"].model.text_length)
   given = params, {"sight": sight}, jnp.full(sight.shape[:2], 0.7), Context(text=jnp.asarray(text))
 
-  runs = {mode: jax.jit(e.model.apply).lower(*given).compile() for mode, e in models.items()}
+  runs = {mode: jax.jit(e.network.apply).lower(*given).compile() for mode, e in models.items()}
   operations = {mode: run.cost_analysis()["flops"] for mode, run in runs.items()}
   programs = {mode: lambda run=run: jax.block_until_ready(run(*given)) for mode, run in runs.items()}
   medians = alternate(programs, ROUNDS, WARM)

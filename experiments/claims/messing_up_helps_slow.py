@@ -22,11 +22,11 @@ def rollout(model, prompts, seconds: int, seed: int):
   from stale_jax.sampling import classifier_free, sample
   from stale_jax.text import tokenize
 
-  experiment, settings, half = model.experiment, model.settings(), model.frames // 2
-  process = experiment.process
+  experiment, settings, half = model.system, model.settings(), model.frames // 2
+  process = experiment.diffusion.process
 
   def network(clip, t, context):
-    return experiment.model.apply(model.params, clip, t, context)
+    return experiment.network.apply(model.params, clip, t, context)
 
   def follow(known, key):
     def continued(clip, t, context):
@@ -41,10 +41,10 @@ def rollout(model, prompts, seconds: int, seed: int):
   def further(known, text, keys, key):
     denoiser = classifier_free(follow(known, key), settings.guidance)
     times = settings.times(model.frames)
-    clip = sample(process, denoiser, experiment.senses, times, Context(text=text), keys, settings.solver)
+    clip = sample(process, denoiser, experiment.data.senses, times, Context(text=text), keys, settings.solver)
     return clip["sight"][:, half:]
 
-  text = tokenize(prompts, experiment.model.text_length)
+  text = tokenize(prompts, experiment.network.text_length)
   parts = []
   for start in range(0, len(prompts), settings.batch):
     rows = np.arange(start, start + settings.batch)

@@ -21,7 +21,7 @@ def measure(seed: int) -> dict:
   config = digits(seed, canvas=12, frames=4, micro=("motion",))
   config["corruption"] = {"captions": 1.0}
   model = trained(config, STEPS, batch=BATCH)
-  source = dataclasses.replace(model.experiment.source, split="test")
+  source = dataclasses.replace(model.system.data.source, split="test")
   examples = [source[seed + i] for i in range(CLIPS)]
   prompts, seeds = [example["caption"] for example in examples[::-1]], list(range(CLIPS))
   asked = [motion_of(example["clip"], source.rate) for example in examples]

@@ -23,7 +23,7 @@ def measure(seed: int) -> dict:
     while frames > 0:
       frames -= next(chunks)["sight"].shape[1]
 
-  long, short, timed = movie(), movie(), CHUNKS * model.experiment.rollout.chunk
+  long, short, timed = movie(), movie(), CHUNKS * model.system.diffusion.rollout.chunk
   advance(long, FRAMES // 2)
   half = _resident()
   advance(long, FRAMES // 2 - timed)

@@ -16,7 +16,7 @@ def measure(seed: int) -> dict:
   from stale_jax.training.steps.self_forcing import joined, roll, student_programs, taken_again
 
   model = student(seed)
-  programs, (times, context, noise, keys) = student_programs(model.experiment), conditions(model, seed)
+  programs, (times, context, noise, keys) = student_programs(model.system), conditions(model, seed)
 
   def rolled(params, step):
     return roll(programs, params, times, step, context, noise, keys, None, FRAMES)[0]

@@ -16,7 +16,7 @@ def measure(seed: int) -> dict:
   from stale_jax.training.steps.self_forcing import leave, student_programs, taken_again
 
   model, step = student(seed), 2
-  programs, (times, context, _, _) = student_programs(model.experiment), conditions(model, seed)
+  programs, (times, context, _, _) = student_programs(model.system), conditions(model, seed)
   exits, _ = trained_on(model, seed, step, 3)
   shapes = jax.eval_shape(lambda p: taken_again(programs, p, exits, times[step], context), model.params)
   away = {

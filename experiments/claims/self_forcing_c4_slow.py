@@ -25,7 +25,7 @@ def compared(teacher, student, seed: int) -> dict:
 
   from experiments.claims._student import errors
 
-  few = student.experiment.sampling
+  few = student.system.diffusion.sampling
   found = {
     "teacher": errors(
       teacher, seed, WINDOWS, MOVIES, solver=few.solver, steps=few.steps, guidance=few.guidance

@@ -17,14 +17,14 @@ def measure(seed: int) -> dict:
   from stale_jax.text import tokenize
 
   model = load()
-  senses, frames = model.experiment.senses, model.frames
+  senses, frames = model.system.data.senses, model.frames
   context = Context(
-    text=jnp.asarray(tokenize(["a red seven moves left quickly"] * 4, model.experiment.model.text_length))
+    text=jnp.asarray(tokenize(["a red seven moves left quickly"] * 4, model.system.network.text_length))
   )
   keys = jax.random.split(jax.random.key(seed), 4)
 
   def trained(clip, t, context):
-    return model.experiment.model.apply(model.params, clip, t, context)
+    return model.system.network.apply(model.params, clip, t, context)
 
   def noise(clip, t, context):
     # Unbounded, different for every input, and different with and without a caption.
@@ -79,7 +79,7 @@ def measure(seed: int) -> dict:
     for steps, worst in zip(counts, greatest(process, noise, solver, counts, 10.0), strict=True):
       rows.append((type(process).__name__, "noise", solver, steps, 10.0, worst))
   # The shipped network, under its own process.
-  process, counts = model.experiment.process, (1, 4, 20)
+  process, counts = model.system.diffusion.process, (1, 4, 20)
   for steps, worst in zip(counts, greatest(process, trained, "euler", counts, 10.0), strict=True):
     rows.append((type(process).__name__, "shipped", "euler", steps, 10.0, worst))
   outside = sum(row[-1] > 1 + 1e-6 for row in rows)

@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
   from stale_jax.text import tokenize
 
   model = load()
-  experiment, panels = model.experiment, len(PROMPTS)
+  experiment, panels = model.system, len(PROMPTS)
   seeds = [seed + i for i in range(panels)]
   # With room for more steps than it takes, a causal model, too, makes all frames of a clip at once.
   plain = model.sample(PROMPTS, seeds, batch=panels, steps=4, room=4)
@@ -30,18 +30,21 @@ def measure(seed: int) -> dict:
   bits = all(np.array_equal(plain[name], none[name]) for name in plain)
 
   clip = prior(
-    experiment.process, experiment.senses, model.frames, jax.vmap(jax.random.key)(jnp.arange(panels))
+    experiment.diffusion.process,
+    experiment.data.senses,
+    model.frames,
+    jax.vmap(jax.random.key)(jnp.arange(panels)),
   )
   t = jnp.full((panels, model.frames), 0.6)
-  context = Context(text=jnp.asarray(tokenize(PROMPTS, experiment.model.text_length)))
+  context = Context(text=jnp.asarray(tokenize(PROMPTS, experiment.network.text_length)))
 
   def network(*given, more_keys=None):
-    return experiment.model.apply(model.params, *given, more_keys=more_keys)
+    return experiment.network.apply(model.params, *given, more_keys=more_keys)
 
   seen = consistent(network, Story(rate=1.0, plain=0), t[None], jax.random.key(seed))
   ours = jax.device_get(jax.jit(seen)(clip, t, context))
   with jax.enable_x64(True):
-    wide = experiment.model.clone(dtype="float64")
+    wide = experiment.network.clone(dtype="float64")
     params, x, times = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (model.params, clip, t))
     want = jax.device_get(jax.jit(lambda p: wide.apply(p, x, times, context, more_keys=Joint()))(params))
   value = max(float(np.abs(ours[name] - want[name]).max()) for name in want)

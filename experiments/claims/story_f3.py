@@ -18,20 +18,25 @@ def measure(seed: int) -> dict:
   from stale_jax.sampling.story import Story
 
   model = load()
-  experiment = model.experiment
+  experiment = model.system
 
   def temporaries(panels: int) -> int:
     settings = model.settings(batch=panels)
     run = _sampler(
-      experiment.model, experiment.process, experiment.senses, settings.solver, True, story=Story(tile=TILE)
+      experiment.network,
+      experiment.diffusion.process,
+      experiment.data.senses,
+      settings.solver,
+      True,
+      story=Story(tile=TILE),
     )
     keys = jax.vmap(jax.random.key)(jnp.arange(panels))
-    text = jnp.zeros((panels, experiment.model.text_length), jnp.int32)
+    text = jnp.zeros((panels, experiment.network.text_length), jnp.int32)
     interval = jnp.asarray(settings.interval)
     given = model.params, text, keys, settings.times(model.frames), settings.guidance, interval
     return run.lower(*given).compile().memory_analysis().temp_size_in_bytes
 
-  clip = 4 * model.frames * sum(math.prod(sense.shape) for sense in experiment.senses)
+  clip = 4 * model.frames * sum(math.prod(sense.shape) for sense in experiment.data.senses)
   whole = {panels: temporaries(panels) for panels in PANELS}
   each = {panels: size - panels * clip for panels, size in whole.items()}
   value = each[PANELS[1]] / each[PANELS[0]]

@@ -20,8 +20,8 @@ def measure(seed: int) -> dict:
   from stale_jax.pipeline import load
 
   trained = load(AUTOENCODER)
-  model, params = trained.experiment.model, trained.params
-  source = dataclasses.replace(trained.experiment.source, split="test", frames=FRAMES)
+  model, params = trained.system.network, trained.params
+  source = dataclasses.replace(trained.system.data.source, split="test", frames=FRAMES)
   clips = np.stack([source[seed + i]["clip"]["sight"] for i in range(CLIPS)])
   z = model.apply(params, clips, method="encode")
   whole = model.apply(params, z, method="decode")

@@ -19,8 +19,8 @@ def measure(seed: int) -> dict:
   model = trained(digits(seed, canvas=12, frames=4, patch=2, depth=2, turns=4), STEPS)
 
   def loss(turns):
-    network = model.experiment.model.clone(turns=turns)
-    turned = Model(dataclasses.replace(model.experiment, model=network), model.params, model.name)
+    network = model.system.network.clone(turns=turns)
+    turned = Model(dataclasses.replace(model.system, network=network), model.params, model.name)
     return held_out_losses(turned, CLIPS, seed)["sight"].mean(1)
 
   each = {n: loss(n) for n in (1, 2, 4)}

@@ -1,5 +1,5 @@
 """From a config to the objects of an experiment."""
 
-from stale_jax.config.build import Experiment, build
+from stale_jax.config.build import build
 
-__all__ = ["Experiment", "build"]
+__all__ = ["build"]

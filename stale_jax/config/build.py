@@ -1,6 +1,5 @@
 """From a config to the objects of an experiment, once; no code below reads a config."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from stale_jax.data import build_senses, build_source
 from stale_jax.data.sources.latents import Latents
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
-from stale_jax.models import Autoencoder, Transformer, build_autoencoder, build_model
+from stale_jax.models import build_autoencoder, build_model
 from stale_jax.objectives import (
   Artv,
   ConditionCorruption,
@@ -26,13 +25,15 @@ from stale_jax.objectives import (
 from stale_jax.processes import (
   Interpolant,
   Process,
-  TimeDensity,
   UniformTokens,
   build_density,
   build_process,
 )
 from stale_jax.sampling import Rollout, Sampling
+from stale_jax.system import Data, Diffusion
 from stale_jax.training.ema import Ema
+from stale_jax.training.experiment import Experiment
+from stale_jax.training.experiment import Training as TrainingPlan
 from stale_jax.training.optimizer import AdamW, Muon
 from stale_jax.training.settings import Training
 from stale_jax.training.steps.nft import GRPO, check_grpo
@@ -40,41 +41,6 @@ from stale_jax.training.steps.self_forcing import SelfForcing, check_self_forcin
 
 OBJECTIVES = {"denoising": Denoising}
 OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Experiment:
-  """A config, built. Of an autoencoder there is no process, nor what depends on one.
-
-  `causal` is whether movies can be made after the keys and values of the frames before: no frame sees a
-  later one, and in training each had a time of its own.
-  """
-
-  seed: int
-  source: Any
-  senses: tuple[Sense, ...]
-  model: Transformer | Autoencoder
-  objective: Any
-  optimizer: Any
-  ema: Ema
-  mesh: MeshShape
-  training: Training
-  process: Process | None = None
-  density: TimeDensity | None = None
-  messup: MessUp | None = None
-  corruption: ConditionCorruption | None = None
-  first: FirstFrames | None = None
-  artv: Artv | None = None
-  sampling: Sampling | None = None
-  causal: bool = False
-  rollout: Rollout | None = None
-  self_forcing: SelfForcing | None = None
-  grpo: GRPO | None = None
-
-  @property
-  def codes(self) -> bool:
-    """Whether it is of an autoencoder."""
-    return self.process is None
 
 
 SECTIONS = (
@@ -126,19 +92,20 @@ def build(config: Mapping[str, Any]) -> Experiment:
   seed = config.get("seed", 0)
   if not 0 <= seed < 2**31:
     raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
+  data = Data(source=source, senses=senses)
   shared = {
     "seed": seed,
-    "source": source,
-    "senses": senses,
     "optimizer": choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     "ema": construct(Ema, config.get("ema", {}), "ema"),
     "mesh": construct(MeshShape, config.get("mesh", {}), "mesh"),
-    "training": training,
+    "settings": training,
   }
   if coder:
     objective = construct(Reconstruction, {**config.get("objective", {}), "source": source}, "objective")
-    model = build_autoencoder(config["model"], senses, source.frames, objective.adversarial > 0)
-    return Experiment(**shared, model=model, objective=objective)
+    network = build_autoencoder(config["model"], senses, source.frames, objective.adversarial > 0)
+    return Experiment(
+      data=data, network=network, diffusion=None, training=TrainingPlan(**shared, objective=objective)
+    )
   process = build_process(config["process"])
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
   objective = {"name": "denoising", **config.get("objective", {}), "process": process}
@@ -162,29 +129,34 @@ def build(config: Mapping[str, Any]) -> Experiment:
   masked = bool(artv and artv.mask)
   if masked:
     terms.append(Copy(weight=artv.copy))
-  density = build_density(config.get("times", {"name": "uniform"}))
-  model = build_model(config.get("model", {}), senses, **perturbed, **judged, mask=masked)
-  causal = model.causal and density.independent
+  time_sampler = build_density(config.get("times", {"name": "uniform"}))
+  network = build_model(config.get("model", {}), senses, **perturbed, **judged, mask=masked)
+  causal = network.causal and time_sampler.independent
   usual = {"how": "artv" if artv else "causal" if causal else "windows"}
   experiment = Experiment(
-    **shared,
-    process=process,
-    density=density,
-    model=model,
-    objective=Total(terms=tuple(terms)),
-    messup=messup,
-    corruption=corruption,
-    first=construct(FirstFrames, {**config.get("first", {}), "sense": senses[0].name}, "first"),
-    artv=artv,
-    sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
-    causal=causal,
-    rollout=construct(Rollout, {**usual, **config.get("rollout", {})}, "rollout"),
-    self_forcing=_if_given(SelfForcing, config, "self_forcing"),
-    grpo=_if_given(GRPO, config, "grpo"),
+    data=data,
+    network=network,
+    diffusion=Diffusion(
+      process=process,
+      time_sampler=time_sampler,
+      first=construct(FirstFrames, {**config.get("first", {}), "sense": senses[0].name}, "first"),
+      artv=artv,
+      causal=causal,
+      sampling=construct(Sampling, config.get("sampling", {}), "sampling"),
+      rollout=construct(Rollout, {**usual, **config.get("rollout", {})}, "rollout"),
+    ),
+    training=TrainingPlan(
+      **shared,
+      objective=Total(terms=tuple(terms)),
+      messup=messup,
+      corruption=corruption,
+      self_forcing=_if_given(SelfForcing, config, "self_forcing"),
+      grpo=_if_given(GRPO, config, "grpo"),
+    ),
   )
-  if experiment.self_forcing:
+  if experiment.training.self_forcing:
     check_self_forcing(experiment)
-  if experiment.grpo:
+  if experiment.training.grpo:
     check_grpo(experiment)
   return experiment
 

@@ -60,7 +60,7 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tu
     UserError: the model was not trained on digits, or sees nothing.
   """
   source = model.source
-  if not hasattr(source, "canvas") or "sight" not in [s.name for s in model.experiment.senses]:
+  if not hasattr(source, "canvas") or "sight" not in [s.name for s in model.system.data.senses]:
     raise UserError("the suite 'captions' reads digits: it needs a model of the source 'digits' with sight.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")

@@ -107,9 +107,9 @@ def evaluate_contamination(
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
   """
-  source, models = model.experiment.source, [model] if reference is None else [model, reference]
-  for each in (m.experiment for m in models):
-    if not hasattr(each.source, "show") or "sight" not in [s.name for s in each.senses]:
+  source, models = model.system.data.source, [model] if reference is None else [model, reference]
+  for each in (m.system for m in models):
+    if not hasattr(each.data.source, "show") or "sight" not in [s.name for s in each.data.senses]:
       raise UserError("the suite 'contamination' looks for digits: it needs models of the source 'digits'.")
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")

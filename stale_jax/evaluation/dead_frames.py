@@ -64,7 +64,7 @@ def go_on(
 ) -> Float[np.ndarray, "n frames h w 3"]:
   """Sight of movies that begin with `pictures`, these in front; of the other senses nothing was there yet."""
   count, first = len(pictures), {}
-  for sense in model.experiment.senses:
+  for sense in model.system.data.senses:
     shape = (count, 1, *model.source.senses[sense.name].shape)
     first[sense.name] = pictures[:, None] if sense.name == "sight" else np.full(shape, -1.0, np.float32)
   parts = [clip["sight"] for clip in model.rollout(prompts, seeds, frames=frames, first=first, **how)]
@@ -161,7 +161,7 @@ def find_dead_frames(
   """
   if count < 2 or futures < 1 or segments < 2:
     raise UserError(f"count={count}, futures={futures}, segments={segments}: 2, 1 and 2 at least are needed.")
-  if "sight" not in [sense.name for sense in model.experiment.senses]:
+  if "sight" not in [sense.name for sense in model.system.data.senses]:
     raise UserError("dead frames are seen, and this model has no sight.")
   how = {"how": "windows", "given": 1, **how}
   test = dataclasses.replace(model.source, split="test")

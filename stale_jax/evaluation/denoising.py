@@ -53,14 +53,14 @@ def held_out_losses(model, clips: int, seed: int = 0) -> dict[str, Float[np.ndar
   Raises:
     UserError: the source has no test split.
   """
-  experiment = model.experiment
-  if not hasattr(experiment.source, "split"):
+  experiment = model.system
+  if not hasattr(experiment.data.source, "split"):
     raise UserError("this source holds nothing back for testing.")
-  source = dataclasses.replace(experiment.source, split="test")
-  run = jax.jit(lambda *args: clip_losses(experiment.model, experiment.process, *args))
+  source = dataclasses.replace(experiment.data.source, split="test")
+  run = jax.jit(lambda *args: clip_losses(experiment.network, experiment.diffusion.process, *args))
   parts: list[dict[str, np.ndarray]] = []
   for rows in batches(clips, _BATCH):
-    batch = collate([source[int(i)] for i in rows], experiment.senses, experiment.model.text_length)
+    batch = collate([source[int(i)] for i in rows], experiment.data.senses, experiment.network.text_length)
     each = [run(model.params, batch, t, _keys(seed, rows, i)) for i, t in enumerate(TIMES)]
     parts.append({name: np.stack([x[name] for x in jax.device_get(each)], 1) for name in each[0]})
   return {n: np.concatenate([part[n] for part in parts])[:clips].astype(np.float64) for n in parts[0]}

@@ -98,12 +98,12 @@ def evaluate_dynamics(model, clips: int = 512, seed: int = 0, **overrides) -> tu
   Raises:
     UserError: the source does not know its law.
   """
-  source = model.experiment.source
-  if not hasattr(source, "advance") or len(model.experiment.senses) != 1:
+  source = model.system.data.source
+  if not hasattr(source, "advance") or len(model.system.data.senses) != 1:
     raise UserError("the suite 'dynamics' needs a source that knows its law, such as 'lorenz'.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
-  (sense,) = model.experiment.senses
+  (sense,) = model.system.data.senses
   examples = [dataclasses.replace(source, split="test")[i] for i in range(clips)]
   test, labels = _stack(examples, sense)
   train, train_labels = _stack([dataclasses.replace(source, split="train")[i] for i in range(clips)], sense)

@@ -41,11 +41,11 @@ def score(model, clip: Clip, t: float, seed: int = 0) -> Float[np.ndarray, "n la
   Raises:
     UserError: the model was trained without labels.
   """
-  network = model.experiment.model
+  network = model.system.network
   if not network.labels:
     raise UserError("this model scores no labels: train it with the config's section 'cringe'.")
   times = np.full(next(iter(clip.values())).shape[:2], t, np.float32)
-  return jax.device_get(_scorer(network, model.experiment.process)(model.params, clip, times, seed))
+  return jax.device_get(_scorer(network, model.system.diffusion.process)(model.params, clip, times, seed))
 
 
 def reward(
@@ -67,7 +67,7 @@ def reward(
     times: noise levels at which the clip is looked at.
     seed: of the noise.
   """
-  target = targets(labels, model.experiment.source.labels)
+  target = targets(labels, model.system.data.source.labels)
   every = [hinge(score(model, clip, t, seed), target) for t in times]
   return -np.mean(jax.device_get(every), 0)
 
@@ -92,15 +92,15 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
   Raises:
     UserError: the model was trained without labels, or its source holds nothing back for testing.
   """
-  experiment = model.experiment
-  if not hasattr(experiment.source, "split"):
+  experiment = model.system
+  if not hasattr(experiment.data.source, "split"):
     raise UserError("the suite 'labels' needs a source with a test split.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   clip, labels = held_out(experiment, clips, seed)
   result, start, at = {"clips": clips}, 0, {str(t): {} for t in TIMES}
   given = {t: score(model, clip, t, seed) for t in TIMES}
-  for name, count in experiment.source.labels.items():
+  for name, count in experiment.data.source.labels.items():
     known = (labels[name] > 0).any(-1)
     label, result[f"chance/{name}"] = labels[name][known], 1 / count
     for t, every in given.items():
@@ -120,9 +120,9 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
 
 def held_out(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n classes"]]]:
   """That many clips of the experiment's source that nothing was trained on, and their labels."""
-  source = experiment.source
+  source = experiment.data.source
   seeded = {"seed": seed} if hasattr(source, "seed") else {}  # Latents are of clips that are stored.
   source = dataclasses.replace(source, split="test", **seeded)
   examples = [source[i] for i in range(clips)]
-  batch = collate(examples, experiment.senses, experiment.model.text_length, source.labels)
+  batch = collate(examples, experiment.data.senses, experiment.network.text_length, source.labels)
   return batch.clip, batch.labels

@@ -158,9 +158,9 @@ def clip_bits(
     steps: of Heun along the path. On the shipped model 32 say .09 bits more than 64 do.
     probes: of Hutchinson.
   """
-  experiment = model.experiment
-  run = _compiled(experiment.model, experiment.process, steps, probes)
-  text, parts = tokenize(list(prompts), experiment.model.text_length), []
+  experiment = model.system
+  run = _compiled(experiment.network, experiment.diffusion.process, steps, probes)
+  text, parts = tokenize(list(prompts), experiment.network.text_length), []
   for rows in batches(len(text), min(_BATCH, len(text))):
     key = jax.random.fold_in(jax.random.key(seed), int(rows[0]))
     part = run(model.params, {name: x[rows] for name, x in clip.items()}, text[rows], key)
@@ -191,12 +191,12 @@ def evaluate_likelihood(
   """
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
-  experiment = model.experiment
-  source = experiment.source
+  experiment = model.system
+  source = experiment.data.source
   if hasattr(source, "split"):
     source = dataclasses.replace(source, split="test")
   examples = [source[i] for i in range(clips)]
-  batch = collate(examples, experiment.senses, experiment.model.text_length)
+  batch = collate(examples, experiment.data.senses, experiment.network.text_length)
   probes = 4
   found = clip_bits(model, [e["caption"] for e in examples], batch.clip, seed, steps=steps, probes=probes)
   scores = {

@@ -49,19 +49,19 @@ def handwriting_losses(model, split: str, views: int = 2, seed: int = 0) -> Floa
 
   Colour, path and noise of view v of the i-th digit depend on (seed, v, i) alone: models can be paired.
   """
-  experiment, run = model.experiment, _network(model.experiment.model, model.experiment.process)
+  experiment, run = model.system, _network(model.system.network, model.system.diffusion.process)
   images, targets = handwriting(split)
   total = 0.0
 
   def example(row, view):
     rng = np.random.Generator(np.random.Philox(key=[seed, row * views + view]))
-    return {**experiment.source.show(images[row], int(targets[row]), rng), "index": row}
+    return {**experiment.data.source.show(images[row], int(targets[row]), rng), "index": row}
 
   for view in range(views):
     parts = []
     for rows in batches(len(targets), _BATCH):
       examples = [example(int(row), view) for row in rows]
-      batch = collate(examples, experiment.senses, experiment.model.text_length)
+      batch = collate(examples, experiment.data.senses, experiment.network.text_length)
       key = jax.random.fold_in(jax.random.key(seed), view)
       keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.asarray(rows))
       parts.append(np.log(run(model.params, batch, keys)).mean(0))

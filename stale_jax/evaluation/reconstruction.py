@@ -51,7 +51,7 @@ def evaluate_reconstruction(model, clips: int = 256, seed: int = 0) -> tuple[dic
   """
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
-  coder, source = model.experiment.model, model.experiment.source
+  coder, source = model.system.network, model.system.data.source
   test = _sight(dataclasses.replace(source, split="test"), seed, clips)
   train = _sight(dataclasses.replace(source, split="train"), seed, _TRAIN)
   run = jax.jit(lambda params, x: _coded(coder, params, x))

@@ -157,7 +157,7 @@ def evaluate_liveliness(
     UserError: the model sees nothing, or there are fewer than two windows.
   """
   source = model.source
-  if "sight" not in [sense.name for sense in model.experiment.senses]:
+  if "sight" not in [sense.name for sense in model.system.data.senses]:
     raise UserError("the suite 'liveliness' follows what is seen, and this model has no sight.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")

@@ -172,7 +172,7 @@ def within_budget(
     offers.append(Offer(float(np.sum(response(clips))), float(found.bits.sum()) * _size(clips), spent))
     return offers[-1]
 
-  solvers = [solver] if solver else _solvers(model.experiment.process)
+  solvers = [solver] if solver else _solvers(model.system.diffusion.process)
   if not solvers:
     raise UserError("a budget is in bits, and this process has no likelihood: leave budget_cents out.")
   chosen = choose([[(name, steps) for steps in ladder] for name in solvers], measure, cents)

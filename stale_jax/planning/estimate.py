@@ -8,11 +8,11 @@ import math
 
 import jax
 
-from stale_jax.config import Experiment
 from stale_jax.mesh import MeshShape
 from stale_jax.planning.chips import Chip
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.roofline import Seconds, roofline
+from stale_jax.training.experiment import Experiment
 
 # Values a token of a block that are kept for its gradient, in widths; "full": what goes into it alone.
 KEPT = {"full": 1, "dots": 10, "none": 34}
@@ -49,14 +49,14 @@ class Estimate:
 
 def sizes(experiment: Experiment, params, held: float, forward: float) -> Sizes:
   """Of `experiment`, whose forward pass of one clip takes so many operations."""
-  first = experiment.senses[0]
+  first = experiment.data.senses[0]
   return Sizes(
     parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(params)),
     held=held,
     forward=forward,
-    tokens=math.prod(first.grid(experiment.source.frames)),
-    width=experiment.model.width,
-    depth=experiment.model.depth,
+    tokens=math.prod(first.grid(experiment.data.source.frames)),
+    width=experiment.network.width,
+    depth=experiment.network.depth,
   )
 
 

@@ -60,14 +60,14 @@ def candidates(heads: int, devices: int, slices: int, batch: int) -> list[Candid
 def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
   """The experiment, and its numbers for `estimate`."""
   experiment = built(config)
-  model, frames = experiment.model, experiment.source.frames
+  model, frames = experiment.network, experiment.data.source.frames
   params = jax.eval_shape(lambda: init_params(experiment, jax.random.key(0)))
-  clip = {s.name: jax.ShapeDtypeStruct((1, frames, *s.shape), jnp.float32) for s in experiment.senses}
+  clip = {s.name: jax.ShapeDtypeStruct((1, frames, *s.shape), jnp.float32) for s in experiment.data.senses}
   t = jax.ShapeDtypeStruct((1, frames), jnp.float32)
   context = Context(text=jax.ShapeDtypeStruct((1, model.text_length), jnp.int32))
   forward = count(plain(experiment).apply, params, clip, t, context)
   # Parameters, two moments, their average, and the averages that snapshots are taken of; float32.
-  held = 4.0 * (4 + len(experiment.ema.kept))
+  held = 4.0 * (4 + len(experiment.training.ema.kept))
   return experiment, sizes(experiment, params, held, forward)
 
 
@@ -100,11 +100,11 @@ def fit(
   """
   chip, devices = chip_of(topology), topology_devices(topology, slices)
   experiment, of = describe(config)
-  if experiment.model.attention != "splash":
+  if experiment.network.attention != "splash":
     say("attention of this config is not splash: its estimates are of attention that holds no probabilities.")
-  many = candidates(experiment.model.heads, len(devices), slices, experiment.training.batch)
+  many = candidates(experiment.network.heads, len(devices), slices, experiment.training.settings.batch)
   if not many:
-    raise UserError(f"no mesh of {len(devices)} devices takes {experiment.model.heads} heads.")
+    raise UserError(f"no mesh of {len(devices)} devices takes {experiment.network.heads} heads.")
   available, factor = chip.memory / chip.devices, 1.0
   say(f"{len(many)} ways to run it; {len(rank(of, chip, many, slices, available))} may fit.")
   tried: set[Candidate] = set()

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from stale_jax.clip import floats
-from stale_jax.config import Experiment, build
+from stale_jax.config import build
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, path_name, uncut
@@ -28,6 +28,8 @@ from stale_jax.planning.prices import PRICES
 from stale_jax.planning.roofline import Seconds, roofline
 from stale_jax.planning.topology import topology_devices
 from stale_jax.sampling import classifier_free
+from stale_jax.system import Data
+from stale_jax.training.experiment import Experiment
 from stale_jax.training.program import loss_of, training_program
 
 GIB = 2**30
@@ -207,11 +209,11 @@ def built(config: Mapping[str, Any]) -> Experiment:
     UserError: it is of an autoencoder, whose work nothing here can count.
   """
   experiment = build(config)
-  if experiment.codes:
+  if experiment.is_autoencoder:
     raise UserError("plans are of models that diffuse, and this config is of an autoencoder.")
-  source = getattr(experiment.source, "largest", experiment.source)
-  senses = build_senses([sense.name for sense in experiment.senses], source)
-  return dataclasses.replace(experiment, source=source, senses=senses)
+  source = getattr(experiment.data.source, "largest", experiment.data.source)
+  senses = build_senses([sense.name for sense in experiment.data.senses], source)
+  return dataclasses.replace(experiment, data=Data(source=source, senses=senses))
 
 
 def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[str, Any], list[str]]:
@@ -223,8 +225,8 @@ def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[s
     mesh["data"] = data * slices
     said.append(f"mesh.data={data} does not go over {slices} slices: planned with {data * slices}.")
   experiment = built({**config, "mesh": mesh})
-  sizes, batch = experiment.mesh.sizes(devices), experiment.training.batch
-  ways = sizes["data"] * sizes["fsdp"] * experiment.training.accumulate
+  sizes, batch = experiment.training.mesh.sizes(devices), experiment.training.settings.batch
+  ways = sizes["data"] * sizes["fsdp"] * experiment.training.settings.accumulate
   if batch % ways:
     training["batch"] = -(-batch // ways) * ways
     said.append(f"training.batch={batch} does not divide by {ways}: planned with {training['batch']}.")
@@ -258,7 +260,7 @@ def plan(
   config, warnings = fitted(config, len(devices), slices)
   experiment = built(config)
   program = training_program(experiment, devices)
-  mesh, batch = program.mesh, experiment.training.batch
+  mesh, batch = program.mesh, experiment.training.settings.batch
   forward, hardware, attention = _operations(experiment, program)
   lowered, began = program.step.lower(program.state, program.batch), time.perf_counter()
   memory = {
@@ -278,7 +280,7 @@ def plan(
     memory["program"] = stats.generated_code_size_in_bytes
     found, largest = _sent(text, mesh), _largest(text)
   ways, moved = mesh.size, text.hbm_bytes() if text.entry else 0.0
-  kernel = experiment.model.attention == "splash"
+  kernel = experiment.network.attention == "splash"
   products = text.matmul_flops() if text.entry else 0.0
   made = Plan(
     topology=topology,
@@ -288,8 +290,8 @@ def plan(
     devices=len(devices),
     mesh=dict(mesh.shape),
     batch=batch,
-    tokens=sum(math.prod(s.grid(experiment.source.frames)) for s in experiment.senses),
-    steps=experiment.training.steps,
+    tokens=sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses),
+    steps=experiment.training.settings.steps,
     parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(program.state.params)),
     memory=memory,
     available=chip.memory / chip.devices * (1 - _RESERVED),
@@ -341,25 +343,25 @@ def _held(tree) -> float:
 
 def plain(experiment: Experiment):
   """Its network, with attention as matrix products that can be counted."""
-  return experiment.model.clone(attention="xla")
+  return experiment.network.clone(attention="xla")
 
 
 def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   """Of a clip's forward pass, of a step's loss and gradient, and of attention in the latter."""
   one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), program.batch)
   params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.state.params)
-  t = jax.ShapeDtypeStruct((1, experiment.source.frames), jnp.float32)
+  t = jax.ShapeDtypeStruct((1, experiment.data.source.frames), jnp.float32)
   network, key = plain(experiment), jax.eval_shape(lambda: jax.random.key(0))
   forward = count(network.apply, params, jax.eval_shape(floats, one.clip), t, one.context)
-  loss = loss_of(dataclasses.replace(experiment, model=network))
-  hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.batch
+  loss = loss_of(dataclasses.replace(experiment, network=network))
+  hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.settings.batch
   # By hand, as no kernel says it: two products of all pairs forward, twice that back.
-  tokens = sum(math.prod(s.grid(experiment.source.frames)) for s in experiment.senses)
-  tokens += experiment.model.text_length // PATCH
-  m = experiment.model
+  tokens = sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses)
+  tokens += experiment.network.text_length // PATCH
+  m = experiment.network
   attention = 4.0 * tokens**2 * m.width * m.depth
   again = {"none": 3, "dots": 4, "full": 4}[m.remat]
-  return forward, hardware, again * attention * experiment.training.batch
+  return forward, hardware, again * attention * experiment.training.settings.batch
 
 
 def _largest(program: Program, count: int = 5) -> list[tuple[float, str, str]]:
@@ -378,7 +380,7 @@ def _largest(program: Program, count: int = 5) -> list[tuple[float, str, str]]:
 
 def _warnings(made: Plan, experiment: Experiment, program) -> list[str]:
   """What a reader of the plan should know."""
-  said, mesh, model = [], program.mesh, experiment.model
+  said, mesh, model = [], program.mesh, experiment.network
   whole = {}
   for path, x in jax.tree_util.tree_leaves_with_path(program.state.params):
     whole[path_name(path)] = math.prod(x.shape) * x.dtype.itemsize
@@ -392,8 +394,8 @@ def _warnings(made: Plan, experiment: Experiment, program) -> list[str]:
     more = -width % 128 / width
     said.append(f"heads are {width} wide and padded to {width + -width % 128}: {more:.0%} more attention.")
   ways = parts(mesh, "tokens")
-  for sense in experiment.senses:
-    place = math.prod(sense.grid(experiment.source.frames)[1:])
+  for sense in experiment.data.senses:
+    place = math.prod(sense.grid(experiment.data.source.frames)[1:])
     if (missing := -place % ways) / place > _PADDING:
       said.append(f"{sense.name} has {place} tokens a time, padded by {missing} to divide by {ways}.")
   if made.seconds.exposed > 0.2 * made.seconds.step:
@@ -413,7 +415,7 @@ def _warnings(made: Plan, experiment: Experiment, program) -> list[str]:
 
 def _sampler(experiment: Experiment, program, chip: Chip, forward: float) -> Sampler | None:
   """One guided evaluation of the network on the mesh of training."""
-  mesh, settings = program.mesh, experiment.sampling
+  mesh, settings = program.mesh, experiment.diffusion.sampling
   ways = parts(mesh, "batch")
   movies = -(-settings.batch // ways) * ways
   guided = settings.guidance != 1
@@ -423,11 +425,11 @@ def _sampler(experiment: Experiment, program, chip: Chip, forward: float) -> Sam
     return jax.ShapeDtypeStruct((movies, *x.shape[1:]), x.dtype, sharding=whole)
 
   clip, context = jax.tree.map(many, (jax.eval_shape(floats, program.batch.clip), program.batch.context))
-  t = jax.ShapeDtypeStruct((movies, experiment.source.frames), jnp.float32, sharding=whole)
+  t = jax.ShapeDtypeStruct((movies, experiment.data.source.frames), jnp.float32, sharding=whole)
 
   def evaluate(params, clip, t, context):
     def denoiser(clip, t, context):
-      return experiment.model.apply(params, clip, t, context)
+      return experiment.network.apply(params, clip, t, context)
 
     chosen = classifier_free(denoiser, settings.guidance, settings.interval) if guided else denoiser
     return chosen(clip, t, context)

@@ -21,7 +21,7 @@ class Feed:
 
   def __init__(self, experiment, program):
     self._sharding = program.batch.index.sharding
-    size = experiment.training.batch
+    size = experiment.training.settings.batch
     where = self._sharding.addressable_devices_indices_map((size,))
     rows = np.unique(np.concatenate([np.arange(size)[index] for index in where.values()]))
     # Row of the whole batch -> row of what is read here.
@@ -29,13 +29,13 @@ class Feed:
     self._place[rows] = np.arange(len(rows))
     self._batches = iter(
       loader(
-        experiment.source,
-        experiment.senses,
+        experiment.data.source,
+        experiment.data.senses,
         batch=size,
-        text_length=experiment.model.text_length,
-        seed=experiment.seed,
+        text_length=experiment.network.text_length,
+        seed=experiment.training.seed,
         rows=rows,
-        micro=getattr(experiment.model, "micro", ()),
+        micro=getattr(experiment.network, "micro", ()),
       )
     )
 

@@ -17,12 +17,12 @@ from jax.experimental import multihost_utils
 from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapshots
 from stale_jax.checkpoints.store import Checkpointer, model_at, read_config
 from stale_jax.checkpoints.weights import save_weights
-from stale_jax.config.build import Experiment
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, at, write_whole
 from stale_jax.hosts import leads, whole
 from stale_jax.training.ema import Ema
+from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
 from stale_jax.training.metrics import Metrics, Unheard
 from stale_jax.training.profile import Profile
@@ -71,8 +71,8 @@ def _train(
   stopping: Callable[[int], bool],
   window: tuple[int, int] | None,
 ) -> State:
-  training = experiment.training
-  if getattr(experiment.model, "forms", None) == "hard":
+  training = experiment.training.settings
+  if getattr(experiment.network, "forms", None) == "hard":
     raise UserError("model.forms=hard is for sampling, and its gates learn nothing: train with concrete.")
   if jax.process_count() != training.processes:
     raise UserError(f"training.processes={training.processes}, and JAX has {jax.process_count()}.")
@@ -111,7 +111,7 @@ def _train(
   profile = Profile(workdir / "profile", window if leads() else None)
   metrics = Metrics(workdir, step, training.steps) if leads() else Unheard()
   drop_snapshots_after(workdir, step)
-  snapshot_steps = experiment.ema.snapshot_steps(training.steps)
+  snapshot_steps = experiment.training.ema.snapshot_steps(training.steps)
   indices = collections.deque(maxlen=training.log_every)
   compiled: set[tuple] = set()  # Shapes of batches whose step is.
   if step < training.steps:
@@ -148,7 +148,7 @@ def _train(
         # Before the checkpoint: what a run resumes from has its snapshots.
         with metrics.lost() if excavated or saving else contextlib.nullcontext():
           if excavated:
-            tracks = dict(zip(experiment.ema.kept, state.tracks, strict=True))
+            tracks = dict(zip(experiment.training.ema.kept, state.tracks, strict=True))
             save_snapshots(workdir, step, tracks, config)
           if saving:
             metrics.publish()
@@ -208,7 +208,9 @@ def _without_takedown(section: Any) -> Any:
 def _not_finite(step: int, indices: np.ndarray, experiment: Experiment, checkpoints) -> str:
   """Names the step, the examples (and those that hold a NaN themselves) and the last good checkpoint."""
   batch = [int(i) for i in indices]
-  broken = [i for i in batch if not all(np.isfinite(x).all() for x in experiment.source[i]["clip"].values())]
+  broken = [
+    i for i in batch if not all(np.isfinite(x).all() for x in experiment.data.source[i]["clip"].values())
+  ]
   checkpoints.close()
   latest = checkpoints.latest()
   good = "there is no checkpoint yet" if latest is None else f"the last good checkpoint is step {latest}"

@@ -8,11 +8,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from stale_jax.clip import Batch, floats
-from stale_jax.config import Experiment
 from stale_jax.data import collate, first_stored
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
 from stale_jax.processes import UniformTokens
+from stale_jax.training.experiment import Experiment
 from stale_jax.training.state import Judges, State, initial_state
 from stale_jax.training.steps.denoise import make_loss, make_step
 from stale_jax.training.steps.nft import make_grpo_step
@@ -45,7 +45,7 @@ def training_program(experiment: Experiment, devices=None) -> Program:
   Raises:
     UserError: the devices or the batch cannot be laid out as the config says.
   """
-  training, mesh = experiment.training, experiment.mesh.build(devices)
+  training, mesh = experiment.training.settings, experiment.training.mesh.build(devices)
   ways = parts(mesh, "batch") * training.accumulate
   if training.batch % ways:
     raise UserError(
@@ -53,14 +53,16 @@ def training_program(experiment: Experiment, devices=None) -> Program:
       f"training.accumulate, {ways}."
     )
   _check_heads(experiment, mesh)
-  forcing = experiment.self_forcing
-  optimizer = experiment.optimizer.build(training.steps // forcing.every if forcing else training.steps)
-  critic = experiment.optimizer.build(training.steps)
+  forcing = experiment.training.self_forcing
+  optimizer = experiment.training.optimizer.build(
+    training.steps // forcing.every if forcing else training.steps
+  )
+  critic = experiment.training.optimizer.build(training.steps)
 
   def fresh() -> State:
-    key_init, key_run = jax.random.split(jax.random.key(experiment.seed))
+    key_init, key_run = jax.random.split(jax.random.key(experiment.training.seed))
     params = init_params(experiment, key_init)
-    state = initial_state(params, optimizer, key_run, experiment.ema.start(params))
+    state = initial_state(params, optimizer, key_run, experiment.training.ema.start(params))
     if not forcing:
       return state
     return state.replace(judges=Judges(teacher=params, critic=params, opt_state=critic.init(params)))
@@ -75,10 +77,10 @@ def training_program(experiment: Experiment, devices=None) -> Program:
   )
   if forcing:
     update = make_self_forcing_step(experiment, optimizer, critic)
-  elif experiment.grpo:
+  elif experiment.training.grpo:
     update = make_grpo_step(experiment, optimizer)
   else:
-    update = make_step(loss_of(experiment), optimizer, experiment.ema, training.accumulate)
+    update = make_step(loss_of(experiment), optimizer, experiment.training.ema, training.accumulate)
   step = jax.jit(
     on_mesh(mesh, update),
     donate_argnums=0,
@@ -89,7 +91,7 @@ def training_program(experiment: Experiment, devices=None) -> Program:
 
 def loss_of(experiment: Experiment) -> Callable:
   """What a step descends: (params, batch, key) -> (loss, metrics)."""
-  loss = _coder_loss(experiment) if experiment.codes else _diffusion_loss(experiment)
+  loss = _coder_loss(experiment) if experiment.is_autoencoder else _diffusion_loss(experiment)
 
   def of_floats(params, batch: Batch, key):
     return loss(params, batch.replace(clip=floats(batch.clip)), key)
@@ -99,7 +101,7 @@ def loss_of(experiment: Experiment) -> Callable:
 
 def _coder_loss(experiment: Experiment) -> Callable:
   def loss(params, batch, key):
-    metrics = experiment.objective(experiment.model, params, batch, key)
+    metrics = experiment.training.objective(experiment.network, params, batch, key)
     return metrics["loss"], metrics
 
   return loss
@@ -107,14 +109,14 @@ def _coder_loss(experiment: Experiment) -> Callable:
 
 def _diffusion_loss(experiment: Experiment) -> Callable:
   return make_loss(
-    experiment.model,
-    experiment.process,
-    experiment.density,
-    experiment.objective,
-    experiment.training.caption_dropout,
-    experiment.messup,
-    experiment.corruption,
-    experiment.artv or experiment.first,
+    experiment.network,
+    experiment.diffusion.process,
+    experiment.diffusion.time_sampler,
+    experiment.training.objective,
+    experiment.training.settings.caption_dropout,
+    experiment.training.messup,
+    experiment.training.corruption,
+    experiment.diffusion.artv or experiment.diffusion.first,
   )
 
 
@@ -122,20 +124,20 @@ def init_params(experiment: Experiment, key):
   """Parameters drawn from `key`."""
   example = _example(experiment)
   clip = floats(example.clip)
-  if experiment.codes:
-    return jax.jit(experiment.model.init)({"params": key, "latent": key}, clip)
+  if experiment.is_autoencoder:
+    return jax.jit(experiment.network.init)({"params": key, "latent": key}, clip)
   t = np.zeros(next(iter(clip.values())).shape[:2], np.float32)
-  return jax.jit(experiment.model.init)(key, clip, t, example.context)
+  return jax.jit(experiment.network.init)(key, clip, t, example.context)
 
 
 def _example(experiment: Experiment) -> Batch:
   """A batch of one."""
-  source = experiment.source
+  source = experiment.data.source
   labels = getattr(source, "labels", {})
-  model = experiment.model
+  model = experiment.network
   micro = getattr(model, "micro", ())
-  example = collate([first_stored(source)], experiment.senses, model.text_length, labels, micro)
-  if isinstance(experiment.process, UniformTokens):
+  example = collate([first_stored(source)], experiment.data.senses, model.text_length, labels, micro)
+  if isinstance(experiment.diffusion.process, UniformTokens):
     for name, x in floats(example.clip).items():
       if (np.abs(x) != 1).any() or ((x > 0).sum(-1) != 1).any():
         raise UserError(
@@ -146,8 +148,8 @@ def _example(experiment: Experiment) -> Batch:
 
 def _check_heads(experiment: Experiment, mesh: Mesh) -> None:
   """Raises UserError if the heads cannot be cut as the mesh says; an autoencoder has none."""
-  if experiment.codes:
+  if experiment.is_autoencoder:
     return
-  heads, ways = experiment.model.heads, mesh.shape["tensor"] * mesh.shape["ulysses"]
+  heads, ways = experiment.network.heads, mesh.shape["tensor"] * mesh.shape["ulysses"]
   if heads % ways:
     raise UserError(f"model.heads={heads} is not a multiple of the mesh's tensor times ulysses, {ways}.")

@@ -11,6 +11,7 @@ from stale_jax.data.sources.digits import COLOURS, DIGITS, DIRECTIONS, SPEEDS, D
 from stale_jax.evaluation import evaluate_captions, f1, frechet
 from stale_jax.evaluation.memorisation import nearest_ratio
 from stale_jax.evaluation.reader import LABELS, impacts
+from stale_jax.system import Data
 
 SENSES = ("sight", "sound", "touch", "smell", "taste", "balance")
 
@@ -21,8 +22,8 @@ class Stub:
   def __init__(self, split="test", spoil=lambda clip: clip):
     source = Digits()
     self.source = source
-    self.experiment = types.SimpleNamespace(
-      source=source, senses=[source.senses[name] for name in SENSES], frames=8
+    self.system = types.SimpleNamespace(
+      data=Data(source=source, senses=tuple(source.senses[name] for name in SENSES))
     )
     self._spoil = spoil
     self._pool = {}

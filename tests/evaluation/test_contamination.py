@@ -15,6 +15,7 @@ from stale_jax.evaluation.contamination import evaluate_contamination, glyph_has
 from stale_jax.evaluation.membership import membership
 from stale_jax.evaluation.reader import still
 from stale_jax.processes import UniformFlow
+from stale_jax.system import Data
 
 CLIPS = 4096
 
@@ -124,8 +125,12 @@ def test_losses_are_of_the_model_and_of_the_handwriting(monkeypatch):
     def apply(self, params, clip, t, context):
       return {"sight": clip["sight"] * params}
 
-  experiment = types.SimpleNamespace(source=source, senses=senses, model=Echo(), process=UniformFlow())
-  one, two = (types.SimpleNamespace(experiment=experiment, params=np.float32(p)) for p in (1.0, 0.5))
+  experiment = types.SimpleNamespace(
+    data=Data(source=source, senses=senses),
+    network=Echo(),
+    diffusion=types.SimpleNamespace(process=UniformFlow()),
+  )
+  one, two = (types.SimpleNamespace(system=experiment, params=np.float32(p)) for p in (1.0, 0.5))
   losses = membership_.handwriting_losses(one, "train")
   assert losses.shape == (70,) and len(np.unique(losses)) == 70
   np.testing.assert_array_equal(losses, membership_.handwriting_losses(one, "train"))
@@ -144,6 +149,6 @@ def test_losses_are_of_the_model_and_of_the_handwriting(monkeypatch):
 
 
 def test_it_needs_digits():
-  experiment = types.SimpleNamespace(source=[], senses=[])
+  experiment = types.SimpleNamespace(data=Data(source=[], senses=()))
   with pytest.raises(UserError, match="needs models of the source 'digits'"):
-    evaluate_contamination(types.SimpleNamespace(experiment=experiment))
+    evaluate_contamination(types.SimpleNamespace(system=experiment))

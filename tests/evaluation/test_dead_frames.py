@@ -1,6 +1,7 @@
 """Pictures scored by their futures: planted futures are found, and what tells them."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
 from stale_jax.evaluation.dead_frames import features, find_dead_frames, predicted, speeds
+from stale_jax.system import Data
 
 
 @dataclasses.dataclass
@@ -18,7 +20,7 @@ class Planted:
 
   def __post_init__(self):
     sight = self.source.senses["sight"]
-    self.experiment = type("E", (), {"senses": (sight,)})
+    self.system = types.SimpleNamespace(data=Data(source=self.source, senses=(sight,)))
     self.frames = self.source.frames
 
   def sample(self, prompts, seeds, **_):
@@ -85,6 +87,6 @@ def test_too_few_pictures_are_refused():
 
 def test_a_model_without_sight_has_none():
   model = Planted()
-  model.experiment.senses = tuple(model.source.senses[name] for name in ("touch",))
+  model.system.data.senses = tuple(model.source.senses[name] for name in ("touch",))
   with pytest.raises(UserError, match="no sight"):
     find_dead_frames(model, count=2)

@@ -10,6 +10,7 @@ from stale_jax.data import Digits, Lorenz
 from stale_jax.errors import UserError
 from stale_jax.evaluation import evaluate_dynamics
 from stale_jax.evaluation.dynamics import defect, lyapunov, marginals
+from stale_jax.system import Data
 
 SOURCE = Lorenz(frames=32)
 
@@ -18,7 +19,7 @@ class Stub:
   """A model that shows real clips of the right caption, or spoiled ones."""
 
   def __init__(self, spoil=lambda x: x, source=SOURCE):
-    self.experiment = types.SimpleNamespace(source=source, senses=tuple(source.senses.values())[:1])
+    self.system = types.SimpleNamespace(data=Data(source=source, senses=tuple(source.senses.values())[:1]))
     self._spoil = spoil
 
   def sample(self, prompts, seeds):

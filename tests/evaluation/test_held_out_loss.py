@@ -27,13 +27,13 @@ def trained(tmp_path_factory):
 
 
 def test_it_is_the_loss_by_brute_force(trained):
-  experiment = trained.experiment
-  source = dataclasses.replace(experiment.source, split="test")
-  apply = jax.jit(experiment.model.apply)
+  experiment = trained.system
+  source = dataclasses.replace(experiment.data.source, split="test")
+  apply = jax.jit(experiment.network.apply)
   want = {"sight": [], "touch": []}
   for index in range(3):
     example = source[index]
-    text = tokenize([example["caption"]], experiment.model.text_length)
+    text = tokenize([example["caption"]], experiment.network.text_length)
     for i, time in enumerate(TIMES):
       key = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), i), index)
       t = jnp.full((1, 4), time)

@@ -13,6 +13,7 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES, Liveliness, evaluate_liveliness, rollouts
 from stale_jax.evaluation.liveliness import Curve
 from stale_jax.evaluation.motion import motion_of
+from stale_jax.system import Data
 
 FRAMES, W = 48, _lively.WINDOW
 MAKE = {
@@ -154,7 +155,7 @@ class Stub:
   def __init__(self, spoil=lambda sight: sight, source=None, goes_on=False):
     self.source, self.goes_on = source or Digits(), goes_on
     senses = tuple(self.source.senses.values())[:1]
-    self.experiment = types.SimpleNamespace(source=self.source, senses=senses)
+    self.system = types.SimpleNamespace(data=Data(source=self.source, senses=senses))
     self.frames, self._spoil = self.source.frames, spoil
 
   def sample(self, prompts, seeds, frames):

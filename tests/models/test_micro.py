@@ -117,6 +117,6 @@ def test_what_is_asked_for_is_made_and_refused_where_it_is_not_heard():
   ):
     with pytest.raises(UserError, match=words):
       model.generate("a red one", **fields)
-  deaf = dataclasses.replace(experiment, model=experiment.model.clone(micro=()))
+  deaf = dataclasses.replace(experiment, network=experiment.network.clone(micro=()))
   with pytest.raises(UserError, match="was not trained to hear of motion"):
     Model(deaf, params, "fresh").generate("a red one", motion=1.0)

@@ -155,7 +155,7 @@ def test_the_cost_of_the_mask_is_in_the_loss_and_its_weight_counts():
     e = build({**micro.config(source__patch=1), "artv": {"copy": weight}})
     if given is None:
       params = moved(init_params(e, jax.random.key(0)))
-      batch = collate([e.source[i] for i in range(4)], e.senses, e.model.text_length)
+      batch = collate([e.data.source[i] for i in range(4)], e.data.senses, e.network.text_length)
       given = params, batch, jax.random.key(1)
     found[weight] = jax.jit(jax.value_and_grad(loss_of(e), has_aux=True))(*given)
   ((none, metrics), free), ((some, same), dear) = found[0.0], found[0.5]

@@ -119,7 +119,7 @@ def test_the_emoji_is_no_parameter():
   params = jax.tree.map(lambda x: np.float32(0.1 * rng.standard_normal(x.shape)), trees[0])
   clip, t = {"touch": jnp.ones((1, 4, 4))}, jnp.full((1, 4), 0.5)
   context = Context(text=jnp.asarray(text.tokenize([""], 48)))
-  given = [scores(e.model, params, clip, t, context) for e in experiments]
+  given = [scores(e.network, params, clip, t, context) for e in experiments]
   # The same parameters, whichever it is, and yet not one token.
   for a, b in ((0, 1), (0, 2), (1, 2)):
     assert np.abs(given[a] - given[b]).max() > 1e-3
@@ -145,20 +145,27 @@ def test_what_cannot_be_is_named(overrides, words):
 @pytest.fixture(scope="module")
 def model():
   experiment = build(config())
-  optimizer = experiment.optimizer.build(experiment.training.steps)
+  optimizer = experiment.training.optimizer.build(experiment.training.settings.steps)
   state = initial_state(init_params(experiment, jax.random.key(0)), optimizer, jax.random.key(1))
-  dropout = experiment.training.caption_dropout
-  loss = make_loss(experiment.model, experiment.process, experiment.density, experiment.objective, dropout)
-  step = jax.jit(make_step(loss, optimizer, experiment.ema))
-  batches = iter(loader(experiment.source, experiment.senses, batch=64, text_length=48, seed=0))
-  for _ in range(experiment.training.steps):
+  dropout = experiment.training.settings.caption_dropout
+  diffusion = experiment.diffusion
+  loss = make_loss(
+    experiment.network,
+    diffusion.process,
+    diffusion.time_sampler,
+    experiment.training.objective,
+    dropout,
+  )
+  step = jax.jit(make_step(loss, optimizer, experiment.training.ema))
+  batches = iter(loader(experiment.data.source, experiment.data.senses, batch=64, text_length=48, seed=0))
+  for _ in range(experiment.training.settings.steps):
     state, _ = step(state, next(batches))
   return Model(experiment, state.ema, "micro")
 
 
 @pytest.fixture(scope="module")
 def clip(model):
-  return held_out(model.experiment, 480, 0)
+  return held_out(model.system, 480, 0)
 
 
 def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(model):
@@ -179,7 +186,7 @@ def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(model):
 
 def test_the_clip_is_judged_and_not_its_caption(model, clip):
   clip, _ = clip
-  network, t = model.experiment.model, jnp.full((480, 4), 0.25)
+  network, t = model.system.network, jnp.full((480, 4), 0.25)
 
   @jax.jit
   def judge(words):
@@ -207,12 +214,12 @@ def test_the_reward_of_the_truth_is_greater_than_of_any_lie(model, clip):
 
 
 def test_guidance_leads_to_the_label_that_is_named(model):
-  experiment, size = model.experiment, 48
-  network, process = experiment.model, experiment.process
+  experiment, size = model.system, 48
+  network, process = experiment.network, experiment.diffusion.process
   keys = jax.vmap(jax.random.key)(jnp.arange(size))
   context = Context(text=jnp.asarray(text.tokenize([""] * size, 48)), apart=jnp.ones(size, bool))
   colour = np.arange(size) % 6
-  signs = targets({"colour": colour}, experiment.source.labels)
+  signs = targets({"colour": colour}, experiment.data.source.labels)
 
   @jax.jit
   def run(scale):
@@ -224,7 +231,7 @@ def test_guidance_leads_to_the_label_that_is_named(model):
 
     times = jnp.broadcast_to(grid(8, 3.0)[:, None, None], (9, size, 4))
     guided = hinge_guidance(denoiser, judge, signs, scale)
-    return solve(process, guided, prior(process, experiment.senses, 4, keys), times, context, keys)
+    return solve(process, guided, prior(process, experiment.data.senses, 4, keys), times, context, keys)
 
   free, led = run(0.0), run(30.0)
   first = 10  # Of the colours' scores; those of the digits come before.

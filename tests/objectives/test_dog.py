@@ -164,8 +164,8 @@ def test_its_formula_and_its_mask():
 
 def test_one_section_turns_it_on():
   config = micro.config()
-  assert [type(term) for term in build(config).objective.terms] == [Denoising]
-  objective = build({**config, "dog": {"weight": 0.3, "bands": 4}}).objective
+  assert [type(term) for term in build(config).training.objective.terms] == [Denoising]
+  objective = build({**config, "dog": {"weight": 0.3, "bands": 4}}).training.objective
   assert isinstance(objective, Total)
   plain, dog = objective.terms
   assert isinstance(plain, Denoising) and (dog.weight, dog.bands) == (0.3, 4)

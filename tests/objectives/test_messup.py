@@ -132,18 +132,28 @@ def test_what_is_off_changes_no_other_draw(batch):
 def test_training_without_is_bitwise_today_s_and_the_config_reaches_the_network():
   e = build(micro.config(senses=("sight",)))
   params = moved(init_params(e, jax.random.key(0)))
-  batch = collate([e.source[i] for i in range(8)], e.senses, e.model.text_length)
+  batch = collate([e.data.source[i] for i in range(8)], e.data.senses, e.network.text_length)
   arguments = params, batch, jax.random.key(3)
 
   def today(params, batch, key):
     key_drop, key_predict = jax.random.split(key)
     batch = batch.replace(context=batch.context.withhold(jax.random.uniform(key_drop, (8,)) < 0.1))
-    denoiser = lambda clip, t, context: e.model.apply(params, clip, t, context)  # noqa: E731
-    return e.objective(predict(denoiser, e.process, e.density, batch, key_predict), batch)["loss"]
+    denoiser = lambda clip, t, context: e.network.apply(params, clip, t, context)  # noqa: E731
+    return e.training.objective(
+      predict(denoiser, e.diffusion.process, e.diffusion.time_sampler, batch, key_predict), batch
+    )["loss"]
 
   def loss(**sections):
     e = build(micro.config(senses=("sight",), **sections))
-    loss = make_loss(e.model, e.process, e.density, e.objective, 0.1, e.messup, e.corruption)
+    loss = make_loss(
+      e.network,
+      e.diffusion.process,
+      e.diffusion.time_sampler,
+      e.training.objective,
+      0.1,
+      e.training.messup,
+      e.training.corruption,
+    )
     return float(jax.jit(loss)(*arguments)[0])
 
   want = float(jax.jit(today)(*arguments))

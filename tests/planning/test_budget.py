@@ -81,7 +81,11 @@ class Fake:
   """A model whose clips sharpen with steps and whose evaluations take a second each."""
 
   def __init__(self, process):
-    self.experiment, self.now, self.log = types.SimpleNamespace(process=process), 0.0, []
+    self.system, self.now, self.log = (
+      types.SimpleNamespace(diffusion=types.SimpleNamespace(process=process)),
+      0.0,
+      [],
+    )
 
   def sample(self, prompts, seeds, *, frames, room, solver, steps, **overrides):
     assert steps <= room

@@ -71,10 +71,10 @@ def test_the_compiler_counts_the_same_of_an_unrolled_model(width):
   config = micro.config(model__width=width, model__depth=2, source__canvas=16, senses=("sight",))
   config["objective"] = {"name": "denoising"}
   experiment = build(config)
-  model = experiment.model
+  model = experiment.network
   params = jax.eval_shape(lambda: init_params(experiment, jax.random.key(0)))
-  batch, frames = 8, experiment.source.frames
-  clip = {s.name: shape(batch, frames, *s.shape) for s in experiment.senses}
+  batch, frames = 8, experiment.data.source.frames
+  clip = {s.name: shape(batch, frames, *s.shape) for s in experiment.data.senses}
   context = Context(text=jax.ShapeDtypeStruct((batch, model.text_length), jnp.int32))
   args = params, clip, shape(batch, frames), context
   found = jax.jit(model.apply).lower(*args).cost_analysis()["flops"]

@@ -159,9 +159,9 @@ def test_without_the_compiler_it_says_what_to_install():
 def test_the_configs_are_what_they_say():
   for module, resolution, tokens in ((stale_1b, "480p", 32_760), (stale_14b, "720p", 75_600)):
     experiment = build(module.get_config(resolution).to_dict())
-    assert math.prod(experiment.senses[0].grid(experiment.source.frames)) == tokens
+    assert math.prod(experiment.data.senses[0].grid(experiment.data.source.frames)) == tokens
     # Twelve squares of the width a block, and what the text and the times add.
-    squares = 12 * experiment.model.width**2 * experiment.model.depth
+    squares = 12 * experiment.network.width**2 * experiment.network.depth
     size = {stale_1b: 1.3e9, stale_14b: 14.2e9}[module]
     assert 0.75 * size < squares < 0.9 * size
 

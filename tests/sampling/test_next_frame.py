@@ -44,29 +44,29 @@ def test_a_movie_is_the_network_asked_frame_by_frame(model, noise):
   """After references with noise, of which it is told, and an anchor without."""
   chunks = list(model.rollout(PROMPTS, [3, 4], frames=5, noise=noise, **SHORT))
   made = {name: np.concatenate([chunk[name] for chunk in chunks], 1) for name in chunks[0]}
-  e, frames, told = model.experiment, [], jnp.array([0, noise, noise])
+  e, frames, told = model.system, [], jnp.array([0, noise, noise])
   keys = jax.vmap(jax.random.key)(jnp.arange(3, 5, dtype=jnp.uint32))
-  words = jnp.asarray(tokenize(PROMPTS, e.model.text_length))
+  words = jnp.asarray(tokenize(PROMPTS, e.network.text_length))
   times = model.settings(**SHORT).times(1)[:, 0, 0]
   for i in range(5):
     own = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys)
-    x = prior(e.process, e.senses, 4, own)
+    x = prior(e.diffusion.process, e.data.senses, 4, own)
     there = jnp.array([i > 0, i > 1, i > 0, True])
     for slot, before in ((0, 0), (1, i - 2), (2, i - 1)):
       for name in x:
         x[name] = x[name].at[:, slot].set(frames[before][name] if 0 <= before < i else 0)
     given = {name: v[:, :3] for name, v in x.items()}
     own = jax.vmap(lambda key: jax.random.fold_in(key, zlib.crc32(b"given")))(own)
-    noised, _ = renoise(e.process, given, jnp.broadcast_to(told, (2, 3)), own)
+    noised, _ = renoise(e.diffusion.process, given, jnp.broadcast_to(told, (2, 3)), own)
     x = {name: v.at[:, :3].set(noised[name]) for name, v in x.items()}
     context = Context(text=words, valid={name: jnp.broadcast_to(there, (2, 4)) for name in x})
     for t, s in itertools.pairwise(times):
       at = jnp.broadcast_to(jnp.append(told, t), (2, 4))
-      out = copying(e.model, model.params, given)(x, at, context)
+      out = copying(e.network, model.params, given)(x, at, context)
       for name in x:
         new = x[name][:, 3:]
-        moved = new + (s - t) * e.process.velocity(out[name][:, 3:], new, at[:, 3:])
-        x[name] = x[name].at[:, 3:].set(e.process.project(moved))
+        moved = new + (s - t) * e.diffusion.process.velocity(out[name][:, 3:], new, at[:, 3:])
+        x[name] = x[name].at[:, 3:].set(e.diffusion.process.project(moved))
     frames.append({name: v[:, 3] for name, v in x.items()})
   for name in made:
     np.testing.assert_allclose(made[name], np.stack([f[name] for f in frames], 1), atol=2e-4)
@@ -93,7 +93,7 @@ def test_what_stands_still_is_copied_whatever_noise_the_network_sees(model):
     f"{name}_mask": {"dense": {"kernel": 0 * part["kernel"], "bias": 0 * part["bias"] - 1e4}}
     for name, part in head.items()
   }
-  still = Model(model.experiment, {"params": {**model.params["params"], **none}}, "still")
+  still = Model(model.system, {"params": {**model.params["params"], **none}}, "still")
   first = {name: x[:, :2] for name, x in model.sample(PROMPTS, [3, 4], frames=2, **SHORT).items()}
   for guidance in (1.0, 3.0):
     for noise in (0.0, 0.2):

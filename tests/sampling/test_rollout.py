@@ -37,21 +37,26 @@ def whole(chunks):
 
 
 def test_a_causal_rollout_is_the_dense_model_asked_frame_by_frame(model):
-  e = model.experiment
+  e = model.system
   made = whole(model.rollout(PROMPTS, [3, 4], frames=4, **SHORT))
   keys = jax.vmap(jax.random.key)(jnp.arange(3, 5, dtype=jnp.uint32))
-  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.model.text_length)))
+  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.network.text_length)))
   grid = model.settings(**SHORT).times(1)[:, 0, 0]
   past = None
   for frame in range(4):
     own = jax.vmap(lambda key, frame=frame: jax.random.fold_in(key, frame))(keys)
-    x = prior(e.process, e.senses, 1, own)
+    x = prior(e.diffusion.process, e.data.senses, 1, own)
     for t, s in itertools.pairwise(grid):
       every = x if past is None else {n: jnp.concatenate([past[n], x[n]], 1) for n in x}
       times = jnp.zeros((2, frame + 1)).at[:, -1].set(t)
-      out = e.model.apply(model.params, every, times, context)
+      out = e.network.apply(model.params, every, times, context)
       at = jnp.full((2, 1), t)
-      x = {n: e.process.project(x[n] + (s - t) * e.process.velocity(out[n][:, -1:], x[n], at)) for n in x}
+      x = {
+        n: e.diffusion.process.project(
+          x[n] + (s - t) * e.diffusion.process.velocity(out[n][:, -1:], x[n], at)
+        )
+        for n in x
+      }
     past = x if past is None else {n: jnp.concatenate([past[n], x[n]], 1) for n in x}
   for name in made:
     np.testing.assert_allclose(made[name], past[name], atol=2e-4)
@@ -95,16 +100,18 @@ def test_windows_go_on_from_the_frames_they_are_given(model):
   """The second window is what the sampler makes of the first one's end."""
   made = whole(model.rollout(PROMPTS, [3, 4], frames=6, how="windows", given=2, **SHORT))
   first = {name: jnp.asarray(x[:, 2:4]) for name, x in made.items()}
-  e = model.experiment
-  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.model.text_length)))
+  e = model.system
+  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.network.text_length)))
   keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), 1))(jnp.arange(3, 5, dtype=jnp.uint32))
-  x = {n: v.at[:, :2].set(first[n]) for n, v in prior(e.process, e.senses, 4, keys).items()}
+  x = {n: v.at[:, :2].set(first[n]) for n, v in prior(e.diffusion.process, e.data.senses, 4, keys).items()}
   given = jnp.arange(4) < 2
   for t, s in itertools.pairwise(model.settings(**SHORT).times(1)[:, 0, 0]):
     now, then = (jnp.where(given, 0.0, jnp.full((2, 4), time)) for time in (t, s))
-    out = e.model.apply(model.params, x, now, context)
+    out = e.network.apply(model.params, x, now, context)
     for n in x:
-      moved = e.process.project(x[n] + per_frame(then - now, x[n]) * e.process.velocity(out[n], x[n], now))
+      moved = e.diffusion.process.project(
+        x[n] + per_frame(then - now, x[n]) * e.diffusion.process.velocity(out[n], x[n], now)
+      )
       x[n] = jnp.where(per_frame(given[None], x[n]), x[n], moved)
   np.testing.assert_allclose(made["sight"][:, 4:], x["sight"][:, 2:], atol=2e-4)
 
@@ -182,22 +189,24 @@ def test_what_was_given_is_made_anew_with_the_rest(model):
   settings = {"frames": 2, "on_change": "recache", **SHORT}
   made = whole(model.rollout(script, [1], first=first, **settings))
   known = {name: jnp.concatenate([first[name], made[name][:, :1]], 1) for name in made}
-  e = model.experiment
+  e = model.system
   times, context = (
     model.settings(**SHORT).times(1)[:, 0, 0],
-    Context(text=jnp.asarray(tokenize(PROMPTS[1:], e.model.text_length))),
+    Context(text=jnp.asarray(tokenize(PROMPTS[1:], e.network.text_length))),
   )
   x = prior(
-    e.process,
-    e.senses,
+    e.diffusion.process,
+    e.data.senses,
     1,
     jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), 1))(jnp.arange(1, 2, dtype=jnp.uint32)),
   )
   for t, s in itertools.pairwise(times):
     at = jnp.zeros((1, 4)).at[:, -1].set(t)
-    out = e.model.apply(model.params, {n: jnp.concatenate([known[n], x[n]], 1) for n in x}, at, context)
+    out = e.network.apply(model.params, {n: jnp.concatenate([known[n], x[n]], 1) for n in x}, at, context)
     x = {
-      n: e.process.project(x[n] + (s - t) * e.process.velocity(out[n][:, -1:], x[n], jnp.full((1, 1), t)))
+      n: e.diffusion.process.project(
+        x[n] + (s - t) * e.diffusion.process.velocity(out[n][:, -1:], x[n], jnp.full((1, 1), t))
+      )
       for n in x
     }
   np.testing.assert_allclose(made["sight"][:, 1:], x["sight"], atol=2e-4)

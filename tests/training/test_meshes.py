@@ -53,8 +53,8 @@ def trained(mesh, **overrides):
   experiment, program = program_of(mesh, **overrides)
   state, losses = program.fresh(), []
   jax.tree.map(lambda x, like: np.testing.assert_equal(x.sharding, like.sharding), state, program.state)
-  settings = {"batch": 8, "text_length": experiment.model.text_length, "seed": 0}
-  batches = iter(loader(experiment.source, experiment.senses, **settings))
+  settings = {"batch": 8, "text_length": experiment.network.text_length, "seed": 0}
+  batches = iter(loader(experiment.data.source, experiment.data.senses, **settings))
   for _ in range(STEPS):
     batch = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), next(batches), program.batch)
     state, metrics = program.step(state, batch)

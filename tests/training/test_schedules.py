@@ -85,7 +85,7 @@ def test_every_parameter_s_update_follows_the_schedule(kind):
 
 
 def test_the_config_chooses_it():
-  assert build(micro.config()).optimizer.schedule == "cosine"
-  assert build(micro.config(optimizer__schedule="arctangent")).optimizer.schedule == "arctangent"
+  assert build(micro.config()).training.optimizer.schedule == "cosine"
+  assert build(micro.config(optimizer__schedule="arctangent")).training.optimizer.schedule == "arctangent"
   with pytest.raises(UserError, match="did you mean 'arctangent'"):
     build(micro.config(optimizer__schedule="arctan"))

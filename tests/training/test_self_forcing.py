@@ -45,14 +45,14 @@ def model():
 
 def rolled(model, step: int, start: int | None = None):
   """(exits of a window, the cache after it, context, times)."""
-  e = model.experiment
+  e = model.system
   keys = jax.vmap(jax.random.key)(jnp.arange(3, 5, dtype=jnp.uint32))
-  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.model.text_length)))
+  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.network.text_length)))
   times = model.settings(batch=2).times(1)
-  noise = jnp.full(2, e.rollout.noise)
+  noise = jnp.full(2, e.diffusion.rollout.noise)
   run = jax.jit(
     lambda step, start: roll(
-      student_programs(e), model.params, times, step, context, noise, keys, start, e.source.frames
+      student_programs(e), model.params, times, step, context, noise, keys, start, e.data.source.frames
     )
   )
   return *run(jnp.int32(step), None if start is None else jnp.int32(start)), context, times
@@ -60,12 +60,12 @@ def rolled(model, step: int, start: int | None = None):
 
 def made(model, chunks: int, step: int):
   """What generation makes of the same seeds, its steps ended at `step`; and the cache after it."""
-  e = model.experiment
+  e = model.system
   programs = student_programs(e)
   keys = jax.vmap(jax.random.key)(jnp.arange(3, 5, dtype=jnp.uint32))
-  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.model.text_length)))
+  context = Context(text=jnp.asarray(tokenize(PROMPTS, e.network.text_length)))
   times = exit_times(model.settings(batch=2).times(1), step)
-  noise, guidance = jnp.full(2, e.rollout.noise), (jnp.float32(1), jnp.array([0.0, 1.0]))
+  noise, guidance = jnp.full(2, e.diffusion.rollout.noise), (jnp.float32(1), jnp.array([0.0, 1.0]))
   cache, clips = programs.start(model.params, times, context, keys), []
   for number in range(chunks):
     clip, cache = programs.advance(
@@ -94,7 +94,7 @@ def test_what_is_trained_on_is_what_is_generated(model, step):
 
 def test_the_gradient_is_that_of_the_exit_steps_alone(model):
   exits, _, context, times = rolled(model, 1)
-  programs = student_programs(model.experiment)
+  programs = student_programs(model.system)
   drawn = (
     jax.random.normal(jax.random.key(2), (2, 4, 12, 12, 3)),
     jax.random.normal(jax.random.key(3), (2, 4, 4)),

@@ -49,7 +49,7 @@ def test_as_many_programs_as_buckets_and_bytes_train_as_their_values_do(folder):
     shapes.add(sight.shape[1:4])
     # Of an image neither is known.
     for known in (feed.ahead.context.fps, feed.ahead.context.motion):
-      assert np.isfinite(known).all() == (int(feed.ahead.index[0]) < 2 * experiment.source.size)
+      assert np.isfinite(known).all() == (int(feed.ahead.index[0]) < 2 * experiment.data.source.size)
     state, scalars = program.step(state, feed.ahead)
     assert np.isfinite(scalars["loss"]) and scalars["loss"] > 0
   # Both images are one patch of frames, as the shorter clips are.
@@ -79,7 +79,7 @@ def test_a_run_of_several_sizes_goes_on_exactly_where_it_was(folder, tmp_path):
 
 def test_the_greatest_is_planned_and_an_autoencoder_has_one_size(folder):
   experiment = built(config(folder))
-  assert experiment.source.frames == 4 and experiment.senses[0].shape == (8, 16, 3)
+  assert experiment.data.source.frames == 4 and experiment.data.senses[0].shape == (8, 16, 3)
   assert training_program(experiment).batch.clip["sight"].shape == (4, 4, 8, 16, 3)
   coder = {"senses": ("sight",), "model": {"name": "autoencoder"}}
   with pytest.raises(UserError, match="one size"):

@@ -137,8 +137,10 @@ def test_meshes():
 def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypatch):
   config = micro.config(training__steps=100)
   experiment = build(config)
-  text_length = experiment.model.text_length
-  batches = iter(loader(experiment.source, experiment.senses, batch=8, text_length=text_length, seed=0))
+  text_length = experiment.network.text_length
+  batches = iter(
+    loader(experiment.data.source, experiment.data.senses, batch=8, text_length=text_length, seed=0)
+  )
   tenth = [next(batches).index.tolist() for _ in range(10)][-1]
   bad, honest = tenth[2:4], Digits.__getitem__
 

@@ -58,28 +58,32 @@ def movies(
 
 def make_grpo_step(experiment, optimizer):
   """(state, batch) -> (state, metrics): of the batch only the first captions are used, each for a group."""
-  grpo, process, sampling = experiment.grpo, experiment.process, experiment.sampling
-  frames, size, model = experiment.source.frames, experiment.training.batch, experiment.model
-  parts = model, process, experiment.senses, experiment.rollout, frames, sampling.solver
+  grpo, process, sampling = (
+    experiment.training.grpo,
+    experiment.diffusion.process,
+    experiment.diffusion.sampling,
+  )
+  frames, size, model = experiment.data.source.frames, experiment.training.settings.batch, experiment.network
+  parts = model, process, experiment.data.senses, experiment.diffusion.rollout, frames, sampling.solver
   programs = causal_programs(*parts, guided=sampling.guidance != 1)
-  times = dataclasses.replace(sampling, batch=size).times(experiment.rollout.chunk)
-  noise = jnp.full(size, experiment.rollout.noise, jnp.float32)
+  times = dataclasses.replace(sampling, batch=size).times(experiment.diffusion.rollout.chunk)
+  noise = jnp.full(size, experiment.diffusion.rollout.noise, jnp.float32)
   guidance = jnp.float32(sampling.guidance), jnp.asarray(sampling.interval, jnp.float32)
-  weights = experiment.objective.terms[0].weights
-  real = jnp.stack([experiment.source[i]["clip"]["sight"] for i in range(_REAL)])
+  weights = experiment.training.objective.terms[0].weights
+  real = jnp.stack([experiment.data.source[i]["clip"]["sight"] for i in range(_REAL)])
   usual = float(speeds(real).mean())
 
   def step(state: State, batch: Batch):
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     key_roll, key_time, key_noise = jax.random.split(key, 3)
     context = Context(text=jnp.repeat(batch.context.text[: size // grpo.group], grpo.group, 0))
-    keys, chunks = jax.random.split(key_roll, size), frames // experiment.rollout.chunk
+    keys, chunks = jax.random.split(key_roll, size), frames // experiment.diffusion.rollout.chunk
     clip = movies(programs, state.ema, times, context, noise, keys, chunks, guidance)
     speed = speeds(clip["sight"])
     reward = motion_reward(speed, usual, frames - 1, grpo.kappa)
     advantage = advantages(reward, grpo.group)
     clip, advantage, context = jax.tree.map(_often, (clip, advantage, context))
-    t = clip_times(key_time, experiment.density, len(advantage), frames)
+    t = clip_times(key_time, experiment.diffusion.time_sampler, len(advantage), frames)
     corruption = corrupt(process, clip, t, key_noise)
     x_t = {name: c.x_t for name, c in corruption.items()}
     old = model.apply(state.ema, x_t, t, context)
@@ -91,7 +95,7 @@ def make_grpo_step(experiment, optimizer):
 
     value, grads = jax.value_and_grad(loss)(state.params)
     metrics = {"loss": value, "reward": reward.mean(), "speed": speed.mean(), "variance": speed.var(1).mean()}
-    return update(state, grads, value, optimizer, experiment.ema), metrics
+    return update(state, grads, value, optimizer, experiment.training.ema), metrics
 
   return step
 
@@ -102,13 +106,13 @@ def _often(x):
 
 def check_grpo(experiment) -> None:
   """Raises UserError if the rest of the config does not fit."""
-  grpo, batch = experiment.grpo, experiment.training.batch
+  grpo, batch = experiment.training.grpo, experiment.training.settings.batch
   check_rollout(experiment, "grpo")
-  if experiment.self_forcing or experiment.sampling.solver == "consistency":
+  if experiment.training.self_forcing or experiment.diffusion.sampling.solver == "consistency":
     raise UserError("grpo is for models that tell means: no self_forcing, no sampling.solver='consistency'.")
-  if "sight" not in [sense.name for sense in experiment.senses]:
+  if "sight" not in [sense.name for sense in experiment.data.senses]:
     raise UserError("grpo rewards motion that is seen: the senses lack sight.")
-  if batch % grpo.group or experiment.training.accumulate > 1:
+  if batch % grpo.group or experiment.training.settings.accumulate > 1:
     raise UserError(
       f"grpo: training.batch={batch} must be a multiple of grpo.group={grpo.group}, in one part."
     )

@@ -154,23 +154,27 @@ def window_start(key: PRNGKeyArray, chunks: int, window: int) -> Int[Array, ""]:
 
 def make_self_forcing_step(experiment, optimizer, critic_optimizer):
   """(state, batch) -> (state, metrics): of the batch only the captions are used."""
-  forcing, process, sampling = experiment.self_forcing, experiment.process, experiment.sampling
-  frames, chunk = experiment.source.frames, experiment.rollout.chunk
+  forcing, process, sampling = (
+    experiment.training.self_forcing,
+    experiment.diffusion.process,
+    experiment.diffusion.sampling,
+  )
+  frames, chunk = experiment.data.source.frames, experiment.diffusion.rollout.chunk
   programs = student_programs(experiment)
-  density = dataclasses.replace(experiment.density, independent=False)
+  density = dataclasses.replace(experiment.diffusion.time_sampler, independent=False)
   window, chunks = frames // chunk, max(forcing.frames or frames, frames) // chunk
-  size, weights = experiment.training.batch, experiment.objective.terms[0].weights
+  size, weights = experiment.training.settings.batch, experiment.training.objective.terms[0].weights
   times = dataclasses.replace(sampling, batch=size).times(chunk)
-  noise = jnp.full(size, experiment.rollout.noise, jnp.float32)
+  noise = jnp.full(size, experiment.diffusion.rollout.noise, jnp.float32)
 
   # The judges see whole clips: one program of a block runs through them all.
-  whole = experiment.model.clone(scan=True)
+  whole = experiment.network.clone(scan=True)
 
   def denoiser(params):
     return lambda clip, t, context: whole.apply(params, clip, t, context)
 
   def criticise(critic, batch: Batch, key):
-    metrics = experiment.objective(predict(denoiser(critic), process, density, batch, key), batch)
+    metrics = experiment.training.objective(predict(denoiser(critic), process, density, batch, key), batch)
     return metrics["loss"], metrics
 
   def match(params, judges: Judges, exits: Exits, t, context: Context, key):
@@ -206,7 +210,7 @@ def make_self_forcing_step(experiment, optimizer, critic_optimizer):
     def student(state):
       of = judges, exits, times[exit_step], context, key_match
       grads, told = jax.grad(match, has_aux=True)(state.params, *of)
-      return descend(state, grads, optimizer, experiment.ema), optax.tree.norm(grads), told
+      return descend(state, grads, optimizer, experiment.training.ema), optax.tree.norm(grads), told
 
     def unchanged(state):
       return state, jnp.zeros(()), {"dmd": jnp.zeros(())}
@@ -221,33 +225,40 @@ def make_self_forcing_step(experiment, optimizer, critic_optimizer):
 
 def student_programs(experiment) -> Causal:
   """Those that generation runs the student by."""
-  parts = experiment.model, experiment.process, experiment.senses, experiment.rollout
-  return causal_programs(*parts, experiment.source.frames, experiment.sampling.solver, guided=False)
+  parts = (
+    experiment.network,
+    experiment.diffusion.process,
+    experiment.data.senses,
+    experiment.diffusion.rollout,
+  )
+  return causal_programs(
+    *parts, experiment.data.source.frames, experiment.diffusion.sampling.solver, guided=False
+  )
 
 
 def check_self_forcing(experiment) -> None:
   """Raises UserError if the rest of the config does not fit."""
-  check_rollout(experiment, "self_forcing", ("self_forcing.frames", experiment.self_forcing.frames))
-  if experiment.sampling.solver != "consistency" or experiment.sampling.guidance != 1:
+  check_rollout(experiment, "self_forcing", ("self_forcing.frames", experiment.training.self_forcing.frames))
+  if experiment.diffusion.sampling.solver != "consistency" or experiment.diffusion.sampling.guidance != 1:
     raise UserError(
       "self_forcing: the student is sampled from as it is trained; set sampling.solver='consistency' and "
       "sampling.guidance=1. (self_forcing.guidance is the teacher's.)"
     )
-  if not experiment.training.init_from:
+  if not experiment.training.settings.init_from:
     raise UserError("self_forcing: training.init_from, the teacher, is missing.")
-  others = experiment.model.labels, experiment.artv, experiment.first.share
-  if any(others) or experiment.training.accumulate > 1:
+  others = experiment.network.labels, experiment.diffusion.artv, experiment.diffusion.first.share
+  if any(others) or experiment.training.settings.accumulate > 1:
     raise UserError("self_forcing: leave cringe, artv, first and training.accumulate out.")
-  experiment.process.coefficients(jnp.zeros(()))
+  experiment.diffusion.process.coefficients(jnp.zeros(()))
   student_programs(experiment)
 
 
 def check_rollout(experiment, section: str, *others: tuple[str, int]) -> None:
   """Raises UserError if a step of `section` cannot make what generation makes: clips, and of `others`."""
-  if not experiment.causal:
+  if not experiment.diffusion.causal:
     raise UserError(f"{section}: the model is causal; set model.causal and times.independent.")
-  if experiment.rollout.how != "causal":
+  if experiment.diffusion.rollout.how != "causal":
     raise UserError(f"{section}: training rolls out as generation does; set rollout.how='causal'.")
-  for name, frames in (("source.frames", experiment.source.frames), *others):
-    if frames % experiment.rollout.chunk:
+  for name, frames in (("source.frames", experiment.data.source.frames), *others):
+    if frames % experiment.diffusion.rollout.chunk:
       raise UserError(f"{section}: {name}={frames} is not a multiple of rollout.chunk.")

@@ -1,0 +1,71 @@
+"""What generates clips: the data it is of, the network, and how the network is used to diffuse."""
+
+import dataclasses
+
+from stale_jax.clip import Sense
+from stale_jax.models import Autoencoder, Transformer
+from stale_jax.objectives import Artv, FirstFrames
+from stale_jax.processes import Process, TimeDensity
+from stale_jax.sampling import Rollout, Sampling
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+  """The clips that a network is of.
+
+  Attributes:
+    source: of the clips.
+    senses: the senses of the clips that the network has, in order.
+  """
+
+  source: object
+  senses: tuple[Sense, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Diffusion:
+  """How a network is trained to denoise, and how clips are sampled from it.
+
+  Attributes:
+    process: the noising law.
+    time_sampler: of the times that training draws.
+    first: how often training gives the first frames of a clip.
+    artv: how training makes a frame after the first frame and the two before; None if it makes whole clips.
+    causal: whether movies can be rolled out with a KV cache: no frame sees a later one, and training drew an
+      independent time for each frame.
+    sampling: default settings of the sampler.
+    rollout: default settings of movies longer than the clips of training.
+  """
+
+  process: Process
+  time_sampler: TimeDensity
+  first: FirstFrames
+  artv: Artv | None
+  causal: bool
+  sampling: Sampling
+  rollout: Rollout
+
+  @property
+  def continues(self) -> bool:
+    """Whether it can go on from frames that are given."""
+    return bool(self.first.share or self.time_sampler.independent or self.artv)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class System:
+  """A network with its data and its diffusion, as loaded for sampling and evaluation.
+
+  Attributes:
+    data: the clips.
+    network: a denoiser or an autoencoder.
+    diffusion: None of an autoencoder.
+  """
+
+  data: Data
+  network: Transformer | Autoencoder
+  diffusion: Diffusion | None
+
+  @property
+  def is_autoencoder(self) -> bool:
+    """Whether the network codes clips instead of denoising them."""
+    return self.diffusion is None
