@@ -2,8 +2,9 @@
 
 from stale_jax.planning.budget import Offer, choose, within_budget
 from stale_jax.planning.fit import curve, fit
-from stale_jax.planning.plan import Plan, plan
+from stale_jax.planning.plan import plan
 from stale_jax.planning.prices import price_per_hour
+from stale_jax.planning.report import Plan
 from stale_jax.planning.text import lines
 
 __all__ = [

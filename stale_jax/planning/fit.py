@@ -14,7 +14,8 @@ from stale_jax.planning.chips import chip_of
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import KEPT, Estimate, Sizes, estimate, sizes
 from stale_jax.planning.flops import count
-from stale_jax.planning.plan import GIB, Plan, built, plain, plan
+from stale_jax.planning.plan import built, plain, plan
+from stale_jax.planning.report import GIB, Plan
 from stale_jax.planning.roofline import roofline
 from stale_jax.planning.topology import topology_devices
 from stale_jax.training.program import init_params

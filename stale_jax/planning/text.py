@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from stale_jax.planning.plan import GIB, Plan
+from stale_jax.planning.report import GIB, Plan
 
 
 def lines(made: Plan) -> Iterator[str]:

@@ -1,0 +1,48 @@
+"""What a reader of a plan should know beside its numbers."""
+
+import math
+
+import jax
+
+from stale_jax.mesh import parts, path_name, uncut
+from stale_jax.planning.report import GIB, Plan
+from stale_jax.training.experiment import Experiment
+
+_BOUNDS = {"hbm": "HBM", "hidden": "what parameters and gradients send", "dcn": "the network between slices"}
+# Parameters that lie whole on every device, and padding, are worth a word from here on.
+_WHOLE, _PADDING = 64 * 2**20, 0.05
+
+
+def advice(made: Plan, experiment: Experiment, program) -> list[str]:
+  """What a reader of the plan should know."""
+  said, mesh, model = [], program.mesh, experiment.network
+  whole = {}
+  for path, x in jax.tree_util.tree_leaves_with_path(program.state.params):
+    whole[path_name(path)] = math.prod(x.shape) * x.dtype.itemsize
+  names = list(uncut(mesh, program.state.params))
+  size = sum(whole[name] for name in names)
+  if size > _WHOLE:
+    worst = max(names, key=whole.get)
+    said.append(f"{size / GIB:.2f} GiB of parameters lie whole on every device, the greatest {worst}.")
+  width = model.width // model.heads
+  if width % 128:
+    more = -width % 128 / width
+    said.append(f"heads are {width} wide and padded to {width + -width % 128}: {more:.0%} more attention.")
+  ways = parts(mesh, "tokens")
+  for sense in experiment.data.senses:
+    place = math.prod(sense.grid(experiment.data.source.frames)[1:])
+    if (missing := -place % ways) / place > _PADDING:
+      said.append(f"{sense.name} has {place} tokens a time, padded by {missing} to divide by {ways}.")
+  if made.seconds.exposed > 0.2 * made.seconds.step:
+    share = made.seconds.exposed / made.seconds.step
+    said.append(f"{share:.0%} of the step waits for collectives in the middle of layers.")
+  if made.compiled and made.seconds.bound != "flops":
+    said.append(f"a step is bound by {_BOUNDS[made.seconds.bound]}, not by operations.")
+  if made.compiler_flops and not 0.95 < made.hardware_flops / made.compiler_flops < 1.05:
+    ratio = made.compiler_flops / made.hardware_flops
+    said.append(f"the compiler's program does {ratio:.2f} times the operations that were counted.")
+  if not made.compiled:
+    said.append("the compiler found no program that fits: only its memory is known.")
+  if made.price is None:
+    said.append(f"no price is known for {made.chip.name}: give --price_per_hour.")
+  return said

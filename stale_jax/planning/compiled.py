@@ -1,0 +1,47 @@
+"""What is read off a compiled program: its memory, its largest arrays, and what it sends."""
+
+import math
+import re
+
+import jax
+
+from stale_jax.errors import UserError
+from stale_jax.planning.collectives import Collective, collectives
+from stale_jax.planning.hlo import Program
+
+
+def compile_or_size(lowered):
+  """The compiled program; if it needs more memory than there is, how many bytes it would."""
+  try:
+    return lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    used = re.search(r"Used ([\d.]+)([KMGT]) of", str(error))
+    if not used:
+      raise UserError(f"the compiler cannot compile it: {str(error).splitlines()[0]}") from error
+    return float(used[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[used[2]]
+
+
+def sent(program: Program, mesh) -> list[Collective]:
+  """By a program that was compiled for `mesh`."""
+  slice_of = [getattr(device, "slice_index", 0) for device in mesh.devices.flat]
+  return collectives(program, dict(mesh.shape), slice_of)
+
+
+def held(tree) -> float:
+  """Bytes of a device."""
+  leaves = jax.tree.leaves(tree)
+  return float(sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves))
+
+
+def largest_arrays(program: Program, count: int = 5) -> list[tuple[float, str, str]]:
+  """The greatest arrays in HBM, each type once."""
+  found: dict[str, tuple[float, str, str]] = {}
+  for _, one, _ in program.walk():
+    if one.opcode in ("parameter", "get-tuple-element", "tuple", "while", "bitcast", "constant"):
+      continue
+    for array in one.arrays:
+      if array.far and array.bytes > 2**20:
+        kind = array.dtype + str(list(array.shape))
+        by = re.search(r'op_name="([^"]*)"', one.rest)
+        found.setdefault(kind, (array.bytes, kind, by[1] if by else one.opcode))
+  return sorted(found.values(), reverse=True)[:count]

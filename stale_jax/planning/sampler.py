@@ -1,0 +1,49 @@
+"""The sampler of a run on the mesh of its training: one guided evaluation of the network, compiled."""
+
+import jax
+import jax.numpy as jnp
+
+from stale_jax.clip import floats
+from stale_jax.mesh import batch_sharding, on_mesh, parts
+from stale_jax.planning.chips import Chip
+from stale_jax.planning.compiled import compile_or_size, sent
+from stale_jax.planning.hlo import Program
+from stale_jax.planning.report import SamplerPlan
+from stale_jax.planning.roofline import roofline
+from stale_jax.sampling import classifier_free
+from stale_jax.training.experiment import Experiment
+
+
+def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) -> SamplerPlan | None:
+  """One guided evaluation of the network on the mesh of training."""
+  mesh, settings = program.mesh, experiment.diffusion.sampling
+  ways = parts(mesh, "batch")
+  movies = -(-settings.batch // ways) * ways
+  guided = settings.guidance != 1
+  whole = batch_sharding(mesh)
+
+  def many(x):
+    return jax.ShapeDtypeStruct((movies, *x.shape[1:]), x.dtype, sharding=whole)
+
+  clip, context = jax.tree.map(many, (jax.eval_shape(floats, program.batch.clip), program.batch.context))
+  t = jax.ShapeDtypeStruct((movies, experiment.data.source.frames), jnp.float32, sharding=whole)
+
+  def evaluate(params, clip, t, context):
+    def denoiser(clip, t, context):
+      return experiment.network.apply(params, clip, t, context)
+
+    chosen = classifier_free(denoiser, settings.guidance, settings.interval) if guided else denoiser
+    return chosen(clip, t, context)
+
+  lowered = jax.jit(on_mesh(mesh, evaluate)).lower(program.state.params, clip, t, context)
+  compiled = compile_or_size(lowered)
+  evaluations = settings.steps * (2 if settings.solver == "heun" else 1)
+  flops = forward * movies * (1 + guided) / mesh.size
+  if isinstance(compiled, float):
+    seconds = roofline(chip, flops, 0.0, [])
+    return SamplerPlan(movies=movies, evaluations=evaluations, used=compiled, seconds=seconds)
+  stats, text = compiled.memory_analysis(), Program(compiled.as_text())
+  used = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
+  seconds = roofline(chip, flops, text.hbm_bytes(), sent(text, mesh))
+  used += stats.generated_code_size_in_bytes - stats.alias_size_in_bytes
+  return SamplerPlan(movies=movies, evaluations=evaluations, used=used, seconds=seconds)
