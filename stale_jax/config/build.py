@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from stale_jax.clip import Sense
+from stale_jax.config.latents import build_latents
 from stale_jax.construct import check_keys, choose, construct
 from stale_jax.data import build_senses, build_source
-from stale_jax.data.sources.latents import Latents
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
 from stale_jax.models import build_autoencoder, build_model
@@ -82,7 +82,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     if section not in config:
       raise UserError(f"the config lacks its section {section!r}.")
   coded = config["source"].get("name") == "latents"
-  source = construct(Latents, config["source"], "source") if coded else build_source(config["source"])
+  source = build_latents(config["source"]) if coded else build_source(config["source"])
   if (coded or coder) and len(getattr(getattr(source, "pixels", source), "sizes", ())) > 1:
     raise UserError(
       "source.buckets and source.images: an autoencoder and its latents have clips of one size."

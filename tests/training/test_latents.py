@@ -6,7 +6,7 @@ import pytest
 
 from stale_jax.checkpoints.weights import SHIPPED, save_weights
 from stale_jax.config import build
-from stale_jax.data.sources.latents import Latents
+from stale_jax.config.latents import build_latents
 from stale_jax.errors import UserError
 from stale_jax.training.program import init_params
 
@@ -31,12 +31,12 @@ def coders(tmp_path_factory):
 
 def latents(coders, cache, seed=0, **fields):
   path = str(coders / f"{seed}.safetensors")
-  return Latents(source=DIGITS, autoencoder=path, cache=str(cache), **{"size": 40, **fields})
+  return build_latents({"source": DIGITS, "autoencoder": path, "cache": str(cache), "size": 40, **fields})
 
 
 def test_an_example_is_the_sources_coded(coders, tmp_path):
   source = latents(coders, tmp_path)
-  coder, params = source._coder
+  coder, params = source.codec.network, source.codec.params
   low, high = source.box
   for index in (0, 39):
     example, real = source[index], source.pixels[index]
@@ -100,8 +100,8 @@ def test_clips_are_coded_once_for_each_autoencoder(coders, tmp_path, capsys):
 
 def test_what_cannot_code_is_refused(coders, tmp_path):
   with pytest.raises(UserError, match="model of another kind"):
-    Latents(source=DIGITS, autoencoder=str(SHIPPED), cache=str(tmp_path))
+    build_latents({"source": DIGITS, "autoencoder": str(SHIPPED)})
   with pytest.raises(UserError, match="no weights at"):
-    Latents(source=DIGITS, autoencoder=str(tmp_path / "nothing"), cache=str(tmp_path))
+    build_latents({"source": DIGITS, "autoencoder": str(tmp_path / "nothing")})
   with pytest.raises(UserError, match="must divide"):
     latents(coders, tmp_path, patch=3)

@@ -1,17 +1,17 @@
-"""A source of latents: another source's clips, their sight coded by a trained autoencoder, kept on disk.
+"""A source of latents: the clips of another source, their sight encoded by a trained autoencoder.
 
-Diffusion then runs in the autoencoder's space (Rombach et al., arXiv 2112.10752). Each channel of its
-latents is moved and scaled to fill the box [-1, 1] in which all diffuses here, as LDM gives them the variance
-of its Gaussian prior: -1 and 1 are what one in a thousand latents lies below, and above, and is clipped to.
-The map is linear: one by rank would spread the small changes of a background over all of it. The other senses
-are small: of each group of frames that one latent stands for, their values lie side by side.
+Diffusion then runs in the latent space of the autoencoder (Rombach et al., arXiv 2112.10752). Latent
+diffusion models scale latents to the unit variance of their Gaussian prior; here each channel is shifted and
+scaled to the box [-1, 1] of the uniform prior. One latent in a thousand lies below -1 and one in a thousand
+above 1; these are clipped. The map is linear: mapping by rank would spread the small changes of a background
+over the whole range. Senses other than sight are small: the values of all frames that share one latent frame
+are concatenated.
 """
 
 import contextlib
 import dataclasses
 import fcntl
 import functools
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,38 +23,41 @@ from flax.serialization import msgpack_restore, msgpack_serialize
 from jaxtyping import Float
 
 from stale_jax.clip import Clip, Sense
-from stale_jax.compilation import batches
 from stale_jax.construct import at_least
-from stale_jax.data import build_source
+from stale_jax.data.codec import Codec
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder, write_whole
-from stale_jax.models import Autoencoder, build_autoencoder
 from stale_jax.models.autoencoder import lengthen
 
 _BATCH = 32
-# Clips by which the box of the latents is measured, and the share of latents beyond each of its sides.
+# The box is measured on so many clips; this share of latents lies beyond each of its sides.
 _MEASURED, _BEYOND = 256, 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Latents:
-  """Random access to coded clips.
+class CodedSource:
+  """Random access to encoded clips.
 
-  The first `size` clips are coded once, when the first is asked for, and kept in `cache` under a name that
-  depends on the autoencoder's weights and on the source: another autoencoder has another file. So is the box
-  of the latents, which is that of the first training clips for both splits.
+  The first `size` clips are encoded once, when the first example is read, and kept in `cache`. The name of
+  the file depends on the parameters of the autoencoder and on the source. The box of the latents is kept
+  there as well; it is measured on the first training clips and used for both splits.
 
   Attributes:
-    source: the section of the source whose clips are coded.
-    autoencoder: a run's folder or a weights file.
-    cache: folder of the coded clips; without it, what a trained model needs of it is measured anew.
-    size: how many of the source's clips are coded.
-    split: of the source.
-    patch: latents of a side that one token covers.
+    source: the source whose clips are encoded.
+    codec: encodes and decodes sight.
+    section: the config section of `source`, which names the cached files.
+    cache: folder of the encoded clips. If it is empty, a trained model measures the box again.
+    size: number of clips that are encoded.
+    split: "train" or "test", of `source`.
+    patch: height and width of a token, in latents.
+
+  Raises:
+    UserError: `patch` does not divide the latents.
   """
 
-  source: Mapping[str, Any]
-  autoencoder: str
+  source: Any
+  codec: Codec
+  section: Mapping[str, Any]
   cache: str = "runs/latents"
   size: int = 4096
   split: str = "train"
@@ -69,24 +72,12 @@ class Latents:
 
   @functools.cached_property
   def pixels(self):
-    """The source of the clips themselves."""
-    return build_source({**self.source, "split": self.split})
-
-  @functools.cached_property
-  def _coder(self) -> tuple[Autoencoder, Any]:
-    from stale_jax.checkpoints.store import model_at  # Which knows what is built, as this source is.
-
-    params, config = model_at(self.autoencoder)
-    if config.get("model", {}).get("name") != "autoencoder":
-      raise UserError(f"source.autoencoder={self.autoencoder} is a model of another kind.")
-    senses = tuple(self.pixels.senses.values())
-    # Its judge is not asked.
-    params = {"params": {k: v for k, v in params["params"].items() if k != "patches"}}
-    return build_autoencoder(config["model"], senses, self.pixels.frames, False), params
+    """The source of the clips before encoding."""
+    return dataclasses.replace(self.source, split=self.split)
 
   @property
   def _shape(self) -> tuple[int, ...]:
-    return self._coder[0].latent_shape(self.pixels.frames, self.pixels.senses["sight"].shape)
+    return self.codec.latent_shape(self.source.frames, self.source.senses["sight"].shape)
 
   @property
   def frames(self) -> int:
@@ -94,19 +85,19 @@ class Latents:
     return self._shape[0]
 
   def length(self, frames: int) -> int:
-    """Latent frames of at least so many frames."""
-    return 1 + -(-(frames - 1) // self._coder[0].time)
+    """The number of latent frames that hold at least `frames` frames."""
+    return self.codec.length(frames)
 
   @property
   def labels(self) -> dict[str, int]:
-    """The source's own."""
+    """The labels of the source."""
     return getattr(self.pixels, "labels", {})
 
   @functools.cached_property
   def senses(self) -> dict[str, Sense]:
-    """Every sense of the source, as it is coded."""
-    time, out = self._coder[0].time, {}
-    for name, sense in self.pixels.senses.items():
+    """The senses of the source as they are after encoding."""
+    time, out = self.codec.time, {}
+    for name, sense in self.source.senses.items():
       rate = sense.rate / time
       if name == "sight":
         shape, patch = self._shape[1:], (1, self.patch, self.patch)
@@ -123,57 +114,52 @@ class Latents:
     return self.size
 
   def __getitem__(self, index: int) -> dict:
-    """The example at `index`, as the source's but for its clip."""
+    """The example at `index`: as that of the source, with an encoded clip."""
     example = msgpack_restore(self._records[int(index)])
     return {**example, "clip": {name: x.astype(np.float32) for name, x in example["clip"].items()}}
 
   def encode(self, clip: Clip) -> Clip:
-    """Clips [batch, frames, ...] of the source, coded."""
-    time, out = self._coder[0].time, {}
+    """Encodes clips of the source, sense -> [batch, frames, *shape]."""
+    time, out = self.codec.time, {}
     for name, x in clip.items():
       if name == "sight":
         low, high = self.box
-        out[name] = np.clip((2 * self._coded(x) - low - high) / (high - low), -1, 1)
+        out[name] = np.clip((2 * self._encoded(x) - low - high) / (high - low), -1, 1)
       elif name in self.senses:
-        with jax.ensure_compile_time_eval():  # An example may be asked for while something is traced.
+        with jax.ensure_compile_time_eval():  # An example may be read while a function is traced.
           x = np.asarray(lengthen(x, time))
         out[name] = x.reshape(len(x), x.shape[1] // time, -1)
     return out
 
   def decode(self, clip: Clip) -> Clip:
-    """Undoes `encode`."""
-    (coder, params), time, out = self._coder, self._coder[0].time, {}
+    """The inverse of `encode`, up to the loss of the autoencoder."""
+    time, out = self.codec.time, {}
     for name, x in clip.items():
       if name == "sight":
-        (low, high), parts = self.box, []
-        z = (np.clip(x, -1, 1) * (high - low) + low + high) / 2
-        for rows in batches(len(z), min(_BATCH, len(z))):
-          parts.append(jax.device_get(_run(coder, "decode")(params, z[rows])))
-        out[name] = np.concatenate(parts)[: len(x)]
+        low, high = self.box
+        out[name] = self.codec.decode((np.clip(x, -1, 1) * (high - low) + low + high) / 2)
       else:
         x = np.asarray(x)
         out[name] = x.reshape(len(x), x.shape[1] * time, -1)[:, time - 1 :]
     return out
 
-  def _coded(self, sight: Float[np.ndarray, "batch frames height width 3"]) -> np.ndarray:
-    """Latents as the autoencoder has them."""
-    coder, params = self._coder
+  def _encoded(self, sight: Float[np.ndarray, "batch frames height width 3"]) -> np.ndarray:
     with jax.ensure_compile_time_eval():
-      return jax.device_get(_run(coder, "encode")(params, sight))
+      return self.codec.encode(sight)
 
   @functools.cached_property
   def box(self) -> Float[np.ndarray, "2 channels"]:
-    """From where to where the latents of each channel lie, but for one in a thousand at either side."""
-    # Who was trained in it stays in it, whatever is taken down.
-    section = {key: value for key, value in self.source.items() if key != "takedown"}
+    """The range of each channel, without the smallest and the largest thousandth of its values."""
+    # It does not depend on takedowns: those must not move the latents of a trained model.
+    section = {key: value for key, value in self.section.items() if key != "takedown"}
     path = make_folder(self.cache) / f"{self._name(section)}.json"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
         source = dataclasses.replace(self.pixels, split="train")
         clips = (source[i]["clip"] for i in range(min(_MEASURED, len(source))))
-        seen = [self._coded(clip["sight"][None]) for clip in clips if "sight" in clip]
+        seen = [self._encoded(clip["sight"][None]) for clip in clips if "sight" in clip]
         low, high = np.quantile(np.concatenate(seen), (_BEYOND, 1 - _BEYOND), axis=(0, 1, 2, 3))
-        # A channel that says nothing has no width.
+        # A constant channel has no width.
         write_whole(path, json.dumps([low.tolist(), np.maximum(high, low + 1e-3).tolist()]))
       return np.array(json.loads(path.read_text()), np.float32)
 
@@ -182,20 +168,16 @@ class Latents:
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
     down = sorted(getattr(self.pixels, "taken_down", ()))
-    name = self._name(dict(self.source), self.split, self.size, self.box.tolist(), down)
+    name = self._name(dict(self.section), self.split, self.size, self.box.tolist(), down)
     path = make_folder(self.cache) / f"{name}.array_record"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
         self._write(Path(path))
     return ArrayRecordDataSource([str(path)])
 
-  def _name(self, *of) -> str:
-    """By all that a file's content depends on: the autoencoder, and what else it is `of`."""
-    digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode())
-    digest.update(repr(self._coder[0]).encode())
-    for leaf in jax.tree.leaves(self._coder[1]):
-      digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
+  def _name(self, *facts) -> str:
+    """The name of a cached file, by all that its content depends on: `facts`, and the codec."""
+    return self.codec.digest(json.dumps(facts, sort_keys=True).encode())
 
   def _write(self, path: Path) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
@@ -206,7 +188,7 @@ class Latents:
     for start in range(0, self.size, _BATCH):
       examples = [self.pixels[i] for i in range(start, min(start + _BATCH, self.size))]
       coded: list[Clip] = [{} for _ in examples]
-      for name in self.senses:  # Not every clip has each.
+      for name in self.senses:  # A clip may lack some of them.
         rows = [row for row, example in enumerate(examples) if name in example["clip"]]
         if rows:
           x = self.encode({name: np.stack([examples[row]["clip"][name] for row in rows])})[name]
@@ -218,14 +200,9 @@ class Latents:
     partial.rename(path)
 
 
-@functools.cache
-def _run(coder: Autoencoder, method: str):
-  return jax.jit(functools.partial(coder.apply, method=method))
-
-
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-  """One process at a time; the others wait."""
+  """Holds the lock file `path`; other processes wait."""
   with path.open("w") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
