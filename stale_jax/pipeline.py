@@ -18,7 +18,7 @@ from stale_jax.checkpoints.store import model_at
 from stale_jax.checkpoints.weights import NAMED
 from stale_jax.clip import Clip, Context
 from stale_jax.compilation import batches, keep_compiled
-from stale_jax.config import build
+from stale_jax.config import build_system
 from stale_jax.construct import construct
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
@@ -371,7 +371,8 @@ class Model:
         raise UserError("a budget is for clips as long as the model was trained on: leave out seconds.")
       if first or micro:
         raise UserError("a budget is for clips of a prompt alone: leave out the first frame, fps and motion.")
-      if self.source is not self.system.data.source or self.system.training.self_forcing:
+      distilled = self.system.diffusion.sampling.solver == "consistency"  # Trained for its number of steps.
+      if self.source is not self.system.data.source or distilled:
         raise UserError(
           f"{self.name} makes latents, or was trained for its number of steps: it has no budget to spend."
         )
@@ -550,4 +551,4 @@ def load(path: str | Path | None = None, *, turns: int | None = None, forms: str
     scores = json.loads(scores_path(NAMED.get(name) or at(name)).read_text())
   except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
     scores = {}
-  return Model(build(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)
+  return Model(build_system(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)
