@@ -29,7 +29,7 @@ STEPS = flags.DEFINE_integer("steps", None, "Of training; default as in the tabl
 
 
 def main() -> None:
-  from experiments.cells import TABLES, cells_of, read_table
+  from stale_jax.cells import TABLES, cells_of, read_table
   from stale_jax.construct import nearest
   from stale_jax.files import make_folder
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.claims._small import drawn
 from stale_jax.errors import UserError
 from stale_jax.script import Script
+from stale_jax.testing.models import drawn
 from tests import micro
 
 PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]

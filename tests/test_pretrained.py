@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments.claims._small import drawn
 from stale_jax.checkpoints.weights import save_weights
 from stale_jax.errors import UserError
 from stale_jax.pipeline import load
+from stale_jax.testing.models import drawn
 from tests import micro
 
 

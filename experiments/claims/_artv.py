@@ -8,10 +8,10 @@ MOVING = 0.1  # Values of a frame that differ by more from the frame before.
 def trained(seed: int, **changes):
   """The `stale_jax.Model` of the config with `changes` to its section artv."""
   from configs import digits_artv
-  from experiments.claims import _small
+  from stale_jax.testing import models
 
   config = digits_artv.get_config().to_dict()
-  return _small.trained({**config, "seed": seed, "artv": {**config["artv"], **changes}}, STEPS)
+  return models.trained({**config, "seed": seed, "artv": {**config["artv"], **changes}}, STEPS)
 
 
 def real_clips(model, clips: int, frames: int, seed: int):

@@ -8,7 +8,8 @@ STEPS, FRAMES = 4, 4
 
 def student(seed: int):
   """Of drawn weights."""
-  from experiments.claims._small import digits, drawn
+  from experiments.claims._small import digits
+  from stale_jax.testing.models import drawn
 
   sizes = {"width": 32, "text_width": 16, "condition_width": 16, "depth": 2, "heads": 2}
   config = digits(seed, canvas=12, frames=FRAMES, patch=1, causal=True, **sizes)
@@ -85,7 +86,7 @@ def distilled(seed: int, frames: int = 0):
   With `frames`, more than a clip has, of Self-Forcing++.
   """
   from configs import digits_self_forcing
-  from experiments.claims._small import trained
+  from stale_jax.testing.models import trained
 
   config = digits_self_forcing.get_config().to_dict()
   config["self_forcing"]["frames"] = frames

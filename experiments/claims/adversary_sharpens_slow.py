@@ -17,10 +17,11 @@ def measure(seed: int) -> dict:
   import jax
   import numpy as np
 
-  from experiments.claims._small import autoencoder, trained
+  from experiments.claims._small import autoencoder
   from stale_jax.checkpoints.weights import AUTOENCODER, load_weights, save_weights
   from stale_jax.config import build
   from stale_jax.evaluation import band_energy, evaluate_reconstruction
+  from stale_jax.testing.models import trained
   from stale_jax.training.program import init_params
 
   given, of = load_weights(AUTOENCODER)

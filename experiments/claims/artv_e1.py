@@ -20,13 +20,13 @@ def measure(seed: int) -> dict:
 
   from configs import digits_artv
   from experiments.claims._artv import GIVEN, follow, real_clips
-  from experiments.claims._small import moved
   from stale_jax.clip import Context
   from stale_jax.config import build
   from stale_jax.objectives import copying
   from stale_jax.pipeline import Model
   from stale_jax.processes import build_process
   from stale_jax.sampling import classifier_free
+  from stale_jax.testing.models import moved
   from stale_jax.text import tokenize
   from stale_jax.training.program import init_params
 

@@ -9,8 +9,9 @@ STEPS, CLIPS = 600, 256
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._small import autoencoder, trained
+  from experiments.claims._small import autoencoder
   from stale_jax.evaluation import evaluate_reconstruction
+  from stale_jax.testing.models import trained
 
   found = {}
   for name, objective in (("plain", {}), ("costly", {"kl": 1.0})):

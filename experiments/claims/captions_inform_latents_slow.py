@@ -15,10 +15,11 @@ def measure(seed: int) -> dict:
   import jax
   import numpy as np
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from stale_jax.checkpoints.weights import AUTOENCODER, load_weights
   from stale_jax.data import collate
   from stale_jax.evaluation.denoising import TIMES, clip_losses
+  from stale_jax.testing.models import trained
 
   with tempfile.TemporaryDirectory() as folder:
     config = digits(seed, canvas=16, depth=4, width=96)

@@ -9,9 +9,10 @@ STEPS = 4000
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from stale_jax.data.sources.digits import handwriting
   from stale_jax.evaluation.membership import handwriting_losses, membership
+  from stale_jax.testing.models import trained
 
   def losses(seed, leak):
     config = digits(seed, canvas=12, depth=3)

@@ -15,17 +15,17 @@ def measure(seed: int) -> dict:
   import time
   from pathlib import Path
 
-  from experiments.claims import _planted
-  from experiments.claims._corrupt import plant_corrupt
   from stale_jax.data.curate import Settings
   from stale_jax.data.curate.run import curate
+  from stale_jax.testing import scenes
+  from stale_jax.testing.corrupt_files import plant_corrupt
 
   with tempfile.TemporaryDirectory() as folder:
     root, outputs = Path(folder) / "in", [Path(folder) / name for name in ("without", "among")]
     (root / "good").mkdir(parents=True)
     for i in range(VIDEOS):
-      frames = _planted.scene(_planted.GOOD[i], 1.5, seed * 100 + i, 96, 160)
-      _planted.write(root / "good" / f"{i}.mp4", frames)
+      frames = scenes.scene(scenes.GOOD[i], 1.5, seed * 100 + i, 96, 160)
+      scenes.write(root / "good" / f"{i}.mp4", frames)
     ask = {"settings": Settings(), "salt": "a salt of the claim's", "say": print}
     alone = curate(root, outputs[0], **ask)["counts"]
     truth = plant_corrupt(root, BROKEN, (root / "good" / "0.mp4").read_bytes(), seed)

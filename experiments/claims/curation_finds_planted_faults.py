@@ -14,17 +14,17 @@ def measure(seed: int) -> dict:
   import tempfile
   from pathlib import Path
 
-  from experiments.claims import _planted
   from stale_jax.data.curate import Settings
   from stale_jax.data.curate.run import curate
+  from stale_jax.testing import scenes
 
   with tempfile.TemporaryDirectory() as folder:
     root, output = Path(folder) / "in", Path(folder) / "out"
     root.mkdir()
-    truth = _planted.plant(root, ORIGINALS, COPIED, seed)
+    truth = scenes.plant(root, ORIGINALS, COPIED, seed)
     said = curate(root, output, settings=Settings(), salt="a salt of the claim's", say=print)
     files, clips = (_lines(output / "work" / name) for name in ("files.jsonl", "clips.jsonl"))
-  values = _planted.score(truth, files, clips)
+  values = scenes.score(truth, files, clips)
   for name, value in values.items():
     print(f"{name:22}{value:.3f}   bar {BARS[name]:.2f}")
   worst = min(values[name] / bar for name, bar in BARS.items())

@@ -16,11 +16,12 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
   import numpy as np
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from experiments.claims._timing import alternate
   from stale_jax.clip import Context
   from stale_jax.evaluation.denoising import held_out_losses
   from stale_jax.pipeline import Model
+  from stale_jax.testing.models import trained
 
   models = {
     name: trained(digits(seed, canvas=16, frames=4, patch=1, depth=8, turns=1, merge=merge), STEPS, batch=32)

@@ -11,8 +11,9 @@ STEPS, CLIPS, WEIGHT = 400, 128, 4.0
 def measure(seed: int) -> dict:
   import numpy as np
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from stale_jax.evaluation import band_energy
+  from stale_jax.testing.models import trained
 
   real = range(CLIPS)
 

@@ -1,12 +1,12 @@
 """At equal steps a model of curated videos makes better clips than a model of the folder they come from.
 
-The folder is as real ones are (`_planted.pollute`): cuts, photographs, drawings, darkness, writing, videos
-put up again, black ones, and files that are no videos. Curation as it is shipped makes shards of it. The same
-small model is trained for the same steps on as many windows of a second, from the same seeds, once of the
-folder and once of the shards. Error is the Fréchet distance of what it makes to windows of clean scenes that
-neither has seen; its features are the means of blocks of 4x4 pixels in every frame, and the logarithms of the
-energies of bands. Value is the worst of the seeds' ratios, curated over polluted; bar .9. `of_the_data` are
-the distances of the training windows themselves, which a model can hardly better.
+The folder is as real ones are (`corrupt_files.pollute`): cuts, photographs, drawings, darkness, writing,
+videos put up again, black ones, and files that are no videos. Curation as it is shipped makes shards of it.
+The same small model is trained for the same steps on as many windows of a second, from the same seeds, once
+of the folder and once of the shards. Error is the Fréchet distance of what it makes to windows of clean
+scenes that neither has seen; its features are the means of blocks of 4x4 pixels in every frame, and the
+logarithms of the energies of bands. Value is the worst of the seeds' ratios, curated over polluted; bar .9.
+`of_the_data` are the distances of the training windows themselves, which a model can hardly better.
 """
 
 ORIGINALS, HELD_OUT = 40, 160  # Videos.
@@ -20,14 +20,14 @@ def measure(seed: int) -> dict:
 
   import numpy as np
 
-  from experiments.claims import _planted
   from stale_jax.data.curate import Settings
   from stale_jax.data.curate.run import curate
+  from stale_jax.testing import corrupt_files, scenes
 
   with tempfile.TemporaryDirectory() as folder:
     raw, clean, output = (Path(folder) / name for name in ("raw", "clean", "out"))
-    _planted.pollute(raw, ORIGINALS, seed)
-    _planted.clean(clean, HELD_OUT, seed + 1)
+    corrupt_files.pollute(raw, ORIGINALS, seed)
+    scenes.clean(clean, HELD_OUT, seed + 1)
     said = curate(raw, output, settings=Settings(test_share=0), salt="a salt of the claim's", say=print)
     real = windows({"name": "folder", "path": str(clean), "held_out": 0.0}, seed)[:CLIPS]
     data = {
@@ -69,9 +69,10 @@ def made(sight, seed: int):
   """Clips by a small model of `sight`, which is kept in memory: decoding would take most of the time."""
   import dataclasses
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from stale_jax.clip import Sense
   from stale_jax.data.build import SOURCES
+  from stale_jax.testing.models import trained
 
   shape, channels = sight.shape[2:], ("red", "green", "blue")
   sense = Sense(name="sight", shape=shape, rate=SIZES["rate"], patch=SIZES["patch"], channels=channels)

@@ -14,9 +14,10 @@ def measure(seed: int) -> dict:
 
   import numpy as np
 
-  from experiments.claims._small import autoencoder, trained
+  from experiments.claims._small import autoencoder
   from stale_jax.evaluation import evaluate_reconstruction
   from stale_jax.models.autoencoder import fold, lengthen
+  from stale_jax.testing.models import trained
 
   model = trained(autoencoder(seed, canvas=12, model={"bottleneck": "fsq", "levels": LEVELS}), STEPS)
   said, clip = evaluate_reconstruction(model, clips=CLIPS)

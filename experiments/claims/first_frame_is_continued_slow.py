@@ -13,7 +13,8 @@ def measure(seed: int) -> dict:
 
   import numpy as np
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
+  from stale_jax.testing.models import trained
 
   config = digits(seed, canvas=12, frames=4, patch=1)
   config["first"] = {"share": 0.5}

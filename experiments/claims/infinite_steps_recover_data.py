@@ -18,9 +18,9 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from stale_jax.clip import Context
-  from stale_jax.evaluation.known import FoldedMixture
   from stale_jax.processes import Reflected, UniformFlow, grid
   from stale_jax.sampling import solve
+  from stale_jax.testing.densities import FoldedMixture
 
   mixture, n = FoldedMixture(), 100_000
   context = Context(text=jnp.zeros((1, 1), jnp.int32))

@@ -15,10 +15,10 @@ def measure(seed: int) -> dict:
   from scipy.stats import multivariate_normal
 
   from stale_jax.clip import Context
-  from stale_jax.evaluation.known import FoldedMixture
   from stale_jax.evaluation.likelihood import likelihood, path
   from stale_jax.processes import GaussianFlow, Reflected, UniformFlow
   from stale_jax.processes.process import per_frame
+  from stale_jax.testing.densities import FoldedMixture
 
   rng, mixture = np.random.default_rng(seed), FoldedMixture()
   cells = np.linspace(-1, 1, 200_001)

@@ -27,31 +27,31 @@ APERIODIC = {("real", "looping"): (0, 0.1)}
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims import _lively
+  from stale_jax.testing import moving
 
-  kinds = {f"digits {size}": (_lively.digits, 6 if size < 16 else 4, size) for size in (12, 16, 20)}
-  kinds |= {f"textures {size}": (_lively.textures, 3, size) for size in (32, 48)}
+  kinds = {f"digits {size}": (moving.digits, 6 if size < 16 else 4, size) for size in (12, 16, 20)}
+  kinds |= {f"textures {size}": (moving.textures, 3, size) for size in (32, 48)}
   found, missed = {}, []
   for kind, (make, clips, size) in kinds.items():
     periodic = kind.startswith("digits")
-    steady = make(_lively.steady(FRAMES, 1.5), clips, seed, size)
-    real = _lively.real_digits(FRAMES, clips, seed, size) if periodic else steady
+    steady = make(moving.steady(FRAMES, 1.5), clips, seed, size)
+    real = moving.real_digits(FRAMES, clips, seed, size) if periodic else steady
     cases = {
       "real": real,
-      "frozen": _lively.frozen(real),
-      "noise .1": _lively.flickering(real, seed, 0.1),
-      "noise .5": _lively.flickering(real, seed, 0.5),
-      "blinking": _lively.blinking(real, seed),
-      "half": make(_lively.halved(FRAMES, 2.0), clips, seed + 1, size),
-      "slowing": make(_lively.slowing(FRAMES, 2.0, HALF_LIFE), clips, seed + 2, size),
-      "looping": _lively.looping(real, PERIOD),
+      "frozen": moving.frozen(real),
+      "noise .1": moving.flickering(real, seed, 0.1),
+      "noise .5": moving.flickering(real, seed, 0.5),
+      "blinking": moving.blinking(real, seed),
+      "half": make(moving.halved(FRAMES, 2.0), clips, seed + 1, size),
+      "slowing": make(moving.slowing(FRAMES, 2.0, HALF_LIFE), clips, seed + 2, size),
+      "looping": moving.looping(real, PERIOD),
     }
-    scores = {case: _lively.judge(sight, real) for case, sight in cases.items()}
+    scores = {case: moving.judge(sight, real) for case, sight in cases.items()}
     found[kind] = _held(kind, scores, BARS if periodic else BARS | APERIODIC, missed)
     if periodic:
       print(f"{kind:14}{'real':10}{'looping':12}{scores['real']['looping']:6.3f}   periodic: held to no bar")
-  wide = _lively.real_digits(FRAMES, 4, seed, canvas=80)
-  found["digits 80"] = _held("digits 80", {"real": _lively.judge(wide, wide)}, APERIODIC, missed)
+  wide = moving.real_digits(FRAMES, 4, seed, canvas=80)
+  found["digits 80"] = _held("digits 80", {"real": moving.judge(wide, wide)}, APERIODIC, missed)
   bars = sum(len(values) for values in found.values())
   return {
     "value": 1 - len(missed) / bars,

@@ -63,9 +63,10 @@ def measure(seed: int) -> dict:
 
   import numpy as np
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from stale_jax.data.sources.digits import Digits
   from stale_jax.evaluation import Reader, frechet
+  from stale_jax.testing.models import trained
 
   source = Digits(canvas=12)
   reader = Reader(source)

@@ -15,8 +15,9 @@ def measure(seed: int) -> dict:
 
   from scipy.stats import spearmanr
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from stale_jax.data.micro import motion_of
+  from stale_jax.testing.models import trained
 
   config = digits(seed, canvas=12, frames=4, micro=("motion",))
   config["corruption"] = {"captions": 1.0}

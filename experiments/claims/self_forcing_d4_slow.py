@@ -10,9 +10,9 @@ MOVIES, STEPS = 256, 300
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._small import trained
   from stale_jax.checkpoints.store import model_at
   from stale_jax.pipeline import load
+  from stale_jax.testing.models import trained
 
   config = {**model_at("causal")[1], "seed": seed, "grpo": {"group": 8}, "ema": {"decay": 0.9}}
   config["optimizer"] = {"name": "adamw", "schedule": "constant", "learning_rate": 2e-4, "warmup": 10}

@@ -12,9 +12,10 @@ def measure(seed: int) -> dict:
 
   import numpy as np
 
-  from experiments.claims._small import digits, trained
+  from experiments.claims._small import digits
   from stale_jax.evaluation.denoising import held_out_losses
   from stale_jax.pipeline import Model
+  from stale_jax.testing.models import trained
 
   model = trained(digits(seed, canvas=12, frames=4, patch=2, depth=2, turns=4), STEPS)
 

@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import kstest, multivariate_normal
 
 from stale_jax.clip import Context
-from stale_jax.evaluation.known import FoldedMixture
 from stale_jax.evaluation.likelihood import START, likelihood, path
 from stale_jax.processes import GaussianFlow, Reflected, UniformFlow
 from stale_jax.processes.process import per_frame
+from stale_jax.testing.densities import FoldedMixture
 
 MIXTURE = FoldedMixture()
 N = 48

@@ -6,7 +6,6 @@ import types
 import numpy as np
 import pytest
 
-from experiments.claims import _lively
 from stale_jax.data import Digits, Lorenz
 from stale_jax.data.sources.digits import LABELS
 from stale_jax.errors import UserError
@@ -14,36 +13,37 @@ from stale_jax.evaluation import SUITES, Liveliness, evaluate_liveliness, rollou
 from stale_jax.evaluation.liveliness import Curve
 from stale_jax.evaluation.motion import motion_of
 from stale_jax.system import Data
+from stale_jax.testing import moving
 
-FRAMES, W = 48, _lively.WINDOW
+FRAMES, W = 48, moving.WINDOW
 MAKE = {
-  "digits 16": lambda pace, seed: _lively.digits(pace, 3, seed, 16),
-  "digits 12": lambda pace, seed: _lively.digits(pace, 6, seed, 12),
-  "textures": lambda pace, seed: _lively.textures(pace, 2, seed, 40),
+  "digits 16": lambda pace, seed: moving.digits(pace, 3, seed, 16),
+  "digits 12": lambda pace, seed: moving.digits(pace, 6, seed, 12),
+  "textures": lambda pace, seed: moving.textures(pace, 2, seed, 40),
 }
 
 
 @pytest.fixture(scope="module", params=sorted(MAKE))
 def kind(request):
   make = MAKE[request.param]
-  return make, make(_lively.steady(FRAMES, 1.0), 1)
+  return make, make(moving.steady(FRAMES, 1.0), 1)
 
 
 def test_what_lives_and_what_does_not(kind):
   make, steady = kind
-  assert _lively.judge(steady, steady)["liveliness"] >= 0.8
-  dead = _lively.judge(_lively.frozen(steady), steady)
+  assert moving.judge(steady, steady)["liveliness"] >= 0.8
+  dead = moving.judge(moving.frozen(steady), steady)
   assert dead["liveliness"] == 0 and dead["dead"] == 1 and dead["dead_run"] == FRAMES - 1
   assert dead["flicker"] == 1 and dead["collapsed"] == 1 and dead["clips_bits"] == 0
   for noise in (0.1, 0.5):
-    shaken = _lively.judge(_lively.flickering(steady, 2, noise), steady)
+    shaken = moving.judge(moving.flickering(steady, 2, noise), steady)
     assert shaken["liveliness"] <= 0.1 and shaken["explained"] <= 0.1 and shaken["looping"] == 0
-  assert _lively.judge(_lively.blinking(steady, 3), steady)["liveliness"] <= 0.1
+  assert moving.judge(moving.blinking(steady, 3), steady)["liveliness"] <= 0.1
 
 
 def test_half_the_speed_is_half_alive(kind):
   make, steady = kind
-  slower = _lively.judge(make(_lively.halved(FRAMES, 2.0), 4), steady)
+  slower = moving.judge(make(moving.halved(FRAMES, 2.0), 4), steady)
   assert 0.4 <= slower["liveliness"] <= 0.6 and slower["retention"] == pytest.approx(0.5, abs=0.1)
   assert slower["dead"] == 0
 
@@ -51,14 +51,14 @@ def test_half_the_speed_is_half_alive(kind):
 @pytest.mark.parametrize("half_life", [12, 20])
 def test_slowing_down_is_dated(kind, half_life):
   make, steady = kind
-  found = _lively.judge(make(_lively.slowing(FRAMES, 2.0, half_life), 5), steady)
+  found = moving.judge(make(moving.slowing(FRAMES, 2.0, half_life), 5), steady)
   assert abs(found["half_life"] - half_life) <= W and found["collapsed"] == 1
   assert found["retention_end"] < 0.35
 
 
 def test_stopping_is_dated(kind):
   _, steady = kind
-  found = _lively.judge(_lively.frozen(steady, 2 * W), steady)
+  found = moving.judge(moving.frozen(steady, 2 * W), steady)
   assert found["half_life"] == 2 * W and found["dead_run"] == FRAMES - 2 * W
   # Of five windows after the first four are dead.
   assert found["dead"] == pytest.approx(4 / 5) and found["liveliness"] == pytest.approx(0.2, abs=0.03)
@@ -66,30 +66,30 @@ def test_stopping_is_dated(kind):
 
 def test_real_clips_of_the_source_live():
   for seed in range(2):
-    real = _lively.real_digits(FRAMES, 4, seed)
-    scores = _lively.judge(real, real)
+    real = moving.real_digits(FRAMES, 4, seed)
+    scores = moving.judge(real, real)
     assert scores["liveliness"] >= 0.8 and scores["retention"] >= 0.99 and scores["dead"] == 0
     assert scores["luma_drift"] < 1e-6 and scores["half_life"] is None and scores["collapsed"] == 0
 
 
 def test_loops_are_found_and_wandering_is_none():
-  wandering = _lively.textures(_lively.steady(FRAMES, 1.5), 2, 6, 32)
-  assert _lively.judge(wandering, wandering)["looping"] == 0
+  wandering = moving.textures(moving.steady(FRAMES, 1.5), 2, 6, 32)
+  assert moving.judge(wandering, wandering)["looping"] == 0
   # From the second round on every window is one that was before.
-  loops = _lively.judge(_lively.looping(wandering, 12), wandering)
+  loops = moving.judge(moving.looping(wandering, 12), wandering)
   assert loops["looping"] >= 0.8 and loops["period"] == 12
   # Digits bounce, and come back after 8 or 16 frames; in a wide room after 72 or more: nobody remembers.
-  real = _lively.real_digits(FRAMES, 3, 0)
-  found = _lively.judge(real, real)
+  real = moving.real_digits(FRAMES, 3, 0)
+  found = moving.judge(real, real)
   assert found["looping"] >= 0.6 and found["period"] in (8, 16)
-  wide = _lively.real_digits(FRAMES, 3, 0, canvas=80)
-  assert _lively.judge(wide, wide)["looping"] == 0
+  wide = moving.real_digits(FRAMES, 3, 0, canvas=80)
+  assert moving.judge(wide, wide)["looping"] == 0
 
 
 def test_translation_is_explained_and_measured():
   rng = np.random.default_rng(0)
   for move in ((1, 0), (0, -2), (2, 1)):
-    picture = _lively.textures(np.zeros(1), 1, 7, 64)[0, 0]
+    picture = moving.textures(np.zeros(1), 1, 7, 64)[0, 0]
     found = motion_of(picture[4:-4, 4:-4], np.roll(picture, move[::-1], (0, 1))[4:-4, 4:-4])
     assert found.move == pytest.approx(move, abs=0.1)
     assert found.speed == pytest.approx(np.hypot(*move), abs=0.1) and 1 - found.left / found.all > 0.9
@@ -103,7 +103,7 @@ def test_translation_is_explained_and_measured():
 
 
 def test_it_does_not_matter_how_the_chunks_are_cut():
-  clips = MAKE["digits 16"](_lively.slowing(30, 2.0, 20), 8)
+  clips = MAKE["digits 16"](moving.slowing(30, 2.0, 20), 8)
   found = []
   for sizes in ([30], [1] * 30, [7, 1, 9, 13]):
     meter, at = Liveliness(W), 0
@@ -117,7 +117,7 @@ def test_it_does_not_matter_how_the_chunks_are_cut():
 def test_drift_is_its_formula():
   light = np.repeat(np.array([0.4, 0.5, 0.3, 0.8, 0.6]), W)
   clip = np.broadcast_to((2 * light - 1)[None, :, None, None, None], (2, 5 * W, 12, 12, 3))
-  scores = _lively.judge(clip, clip)
+  scores = moving.judge(clip, clip)
   apart = np.abs(np.array([0.4, 0.5, 0.3, 0.8, 0.6]) - 0.4) / 0.4
   assert scores["luma_drift"] == pytest.approx(0.2, abs=1e-6)
   assert scores["luma_drift_sum"] == pytest.approx((apart * [5, 4, 3, 2, 1]).sum() / 15, abs=1e-5)
@@ -221,7 +221,7 @@ def test_a_rollout_is_followed_as_a_long_sample_is(honest):
 
 
 def test_no_stability_counts_of_what_has_stopped(honest):
-  stopped, _ = evaluate_liveliness(Stub(lambda sight: _lively.frozen(sight, 8)), clips=6, seconds=4)
+  stopped, _ = evaluate_liveliness(Stub(lambda sight: moving.frozen(sight, 8)), clips=6, seconds=4)
   assert stopped["counts"] == 0 and stopped["flicker"] > honest[0]["flicker"]
   said = {name: text for name, _, _, text in SUITES["liveliness"].shown(stopped)}
   for name in ("flicker", "looping", "luma_drift", "saturation_drift_sum", "caption/last"):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import moved
 from stale_jax.clip import Context, Sense
 from stale_jax.models import Transformer
 from stale_jax.models.kv_cache import KVCache, empty_cache, push
+from stale_jax.testing.models import moved
 from stale_jax.text import tokenize
 
 FRAMES = 6

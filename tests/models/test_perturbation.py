@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Context
 from stale_jax.data import Digits
 from stale_jax.models import Transformer
 from stale_jax.models.perturbation import Concrete, EmbeddingNoise, TokenDrop
+from stale_jax.testing.models import moved
 
 SOURCE = Digits(canvas=12, frames=8)
 SENSES = tuple(SOURCE.senses[name] for name in ("sight", "touch"))

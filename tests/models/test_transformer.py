@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Context, Sense
 from stale_jax.data import Digits
@@ -17,6 +16,7 @@ from stale_jax.models import Transformer, scored
 from stale_jax.models.layers import Dense, rotary_angles, rotate
 from stale_jax.models.text import Convolution
 from stale_jax.models.transformer import patchify, positions, unpatchify
+from stale_jax.testing.models import moved
 
 SOURCE = Digits(canvas=12, frames=8)
 SENSES = tuple(SOURCE.senses[name] for name in ("sight", "sound", "touch"))

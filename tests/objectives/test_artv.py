@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Batch, Context
 from stale_jax.config import build
@@ -15,6 +14,7 @@ from stale_jax.models import Transformer
 from stale_jax.objectives import Artv, Copy, Prediction, copying, masked
 from stale_jax.objectives.artv import given_frames
 from stale_jax.processes import EDM, VP, GaussianFlow, UniformFlow, anchored
+from stale_jax.testing.models import moved
 from stale_jax.training.program import init_params, loss_of
 from tests import micro
 

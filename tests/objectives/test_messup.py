@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import moved
 from stale_jax import text
 from stale_jax.clip import Batch, Context
 from stale_jax.config import build
@@ -13,6 +12,7 @@ from stale_jax.data import collate
 from stale_jax.errors import UserError
 from stale_jax.objectives import ConditionCorruption, MessUp, predict
 from stale_jax.processes import GaussianFlow, Reflected, Uniform, UniformFlow
+from stale_jax.testing.models import moved
 from stale_jax.training.program import init_params
 from stale_jax.training.steps.denoise import make_loss
 from tests import micro

@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import kstest, norm
 
 from stale_jax.clip import Context
-from stale_jax.evaluation.known import GaussianMixture
 from stale_jax.processes import EDM, VP, GaussianFlow, UniformFlow, grid
 from stale_jax.run import train
 from stale_jax.sampling import solve
+from stale_jax.testing.densities import GaussianMixture
 from tests import micro
 
 FAMILY = [GaussianFlow(), VP(), VP(schedule="linear"), EDM()]

@@ -7,11 +7,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 from stale_jax.clip import Context
-from stale_jax.evaluation.known import FoldedMixture, empirical_denoiser
 from stale_jax.processes import Reflected, UniformFlow, grid
 from stale_jax.processes.process import per_frame
 from stale_jax.processes.reflected import fold_box
 from stale_jax.sampling import solve
+from stale_jax.testing.densities import FoldedMixture, empirical_denoiser
 
 MIXTURE = FoldedMixture()
 N = 100_000

@@ -7,10 +7,10 @@ import pytest
 
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
-from stale_jax.evaluation.known import FoldedMixture, GaussianMixture
 from stale_jax.processes import EDM, VP, GaussianFlow, Reflected, UniformFlow, grid
 from stale_jax.sampling import solve
 from stale_jax.sampling.solvers import SOLVERS
+from stale_jax.testing.densities import FoldedMixture, GaussianMixture
 
 CONTEXT = Context(text=jnp.zeros((1, 1), jnp.int32))
 

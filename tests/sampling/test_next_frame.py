@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import drawn
 from stale_jax.clip import Context
 from stale_jax.config import build
 from stale_jax.errors import UserError
@@ -17,6 +16,7 @@ from stale_jax.pipeline import Model, load
 from stale_jax.run import train
 from stale_jax.sampling.sample import renoise
 from stale_jax.sampling.solvers import prior
+from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
 from tests import micro
 

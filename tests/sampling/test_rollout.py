@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import drawn
 from stale_jax.clip import Context
 from stale_jax.config import build
 from stale_jax.errors import UserError
@@ -18,6 +17,7 @@ from stale_jax.sampling import prompt_at, turns, windows
 from stale_jax.sampling.rollout import Motion, Past, revival
 from stale_jax.sampling.solvers import prior
 from stale_jax.script import Script
+from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
 from stale_jax.training.program import init_params
 from tests import micro

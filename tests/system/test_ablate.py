@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lxml import etree
 
-from experiments.cells import TABLES, cells_of, read_table
+from stale_jax.cells import TABLES, cells_of, read_table
 from tests import micro
 from tests.programs import finish, start
 

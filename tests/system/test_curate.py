@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from experiments.claims._corrupt import kinds
-from experiments.claims._planted import Change, scene, write
 from stale_jax.data import Shards
+from stale_jax.testing.corrupt_files import kinds
+from stale_jax.testing.scenes import Change, scene, write
 from tests.programs import finish, start
 
 SIZE = (96, 160)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from experiments.remedies import read_cell, scores_of, told_by_all
 from stale_jax.errors import UserError
+from stale_jax.evaluation.remedies import read_cell, scores_of, told_by_all
 from stale_jax.evaluation.table import markdown
 from tests.programs import finish
 

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from experiments.claims._small import drawn
 from stale_jax.checkpoints.weights import save_weights
+from stale_jax.testing.models import drawn
 from tests import micro
 from tests.programs import finish
 

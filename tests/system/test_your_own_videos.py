@@ -14,7 +14,6 @@ import subprocess
 import numpy as np
 import pytest
 
-from experiments.claims._planted import Change, scene
 from stale_jax import load
 from stale_jax.data import Shards
 from stale_jax.data.decode.video import probe, read_sound
@@ -22,6 +21,7 @@ from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.media import read_arrays
+from stale_jax.testing.scenes import Change, scene
 from tests import micro
 from tests.data.clips import encode
 from tests.programs import ROOT, finish

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.claims._small import drawn
 from stale_jax.checkpoints.store import newest_state
 from stale_jax.clip import Context
 from stale_jax.config import build
@@ -16,6 +15,7 @@ from stale_jax.objectives import dmd_loss, dmd_step
 from stale_jax.pipeline import load
 from stale_jax.run import train
 from stale_jax.sampling import fold
+from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
 from stale_jax.training.steps.self_forcing import (
   exit_times,

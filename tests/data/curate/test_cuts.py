@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.claims._planted import GOOD, RATE, scene
 from stale_jax.data.curate.cuts import cuts
 from stale_jax.data.curate.examine import windows
+from stale_jax.testing.scenes import GOOD, RATE, scene
 
 
 def small(kind, seed, seconds=1.2):

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments.claims._planted import GOOD, Change, scene
 from stale_jax.data.curate import Settings
 from stale_jax.data.curate.hashes import bands, clip_hash, distances, from_text
 from stale_jax.data.curate.judge import groups, judge
 from stale_jax.data.curate.pipeline import _near
+from stale_jax.testing.scenes import GOOD, Change, scene
 
 
 def hashed(frames):

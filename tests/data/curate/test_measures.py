@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
-from experiments.claims._planted import GOOD, RATE, scene
 from stale_jax.data.curate import Settings
 from stale_jax.data.curate.motion import motion
 from stale_jax.data.curate.text_area import text_area
+from stale_jax.testing.scenes import GOOD, RATE, scene
 
 SETTINGS = Settings()
 

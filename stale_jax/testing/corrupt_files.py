@@ -10,14 +10,14 @@ import av
 import cv2
 import numpy as np
 
-from experiments.claims import _planted
+from stale_jax.testing import scenes
 
 
 def _encoded(frames: np.ndarray, **options) -> list[av.Packet]:
   """H.264 packets of pictures, black ones if they are only a shape."""
   codec = av.CodecContext.create("libx264", "w")
   codec.height, codec.width, codec.pix_fmt = *frames.shape[1:3], "yuv420p"
-  codec.time_base = Fraction(1, _planted.RATE)
+  codec.time_base = Fraction(1, scenes.RATE)
   codec.thread_count = 1
   codec.options = {"preset": "ultrafast", "bf": "0", "g": "1000", **options}
   packets = []
@@ -31,12 +31,12 @@ def _encoded(frames: np.ndarray, **options) -> list[av.Packet]:
 def _muxed(packets: list[bytes], times: list[int], height: int, width: int, format: str) -> bytes:
   out = io.BytesIO()
   with av.open(out, "w", format=format) as file:
-    stream = file.add_stream("libx264", rate=_planted.RATE)
+    stream = file.add_stream("libx264", rate=scenes.RATE)
     stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
     stream.codec_context.thread_count = 1
     for data, time in zip(packets, times, strict=True):
       packet = av.Packet(data)
-      packet.stream, packet.pts, packet.dts, packet.time_base = stream, time, time, Fraction(1, _planted.RATE)
+      packet.stream, packet.pts, packet.dts, packet.time_base = stream, time, time, Fraction(1, scenes.RATE)
       packet.is_keyframe = data is packets[0]
       file.mux(packet)
   return out.getvalue()
@@ -47,7 +47,7 @@ def bombs() -> dict[str, bytes]:
   large = _encoded(np.zeros((1, 4400, 8192, 3), np.uint8))
   black = _encoded(np.zeros((2, 2160, 3840, 3), np.uint8))
   small = _encoded(np.zeros((2, 64, 64, 3), np.uint8))
-  many, hours = 20_000, 10 * 3600 * _planted.RATE
+  many, hours = 20_000, 10 * 3600 * scenes.RATE
   _, png = cv2.imencode(".png", np.zeros((12_000, 12_000), np.uint8))
   return {
     "pixels": _muxed(large, [0], 4400, 8192, "mp4"),
@@ -89,3 +89,21 @@ def plant_corrupt(root: Path, number: int, video: bytes, seed: int) -> dict[str,
     path.write_bytes(made[kind]())
     truth[str(path.relative_to(root))] = kind
   return truth
+
+
+def pollute(root: Path, originals: int, seed: int) -> None:
+  """Fills a folder as real ones are: a third of its videos is not worth having, and the rest is not whole.
+
+  Of every eight files four are videos of four scenes, one of them faulty; one is such a video put up again,
+  changed; one is black; one is a photograph, a drawing or writing from beginning to end; one is no video.
+  """
+  root.mkdir(parents=True)
+  scenes.plant(root, originals, originals // 4, seed)
+  rng = np.random.default_rng([seed, 1])
+  for i in range(originals // 4):
+    seconds = float(rng.uniform(2, 6))
+    scenes.write(root / f"black{i:03}.mp4", np.zeros((round(seconds * scenes.RATE), 180, 320, 3), np.uint8))
+    kind = ("static", "slide", "text", "credits")[i % 4]
+    still = scenes.scene(kind, seconds, int(seed * 10_000 + 5_000 + i))
+    scenes.write(root / f"still{i:03}.mp4", still)
+  plant_corrupt(root, originals // 5, (root / "000.mp4").read_bytes(), seed)

@@ -7,8 +7,9 @@ texture; either at any pace, and spoiled in all the ways in which a long movie d
 import cv2
 import numpy as np
 
-from experiments.claims._planted import _canvas
 from stale_jax.data.sources.digits import COLOURS, SPRITE, Digits, handwriting
+from stale_jax.evaluation.liveliness import Liveliness, change_of
+from stale_jax.testing.scenes import canvas
 
 WINDOW = 8  # Frames.
 
@@ -44,7 +45,7 @@ def textures(pace: np.ndarray, clips: int, seed: int, side: int = 48) -> np.ndar
 
 def _texture(pace: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
   large = 4 * side
-  picture = cv2.GaussianBlur(_canvas(rng, large, large), (0, 0), 0.7).astype(np.float32) / 127.5 - 1
+  picture = cv2.GaussianBlur(canvas(rng, large, large), (0, 0), 0.7).astype(np.float32) / 127.5 - 1
   angle = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.15, len(pace)))
   away = np.cumsum(pace[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1), 0)
   room = large - side
@@ -97,8 +98,6 @@ def looping(clips: np.ndarray, period: int) -> np.ndarray:
 
 def judge(clips: np.ndarray, real: np.ndarray) -> dict:
   """The scores of `Liveliness`."""
-  from stale_jax.evaluation.liveliness import Liveliness, change_of
-
   meter = Liveliness(WINDOW, change_of(real))
   meter.add(clips)
   return meter.scores()

@@ -17,7 +17,7 @@ GOOD = ("pan", "slow", "fast", "hand", "objects", "zoom", "fade", "flash")
 WORDS = "SALE NOW subscribe like follow breaking news today free offer click the link below part two".split()
 
 
-def _canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
   """Clouds with the spectrum of natural pictures, shapes with edges, and patches of texture."""
   fy, fx = np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij")
   radius = np.maximum(np.hypot(fy, fx), 1 / width)
@@ -57,7 +57,7 @@ def scene(kind: str, seconds: float, seed: int, height: int = 180, width: int = 
   rng = np.random.default_rng([seed, *kind.encode()])
   frames = round(seconds * RATE)
   time = np.arange(frames) / RATE
-  canvas = _canvas(rng, 2 * height, 2 * width)
+  wide = canvas(rng, 2 * height, 2 * width)
   direction = rng.uniform(0, 2 * np.pi)
   speed = width * {"slow": 0.04, "fast": 0.7, "static": 0, "slide": 0, "objects": 0, "credits": 0}.get(
     kind, rng.uniform(0.08, 0.2)
@@ -71,7 +71,7 @@ def scene(kind: str, seconds: float, seed: int, height: int = 180, width: int = 
   for i in range(frames):
     matrix = np.array([[zoom[i], 0, place[i, 0]], [0, zoom[i], place[i, 1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    out[i] = cv2.warpAffine(canvas, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    out[i] = cv2.warpAffine(wide, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
   if kind == "objects":
     _objects(out, rng)
   if kind == "fade":
@@ -199,25 +199,6 @@ def plant(root: Path, originals: int, copied: int, seed: int) -> dict[str, list[
         (kind, float(a), float(b)) for kind, a, b in zip(kinds, edges, edges[1:], strict=False)
       ]
   return truth
-
-
-def pollute(root: Path, originals: int, seed: int) -> None:
-  """Fills a folder as real ones are: a third of its videos is not worth having, and the rest is not whole.
-
-  Of every eight files four are videos of four scenes, one of them faulty; one is such a video put up again,
-  changed; one is black; one is a photograph, a drawing or writing from beginning to end; one is no video.
-  """
-  from experiments.claims._corrupt import plant_corrupt
-
-  root.mkdir(parents=True)
-  plant(root, originals, originals // 4, seed)
-  rng = np.random.default_rng([seed, 1])
-  for i in range(originals // 4):
-    seconds = float(rng.uniform(2, 6))
-    write(root / f"black{i:03}.mp4", np.zeros((round(seconds * RATE), 180, 320, 3), np.uint8))
-    still = scene(("static", "slide", "text", "credits")[i % 4], seconds, int(seed * 10_000 + 5_000 + i))
-    write(root / f"still{i:03}.mp4", still)
-  plant_corrupt(root, originals // 5, (root / "000.mp4").read_bytes(), seed)
 
 
 def clean(root: Path, number: int, seed: int) -> None:

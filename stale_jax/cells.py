@@ -20,7 +20,7 @@ from stale_jax.files import make_folder, write_whole
 from stale_jax.pipeline import scores_path
 
 ROOT = Path(__file__).parents[1]
-TABLES = Path(__file__).parent / "tables"
+TABLES = ROOT / "experiments" / "tables"
 
 
 def read_table(path: Path) -> dict[str, Any]:

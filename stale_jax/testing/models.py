@@ -1,0 +1,41 @@
+"""Models without a use of their own: with drawn parameters, or trained for a few steps."""
+
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from stale_jax.config import build
+from stale_jax.errors import UserError
+from stale_jax.pipeline import Model, load
+from stale_jax.run import train
+from stale_jax.training.program import init_params
+
+
+def moved(params, seed: int = 0, by: float = 0.1):
+  """`params` plus Gaussian noise of standard deviation `by`, so that no zero-initialised gate is closed."""
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+  noisy = [x + by * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
+  return jax.tree.unflatten(tree, noisy)
+
+
+def drawn(config: Mapping[str, Any], seed: int = 0) -> Model:
+  """The untrained model of `config`, its initial parameters moved by `moved`."""
+  experiment = build(config)
+  return Model(experiment, moved(init_params(experiment, jax.random.key(seed)), seed), "drawn")
+
+
+def trained(config: Mapping[str, Any], steps: int, **training) -> Model:
+  """The model that training `config` for `steps` gives; `training` overrides keys of that section.
+
+  Raises:
+    UserError: training was told to stop before its end.
+  """
+  kept = {"steps": steps, "log_every": 100, "checkpoint_every": steps, "keep": 1}
+  with tempfile.TemporaryDirectory() as folder:
+    config = {**config, "training": {**config["training"], **kept, **training}}
+    if int(train(config, folder).step) < steps:
+      raise UserError("training was told to stop before its end.")
+    return load(folder)
