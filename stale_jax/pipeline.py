@@ -110,7 +110,7 @@ class Model:
   @property
   def source(self):
     """Of clips as `sample` makes them: a model of latents was trained on another's."""
-    return getattr(self.system.data.source, "pixels", self.system.data.source)
+    return self.system.data.source.pixels
 
   @property
   def _parts(self) -> tuple:
@@ -160,8 +160,7 @@ class Model:
     keys, settings = _keys(seeds), self.settings(**overrides)
     if first:
       self._check_first(first, len(seeds), frames or self.frames)
-      source = experiment.data.source
-      first = source.encode(first) if hasattr(source, "encode") else first
+      first = experiment.data.source.encode(first)
     known = self._asked(micro or {}, len(seeds))
     guided = settings.guidance != 1
     run = _sampler(*self._parts, settings.solver, guided, story)
@@ -176,8 +175,7 @@ class Model:
       made = run(self.params, text[rows], keys[rows], times, *guidance, steps, begun, micro=own)
       parts.append(jax.device_get(made))
     clip = {name: np.concatenate([part[name] for part in parts])[: len(seeds)] for name in parts[0]}
-    source = experiment.data.source
-    return source.decode(clip) if hasattr(source, "decode") else clip
+    return experiment.data.source.decode(clip)
 
   def rollout(
     self,
@@ -351,9 +349,7 @@ class Model:
         raise UserError(f"seconds={seconds}: a positive number is needed, of a year at most.")
       group = math.lcm(*(s.patch[0] for s in self.system.data.senses))
       frames = math.ceil(seconds * (fps or next(iter(self.source.senses.values())).rate) - 1e-9)
-      frames = (
-        self.system.data.source.length(frames) if self.source is not self.system.data.source else frames
-      )
+      frames = self.system.data.source.length(frames)
       frames = group * -(-frames // group)
     rolls = self.goes_on and (scripted or frames > self.frames)
     micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}

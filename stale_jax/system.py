@@ -3,6 +3,7 @@
 import dataclasses
 
 from stale_jax.clip import Sense
+from stale_jax.data.source import Source
 from stale_jax.models import Autoencoder, Transformer
 from stale_jax.objectives import Artv, FirstFrames
 from stale_jax.processes import Process, TimeDensity
@@ -18,7 +19,7 @@ class Data:
     senses: the senses of the clips that the network has, in order.
   """
 
-  source: object
+  source: Source
   senses: tuple[Sense, ...]
 
 

@@ -72,13 +72,14 @@ def made(sight, seed: int):
   from experiments.claims._small import digits
   from stale_jax.clip import Sense
   from stale_jax.data.build import SOURCES
+  from stale_jax.data.source import Source
   from stale_jax.testing.models import trained
 
   shape, channels = sight.shape[2:], ("red", "green", "blue")
   sense = Sense(name="sight", shape=shape, rate=SIZES["rate"], patch=SIZES["patch"], channels=channels)
 
   @dataclasses.dataclass(frozen=True, kw_only=True)
-  class Kept:
+  class Kept(Source):
     split: str = "train"
     frames: int = SIZES["frames"]
 

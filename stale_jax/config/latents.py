@@ -8,6 +8,7 @@ from stale_jax.checkpoints.store import model_at
 from stale_jax.construct import construct
 from stale_jax.data import build_source
 from stale_jax.data.codec import Codec
+from stale_jax.data.source import Source
 from stale_jax.data.sources.coded import CodedSource
 from stale_jax.errors import UserError
 from stale_jax.models import build_autoencoder
@@ -53,7 +54,7 @@ def build_latents(section: Mapping[str, Any]) -> CodedSource:
   )
 
 
-def load_codec(path: str, source: Any) -> Codec:
+def load_codec(path: str, source: Source) -> Codec:
   """The autoencoder in `path`, for the clips of `source`; raises UserError like `build_latents`."""
   params, config = model_at(path)
   if config.get("model", {}).get("name") != "autoencoder":

@@ -39,8 +39,7 @@ def build_data(config: Mapping[str, Any]) -> Data:
   """The source and its senses."""
   coded = config["source"].get("name") == "latents"
   source = build_latents(config["source"]) if coded else build_source(config["source"])
-  one_size = coded or is_autoencoder(config)
-  if one_size and len(getattr(getattr(source, "pixels", source), "sizes", ())) > 1:
+  if (coded or is_autoencoder(config)) and len(source.pixels.sizes) > 1:
     raise UserError(
       "source.buckets and source.images: an autoencoder and its latents have clips of one size."
     )
@@ -68,7 +67,7 @@ def _judged(config: Mapping[str, Any], source) -> dict[str, Any]:
   if config.get("cringe") is None:
     return {}
   check_keys(config["cringe"], ("weight", "emoji"), "cringe")
-  labels = getattr(source, "labels", {})
+  labels = source.labels
   if not labels:
     raise UserError("the source has no labels to judge by: leave the config's section 'cringe' out.")
   return {"labels": sum(labels.values()), "emoji": config["cringe"].get("emoji", "😂")}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from stale_jax.clip import Sense
 from stale_jax.construct import choose, nearest
+from stale_jax.data.source import Source
 from stale_jax.data.sources.digits import Digits
 from stale_jax.data.sources.folder import Folder
 from stale_jax.data.sources.lorenz import Lorenz
@@ -24,12 +25,12 @@ SOURCES = {
 }
 
 
-def build_source(section):
+def build_source(section) -> Source:
   """`section.name` is one of SOURCES; the other keys are its fields."""
   return choose(SOURCES, section, "source")
 
 
-def build_senses(names: Sequence[str], source) -> tuple[Sense, ...]:
+def build_senses(names: Sequence[str], source: Source) -> tuple[Sense, ...]:
   """The named senses of `source`, in order.
 
   Raises:

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from stale_jax.clip import Batch, Context, Sense
 from stale_jax.data.micro import measure
+from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 from stale_jax.text import tokenize
 
@@ -74,7 +75,7 @@ def _frame_shape(sense: Sense, examples: Sequence[dict]) -> tuple[int, ...]:
 
 
 def loader(
-  source,
+  source: Source,
   senses: Sequence[Sense],
   *,
   batch: int,
@@ -90,9 +91,8 @@ def loader(
   reads its rows of every batch and nothing else, and a run may go on with more or fewer processes.
 
   Args:
-    source: random access to examples; its `labels`, if any, go along. If it has `shares`, its indices fall
-      into as many ranges of equal length, the buckets; each batch is of one of them, `shares[k]` of the
-      batches of bucket k, evenly spread.
+    source: of the examples. Each batch is from one of its ranges of indices (`Source.sizes`), `shares[k]` of
+      the batches from range k, evenly spread.
     senses: what to take from each.
     batch: examples a batch, over all processes.
     text_length: bytes of a caption.
@@ -102,12 +102,11 @@ def loader(
     threads: that read ahead.
   """
   rows = np.arange(batch) if rows is None else rows
-  labels = getattr(source, "labels", {})
 
   def read(indices: Int[np.ndarray, "batch"]) -> Batch:
-    return collate([stored(source, int(i)) for i in indices[rows]], senses, text_length, labels, micro)
+    return collate([stored(source, int(i)) for i in indices[rows]], senses, text_length, source.labels, micro)
 
-  shares = getattr(source, "shares", (1.0,))
+  shares = source.shares
   size = len(source) // len(shares)
   # For ever, in a number that still is one when a batch is a single example.
   epochs = (1 << 62) // size
@@ -121,19 +120,19 @@ def loader(
   return dataset.map(read).to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
 
 
-def first_stored(source) -> dict:
+def first_stored(source: Source) -> dict:
   """An example that a batch may have: the first of the first bucket with a share. Raises like `stored`."""
-  shares = getattr(source, "shares", (1.0,))
+  shares = source.shares
   return stored(source, len(source) // len(shares) * next(k for k, share in enumerate(shares) if share))
 
 
-def stored(source, index: int) -> dict:
+def stored(source: Source, index: int) -> dict:
   """The example at `index`, its pictures as bytes if the source keeps them so (`clip.floats`).
 
   Raises:
     UserError: it cannot be read.
   """
   try:
-    return source.stored(index) if hasattr(source, "stored") else source[index]
+    return source.stored(index)
   except (OSError, EOFError, ValueError) as error:
     raise UserError(f"example {index} of the data cannot be read: {error}") from error

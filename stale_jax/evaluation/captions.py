@@ -9,6 +9,7 @@ import numpy as np
 from stale_jax.clip import Clip
 from stale_jax.data.sources.digits import LABELS, caption
 from stale_jax.errors import UserError
+from stale_jax.evaluation.digits import digits_of
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.memorisation import nearest_ratio
 from stale_jax.evaluation.reader import Reading, fitted_reader, glyphs, still, track
@@ -59,9 +60,7 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tu
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
   """
-  source = model.source
-  if not hasattr(source, "canvas") or "sight" not in [s.name for s in model.system.data.senses]:
-    raise UserError("the suite 'captions' reads digits: it needs a model of the source 'digits' with sight.")
+  source = digits_of("captions", model.source, model.system)
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   every = [

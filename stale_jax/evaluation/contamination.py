@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from stale_jax.errors import UserError
+from stale_jax.evaluation.digits import digits_of
 from stale_jax.evaluation.membership import handwriting_losses, membership
 from stale_jax.evaluation.reader import glyphs, still, track
 
@@ -107,10 +108,8 @@ def evaluate_contamination(
   Raises:
     UserError: the model was not trained on digits, or sees nothing.
   """
-  source, models = model.system.data.source, [model] if reference is None else [model, reference]
-  for each in (m.system for m in models):
-    if not hasattr(each.data.source, "show") or "sight" not in [s.name for s in each.data.senses]:
-      raise UserError("the suite 'contamination' looks for digits: it needs models of the source 'digits'.")
+  models = [model] if reference is None else [model, reference]
+  source, *_ = [digits_of("contamination", m.system.data.source, m.system) for m in models]
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
   losses = [{split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")} for m in models]

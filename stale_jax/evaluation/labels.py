@@ -1,6 +1,5 @@
 """The suite `labels`: what a model's scores say of real clips it has not seen, at several noise levels."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,8 +92,6 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
     UserError: the model was trained without labels, or its source holds nothing back for testing.
   """
   experiment = model.system
-  if not hasattr(experiment.data.source, "split"):
-    raise UserError("the suite 'labels' needs a source with a test split.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   clip, labels = held_out(experiment, clips, seed)
@@ -120,9 +117,7 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
 
 def held_out(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n classes"]]]:
   """That many clips of the experiment's source that nothing was trained on, and their labels."""
-  source = experiment.data.source
-  seeded = {"seed": seed} if hasattr(source, "seed") else {}  # Latents are of clips that are stored.
-  source = dataclasses.replace(source, split="test", **seeded)
+  source = experiment.data.source.test_split(seed)
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.data.senses, experiment.network.text_length, source.labels)
   return batch.clip, batch.labels

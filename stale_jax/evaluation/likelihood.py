@@ -20,7 +20,6 @@ outside the box, where the uniform prior has no density. It is counted there as 
 clips that the projecting sampler makes.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -193,8 +192,7 @@ def evaluate_likelihood(
     raise UserError(f"clips={clips}: at least 2 are needed.")
   experiment = model.system
   source = experiment.data.source
-  if hasattr(source, "split"):
-    source = dataclasses.replace(source, split="test")
+  source = source.test_split() if source.has_test_split else source
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.data.senses, experiment.network.text_length)
   probes = 4

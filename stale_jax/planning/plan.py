@@ -45,7 +45,7 @@ def built(config: Mapping[str, Any]) -> Experiment:
   experiment = build(config)
   if experiment.is_autoencoder:
     raise UserError("plans are of models that diffuse, and this config is of an autoencoder.")
-  source = getattr(experiment.data.source, "largest", experiment.data.source)
+  source = experiment.data.source.largest
   senses = build_senses([sense.name for sense in experiment.data.senses], source)
   return dataclasses.replace(experiment, data=Data(source=source, senses=senses))
 

@@ -133,10 +133,9 @@ def init_params(experiment: Experiment, key):
 def _example(experiment: Experiment) -> Batch:
   """A batch of one."""
   source = experiment.data.source
-  labels = getattr(source, "labels", {})
   model = experiment.network
   micro = getattr(model, "micro", ())
-  example = collate([first_stored(source)], experiment.data.senses, model.text_length, labels, micro)
+  example = collate([first_stored(source)], experiment.data.senses, model.text_length, source.labels, micro)
   if not experiment.is_autoencoder and isinstance(experiment.diffusion.process, UniformTokens):
     for name, x in floats(example.clip).items():
       if (np.abs(x) != 1).any() or ((x > 0).sum(-1) != 1).any():

@@ -6,6 +6,7 @@ from sklearn.datasets import load_digits
 
 from stale_jax.clip import intensity
 from stale_jax.data import Digits, build_senses, collate, loader
+from stale_jax.data.source import Source
 from stale_jax.data.sources.digits import COLOURS, DIGITS, DIRECTIONS, PITCHES, SCENTS, SPEEDS, WALLS
 from stale_jax.errors import UserError
 
@@ -147,8 +148,11 @@ def test_each_process_reads_its_rows_of_the_same_batches():
   assert (np.sort(epochs) == np.arange(20)).all() and not (epochs[0] == epochs[1]).all()
 
 
-class Few:
+class Few(Source):
   """The first twenty examples."""
+
+  frames = SOURCE.frames
+  senses = SOURCE.senses
 
   def __len__(self):
     return 20

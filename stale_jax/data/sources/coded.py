@@ -15,7 +15,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -25,6 +25,7 @@ from jaxtyping import Float
 from stale_jax.clip import Clip, Sense
 from stale_jax.construct import at_least
 from stale_jax.data.codec import Codec
+from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder, write_whole
 from stale_jax.models.autoencoder import lengthen
@@ -35,7 +36,7 @@ _MEASURED, _BEYOND = 256, 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CodedSource:
+class CodedSource(Source):
   """Random access to encoded clips.
 
   The first `size` clips are encoded once, when the first example is read, and kept in `cache`. The name of
@@ -55,7 +56,8 @@ class CodedSource:
     UserError: `patch` does not divide the latents.
   """
 
-  source: Any
+  has_seed: ClassVar[bool] = False
+  source: Source
   codec: Codec
   section: Mapping[str, Any]
   cache: str = "runs/latents"
@@ -71,7 +73,7 @@ class CodedSource:
       )
 
   @functools.cached_property
-  def pixels(self):
+  def pixels(self) -> Source:
     """The source of the clips before encoding."""
     return dataclasses.replace(self.source, split=self.split)
 
@@ -91,7 +93,7 @@ class CodedSource:
   @property
   def labels(self) -> dict[str, int]:
     """The labels of the source."""
-    return getattr(self.pixels, "labels", {})
+    return self.pixels.labels
 
   @functools.cached_property
   def senses(self) -> dict[str, Sense]:
@@ -167,8 +169,8 @@ class CodedSource:
   def _records(self):
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-    down = sorted(getattr(self.pixels, "taken_down", ()))
-    name = self._name(dict(self.section), self.split, self.size, self.box.tolist(), down)
+    state = self.pixels.fingerprint
+    name = self._name(dict(self.section), self.split, self.size, self.box.tolist(), state)
     path = make_folder(self.cache) / f"{name}.array_record"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():

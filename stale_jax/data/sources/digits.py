@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
+from stale_jax.data.source import Source
 from stale_jax.data.sources.check import check_source
 from stale_jax.errors import UserError
 
@@ -74,7 +75,7 @@ def caption(labels: dict[str, int]) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Digits:
+class Digits(Source):
   """A source of labelled clips, random access and deterministic in (seed, index).
 
   Attributes:

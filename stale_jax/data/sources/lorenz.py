@@ -8,8 +8,8 @@ caption says on which wing a clip begins and ends.
 
 Any field is brought to the core so: a source says what its senses are (here one of three
 channels), gives the example at an index, in [-1, 1], with a caption, and has one line in
-`data/build.py`. One whose law is known has `advance` and `read` too, by which the suite
-`dynamics` measures what was generated.
+`data/build.py`. One whose law is known is a `DynamicalSystem`: the suite `dynamics`
+compares what was generated with its law.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from stale_jax.clip import Sense
 from stale_jax.construct import at_least
+from stale_jax.data.source import DynamicalSystem
 from stale_jax.data.sources.check import SPLITS, check_source
 from stale_jax.errors import UserError
 
@@ -67,7 +68,7 @@ def caption(labels: dict[str, int]) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Lorenz:
+class Lorenz(DynamicalSystem):
   """A source of labelled clips, random access and deterministic in (seed, index).
 
   A clip is a window of one of 256 long trajectories; those of the two splits begin elsewhere

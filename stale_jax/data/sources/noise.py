@@ -4,18 +4,20 @@ Nothing can be learnt from it. A latent video is described so before a single on
 """
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.construct import at_least
+from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Noise:
+class Noise(Source):
   """A source of uniform noise as sight, random access and deterministic in (seed, index).
 
   Attributes:
@@ -27,6 +29,7 @@ class Noise:
     caption: letters of one.
   """
 
+  has_test_split: ClassVar[bool] = False
   seed: int = 0
   size: int = 1 << 24
   frames: int = 21

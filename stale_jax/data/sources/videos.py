@@ -33,6 +33,7 @@ from stale_jax.data.buckets import Bucket, Window, assign, long_enough
 from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
 from stale_jax.data.decode.video import File, Unreadable, frames_at, name_of, probe, read_sound, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
+from stale_jax.data.source import Source
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
 
@@ -40,7 +41,7 @@ _PATIENCE = 10  # Videos in a row that may be unusable.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Videos:
+class Videos(Source):
   """A source of windows of videos, random access and deterministic in (seed, index).
 
   Every video comes equally often, however long it is. Those who inherit say how many there are in the
