@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from stale_jax.clip import intensity
-from stale_jax.data.decode.video import resize
+from stale_jax.data.decode.picture import resize
 from stale_jax.errors import UserError
 
 

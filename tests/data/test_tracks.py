@@ -7,8 +7,8 @@ import pytest
 
 from stale_jax.clip import Sense
 from stale_jax.data import Digits
+from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.decode.tracks import read_tracks
-from stale_jax.data.decode.video import Unreadable
 from stale_jax.media import save_movie
 
 SOURCE = Digits(frames=24, rate=8.0)

@@ -10,7 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from stale_jax.data.decode.video import Probe, Unreadable, frames_at, probe, read_frames, read_sound
+from stale_jax.data.decode.container import Unreadable
+from stale_jax.data.decode.sound import read_sound
+from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 from stale_jax.errors import UserError
 from tests.data.clips import COLOURS, colour, encode
 

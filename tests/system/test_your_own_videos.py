@@ -16,7 +16,8 @@ import pytest
 
 from stale_jax import load
 from stale_jax.data import Shards
-from stale_jax.data.decode.video import probe, read_sound
+from stale_jax.data.decode.sound import read_sound
+from stale_jax.data.decode.video import probe
 from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any
 
-from stale_jax.data.decode.video import Unreadable
+from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 from stale_jax.files import FULL
 

@@ -15,7 +15,7 @@ from stale_jax.data.curate.pipeline import Place
 from stale_jax.data.curate.provenance import FIELDS
 from stale_jax.data.curate.remembered import key_of
 from stale_jax.data.curate.settings import Settings
-from stale_jax.data.decode.video import Unreadable
+from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.metadata import share_of
 
 _SAMPLES, _EXAMPLES = 12, 3  # Clips that are shown: kept ones; left out ones, a reason.

@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 
 from stale_jax.data.curate.remembered import PARTIAL
 from stale_jax.data.decode.mux import SOUND_RATE, mux
-from stale_jax.data.decode.video import frames_at, probe, read_frames, read_sound
+from stale_jax.data.decode.sound import read_sound
+from stale_jax.data.decode.video import frames_at, probe, read_frames
 from stale_jax.data.metadata import Described, from_json
 from stale_jax.errors import UserError
 

@@ -13,7 +13,8 @@ from stale_jax.data.curate.cuts import cuts
 from stale_jax.data.curate.hashes import clip_hash
 from stale_jax.data.curate.motion import motion
 from stale_jax.data.curate.text_area import text_area
-from stale_jax.data.decode.video import Probe, Unreadable, frames_at, probe, read_frames
+from stale_jax.data.decode.container import Unreadable
+from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 
 # Bump it when what is measured changes: what was found before is then measured anew.
 VERSION = 1

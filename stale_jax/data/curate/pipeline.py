@@ -22,7 +22,7 @@ from stale_jax.data.curate.hashes import bands, distances, from_text
 from stale_jax.data.curate.judge import clip_id, fault
 from stale_jax.data.curate.remembered import Remembered, key_of
 from stale_jax.data.curate.settings import Settings
-from stale_jax.data.decode.video import Unreadable
+from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
 _NEIGHBOURS = 1000  # With so many others a clip is compared where very many have a piece of hash in common.

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
-from stale_jax.data.decode.video import Unreadable
+from stale_jax.data.decode.container import Unreadable
 
 # What the files' readers say of broken ones.
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, EOFError, ZeroDivisionError)

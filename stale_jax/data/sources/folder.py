@@ -9,8 +9,8 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.data.buckets import Window
+from stale_jax.data.decode.container import File
 from stale_jax.data.decode.tracks import read_tracks
-from stale_jax.data.decode.video import File
 from stale_jax.data.metadata import Described, held_out, read_described
 from stale_jax.data.sources.videos import Videos, say
 from stale_jax.errors import UserError

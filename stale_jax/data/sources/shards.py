@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stale_jax.data.decode.video import File, probe
+from stale_jax.data.decode.container import File
+from stale_jax.data.decode.video import probe
 from stale_jax.data.metadata import Described, from_json, without_mentions
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.data.sources.tfds import open_data

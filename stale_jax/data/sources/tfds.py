@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 
 from stale_jax.construct import nearest
 from stale_jax.data.buckets import Window
-from stale_jax.data.decode.video import File, resize
+from stale_jax.data.decode.container import File
+from stale_jax.data.decode.picture import resize
 from stale_jax.data.metadata import Described
 from stale_jax.data.sources.videos import Videos
 from stale_jax.errors import UserError

@@ -30,8 +30,10 @@ from jaxtyping import UInt8
 from stale_jax.clip import Sense, floats
 from stale_jax.construct import at_least, nearest
 from stale_jax.data.buckets import Bucket, Window, assign, long_enough
+from stale_jax.data.decode.container import File, Unreadable, name_of
 from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
-from stale_jax.data.decode.video import File, Unreadable, frames_at, name_of, probe, read_sound, seconds_of
+from stale_jax.data.decode.sound import read_sound
+from stale_jax.data.decode.video import frames_at, probe, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
 from stale_jax.data.source import Source
 from stale_jax.data.sources.check import SPLITS

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from stale_jax.data.decode.video import Unreadable
+from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
 

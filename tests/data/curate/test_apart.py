@@ -8,7 +8,7 @@ import time
 import pytest
 
 from stale_jax.data.curate.apart import Apart
-from stale_jax.data.decode.video import Unreadable
+from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
 HERE = "tests.data.curate.tasks"
