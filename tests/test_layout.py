@@ -51,19 +51,10 @@ FOREIGN = {
 # Those that are still to go: file -> how many at most. Numbers here only fall.
 PROBES = {
   "checkpoints/store.py": 1,
-  "config/system.py": 4,
+  "config/system.py": 1,
   "config/training.py": 1,
   "data/curate/settings.py": 1,
-  "data/loader.py": 4,
-  "data/sources/coded.py": 2,
   "data/sources/noise.py": 1,
-  "evaluation/captions.py": 1,
-  "evaluation/contamination.py": 1,
-  "evaluation/denoising.py": 1,
-  "evaluation/dynamics.py": 1,
-  "evaluation/labels.py": 2,
-  "evaluation/likelihood.py": 1,
-  "evaluation/rollouts.py": 1,
   "launching/description.py": 3,
   "mesh.py": 4,
   "models/build.py": 2,
@@ -74,24 +65,22 @@ PROBES = {
   "objectives/dog.py": 1,
   "objectives/first_frames.py": 2,
   "objectives/reconstruction.py": 2,
-  "pipeline.py": 6,
-  "planning/plan.py": 1,
+  "pipeline.py": 3,
   "planning/roofline.py": 1,
   "sampling/rollout.py": 2,
   "testing/densities.py": 3,
   "training/feed.py": 1,
   "training/loop.py": 1,
   "training/motion.py": 1,
-  "training/program.py": 3,
+  "training/program.py": 2,
 }
 # Files and classes that are still too long: name -> lines at most. Numbers here only fall.
 LONG = {
-  "data/decode/video.py": 432,
   "data/sources/videos.py Videos": 225,
   "models/transformer.py": 405,
   "models/transformer.py Transformer": 202,
-  "pipeline.py": 554,
-  "pipeline.py Model": 427,
+  "pipeline.py": 550,
+  "pipeline.py Model": 423,
 }
 
 

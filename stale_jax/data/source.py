@@ -24,6 +24,8 @@ class Source(abc.ABC):
 
   Attributes:
     frames: of a clip.
+    kind: what a program can read from the clips: "digits", as `evaluation.reader` does; "trajectories" of a
+      known law (`DynamicalSystem`); "" nothing.
     has_test_split: whether there is a field `split`, "train" or "test".
     has_seed: whether clips are drawn by a field `seed`. Those of other sources are stored.
     sizes: (frames, height, width) of the clips if there are several sizes. Indices are cut into as many
@@ -31,6 +33,7 @@ class Source(abc.ABC):
   """
 
   frames: int
+  kind: ClassVar[str] = ""
   has_test_split: ClassVar[bool] = True
   has_seed: ClassVar[bool] = True
   sizes: tuple[Bucket, ...] = ()
@@ -106,6 +109,8 @@ class DynamicalSystem(Source):
 
   Clips have one sense, a vector for each frame.
   """
+
+  kind: ClassVar[str] = "trajectories"
 
   @abc.abstractmethod
   def advance(self, state):

@@ -9,9 +9,9 @@ import numpy as np
 from stale_jax.clip import Clip
 from stale_jax.data.sources.digits import LABELS, caption
 from stale_jax.errors import UserError
-from stale_jax.evaluation.digits import digits_of
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.memorisation import nearest_ratio
+from stale_jax.evaluation.needs import digits_of
 from stale_jax.evaluation.reader import Reading, fitted_reader, glyphs, still, track
 from stale_jax.evaluation.senses import agreement
 

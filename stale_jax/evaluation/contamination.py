@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from stale_jax.errors import UserError
-from stale_jax.evaluation.digits import digits_of
 from stale_jax.evaluation.membership import handwriting_losses, membership
+from stale_jax.evaluation.needs import digits_of
 from stale_jax.evaluation.reader import glyphs, still, track
 
 ABOUT = {

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Clip
-from stale_jax.data.source import DynamicalSystem
 from stale_jax.errors import UserError
 
 ABOUT = {
@@ -100,7 +99,7 @@ def evaluate_dynamics(model, clips: int = 512, seed: int = 0, **overrides) -> tu
     UserError: the source does not know its law.
   """
   source = model.system.data.source
-  if not isinstance(source, DynamicalSystem) or len(model.system.data.senses) != 1:
+  if source.kind != "trajectories" or len(model.system.data.senses) != 1:
     raise UserError("the suite 'dynamics' needs a source that knows its law, such as 'lorenz'.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from stale_jax.clip import Clip
-from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
 from stale_jax.evaluation.liveliness import Liveliness, change_of
 from stale_jax.evaluation.reader import fitted_reader
@@ -172,7 +171,7 @@ def evaluate_liveliness(
   test = dataclasses.replace(source, split="test")
   examples = [test[i] for i in range(clips)]
   change = change_of(np.stack([example["clip"]["sight"] for example in examples]))
-  read = _reading(source, examples) if isinstance(source, Digits) else None
+  read = _reading(source, examples) if source.kind == "digits" else None
   seeds = [seed + i for i in range(clips)]
   made = _made(model, [told(example["caption"]) for example in examples], seeds, windows, overrides)
   scores, ends = _measured(made, window, change, read)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stale_jax.data import Lorenz
 from stale_jax.data.sources.digits import Digits, handwriting
 from stale_jax.errors import UserError
 from stale_jax.evaluation import contamination
@@ -149,6 +150,6 @@ def test_losses_are_of_the_model_and_of_the_handwriting(monkeypatch):
 
 
 def test_it_needs_digits():
-  experiment = types.SimpleNamespace(data=Data(source=[], senses=()))
+  experiment = types.SimpleNamespace(data=Data(source=Lorenz(frames=32), senses=()))
   with pytest.raises(UserError, match="needs models of the source 'digits'"):
     evaluate_contamination(types.SimpleNamespace(system=experiment))

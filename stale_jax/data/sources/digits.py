@@ -14,6 +14,7 @@ move across a dark canvas. Each sense follows a rule that a reader can check by 
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -92,6 +93,7 @@ class Digits(Source):
       own, the same in all frames; 0: dark.
   """
 
+  kind: ClassVar[str] = "digits"
   split: str = "train"
   seed: int = 0
   size: int = 1 << 24
