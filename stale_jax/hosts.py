@@ -31,7 +31,7 @@ from jax.experimental import multihost_utils
 
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
-from stale_jax.training.settings import Training
+from stale_jax.training.settings import TrainingSettings
 
 # Exit code: another process is gone, and starting all of them again helps.
 ABANDONED = 3
@@ -65,7 +65,7 @@ def together(config: Mapping[str, Any]) -> Iterator[None]:
   Raises:
     UserError: the processes do not meet, or there are not as many as the config says.
   """
-  training = construct(Training, config.get("training", {}), "training")
+  training = construct(TrainingSettings, config.get("training", {}), "training")
   if training.processes == 1 and os.environ.get("JAX_NUM_PROCESSES", "1") == "1":
     yield
     return
@@ -90,7 +90,7 @@ def together(config: Mapping[str, Any]) -> Iterator[None]:
   jax.distributed.shutdown()
 
 
-def _meet(training: Training) -> None:
+def _meet(training: TrainingSettings) -> None:
   names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
   given = [os.environ.get(name) for name in names]
   if any(given) and not all(given):
@@ -125,7 +125,7 @@ def _meet(training: Training) -> None:
   _check_count(jax.process_count(), training)
 
 
-def _check_count(count: int, training: Training) -> None:
+def _check_count(count: int, training: TrainingSettings) -> None:
   if count != training.processes:
     raise UserError(f"this is a run of {count} processes, and training.processes={training.processes}.")
 

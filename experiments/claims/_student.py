@@ -49,7 +49,7 @@ def _rolled(programs):
   """Training's rollout, compiled once."""
   import jax
 
-  from stale_jax.training.steps.self_forcing import roll
+  from stale_jax.training.steps.rollouts import roll
 
   # All of it arguments, as in a training step: of constants the compiler makes other programs.
   @jax.jit
@@ -66,7 +66,8 @@ def generated(model, seed: int, step: int, frames: int):
   import numpy as np
 
   from stale_jax.sampling import fold
-  from stale_jax.training.steps.self_forcing import exit_times, student_programs
+  from stale_jax.training.steps.rollouts import exit_times
+  from stale_jax.training.steps.self_forcing import student_programs
 
   programs, (times, context, noise, keys) = student_programs(model.system), conditions(model, seed)
   times = exit_times(times, step)

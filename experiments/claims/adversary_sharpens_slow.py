@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
   from stale_jax.config import build
   from stale_jax.evaluation import band_energy, evaluate_reconstruction
   from stale_jax.testing.models import trained
-  from stale_jax.training.program import init_params
+  from stale_jax.training.initial import init_params
 
   given, of = load_weights(AUTOENCODER)
 

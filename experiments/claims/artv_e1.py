@@ -28,7 +28,7 @@ def measure(seed: int) -> dict:
   from stale_jax.sampling import classifier_free
   from stale_jax.testing.models import moved
   from stale_jax.text import tokenize
-  from stale_jax.training.program import init_params
+  from stale_jax.training.initial import init_params
 
   config = digits_artv.get_config()
   config.model.depth = 1

@@ -29,7 +29,7 @@ def measure(seed: int) -> dict:
   from stale_jax.config import build
   from stale_jax.data import collate
   from stale_jax.memory import keep_memory
-  from stale_jax.training.program import init_params
+  from stale_jax.training.initial import init_params
 
   keep_memory()  # As training does; it is for the whole process, and PyTorch gains by it too.
   experiment = build(get_config().to_dict())

@@ -17,7 +17,7 @@ def measure(seed: int) -> dict:
   from stale_jax.clip import Context
   from stale_jax.config import build
   from stale_jax.text import tokenize
-  from stale_jax.training.program import init_params
+  from stale_jax.training.initial import init_params
 
   sizes = {"canvas": 24, "frames": 4, "patch": 1, "width": WIDTH, "depth": DEPTH}
   models = {mode: build(digits(seed, forms=mode, **sizes)) for mode in ("dense", "hard")}

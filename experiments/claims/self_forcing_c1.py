@@ -13,7 +13,8 @@ def measure(seed: int) -> dict:
   import jax
 
   from experiments.claims._student import FRAMES, STEPS, conditions, student
-  from stale_jax.training.steps.self_forcing import joined, roll, student_programs, taken_again
+  from stale_jax.training.steps.rollouts import joined, roll, taken_again
+  from stale_jax.training.steps.self_forcing import student_programs
 
   model = student(seed)
   programs, (times, context, noise, keys) = student_programs(model.system), conditions(model, seed)

@@ -13,7 +13,8 @@ def measure(seed: int) -> dict:
 
   from experiments.claims._student import PROMPTS, conditions, student, trained_on
   from stale_jax.objectives import dmd_loss
-  from stale_jax.training.steps.self_forcing import leave, student_programs, taken_again
+  from stale_jax.training.steps.rollouts import leave, taken_again
+  from stale_jax.training.steps.self_forcing import student_programs
 
   model, step = student(seed), 2
   programs, (times, context, _, _) = student_programs(model.system), conditions(model, seed)

@@ -12,7 +12,7 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from experiments.claims._student import FRAMES, STEPS, generated, student, trained_on
-  from stale_jax.training.steps.self_forcing import joined
+  from stale_jax.training.steps.rollouts import joined
 
   model, start = student(seed), 1
 

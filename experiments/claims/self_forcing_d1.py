@@ -13,7 +13,7 @@ def measure(seed: int) -> dict:
   import numpy as np
   from scipy.stats import chisquare
 
-  from stale_jax.training.steps.self_forcing import window_start
+  from stale_jax.training.steps.rollouts import window_start
 
   def p(chunks: int) -> float:
     keys = jax.random.split(jax.random.key(seed), DRAWS)

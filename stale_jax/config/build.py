@@ -8,8 +8,6 @@ from stale_jax.config.system import build_autoencoder_system, build_diffusion_sy
 from stale_jax.config.training import build_training
 from stale_jax.system import System
 from stale_jax.training.experiment import Experiment
-from stale_jax.training.steps.nft import check_grpo
-from stale_jax.training.steps.self_forcing import check_self_forcing
 
 
 def build_system(config: Mapping[str, Any]) -> System:
@@ -35,8 +33,5 @@ def build(config: Mapping[str, Any]) -> Experiment:
     diffusion=system.diffusion,
     training=build_training(config, system),
   )
-  if experiment.training.self_forcing:
-    check_self_forcing(experiment)
-  if experiment.training.grpo:
-    check_grpo(experiment)
+  experiment.training.step.check(experiment)
   return experiment

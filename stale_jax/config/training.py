@@ -21,9 +21,11 @@ from stale_jax.system import System
 from stale_jax.training.ema import Ema
 from stale_jax.training.experiment import Training
 from stale_jax.training.optimizer import AdamW, Muon
-from stale_jax.training.settings import Training as Settings
-from stale_jax.training.steps.nft import GRPO
-from stale_jax.training.steps.self_forcing import SelfForcing
+from stale_jax.training.settings import TrainingSettings
+from stale_jax.training.steps.autoencode import Autoencode
+from stale_jax.training.steps.denoise import Denoise
+from stale_jax.training.steps.registry import STEPS
+from stale_jax.training.steps.train_step import StepSettings
 
 OBJECTIVES = {"denoising": Denoising}
 OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
@@ -46,7 +48,7 @@ def _build_shared(config: Mapping[str, Any]) -> dict[str, Any]:
     raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
   return {
     "seed": seed,
-    "settings": construct(Settings, config.get("training", {}), "training"),
+    "settings": construct(TrainingSettings, config.get("training", {}), "training"),
     "optimizer": choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
     "ema": construct(Ema, config.get("ema", {}), "ema"),
     "mesh": construct(MeshShape, config.get("mesh", {}), "mesh"),
@@ -54,8 +56,8 @@ def _build_shared(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build_autoencoding(config: Mapping[str, Any], system: System, shared: dict[str, Any]) -> Training:
-  section = {**config.get("objective", {}), "source": system.data.source}
-  return Training(**shared, objective=construct(Reconstruction, section, "objective"))
+  objective = construct(Reconstruction, config.get("objective", {}), "objective")
+  return Training(**shared, objective=objective, step=Autoencode())
 
 
 def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str, Any]) -> Training:
@@ -65,14 +67,22 @@ def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str
   return Training(
     **shared,
     objective=_build_objective(config, system, shared["settings"]),
-    messup=messup,
-    corruption=construct(ConditionCorruption, config.get("corruption", {}), "corruption"),
-    self_forcing=_if_given(SelfForcing, config, "self_forcing"),
-    grpo=_if_given(GRPO, config, "grpo"),
+    step=_build_step(config, messup),
   )
 
 
-def _build_objective(config: Mapping[str, Any], system: System, settings: Settings) -> Total:
+def _build_step(config: Mapping[str, Any], messup: MessUp) -> StepSettings:
+  """The kind of training that a section of the config chooses, by default ordinary denoising."""
+  chosen = [name for name in STEPS if config.get(name)]
+  if len(chosen) > 1:
+    raise UserError(f"the config's sections {' and '.join(chosen)} are two kinds of training: leave one out.")
+  if chosen:
+    return construct(STEPS[chosen[0]], config[chosen[0]], chosen[0])
+  corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
+  return Denoise(messup=messup, corruption=corruption)
+
+
+def _build_objective(config: Mapping[str, Any], system: System, settings: TrainingSettings) -> Total:
   """The denoising loss, and the terms that are added to it."""
   source, process, artv = system.data.source, system.diffusion.process, system.diffusion.artv
   check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
@@ -83,20 +93,15 @@ def _build_objective(config: Mapping[str, Any], system: System, settings: Settin
     terms.append(_build_cringe(config["cringe"], source, settings))
   dog = config.get("dog") or {"weight": 0.0}
   if dog.get("weight", DoG.weight):
-    given = {"process": process, "source": source, "weights": denoising.weights}
+    given = {"process": process, "weights": denoising.weights}
     terms.append(construct(DoG, {**dog, **given}, "dog"))
   if artv and artv.mask:
     terms.append(Copy(weight=artv.copy))
   return Total(terms=tuple(terms))
 
 
-def _build_cringe(section: Mapping[str, Any], source, settings: Settings) -> Cringe:
+def _build_cringe(section: Mapping[str, Any], source, settings: TrainingSettings) -> Cringe:
   """The objective over the labels of `source`; raises UserError if nothing could be learnt from them."""
   if not settings.caption_dropout:
     raise UserError("training.caption_dropout=0: cringe learns from clips whose caption is withheld.")
   return construct(Cringe, {**section, "labels": source.labels}, "cringe")
-
-
-def _if_given(cls: type, config: Mapping[str, Any], name: str):
-  """What the section `name` describes; None if there is none."""
-  return construct(cls, config[name], name) if config.get(name) else None

@@ -3,12 +3,14 @@
 from stale_jax.objectives.artv import Artv, Copy, copying, masked
 from stale_jax.objectives.conditions import ConditionCorruption, forget
 from stale_jax.objectives.cringe import Cringe, hinge, targets
-from stale_jax.objectives.denoising import Denoising, Prediction, corrupt, predict
+from stale_jax.objectives.denoising import Denoising
 from stale_jax.objectives.dmd import dmd_loss, dmd_step
 from stale_jax.objectives.dog import DoG
 from stale_jax.objectives.first_frames import FirstFrames, hold
-from stale_jax.objectives.grpo import advantages, motion_reward, nft_loss, speeds
+from stale_jax.objectives.grpo import advantages, global_speeds, motion_reward, nft_loss
 from stale_jax.objectives.messup import MessUp
+from stale_jax.objectives.objective import Objective, Term
+from stale_jax.objectives.prediction import Prediction, corrupt, predict
 from stale_jax.objectives.pyramid import band_energies, bands, response
 from stale_jax.objectives.reconstruction import Reconstruction
 from stale_jax.objectives.total import Total
@@ -22,8 +24,10 @@ __all__ = [
   "DoG",
   "FirstFrames",
   "MessUp",
+  "Objective",
   "Prediction",
   "Reconstruction",
+  "Term",
   "Total",
   "advantages",
   "band_energies",
@@ -33,6 +37,7 @@ __all__ = [
   "dmd_loss",
   "dmd_step",
   "forget",
+  "global_speeds",
   "hinge",
   "hold",
   "masked",
@@ -40,6 +45,5 @@ __all__ = [
   "nft_loss",
   "predict",
   "response",
-  "speeds",
   "targets",
 ]

@@ -30,8 +30,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
 from stale_jax.errors import UserError
-from stale_jax.objectives.denoising import Prediction
 from stale_jax.objectives.first_frames import Held
+from stale_jax.objectives.objective import Objective
+from stale_jax.objectives.prediction import Prediction
 from stale_jax.processes import anchored
 from stale_jax.processes.process import per_frame
 
@@ -65,9 +66,9 @@ class Artv:
   copy: float = 0.01
 
   def __post_init__(self):
-    for name in ("noise", "drop"):
-      if not 0 <= getattr(self, name) <= 1:
-        raise UserError(f"artv.{name}={getattr(self, name)} must lie from 0 to 1.")
+    for name, value in (("noise", self.noise), ("drop", self.drop)):
+      if not 0 <= value <= 1:
+        raise UserError(f"artv.{name}={value} must lie from 0 to 1.")
     if not 0 <= self.copy < math.inf:
       raise UserError(f"artv.copy={self.copy} must be finite and at least 0.")
 
@@ -102,7 +103,7 @@ class Artv:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Copy:
+class Copy(Objective):
   """What is the network's own costs a little, so that it copies wherever that does.
 
   Attributes:

@@ -48,9 +48,9 @@ class ConditionCorruption:
 
 def forget(context: Context, micro: Sequence[str], share: float, key: PRNGKeyArray) -> Context:
   """`context` in which of that share of examples each of these micro-conditions, by itself, is not known."""
-  gone = {}
+  every, gone = {"fps": context.fps, "motion": context.motion}, {}
   for name in micro:
-    known = getattr(context, name)
+    known = every[name]
     drawn = jax.random.uniform(jax.random.fold_in(key, zlib.crc32(name.encode())), known.shape)
     gone[name] = jnp.where(drawn < share, jnp.nan, known)
   return context.replace(**gone)

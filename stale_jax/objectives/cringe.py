@@ -24,7 +24,8 @@ from jaxtyping import Array, Float, Int
 
 from stale_jax.clip import Batch
 from stale_jax.errors import UserError
-from stale_jax.objectives.denoising import Prediction
+from stale_jax.objectives.objective import Objective
+from stale_jax.objectives.prediction import Prediction
 from stale_jax.text import empty
 
 
@@ -68,7 +69,7 @@ def hinge(scores: Float[Array, "batch labels"], signs: Float[Array, "batch label
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cringe:
+class Cringe(Objective):
   """The hinge of the scores, averaged over the examples that have a label and no caption.
 
   Attributes:

@@ -16,7 +16,6 @@ trained too little, comes to lie in each band.
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
@@ -26,9 +25,10 @@ from jaxtyping import Array, Float
 from stale_jax.clip import Batch
 from stale_jax.construct import at_least
 from stale_jax.errors import UserError
-from stale_jax.objectives.denoising import Prediction, real_frames
+from stale_jax.objectives.objective import Objective
+from stale_jax.objectives.prediction import Prediction, real_frames
 from stale_jax.objectives.pyramid import BANDS, band_energies, bands
-from stale_jax.processes import Process
+from stale_jax.processes import Process, UniformTokens
 
 # Real clips on which the bands' energies are measured.
 _CLIPS = 256
@@ -45,13 +45,24 @@ def band_weights(energies: Sequence[float]) -> Float[np.ndarray, "bands"]:
   return weights * energies.sum() / (weights * energies).sum()
 
 
+def measure_band_weights(source: Sequence, count: int) -> dict[str, Float[np.ndarray, "bands"]]:
+  """sense -> weight of each of `count` bands, by their energies about the mean on the first real clips."""
+  examples = [source[i]["clip"] for i in range(min(_CLIPS, len(source)))]
+  out = {}
+  for name in sorted({name for clip in examples for name in clip}):
+    clips = [np.asarray(clip[name], np.float64) for clip in examples if name in clip]
+    mean = np.mean([x.mean() for x in clips])
+    energies = np.mean([np.ravel(band_energies(x[None] - mean, count)) for x in clips], 0)
+    out[name] = band_weights(energies)
+  return out
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoG:
-  """weight * sum_k w_k |B_k r|^2 a sense, averaged over real frames.
+  """Settings of the objective weight * sum_k w_k |B_k r|^2 a sense; `measured` makes the objective.
 
   Attributes:
     process: whose residual r is cut into bands.
-    source: of the real clips whose energies weigh the bands, read when they are first needed.
     weight: of the whole.
     bands: their number.
     weights: sense -> weight; 1 where a sense is not named.
@@ -61,7 +72,6 @@ class DoG:
   """
 
   process: Process
-  source: Sequence
   weight: float = 1.0
   bands: int = BANDS
   weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -70,33 +80,38 @@ class DoG:
     at_least(2, "dog", bands=self.bands)
     if not 0 <= self.weight < float("inf"):
       raise UserError(f"dog.weight={self.weight}: a finite number, at least 0, is needed.")
-    if not hasattr(self.process, "residual"):
+    if isinstance(self.process, UniformTokens):
       raise UserError(
         f"dog: the loss of {type(self.process).__name__} is not a square; leave the section out."
       )
 
-  @functools.cached_property
-  def band_weights(self) -> dict[str, Float[np.ndarray, "bands"]]:
-    """sense -> weight of each band, by their energies about the mean on the first real clips."""
-    examples = [self.source[i]["clip"] for i in range(min(_CLIPS, len(self.source)))]
-    out = {}
-    for name in sorted({name for clip in examples for name in clip}):
-      clips = [np.asarray(clip[name], np.float64) for clip in examples if name in clip]
-      mean = np.mean([x.mean() for x in clips])
-      energies = np.mean([np.ravel(band_energies(x[None] - mean, self.bands)) for x in clips], 0)
-      out[name] = band_weights(energies)
-    return out
+  def measured(self, source) -> "BandLoss":
+    """The objective, its bands weighed by their energies on the first real clips of `source`."""
+    return BandLoss(settings=self, band_weights=measure_band_weights(source, self.bands))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BandLoss(Objective):
+  """The difference-of-Gaussians objective, averaged over real frames.
+
+  Attributes:
+    settings: of the objective.
+    band_weights: sense -> weight w_k of each band; 1 where a sense is not named.
+  """
+
+  settings: DoG
+  band_weights: Mapping[str, Float[np.ndarray, "bands"]]
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
-    """The `loss` to minimise, and each sense's own, before `weight`, as `dog/<sense>`."""
-    losses, total = {}, jnp.zeros(())
+    """Returns the `loss` to minimise, and each sense's own, before `weight`, as `dog/<sense>`."""
+    losses, total, count = {}, jnp.zeros(()), self.settings.bands
     for name, output in prediction.output.items():
-      residual = self.process.residual(output, prediction.corruption[name], prediction.t)
+      residual = self.settings.process.residual(output, prediction.corruption[name], prediction.t)
       real = real_frames(name, batch, residual)
-      # Before they are blurred: what is not real must not leak into its neighbours.
-      parts = bands(jnp.where(real, residual, 0), self.bands)
-      weights = self.band_weights.get(name, np.ones(self.bands))
+      # Masked before they are blurred: frames that are not real must not leak into their neighbours.
+      parts = bands(jnp.where(real, residual, 0), count)
+      weights = self.band_weights.get(name, np.ones(count))
       loss = sum(float(w) * jnp.sum(jnp.square(p)) for w, p in zip(weights, parts, strict=True))
       losses[f"dog/{name}"] = loss / jnp.maximum(jnp.sum(real), 1)
-      total += self.weights.get(name, 1.0) * losses[f"dog/{name}"]
-    return {"loss": self.weight * total, **losses}
+      total += self.settings.weights.get(name, 1.0) * losses[f"dog/{name}"]
+    return {"loss": self.settings.weight * total, **losses}

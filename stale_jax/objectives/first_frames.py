@@ -41,9 +41,9 @@ class FirstFrames:
 
   def __post_init__(self):
     at_least(1, "first", frames=self.frames)
-    for name in ("share", "noise"):
-      if not 0 <= getattr(self, name) <= 1:
-        raise UserError(f"first.{name}={getattr(self, name)} must lie from 0 to 1.")
+    for name, value in (("share", self.share), ("noise", self.noise)):
+      if not 0 <= value <= 1:
+        raise UserError(f"first.{name}={value} must lie from 0 to 1.")
 
   def give(self, batch: Batch, key: PRNGKeyArray) -> tuple[Held | None, Batch, Batch]:
     """(which frames are given, and when they are; the batch as it is shown; and as it is judged).

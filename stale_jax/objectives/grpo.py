@@ -23,7 +23,7 @@ _BLUR = 1.5  # Pixels, over which pictures are blurred: of about what moves in a
 _LEAST = 1e-3  # Of squared gradients, below which there is nothing to be seen.
 
 
-def speeds(sight: Float[Array, "batch frames height width channels"]) -> Float[Array, "batch pairs"]:
+def global_speeds(sight: Float[Array, "batch frames height width channels"]) -> Float[Array, "batch pairs"]:
   """Pixels a frame by which the whole picture moves, by least squares (Lucas and Kanade, 1981)."""
   grey = (sight.mean(-1) + 1) / 2
 

@@ -12,7 +12,6 @@ and of EnCodec, arXiv 2210.13438).
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -23,7 +22,7 @@ from jaxtyping import Array, Float
 from stale_jax.clip import Batch
 from stale_jax.construct import at_least
 from stale_jax.errors import UserError
-from stale_jax.objectives.denoising import real_frames
+from stale_jax.objectives.prediction import real_frames
 from stale_jax.objectives.pyramid import BANDS, bands
 
 # Real clips on which the bands' energies are measured.
@@ -32,18 +31,16 @@ _CLIPS = 64
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reconstruction:
-  """The sum above.
+  """Settings of the sum above; `measured` makes the objective.
 
   Attributes:
-    source: of the real clips whose bands are measured, read when they are first needed.
-    feature, kl, adversarial: weights; 0 is without.
+    feature, kl, adversarial: weights; 0 disables the term.
     bands: of the pyramid.
 
   Raises:
     UserError: a negative weight, or fewer than two bands.
   """
 
-  source: Sequence
   feature: float = 0.5
   kl: float = 1e-3
   adversarial: float = 0.0
@@ -51,18 +48,35 @@ class Reconstruction:
 
   def __post_init__(self):
     at_least(2, "objective", bands=self.bands)
-    for name in ("feature", "kl", "adversarial"):
-      if not 0 <= getattr(self, name) < float("inf"):
-        raise UserError(f"objective.{name}={getattr(self, name)}: a finite number, at least 0, is needed.")
+    for name, weight in (("feature", self.feature), ("kl", self.kl), ("adversarial", self.adversarial)):
+      if not 0 <= weight < float("inf"):
+        raise UserError(f"objective.{name}={weight}: a finite number, at least 0, is needed.")
 
-  @functools.cached_property
-  def energies(self) -> Float[np.ndarray, "bands"]:
-    """The mean square of each band about the mean, on the first real clips that can be seen."""
-    clips = (self.source[i]["clip"] for i in range(min(_CLIPS, len(self.source))))
-    seen = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
-    mean = np.mean([x.mean() for x in seen])
-    found = np.mean([[np.square(b).mean() for b in bands(x - mean, self.bands)] for x in seen], 0)
-    return np.maximum(found, 1e-2 * found.max())
+  def measured(self, source) -> "ReconstructionLoss":
+    """The objective, its bands weighed by their energies on the first real clips of `source`."""
+    return ReconstructionLoss(settings=self, energies=measure_energies(source, self.bands))
+
+
+def measure_energies(source: Sequence, count: int) -> Float[np.ndarray, "bands"]:
+  """The mean square of each of `count` bands about the mean, on the first real clips that have sight."""
+  clips = (source[i]["clip"] for i in range(min(_CLIPS, len(source))))
+  seen = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
+  mean = np.mean([x.mean() for x in seen])
+  found = np.mean([[np.square(b).mean() for b in bands(x - mean, count)] for x in seen], 0)
+  return np.maximum(found, 1e-2 * found.max())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReconstructionLoss:
+  """The sum above.
+
+  Attributes:
+    settings: the weights.
+    energies: e_k of each band.
+  """
+
+  settings: Reconstruction
+  energies: Float[np.ndarray, "bands"]
 
   def __call__(self, model, params, batch: Batch, key) -> dict[str, Float[Array, ""]]:
     """The `loss` to minimise and its terms: mse, feature, nats; with an adversary, fooled, balance and judge.
@@ -71,24 +85,25 @@ class Reconstruction:
       model: a `models.autoencoder.Autoencoder`.
       params: its parameters.
       batch: whose sense "sight" is coded.
-      key: of what is drawn.
+      key: PRNG key of the drawn latents.
     """
+    settings = self.settings
     x = batch.clip["sight"]
     clip, _, nats = model.apply(params, {"sight": x}, rngs={"latent": key})
     made, real = clip["sight"], real_frames("sight", batch, x)
-    count = jnp.maximum(jnp.sum(real), 1)
+    values = jnp.maximum(jnp.sum(real), 1)
 
     def likeness(made):
       difference = jnp.where(real, made - x, 0)
-      mse = jnp.sum(jnp.square(difference)) / count
-      parts = zip(bands(difference, self.bands), self.energies, strict=True)
-      feature = sum(jnp.sum(jnp.square(b)) / float(e) for b, e in parts) / (self.bands * count)
-      return mse + self.feature * feature, (mse, feature)
+      mse = jnp.sum(jnp.square(difference)) / values
+      parts = zip(bands(difference, settings.bands), self.energies, strict=True)
+      feature = sum(jnp.sum(jnp.square(b)) / float(e) for b, e in parts) / (settings.bands * values)
+      return mse + settings.feature * feature, (mse, feature)
 
     loss, (mse, feature) = likeness(made)
     metrics = {"mse": mse, "feature": feature, "nats": nats}
-    total = loss + self.kl * nats
-    if self.adversarial:
+    total = loss + settings.kl * nats
+    if settings.adversarial:
       held = jax.lax.stop_gradient(params)
 
       def fooled(made):
@@ -98,7 +113,7 @@ class Reconstruction:
       wanted, pulled = (jnp.linalg.norm(jax.grad(f)(still)) for f in (lambda y: likeness(y)[0], fooled))
       balance = jax.lax.stop_gradient(jnp.clip(wanted / (pulled + 1e-4), 0, 1e4))
       metrics["fooled"], metrics["balance"] = fooled(made), balance
-      total += self.adversarial * balance * metrics["fooled"]
+      total += settings.adversarial * balance * metrics["fooled"]
       metrics["judge"] = 0.5 * (
         jnp.mean(jax.nn.relu(1 - model.apply(params, x, method="judge")))
         + jnp.mean(jax.nn.relu(1 + model.apply(params, still, method="judge")))

@@ -18,7 +18,7 @@ from stale_jax.planning.plan import built, plain, plan
 from stale_jax.planning.report import GIB, Plan
 from stale_jax.planning.roofline import roofline
 from stale_jax.planning.topology import topology_devices
-from stale_jax.training.program import init_params
+from stale_jax.training.initial import init_params
 
 # Of these the first that fits is taken; each takes a minute or more to compile.
 _COMPILES = 4

@@ -30,7 +30,8 @@ from stale_jax.planning.sampler import plan_sampler
 from stale_jax.planning.topology import topology_devices
 from stale_jax.system import Data
 from stale_jax.training.experiment import Experiment
-from stale_jax.training.program import loss_of, training_program
+from stale_jax.training.program import batch_shapes, training_program
+from stale_jax.training.steps.denoise import Denoise
 
 # Of HBM, what the runtime keeps for itself: the compiler allows 15.75 of a v5e's 16 GiB.
 _RESERVED = 1 / 64
@@ -159,12 +160,13 @@ def plain(experiment: Experiment):
 
 def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   """Of a clip's forward pass, of a step's loss and gradient, and of attention in the latter."""
-  one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), program.batch)
+  batch = batch_shapes(experiment, program.mesh)
+  one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch)
   params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.state.params)
   t = jax.ShapeDtypeStruct((1, experiment.data.source.frames), jnp.float32)
   network, key = plain(experiment), jax.eval_shape(lambda: jax.random.key(0))
   forward = count(network.apply, params, jax.eval_shape(floats, one.clip), t, one.context)
-  loss = loss_of(dataclasses.replace(experiment, network=network))
+  loss = Denoise().loss(dataclasses.replace(experiment, network=network))
   hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.settings.batch
   # By hand, as no kernel says it: two products of all pairs forward, twice that back.
   tokens = sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses)

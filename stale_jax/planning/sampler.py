@@ -12,6 +12,7 @@ from stale_jax.planning.report import SamplerPlan
 from stale_jax.planning.roofline import roofline
 from stale_jax.sampling import classifier_free
 from stale_jax.training.experiment import Experiment
+from stale_jax.training.program import batch_shapes
 
 
 def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) -> SamplerPlan | None:
@@ -25,7 +26,8 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
   def many(x):
     return jax.ShapeDtypeStruct((movies, *x.shape[1:]), x.dtype, sharding=whole)
 
-  clip, context = jax.tree.map(many, (jax.eval_shape(floats, program.batch.clip), program.batch.context))
+  batch = batch_shapes(experiment, mesh)
+  clip, context = jax.tree.map(many, (jax.eval_shape(floats, batch.clip), batch.context))
   t = jax.ShapeDtypeStruct((movies, experiment.data.source.frames), jnp.float32, sharding=whole)
 
   def evaluate(params, clip, t, context):

@@ -10,7 +10,7 @@ from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.pipeline import Model, load
 from stale_jax.run import train
-from stale_jax.training.program import init_params
+from stale_jax.training.initial import init_params
 
 
 def moved(params, seed: int = 0, by: float = 0.1):

@@ -1,15 +1,14 @@
 """An experiment: a system, and how it is trained."""
 
 import dataclasses
-from typing import Any
 
 from stale_jax.mesh import MeshShape
-from stale_jax.objectives import ConditionCorruption, MessUp
+from stale_jax.objectives import Reconstruction, Total
 from stale_jax.system import System
 from stale_jax.training.ema import Ema
-from stale_jax.training.settings import Training as Settings
-from stale_jax.training.steps.nft import GRPO
-from stale_jax.training.steps.self_forcing import SelfForcing
+from stale_jax.training.optimizer import AdamW
+from stale_jax.training.settings import TrainingSettings
+from stale_jax.training.steps.train_step import StepSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,24 +18,20 @@ class Training:
   Attributes:
     seed: of everything drawn.
     settings: how long, and how often it logs and saves.
-    objective: what is minimised.
-    optimizer: by which.
+    objective: what is minimised; of a student, what its critic minimises.
+    step: which kind of training, and its settings.
+    optimizer: turns gradients into updates.
     ema: moving averages of the parameters.
-    mesh: of the devices.
-    messup, corruption: what training spoils on purpose; None of an autoencoder.
-    self_forcing, grpo: None in plain denoising.
+    mesh: how the devices are laid out.
   """
 
   seed: int
-  settings: Settings
-  objective: Any
-  optimizer: Any
+  settings: TrainingSettings
+  objective: Total | Reconstruction
+  step: StepSettings
+  optimizer: AdamW
   ema: Ema
   mesh: MeshShape
-  messup: MessUp | None = None
-  corruption: ConditionCorruption | None = None
-  self_forcing: SelfForcing | None = None
-  grpo: GRPO | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

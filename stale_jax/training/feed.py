@@ -7,10 +7,13 @@ import numpy as np
 
 from stale_jax.clip import Batch
 from stale_jax.data import loader
+from stale_jax.training.experiment import Experiment
+from stale_jax.training.program import TrainingProgram
+from stale_jax.training.steps.train_step import MICRO, needed
 
 
 class Feed:
-  """The batches of an experiment, cut over the devices as `program.batch` is, whatever their bucket.
+  """The batches of an experiment, split over the devices as `program.batch` is, whatever their bucket.
 
   The devices of a process need some rows of a batch, whatever the mesh; it reads these, and no others.
 
@@ -19,8 +22,9 @@ class Feed:
     state: of the data, as JSON: what `ahead` and all that follows come from.
   """
 
-  def __init__(self, experiment, program):
+  def __init__(self, experiment: Experiment, program: TrainingProgram):
     self._sharding = program.batch.index.sharding
+    self._needs = program.needs
     size = experiment.training.settings.batch
     where = self._sharding.addressable_devices_indices_map((size,))
     rows = np.unique(np.concatenate([np.arange(size)[index] for index in where.values()]))
@@ -35,7 +39,7 @@ class Feed:
         text_length=experiment.network.text_length,
         seed=experiment.training.seed,
         rows=rows,
-        micro=getattr(experiment.network, "micro", ()),
+        micro=experiment.network.micro if MICRO in program.needs else (),
       )
     )
 
@@ -46,7 +50,7 @@ class Feed:
   def advance(self) -> None:
     """Begins to send the next batch; waits for its data, not for any device."""
     self.state = self._batches.get_state()
-    self.ahead: Batch = jax.tree.map(self._send, next(self._batches))
+    self.ahead: Batch = jax.tree.map(self._send, needed(next(self._batches), self._needs))
 
   def _send(self, read: np.ndarray) -> jax.Array:
     shape = (len(self._place), *read.shape[1:])

@@ -25,6 +25,7 @@ from stale_jax.data import Digits
 from stale_jax.data.sources.digits import COLOURS
 from stale_jax.models import Autoencoder, MotionPredictor
 from stale_jax.models.motion_predictor import interpolated
+from stale_jax.training.steps.motion import MotionStep
 
 # The predictor that comes with the package.
 MOTION = AUTOENCODER.with_name("motion.safetensors")
@@ -33,8 +34,8 @@ _AT_ONCE = 512  # Frames that are coded together.
 
 
 @dataclasses.dataclass(frozen=True)
-class Motion:
-  """What lies between two pictures.
+class MotionModel:
+  """Makes the pictures between two pictures.
 
   Attributes:
     coder, coder_params: an autoencoder.
@@ -103,58 +104,51 @@ def _repainted(sight: Float[np.ndarray, "n frames h w 3"], seed: int) -> Float[n
 
 def train_motion(
   steps: int = 1500, seed: int = 0, frames: int = 9, log: Callable[[int, float], None] | None = None, **fields
-) -> Motion:
+) -> MotionModel:
   """Trains a predictor on digits that move and bounce.
 
   Args:
     steps: of AdamW, on batches of 64 clips.
     seed: of parameters, clips and batches.
     frames: of a clip.
-    log: told (step, mean squared error), a hundred times at the most.
+    log: is called with (step, mean squared error), a hundred times at most.
     **fields: of `MotionPredictor`.
   """
   source = Digits(seed=seed, frames=frames, patch=1)
-  motion = _untrained(construct(MotionPredictor, fields, "motion"), source)
-  codes = jnp.asarray(motion.encode(_repainted(sights(source, 0, _CLIPS), seed)))
-  predictor = motion.predictor
-  optimizer = optax.adamw(
-    optax.warmup_cosine_decay_schedule(0, _RATE, min(100, steps // 2), steps), b2=0.99, weight_decay=0.01
+  model = _untrained(construct(MotionPredictor, fields, "motion"), source)
+  codes = jnp.asarray(model.encode(_repainted(sights(source, 0, _CLIPS), seed)))
+  schedule = optax.warmup_cosine_decay_schedule(0, _RATE, min(100, steps // 2), steps)
+  train_step = MotionStep(
+    predictor=model.predictor,
+    code=codes.shape[2:],
+    frames=frames,
+    rows=_BATCH,
+    optimizer=optax.adamw(schedule, b2=0.99, weight_decay=0.01),
   )
-  key_init, key_rows = jax.random.split(jax.random.key(seed))
-  params = jax.jit(predictor.init, static_argnums=3)(key_init, codes[:1, 0], codes[:1, -1], frames)
-
-  def loss(params, x):
-    return jnp.mean(jnp.square(predictor.apply(params, x[:, 0], x[:, -1], frames) - x))
-
-  @functools.partial(jax.jit, donate_argnums=(0, 1))
-  def update(params, state, step):
-    rows = jax.random.randint(jax.random.fold_in(key_rows, step), (_BATCH,), 0, len(codes))
-    value, gradient = jax.value_and_grad(loss)(params, codes[rows])
-    change, state = optimizer.update(gradient, state, params)
-    return optax.apply_updates(params, change), state, value
-
-  state = optimizer.init(params)
+  state = jax.jit(train_step.init)(jax.random.key(seed))
+  update = jax.jit(train_step.step, donate_argnums=0)
   for step in range(steps):
-    params, state, value = update(params, state, step)
+    state, scalars = update(state, codes)
     if log and (step + 1) % -(-steps // 100) == 0:
-      log(step + 1, float(value))
-  return dataclasses.replace(motion, params=params)
+      log(step + 1, float(scalars["loss"]))
+  return dataclasses.replace(model, params=state.params)
 
 
-def _untrained(predictor: MotionPredictor, source: Digits) -> Motion:
+def _untrained(predictor: MotionPredictor, source: Digits) -> MotionModel:
   params, config = load_weights(AUTOENCODER)
   coder = construct(Autoencoder, config["model"], "model")
-  return Motion(coder, params, predictor, None, source.senses["sight"].shape, source.frames)
+  return MotionModel(coder, params, predictor, None, source.senses["sight"].shape, source.frames)
 
 
-def save_motion(path: Path, motion: Motion) -> None:
+def save_motion(path: Path, model: MotionModel) -> None:
   """Writes the predictor's weights, for `load_motion`."""
-  kept = {name: getattr(motion.predictor, name) for name in ("width", "depth", "heads")}
-  save_weights(path, motion.params, {"motion": kept, "frames": motion.frames})
+  predictor = model.predictor
+  kept = {"width": predictor.width, "depth": predictor.depth, "heads": predictor.heads}
+  save_weights(path, model.params, {"motion": kept, "frames": model.frames})
 
 
 @functools.cache
-def load_motion(path: Path = MOTION) -> Motion:
+def load_motion(path: Path = MOTION) -> MotionModel:
   """The predictor in `path`, by default the one that comes with the package.
 
   Raises:
@@ -162,5 +156,5 @@ def load_motion(path: Path = MOTION) -> Motion:
   """
   params, config = load_weights(path)
   predictor = construct(MotionPredictor, config["motion"], "motion")
-  motion = _untrained(predictor, Digits(frames=config["frames"], patch=1))
-  return dataclasses.replace(motion, params=params)
+  model = _untrained(predictor, Digits(frames=config["frames"], patch=1))
+  return dataclasses.replace(model, params=params)

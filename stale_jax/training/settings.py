@@ -7,8 +7,8 @@ from stale_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training:
-  """How long and how often.
+class TrainingSettings:
+  """How long a run trains, and how often it logs and saves.
 
   Attributes:
     steps: optimizer updates in all.

@@ -2,7 +2,6 @@
 
 import json
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -15,21 +14,6 @@ from stale_jax.training.ema import Ema
 
 
 @flax.struct.dataclass
-class Judges:
-  """The two models whose difference teaches a student (`objectives/dmd.py`).
-
-  Attributes:
-    teacher: parameters of the one that knows real clips, which stay as they are.
-    critic: of the one that follows the student's clips.
-    opt_state: the critic's optimizer's.
-  """
-
-  teacher: Any
-  critic: Any
-  opt_state: Any
-
-
-@flax.struct.dataclass
 class State:
   """One checkpoint's worth of training.
 
@@ -39,7 +23,7 @@ class State:
     opt_state: the optimizer's.
     ema: moving average of `params`: what is sampled from.
     tracks: power-function averages of `params`, if the run takes snapshots of them.
-    judges: of a student; () of any other run.
+    extra: what one kind of training keeps besides (`training.steps`); () if it keeps nothing.
     key: data of the run's PRNG key; every step folds its number into it.
     bad_step: the first step whose loss or gradient was not finite; -1 while there is none.
       From then on nothing is updated, so that the loop may look late.
@@ -52,7 +36,7 @@ class State:
   key: Array
   bad_step: Int[Array, ""]
   tracks: tuple = ()
-  judges: Judges | tuple = ()
+  extra: Any = ()
 
 
 def initial_state(
@@ -68,12 +52,6 @@ def initial_state(
     bad_step=jnp.full((), -1, jnp.int32),
     tracks=tracks,
   )
-
-
-def begin_from(state: State, copy: Callable[[], Any]) -> State:
-  """The first state with parameters that `copy` gives anew at each call, a student's judges' as well."""
-  judges = state.judges and state.judges.replace(teacher=copy(), critic=copy())
-  return state.replace(params=copy(), ema=copy(), judges=judges)
 
 
 def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:

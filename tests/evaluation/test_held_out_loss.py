@@ -15,7 +15,7 @@ from stale_jax.evaluation.denoising import TIMES
 from stale_jax.pipeline import Model, load
 from stale_jax.run import train
 from stale_jax.text import tokenize
-from stale_jax.training.program import init_params
+from stale_jax.training.initial import init_params
 from tests import micro
 
 

@@ -15,7 +15,7 @@ from stale_jax.errors import UserError
 from stale_jax.models import build_model
 from stale_jax.objectives import forget
 from stale_jax.pipeline import Model
-from stale_jax.training.program import init_params
+from stale_jax.training.initial import init_params
 from tests import micro
 from tests.models import small
 

@@ -15,7 +15,7 @@ from stale_jax.objectives import Artv, Copy, Prediction, copying, masked
 from stale_jax.objectives.artv import given_frames
 from stale_jax.processes import EDM, VP, GaussianFlow, UniformFlow, anchored
 from stale_jax.testing.models import moved
-from stale_jax.training.program import init_params, loss_of
+from stale_jax.training.initial import init_params
 from tests import micro
 
 SIZE, FRAMES = 400, 6
@@ -157,7 +157,7 @@ def test_the_cost_of_the_mask_is_in_the_loss_and_its_weight_counts():
       params = moved(init_params(e, jax.random.key(0)))
       batch = collate([e.data.source[i] for i in range(4)], e.data.senses, e.network.text_length)
       given = params, batch, jax.random.key(1)
-    found[weight] = jax.jit(jax.value_and_grad(loss_of(e), has_aux=True))(*given)
+    found[weight] = jax.jit(jax.value_and_grad(e.training.step.loss(e), has_aux=True))(*given)
   ((none, metrics), free), ((some, same), dear) = found[0.0], found[0.5]
   cost = sum(metrics[name] for name in metrics if name.startswith("mask/"))
   assert metrics["mask/sight"] == same["mask/sight"] and 0.1 < cost

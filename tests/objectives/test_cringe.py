@@ -18,9 +18,8 @@ from stale_jax.objectives import Cringe, Prediction, hinge, targets
 from stale_jax.pipeline import Model
 from stale_jax.processes import grid
 from stale_jax.sampling import hinge_guidance, prior, solve
-from stale_jax.training.program import init_params
+from stale_jax.training.initial import init_params
 from stale_jax.training.state import initial_state
-from stale_jax.training.steps.denoise import make_loss, make_step
 from tests import micro
 
 COUNTS = {"b": 4, "a": 2}
@@ -145,18 +144,10 @@ def test_what_cannot_be_is_named(overrides, words):
 @pytest.fixture(scope="module")
 def model():
   experiment = build(config())
-  optimizer = experiment.training.optimizer.build(experiment.training.settings.steps)
+  train_step = experiment.training.step.build(experiment)
+  optimizer = train_step.optimizer
   state = initial_state(init_params(experiment, jax.random.key(0)), optimizer, jax.random.key(1))
-  dropout = experiment.training.settings.caption_dropout
-  diffusion = experiment.diffusion
-  loss = make_loss(
-    experiment.network,
-    diffusion.process,
-    diffusion.time_sampler,
-    experiment.training.objective,
-    dropout,
-  )
-  step = jax.jit(make_step(loss, optimizer, experiment.training.ema))
+  step = jax.jit(train_step.step)
   batches = iter(loader(experiment.data.source, experiment.data.senses, batch=64, text_length=48, seed=0))
   for _ in range(experiment.training.settings.steps):
     state, _ = step(state, next(batches))

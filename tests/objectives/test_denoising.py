@@ -9,7 +9,7 @@ from stale_jax import text
 from stale_jax.clip import Batch, Context
 from stale_jax.objectives import Denoising, predict
 from stale_jax.processes import LogitNormal, Uniform, UniformFlow
-from stale_jax.training.steps.denoise import make_loss
+from stale_jax.training.steps.denoise import DenoisingLoss
 
 SIZE, FRAMES = 64, 4
 
@@ -71,7 +71,14 @@ def test_captions_and_company_are_withheld_together_and_as_often_as_said(batch, 
       seen.append((context.text, context.apart))
       return half(clip, t, context)
 
-  loss = make_loss(Listener(), UniformFlow(), Uniform(), Denoising(process=UniformFlow()), share)
+  process = UniformFlow()
+  loss = DenoisingLoss(
+    network=Listener(),
+    process=process,
+    time_sampler=Uniform(),
+    objective=Denoising(process=process),
+    drop_condition=share,
+  )
   counts = []
   for key in range(20):
     loss({}, batch, jax.random.key(key))

@@ -12,7 +12,7 @@ from stale_jax.data import Digits
 from stale_jax.errors import UserError
 from stale_jax.evaluation import band_energy
 from stale_jax.objectives import Denoising, DoG, Prediction, Total, band_energies, bands, response
-from stale_jax.objectives.dog import band_weights
+from stale_jax.objectives.dog import BandLoss, band_weights
 from stale_jax.objectives.pyramid import blur_matrix
 from stale_jax.processes import Corruption, GaussianFlow, Reflected, UniformFlow
 from tests import micro
@@ -63,8 +63,11 @@ def batch_of(clip, valid=None):
   return Batch(clip=clip, context=Context(text=text, valid=valid or {}), index=jnp.arange(size))
 
 
+SOURCE = Digits(canvas=12, frames=4, patch=2)
+
+
 def digits(process, **options):
-  return DoG(process=process, source=Digits(canvas=12, frames=4, patch=2), **options)
+  return DoG(process=process, **options).measured(SOURCE)
 
 
 @pytest.mark.parametrize("process", [UniformFlow(), GaussianFlow(), Reflected()])
@@ -125,7 +128,7 @@ def test_its_optimum_is_the_posterior_mean_and_nothing_else(process):
 
 def test_bands_of_real_clips_weigh_the_same():
   dog = digits(UniformFlow())
-  clips = np.stack([dog.source[i]["clip"]["sight"] for i in range(256)]).astype(np.float64)
+  clips = np.stack([SOURCE[i]["clip"]["sight"] for i in range(256)]).astype(np.float64)
   energies = [e.mean() for e in band_energies(clips - clips.mean(), 3)]
   weighed = dog.band_weights["sight"] * energies
   np.testing.assert_allclose(weighed, weighed.mean(), rtol=1e-6)
@@ -170,6 +173,8 @@ def test_one_section_turns_it_on():
   plain, dog = objective.terms
   assert isinstance(plain, Denoising) and (dog.weight, dog.bands) == (0.3, 4)
   assert dog.weights == plain.weights == config["objective"]["weights"]
+  # What is measured on the data is measured when a step is built, not with the config.
+  assert isinstance(objective.measured(SOURCE).terms[1], BandLoss)
   for wrong, words in (({"bands": 1}, "bands=1"), ({"weight": -1.0}, "weight=-1"), ({"wieght": 1}, "weight")):
     with pytest.raises(UserError, match=words):
       build({**config, "dog": wrong})

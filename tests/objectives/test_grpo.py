@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stale_jax.objectives import advantages, motion_reward, nft_loss, speeds
+from stale_jax.objectives import advantages, global_speeds, motion_reward, nft_loss
 from stale_jax.processes import build_process
 
 
@@ -19,7 +19,7 @@ def moving(pace: float, frames: int = 9) -> np.ndarray:
 
 @pytest.mark.parametrize("pace", [0.0, 0.5, 1.0])
 def test_the_speed_is_that_of_what_moves(pace):
-  np.testing.assert_allclose(speeds(jnp.asarray(moving(pace))), pace, atol=0.12 * max(pace, 0.1))
+  np.testing.assert_allclose(global_speeds(jnp.asarray(moving(pace))), pace, atol=0.12 * max(pace, 0.1))
 
 
 def test_steady_motion_is_rewarded_above_jerks_and_above_none():

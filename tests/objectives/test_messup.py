@@ -13,8 +13,8 @@ from stale_jax.errors import UserError
 from stale_jax.objectives import ConditionCorruption, MessUp, predict
 from stale_jax.processes import GaussianFlow, Reflected, Uniform, UniformFlow
 from stale_jax.testing.models import moved
-from stale_jax.training.program import init_params
-from stale_jax.training.steps.denoise import make_loss
+from stale_jax.training.initial import init_params
+from stale_jax.training.steps.denoise import DenoisingLoss
 from tests import micro
 
 SIZE, FRAMES = 64, 4
@@ -52,7 +52,15 @@ class Spy:
 def shown(process, batch, messup, key=0, corruption=None, dropout=0.0):
   listener, spy = Listener(), Spy()
   corruption = corruption or ConditionCorruption()
-  loss = make_loss(listener, process, Uniform(), spy, dropout, messup, corruption)
+  loss = DenoisingLoss(
+    network=listener,
+    process=process,
+    time_sampler=Uniform(),
+    objective=spy,
+    drop_condition=dropout,
+    messup=messup,
+    corruption=corruption,
+  )
   loss({}, batch, jax.random.key(key))
   return listener, spy.prediction
 
@@ -145,16 +153,7 @@ def test_training_without_is_bitwise_today_s_and_the_config_reaches_the_network(
 
   def loss(**sections):
     e = build(micro.config(senses=("sight",), **sections))
-    loss = make_loss(
-      e.network,
-      e.diffusion.process,
-      e.diffusion.time_sampler,
-      e.training.objective,
-      0.1,
-      e.training.messup,
-      e.training.corruption,
-    )
-    return float(jax.jit(loss)(*arguments)[0])
+    return float(jax.jit(e.training.step.loss(e))(*arguments)[0])
 
   want = float(jax.jit(today)(*arguments))
   assert loss() == want

@@ -26,7 +26,7 @@ def setting():
 def test_the_terms_are_what_they_are_called(setting):
   model, params, batch = setting
   x, key = batch.clip["sight"], jax.random.key(3)
-  objective = Reconstruction(source=SOURCE, feature=0.5, kl=0.1)
+  objective = Reconstruction(feature=0.5, kl=0.1).measured(SOURCE)
   said = objective(model, params, batch, key)
   made, _, nats = model.apply(params, {"sight": x}, rngs={"latent": key})
   difference = np.asarray(made["sight"] - x, np.float64)
@@ -41,7 +41,7 @@ def test_frames_that_are_not_real_do_not_count(setting):
   model, params, batch = setting
   valid = jnp.array([[True] * 5, [False] * 5])
   masked = batch.replace(context=batch.context.replace(valid={"sight": valid}))
-  objective = Reconstruction(source=SOURCE, kl=0.0)
+  objective = Reconstruction(kl=0.0).measured(SOURCE)
   said = objective(model, params, masked, jax.random.key(3))
   made = model.apply(params, batch.clip, rngs={"latent": jax.random.key(3)})[0]["sight"]
   want = np.square(np.asarray(made - batch.clip["sight"]))[0].mean()
@@ -50,7 +50,7 @@ def test_frames_that_are_not_real_do_not_count(setting):
 
 def test_each_side_moves_its_own_parameters_only(setting):
   model, params, batch = setting
-  objective = Reconstruction(source=SOURCE, adversarial=0.5)
+  objective = Reconstruction(adversarial=0.5).measured(SOURCE)
 
   def gradient(name, without=None):
     def value(params):
@@ -74,7 +74,7 @@ def test_the_adversary_pulls_as_hard_as_it_is_weighed(setting):
   model, params, batch = setting
 
   def pull(adversarial):
-    objective = Reconstruction(source=SOURCE, kl=0.0, adversarial=adversarial)
+    objective = Reconstruction(kl=0.0, adversarial=adversarial).measured(SOURCE)
 
     def value(bias):
       # The last bias is added to the decoded clip itself.
@@ -91,7 +91,7 @@ def test_the_adversary_pulls_as_hard_as_it_is_weighed(setting):
 
 def test_its_gradient_is_that_of_the_definition(setting):
   model, params, batch = setting
-  x, objective = batch.clip["sight"], Reconstruction(source=SOURCE, kl=0.1, adversarial=0.7)
+  x, objective = batch.clip["sight"], Reconstruction(kl=0.1, adversarial=0.7).measured(SOURCE)
 
   def code(params):
     clip, _, nats = model.apply(params, {"sight": x}, rngs={"latent": jax.random.key(3)})
@@ -129,7 +129,7 @@ def test_a_judge_that_sees_nothing_pulls_at_nothing(setting):
   blind = {**params["params"], "patches": jax.tree.map(jnp.zeros_like, params["params"]["patches"])}
 
   def gradient(weight):
-    objective = Reconstruction(source=SOURCE, adversarial=weight)
+    objective = Reconstruction(adversarial=weight).measured(SOURCE)
 
     def value(params):
       said = objective(model, params, batch, jax.random.key(3))
@@ -146,4 +146,4 @@ def test_a_judge_that_sees_nothing_pulls_at_nothing(setting):
 @pytest.mark.parametrize("given", [{"kl": -1.0}, {"feature": float("nan")}, {"bands": 1}])
 def test_misuse(given):
   with pytest.raises(UserError, match="objective"):
-    Reconstruction(source=SOURCE, **given)
+    Reconstruction(**given)

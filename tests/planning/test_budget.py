@@ -1,6 +1,5 @@
 """What a budget chooses: never beyond it, never what is not worth it, and more for more."""
 
-import dataclasses
 import types
 
 import numpy as np
@@ -13,7 +12,6 @@ from stale_jax.objectives import response
 from stale_jax.pipeline import Model
 from stale_jax.planning import Offer, choose, price_per_hour, within_budget
 from stale_jax.processes import Reflected, UniformFlow, UniformTokens
-from stale_jax.training.steps.self_forcing import SelfForcing
 from tests import micro
 
 LADDERS = [[("slow", n) for n in (1, 2, 4, 8)], [("fine", n) for n in (1, 2, 4, 8)]]
@@ -159,6 +157,6 @@ def test_prices():
 def test_what_has_no_bits_or_no_choice_of_steps_has_no_budget():
   with pytest.raises(UserError, match="no likelihood"):
     Fake(UniformTokens()).spend(1.0, price=1.0)
-  student = dataclasses.replace(build(micro.config()), self_forcing=SelfForcing())
+  student = build(micro.config(sampling__solver="consistency", sampling__guidance=1.0))
   with pytest.raises(UserError, match="no budget to spend"):
     Model(student, {}, "student").generate("a red two", budget_cents=1.0)

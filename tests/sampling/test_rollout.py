@@ -19,7 +19,7 @@ from stale_jax.sampling.solvers import prior
 from stale_jax.script import Script
 from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
-from stale_jax.training.program import init_params
+from stale_jax.training.initial import init_params
 from tests import micro
 
 PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]

@@ -8,7 +8,7 @@ from stale_jax.checkpoints.weights import SHIPPED, save_weights
 from stale_jax.config import build
 from stale_jax.config.latents import build_latents
 from stale_jax.errors import UserError
-from stale_jax.training.program import init_params
+from stale_jax.training.initial import init_params
 
 DIGITS = {"name": "digits", "canvas": 16, "frames": 5, "patch": 1}
 CODER = {

@@ -11,6 +11,7 @@ from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.mesh import AXES, RULES, parameter_spec, uncut
 from stale_jax.training.program import training_program
+from stale_jax.training.steps.train_step import needed
 from tests import micro
 from tests.devices import on_devices
 
@@ -56,7 +57,9 @@ def trained(mesh, **overrides):
   settings = {"batch": 8, "text_length": experiment.network.text_length, "seed": 0}
   batches = iter(loader(experiment.data.source, experiment.data.senses, **settings))
   for _ in range(STEPS):
-    batch = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), next(batches), program.batch)
+    batch = jax.tree.map(
+      lambda x, like: jax.device_put(x, like.sharding), needed(next(batches), program.needs), program.batch
+    )
     state, metrics = program.step(state, batch)
     losses.append(float(metrics["loss"]))
   return np.array(losses), jax.device_get(state.params)

@@ -17,14 +17,8 @@ from stale_jax.run import train
 from stale_jax.sampling import fold
 from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
-from stale_jax.training.steps.self_forcing import (
-  exit_times,
-  joined,
-  roll,
-  student_programs,
-  taken_again,
-  window_start,
-)
+from stale_jax.training.steps.rollouts import exit_times, joined, roll, taken_again, window_start
+from stale_jax.training.steps.self_forcing import student_programs
 from tests import micro
 
 PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
@@ -149,8 +143,8 @@ def test_a_student_that_is_stopped_ends_with_the_same_bits(tmp_path):
   parts = train(config, tmp_path / "parts")
   jax.tree.map(np.testing.assert_array_equal, whole, parts)
   teacher = newest_state(tmp_path / "teacher")["ema"]
-  jax.tree.map(np.testing.assert_array_equal, whole.judges.teacher, teacher)
-  for moved in (whole.params, whole.judges.critic):
+  jax.tree.map(np.testing.assert_array_equal, whole.extra.teacher, teacher)
+  for moved in (whole.params, whole.extra.critic):
     changes = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), moved, teacher)
     assert max(jax.tree.leaves(changes)) > 1e-4
   clips = list(load(tmp_path / "whole").rollout(PROMPTS[:1], [0], frames=5))

@@ -20,10 +20,10 @@ from stale_jax.mesh import AXES, MeshShape, batch_sharding, state_shardings
 from stale_jax.pipeline import Model, load
 from stale_jax.run import train
 from stale_jax.training.ema import Ema
+from stale_jax.training.initial import init_params
 from stale_jax.training.optimizer import Muon
-from stale_jax.training.program import init_params
 from stale_jax.training.state import fingerprint, initial_state
-from stale_jax.training.steps.denoise import make_step
+from stale_jax.training.steps.descent import Descent
 from tests import micro
 
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3)}
@@ -34,11 +34,16 @@ def quadratic(params, batch, key):
   return loss, {"loss": loss}
 
 
+def descent(optimizer, **fields) -> Descent:
+  draw = lambda key: PARAMS  # noqa: E731
+  return Descent(draw=draw, loss=quadratic, optimizer=optimizer, ema=Ema(), needs=frozenset(), **fields)
+
+
 def test_accumulation_is_the_mean_gradient_of_the_parts():
   batch = jax.random.normal(jax.random.key(1), (8, 2))
   optimizer = optax.sgd(0.1)
   state = initial_state(PARAMS, optimizer, jax.random.key(0))
-  new, metrics = jax.jit(make_step(quadratic, optimizer, Ema(), accumulate=2))(state, batch)
+  new, metrics = jax.jit(descent(optimizer, accumulate=2).step)(state, batch)
   key = jax.random.fold_in(jax.random.key(0), 0)
   gradient = jax.grad(quadratic, has_aux=True)
   grads = [gradient(PARAMS, batch[i::2], jax.random.fold_in(key, i)) for i in (0, 1)]
@@ -50,7 +55,7 @@ def test_accumulation_is_the_mean_gradient_of_the_parts():
 
 def test_nothing_changes_from_the_first_bad_step_on():
   optimizer = optax.adam(0.1)
-  step = jax.jit(make_step(quadratic, optimizer, Ema()))
+  step = jax.jit(descent(optimizer).step)
   state = initial_state(PARAMS, optimizer, jax.random.key(0))
   good = jnp.ones((4, 2))
   state, _ = step(state, good)

@@ -7,21 +7,26 @@ movies are made by: the "old" policy of DiffusionNFT (arXiv 2509.16117), whose s
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
 from stale_jax.construct import at_least
 from stale_jax.errors import UserError
-from stale_jax.objectives import advantages, corrupt, motion_reward, nft_loss, speeds
+from stale_jax.objectives import advantages, corrupt, global_speeds, motion_reward, nft_loss
 from stale_jax.processes import clip_times
-from stale_jax.sampling import Causal, causal_programs, fold
-from stale_jax.training.state import State, update
-from stale_jax.training.steps.self_forcing import check_rollout, joined
+from stale_jax.sampling import Causal
+from stale_jax.training.initial import initializer
+from stale_jax.training.state import State, initial_state, update
+from stale_jax.training.steps.rollouts import check_rollout, movies, rollout_grid, rollout_programs
+from stale_jax.training.steps.train_step import Metrics, Needs
 
-_REAL = 64  # Clips, whose speed is usual.
+_REAL = 64  # Real clips on which the usual speed is measured.
 _NOISINGS = 4  # Of each movie: to make it costs sixteen evaluations of the model and more, to noise it two.
 
 
@@ -31,7 +36,7 @@ class GRPO:
 
   Attributes:
     group: movies of one caption; `training.batch` is a multiple of it.
-    kappa: of the reward's second term; see `motion_reward`.
+    kappa: weight of the reward's second term; see `motion_reward`.
     beta: see `nft_loss`.
   """
 
@@ -42,77 +47,116 @@ class GRPO:
   def __post_init__(self):
     at_least(2, "grpo", group=self.group)
 
+  def check(self, experiment) -> None:
+    """See `StepSettings`."""
+    check_rollout(experiment, "grpo")
+    settings = experiment.training.settings
+    if experiment.diffusion.sampling.solver == "consistency":
+      raise UserError("grpo is for models that predict means: no sampling.solver='consistency'.")
+    if "sight" not in [sense.name for sense in experiment.data.senses]:
+      raise UserError("grpo rewards motion that is seen: the senses lack sight.")
+    if settings.batch % self.group or settings.accumulate > 1:
+      raise UserError(
+        f"grpo: training.batch={settings.batch} must be a multiple of grpo.group={self.group}, in one part."
+      )
 
-def movies(
-  programs: Causal, params, times, context: Context, noise, keys: PRNGKeyArray, chunks: int, guidance
-) -> Clip:
-  """So many chunks of a movie a key, as generation makes them."""
+  def build(self, experiment) -> "NftStep":
+    """See `StepSettings`."""
+    training = experiment.training
+    times, noise = rollout_grid(experiment, training.settings.batch)
+    return NftStep(
+      experiment=experiment,
+      settings=self,
+      draw=initializer(experiment),
+      times=times,
+      noise=noise,
+      programs=rollout_programs(experiment, guided=experiment.diffusion.sampling.guidance != 1),
+      usual_speed=measure_usual_speed(experiment.data.source),
+      optimizer=training.optimizer.build(training.settings.steps),
+    )
 
-  def one(cache, number):
-    own = fold(keys, number)
-    clip, cache = programs.advance(params, cache, times, context, noise, own, *guidance, len(times) - 1)
-    return cache, clip
 
-  return joined(jax.lax.scan(one, programs.start(params, times, context, keys), jnp.arange(chunks))[1])
+def measure_usual_speed(source) -> float:
+  """Mean speed of the first real clips of `source`, in pixels per frame."""
+  return float(global_speeds(jnp.stack([source[i]["clip"]["sight"] for i in range(_REAL)])).mean())
 
 
-def make_grpo_step(experiment, optimizer):
-  """(state, batch) -> (state, metrics): of the batch only the first captions are used, each for a group."""
-  grpo, process, sampling = (
-    experiment.training.grpo,
-    experiment.diffusion.process,
-    experiment.diffusion.sampling,
-  )
-  frames, size, model = experiment.data.source.frames, experiment.training.settings.batch, experiment.network
-  parts = model, process, experiment.data.senses, experiment.diffusion.rollout, frames, sampling.solver
-  programs = causal_programs(*parts, guided=sampling.guidance != 1)
-  times = dataclasses.replace(sampling, batch=size).times(experiment.diffusion.rollout.chunk)
-  noise = jnp.full(size, experiment.diffusion.rollout.noise, jnp.float32)
-  guidance = jnp.float32(sampling.guidance), jnp.asarray(sampling.interval, jnp.float32)
-  weights = experiment.training.objective.terms[0].weights
-  real = jnp.stack([experiment.data.source[i]["clip"]["sight"] for i in range(_REAL)])
-  usual = float(speeds(real).mean())
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NftStep:
+  """The `TrainStep` of rewarded motion. Each of the first captions of a batch is used for a whole group.
 
-  def step(state: State, batch: Batch):
+  Attributes:
+    experiment: what is trained.
+    settings: of the reward.
+    draw: key -> parameters.
+    programs: the rollout.
+    times, noise: see `rollout_grid`.
+    usual_speed: of real clips, in pixels per frame.
+    optimizer: turns gradients into updates.
+    needs: nothing but captions.
+  """
+
+  experiment: Any
+  settings: GRPO
+  draw: Callable[[PRNGKeyArray], Any]
+  programs: Causal
+  times: Float[Array, "steps+1 batch frames"]
+  noise: Float[Array, "batch"]
+  usual_speed: float
+  optimizer: optax.GradientTransformation
+  needs: Needs = frozenset()
+
+  def init(self, key: PRNGKeyArray) -> State:
+    """See `TrainStep`."""
+    key_init, key_run = jax.random.split(key)
+    params = self.draw(key_init)
+    return initial_state(params, self.optimizer, key_run, self.experiment.training.ema.start(params))
+
+  def begin_from(self, state: State, params) -> State:
+    """See `TrainStep`."""
+    return state.replace(params=params, ema=params)
+
+  def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+    """See `TrainStep`."""
+    settings, frames = self.settings, self.experiment.data.source.frames
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     key_roll, key_time, key_noise = jax.random.split(key, 3)
-    context = Context(text=jnp.repeat(batch.context.text[: size // grpo.group], grpo.group, 0))
-    keys, chunks = jax.random.split(key_roll, size), frames // experiment.diffusion.rollout.chunk
-    clip = movies(programs, state.ema, times, context, noise, keys, chunks, guidance)
-    speed = speeds(clip["sight"])
-    reward = motion_reward(speed, usual, frames - 1, grpo.kappa)
-    advantage = advantages(reward, grpo.group)
-    clip, advantage, context = jax.tree.map(_often, (clip, advantage, context))
-    t = clip_times(key_time, experiment.diffusion.time_sampler, len(advantage), frames)
-    corruption = corrupt(process, clip, t, key_noise)
-    x_t = {name: c.x_t for name, c in corruption.items()}
-    old = model.apply(state.ema, x_t, t, context)
-
-    def loss(params):
-      output = model.apply(params, x_t, t, context)
-      each = {n: nft_loss(process, output[n], old[n], corruption[n], t, advantage, grpo.beta) for n in output}
-      return sum(weights.get(name, 1.0) * x.mean() for name, x in each.items())
-
+    captions = batch.context.text[: len(batch.context.text) // settings.group]
+    context = Context(text=jnp.repeat(captions, settings.group, 0))
+    clip = self._movies(state.ema, context, key_roll)
+    speed = global_speeds(clip["sight"])
+    reward = motion_reward(speed, self.usual_speed, frames - 1, settings.kappa)
+    rewarded = clip, advantages(reward, settings.group), context
+    loss = self._loss(state.ema, *jax.tree.map(_often, rewarded), key_time, key_noise)
     value, grads = jax.value_and_grad(loss)(state.params)
     metrics = {"loss": value, "reward": reward.mean(), "speed": speed.mean(), "variance": speed.var(1).mean()}
-    return update(state, grads, value, optimizer, experiment.training.ema), metrics
+    return update(state, grads, value, self.optimizer, self.experiment.training.ema), metrics
 
-  return step
+  def _movies(self, params, context: Context, key: PRNGKeyArray) -> Clip:
+    """A movie of each caption, of a clip's length, as generation makes it."""
+    diffusion, frames = self.experiment.diffusion, self.experiment.data.source.frames
+    sampling, chunks = diffusion.sampling, frames // diffusion.rollout.chunk
+    guidance = jnp.float32(sampling.guidance), jnp.asarray(sampling.interval, jnp.float32)
+    keys = jax.random.split(key, len(context.text))
+    return movies(self.programs, params, self.times, context, self.noise, keys, chunks, guidance)
+
+  def _loss(self, old_params, clip: Clip, advantage, context: Context, key_time, key_noise):
+    """parameters -> how well they follow the `advantage` of each clip over what `old_params` say of it."""
+    network, diffusion = self.experiment.network, self.experiment.diffusion
+    process, beta = diffusion.process, self.settings.beta
+    weights = self.experiment.training.objective.sense_weights
+    t = clip_times(key_time, diffusion.time_sampler, len(advantage), self.experiment.data.source.frames)
+    corruption = corrupt(process, clip, t, key_noise)
+    x_t = {name: c.x_t for name, c in corruption.items()}
+    old = network.apply(old_params, x_t, t, context)
+
+    def loss(params):
+      output = network.apply(params, x_t, t, context)
+      each = {n: nft_loss(process, output[n], old[n], corruption[n], t, advantage, beta) for n in output}
+      return sum(weights.get(name, 1.0) * x.mean() for name, x in each.items())
+
+    return loss
 
 
 def _often(x):
   return jnp.tile(x, (_NOISINGS,) + (1,) * (x.ndim - 1))
-
-
-def check_grpo(experiment) -> None:
-  """Raises UserError if the rest of the config does not fit."""
-  grpo, batch = experiment.training.grpo, experiment.training.settings.batch
-  check_rollout(experiment, "grpo")
-  if experiment.training.self_forcing or experiment.diffusion.sampling.solver == "consistency":
-    raise UserError("grpo is for models that tell means: no self_forcing, no sampling.solver='consistency'.")
-  if "sight" not in [sense.name for sense in experiment.data.senses]:
-    raise UserError("grpo rewards motion that is seen: the senses lack sight.")
-  if batch % grpo.group or experiment.training.settings.accumulate > 1:
-    raise UserError(
-      f"grpo: training.batch={batch} must be a multiple of grpo.group={grpo.group}, in one part."
-    )

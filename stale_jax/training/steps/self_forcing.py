@@ -1,15 +1,11 @@
 """Self-Forcing: a causal student of few steps, trained on what it makes itself (arXiv 2506.08009).
 
 A model that learnt to go on from real frames meets its own in a rollout, and its errors feed on one another.
-So the student is trained within the very rollout that it will be run in (`sampling.Causal`): frame after
-frame, with its cache, from noise. What it made is held against real clips as a whole, by distribution
+So the student is trained within the very rollout that it will be run in (`training.steps.rollouts`): frame
+after frame, with its cache, from noise. What it made is held against real clips as a whole, by distribution
 matching (`objectives/dmd.py`). `training.init_from` is the teacher; student and critic begin as it does.
 
-An iteration draws one *exit step*: each chunk is denoised up to it as in generation, each time noised anew,
-and what it then is taken for is the frame, whose keys and values later chunks see. All that is without
-gradient, and kept are only what the exit step began with and the cache that it saw. Then the exit steps
-alone are taken again, with gradient: no step before and no other chunk has a share in it, so that memory does
-not depend on the exit step.
+An iteration draws one *exit step* for all chunks; each time is noised anew.
 
 *Self-Forcing++* (arXiv 2510.02283) is the same within longer movies: of `frames`, many more than a clip of
 training, a window of the clip's length is drawn, evenly, and is judged as a clip, noised by the same law
@@ -17,30 +13,44 @@ training, a window of the clip's length is drawn, evenly, and is judged as a cli
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from stale_jax.clip import Batch, Clip, Context
+from stale_jax.clip import Batch, Context
 from stale_jax.construct import at_least
 from stale_jax.errors import UserError
-from stale_jax.models.kv_cache import KVCache
-from stale_jax.objectives import corrupt, dmd_loss, dmd_step, predict
-from stale_jax.processes import clip_times
-from stale_jax.sampling import Causal, causal_programs, classifier_free, fold
-from stale_jax.training.state import Judges, State, accept, descend
+from stale_jax.objectives import Objective, corrupt, dmd_loss, dmd_step, predict
+from stale_jax.processes import TimeDensity, clip_times
+from stale_jax.sampling import Causal, classifier_free
+from stale_jax.system import System
+from stale_jax.training.initial import initializer
+from stale_jax.training.state import State, accept, descend, initial_state
+from stale_jax.training.steps.rollouts import (
+  Exits,
+  check_rollout,
+  joined,
+  roll,
+  rollout_grid,
+  rollout_programs,
+  taken_again,
+  window_start,
+)
+from stale_jax.training.steps.train_step import Metrics, Needs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelfForcing:
-  """How a student is trained; to be sampled as `Sampling`, and rolled out as `Rollout`, say.
+  """How a student is trained; `sampling` and `rollout` of its config say how it is sampled from.
 
   Attributes:
     frames: of a movie of which a window is judged; 0: as many as a clip has.
-    every: the critic is updated at every step, the student at each of so many.
+    every: the critic is updated at every step, the student at every `every`-th.
     guidance, interval: of the teacher.
   """
 
@@ -53,212 +63,170 @@ class SelfForcing:
     at_least(0, "self_forcing", frames=self.frames)
     at_least(1, "self_forcing", every=self.every)
 
+  def check(self, experiment) -> None:
+    """See `StepSettings`."""
+    check_rollout(experiment, "self_forcing", ("self_forcing.frames", self.frames))
+    diffusion, settings = experiment.diffusion, experiment.training.settings
+    if diffusion.sampling.solver != "consistency" or diffusion.sampling.guidance != 1:
+      raise UserError(
+        "self_forcing: the student is sampled from as it is trained; set sampling.solver='consistency' and "
+        "sampling.guidance=1. (self_forcing.guidance is the teacher's.)"
+      )
+    if not settings.init_from:
+      raise UserError("self_forcing: training.init_from, the teacher, is missing.")
+    others = experiment.network.labels, diffusion.artv, diffusion.first.share
+    if any(others) or settings.accumulate > 1:
+      raise UserError("self_forcing: leave cringe, artv, first and training.accumulate out.")
+    diffusion.process.coefficients(jnp.zeros(()))  # Raises if the process mixes no noise.
+    student_programs(experiment)
+
+  def build(self, experiment) -> "SelfForcingStep":
+    """See `StepSettings`."""
+    training = experiment.training
+    times, noise = rollout_grid(experiment, training.settings.batch)
+    return SelfForcingStep(
+      experiment=experiment,
+      settings=self,
+      draw=initializer(experiment),
+      times=times,
+      noise=noise,
+      programs=student_programs(experiment),
+      objective=training.objective.measured(experiment.data.source),
+      time_sampler=dataclasses.replace(experiment.diffusion.time_sampler, independent=False),
+      optimizer=training.optimizer.build(training.settings.steps // self.every),
+      critic_optimizer=training.optimizer.build(training.settings.steps),
+    )
+
 
 @flax.struct.dataclass
-class Exits:
-  """The exit steps of some chunks; the first axis of each array is theirs.
+class Judges:
+  """The two models whose difference teaches a student (`objectives/dmd.py`).
 
   Attributes:
-    x: what they began with.
-    cache: what they saw.
-    clip: what they made of it.
+    teacher: parameters of the one that knows real clips, which stay as they are.
+    critic: parameters of the one that follows the student's clips.
+    opt_state: the critic's optimizer's.
   """
 
-  x: Clip
-  cache: KVCache
-  clip: Clip
+  teacher: Any
+  critic: Any
+  opt_state: Any
 
 
-def exit_times(times: Array, step: Int[Array, ""]) -> Array:
-  """The grid of those who leave at `step`: from there straight to 0."""
-  index = jnp.arange(len(times))[:, None, None]
-  return jnp.where(index <= step, times, 0.0)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelfForcingStep:
+  """The `TrainStep` of a student; `State.extra` holds its `Judges`.
 
-
-def leave(programs: Causal, params, x: Clip, cache: KVCache, t, context: Context) -> Clip:
-  """What `x`, at times t, is taken for.
-
-  The gradient passes the walls of the box: else a value that lies outside could never come back.
+  Attributes:
+    experiment: what is trained.
+    settings: of the training.
+    draw: key -> parameters.
+    programs: the student's rollout.
+    times, noise: see `rollout_grid`.
+    objective: the critic's.
+    time_sampler: of the times that clips are judged at, one per clip.
+    optimizer: the student's.
+    critic_optimizer: the critic's.
+    needs: nothing but captions.
   """
-  output = programs.model.apply(params, x, t, context, cache)
-  clean = {name: programs.process.denoised(output[name], x[name], t) for name in x}
-  return {name: o + jax.lax.stop_gradient(clean[name] - o) for name, o in output.items()}
 
+  experiment: Any
+  settings: SelfForcing
+  draw: Callable[[PRNGKeyArray], Any]
+  programs: Causal
+  times: Float[Array, "steps+1 batch frames"]
+  noise: Float[Array, "batch"]
+  objective: Objective
+  time_sampler: TimeDensity
+  optimizer: optax.GradientTransformation
+  critic_optimizer: optax.GradientTransformation
+  needs: Needs = frozenset()
 
-def roll(
-  programs: Causal,
-  params,
-  times: Array,
-  step: Int[Array, ""],
-  context: Context,
-  noise: Array,
-  keys: PRNGKeyArray,
-  start: Int[Array, ""] | None,
-  chunks: int,
-) -> tuple[Exits, KVCache]:
-  """A window of `chunks` within movies, from chunk `start` on, without gradient; and the cache after it.
+  def init(self, key: PRNGKeyArray) -> State:
+    """See `TrainStep`."""
+    key_init, key_run = jax.random.split(key)
+    params = self.draw(key_init)
+    ema = self.experiment.training.ema
+    judges = Judges(teacher=params, critic=params, opt_state=self.critic_optimizer.init(params))
+    return initial_state(params, self.optimizer, key_run, ema.start(params)).replace(extra=judges)
 
-  Args:
-    programs, params: of the student.
-    times: [steps+1, batch, frames of a chunk].
-    step: at which all chunks leave.
-    context: of the movies.
-    noise: see `Causal.keep`.
-    keys: one a movie.
-    start: of the window; None: at the movies' own.
-    chunks: of it.
-  """
-  cut = exit_times(times, step)
+  def begin_from(self, state: State, params) -> State:
+    """See `TrainStep`; the judges begin from the same parameters."""
+    judges = state.extra.replace(teacher=params, critic=params)
+    return state.replace(params=params, ema=params, extra=judges)
 
-  def before(number, cache):
-    own = fold(keys, number)
-    _, clip = programs.make(params, cache, cut, context, own, step + 1)
-    return programs.keep(params, cache, clip, context, noise, fold(own, 1))
-
-  def within(cache, number):
-    own = fold(keys, number)
-    x, clip = programs.make(params, cache, cut, context, own, step + 1)
-    return programs.keep(params, cache, clip, context, noise, fold(own, 1)), Exits(x, cache, clip)
-
-  cache = programs.start(params, times, context, keys)
-  if start is not None:
-    cache = jax.lax.fori_loop(0, start, before, cache)
-  cache, exits = jax.lax.scan(within, cache, (0 if start is None else start) + jnp.arange(chunks))
-  return exits, cache
-
-
-def taken_again(programs: Causal, params, exits: Exits, t: Array, context: Context) -> Clip:
-  """The window's frames, by its exit steps alone, with their gradient to `params`."""
-  exits = jax.lax.stop_gradient(exits)
-
-  def one(_, chunk):
-    return None, leave(programs, params, chunk.x, chunk.cache, t, context)
-
-  return joined(jax.lax.scan(one, None, exits)[1])
-
-
-def joined(chunks: Clip) -> Clip:
-  """Chunks [chunks, batch, frames, ...] as clips."""
-
-  def one(x):
-    x = jnp.moveaxis(x, 0, 1)
-    return jnp.reshape(x, (x.shape[0], -1, *x.shape[3:]))
-
-  return jax.tree.map(one, chunks)
-
-
-def window_start(key: PRNGKeyArray, chunks: int, window: int) -> Int[Array, ""]:
-  """Where a window of so many chunks begins in a movie of `chunks`: anywhere alike."""
-  return jax.random.randint(key, (), 0, chunks - window + 1)
-
-
-def make_self_forcing_step(experiment, optimizer, critic_optimizer):
-  """(state, batch) -> (state, metrics): of the batch only the captions are used."""
-  forcing, process, sampling = (
-    experiment.training.self_forcing,
-    experiment.diffusion.process,
-    experiment.diffusion.sampling,
-  )
-  frames, chunk = experiment.data.source.frames, experiment.diffusion.rollout.chunk
-  programs = student_programs(experiment)
-  density = dataclasses.replace(experiment.diffusion.time_sampler, independent=False)
-  window, chunks = frames // chunk, max(forcing.frames or frames, frames) // chunk
-  size, weights = experiment.training.settings.batch, experiment.training.objective.terms[0].weights
-  times = dataclasses.replace(sampling, batch=size).times(chunk)
-  noise = jnp.full(size, experiment.diffusion.rollout.noise, jnp.float32)
-
-  # The judges see whole clips: one program of a block runs through them all.
-  whole = experiment.network.clone(scan=True)
-
-  def denoiser(params):
-    return lambda clip, t, context: whole.apply(params, clip, t, context)
-
-  def criticise(critic, batch: Batch, key):
-    metrics = experiment.training.objective(predict(denoiser(critic), process, density, batch, key), batch)
-    return metrics["loss"], metrics
-
-  def match(params, judges: Judges, exits: Exits, t, context: Context, key):
-    clip = taken_again(programs, params, exits, t, context)
-    key_time, key_noise = jax.random.split(key)
-    t = clip_times(key_time, density, size, frames)
-    noised = corrupt(process, jax.lax.stop_gradient(clip), t, key_noise)
-    x_t = {name: c.x_t for name, c in noised.items()}
-    teacher = classifier_free(denoiser(judges.teacher), forcing.guidance, forcing.interval)
-    real, fake = (
-      {name: process.denoised(o, x_t[name], t) for name, o in judge(x_t, t, context).items()}
-      for judge in (teacher, denoiser(judges.critic))
-    )
-    away = jax.lax.stop_gradient(dmd_step(clip, fake, real))
-    loss = dmd_loss(clip, away, weights)
-    return loss, {"dmd": sum(jnp.mean(jnp.abs(x)) for x in away.values()) / len(away)}
-
-  def step(state: State, batch: Batch):
+  def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+    """See `TrainStep`."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     key_exit, key_start, key_roll, key_critic, key_match = jax.random.split(key, 5)
-    exit_step = jax.random.randint(key_exit, (), 0, sampling.steps)
-    start = window_start(key_start, chunks, window) if chunks > window else None
     context = Context(text=batch.context.text)
-    rolled = programs, state.params, times, exit_step, context, noise
-    exits, _ = roll(*rolled, jax.random.split(key_roll, size), start, window)
-    judges = state.judges
-
+    exits, t = self._roll(state.params, context, key_exit, key_start, key_roll)
     made = batch.replace(clip=joined(exits.clip), context=context)
-    grads, metrics = jax.grad(criticise, has_aux=True)(judges.critic, made, key_critic)
-    updates, opt_state = critic_optimizer.update(grads, judges.opt_state, judges.critic)
-    learnt = judges.replace(critic=optax.apply_updates(judges.critic, updates), opt_state=opt_state)
+    judges, metrics, critic_grads = self._follow(state.extra, made, key_critic)
 
-    def student(state):
-      of = judges, exits, times[exit_step], context, key_match
-      grads, told = jax.grad(match, has_aux=True)(state.params, *of)
-      return descend(state, grads, optimizer, experiment.training.ema), optax.tree.norm(grads), told
+    def teach(state):
+      given = state.extra, exits, t, context, key_match
+      grads, told = jax.grad(self._match, has_aux=True)(state.params, *given)
+      taught = descend(state, grads, self.optimizer, self.experiment.training.ema)
+      return taught, optax.tree.norm(grads), told
 
-    def unchanged(state):
+    def wait(state):
       return state, jnp.zeros(()), {"dmd": jnp.zeros(())}
 
-    due = (state.step + 1) % forcing.every == 0
-    new, norm, told = jax.lax.cond(due, student, unchanged, state)
-    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(grads)) & jnp.isfinite(norm)
-    return accept(new.replace(judges=learnt), state, finite), {**metrics, **told, "gradient_norm": norm}
+    due = (state.step + 1) % self.settings.every == 0
+    new, norm, told = jax.lax.cond(due, teach, wait, state)
+    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(critic_grads)) & jnp.isfinite(norm)
+    new = accept(new.replace(extra=judges), state, finite)
+    return new, {**metrics, **told, "gradient_norm": norm}
 
-  return step
+  def _roll(self, params, context: Context, key_exit, key_start, key_roll) -> tuple[Exits, jax.Array]:
+    """(the exit steps of a window of movies, their times)."""
+    diffusion, frames = self.experiment.diffusion, self.experiment.data.source.frames
+    chunk = diffusion.rollout.chunk
+    window, chunks = frames // chunk, max(self.settings.frames or frames, frames) // chunk
+    exit_step = jax.random.randint(key_exit, (), 0, diffusion.sampling.steps)
+    start = window_start(key_start, chunks, window) if chunks > window else None
+    keys = jax.random.split(key_roll, len(context.text))
+    rolled = self.programs, params, self.times, exit_step, context, self.noise, keys, start, window
+    return roll(*rolled)[0], self.times[exit_step]
 
+  def _judge(self, params):
+    """A denoiser of whole clips. One program of a block runs through them all."""
+    network = self.experiment.network.clone(scan=True)
+    return lambda clip, t, context: network.apply(params, clip, t, context)
 
-def student_programs(experiment) -> Causal:
-  """Those that generation runs the student by."""
-  parts = (
-    experiment.network,
-    experiment.diffusion.process,
-    experiment.data.senses,
-    experiment.diffusion.rollout,
-  )
-  return causal_programs(
-    *parts, experiment.data.source.frames, experiment.diffusion.sampling.solver, guided=False
-  )
+  def _follow(self, judges: Judges, made: Batch, key) -> tuple[Judges, Metrics, Any]:
+    """(the judges after the critic has learnt from what the student made, metrics, the critic's gradient)."""
+    process = self.experiment.diffusion.process
 
+    def loss(critic):
+      prediction = predict(self._judge(critic), process, self.time_sampler, made, key)
+      metrics = self.objective(prediction, made)
+      return metrics["loss"], metrics
 
-def check_self_forcing(experiment) -> None:
-  """Raises UserError if the rest of the config does not fit."""
-  check_rollout(experiment, "self_forcing", ("self_forcing.frames", experiment.training.self_forcing.frames))
-  if experiment.diffusion.sampling.solver != "consistency" or experiment.diffusion.sampling.guidance != 1:
-    raise UserError(
-      "self_forcing: the student is sampled from as it is trained; set sampling.solver='consistency' and "
-      "sampling.guidance=1. (self_forcing.guidance is the teacher's.)"
+    grads, metrics = jax.grad(loss, has_aux=True)(judges.critic)
+    updates, opt_state = self.critic_optimizer.update(grads, judges.opt_state, judges.critic)
+    critic = optax.apply_updates(judges.critic, updates)
+    return judges.replace(critic=critic, opt_state=opt_state), metrics, grads
+
+  def _match(self, params, judges: Judges, exits: Exits, t, context: Context, key):
+    """(the student's loss, metrics): distribution matching of its clips."""
+    process, settings = self.experiment.diffusion.process, self.settings
+    clip = taken_again(self.programs, params, exits, t, context)
+    key_time, key_noise = jax.random.split(key)
+    t = clip_times(key_time, self.time_sampler, len(context.text), self.experiment.data.source.frames)
+    noised = corrupt(process, jax.lax.stop_gradient(clip), t, key_noise)
+    x_t = {name: c.x_t for name, c in noised.items()}
+    teacher = classifier_free(self._judge(judges.teacher), settings.guidance, settings.interval)
+    real, fake = (
+      {name: process.denoised(o, x_t[name], t) for name, o in judge(x_t, t, context).items()}
+      for judge in (teacher, self._judge(judges.critic))
     )
-  if not experiment.training.settings.init_from:
-    raise UserError("self_forcing: training.init_from, the teacher, is missing.")
-  others = experiment.network.labels, experiment.diffusion.artv, experiment.diffusion.first.share
-  if any(others) or experiment.training.settings.accumulate > 1:
-    raise UserError("self_forcing: leave cringe, artv, first and training.accumulate out.")
-  experiment.diffusion.process.coefficients(jnp.zeros(()))
-  student_programs(experiment)
+    away = jax.lax.stop_gradient(dmd_step(clip, fake, real))
+    loss = dmd_loss(clip, away, self.experiment.training.objective.sense_weights)
+    return loss, {"dmd": sum(jnp.mean(jnp.abs(x)) for x in away.values()) / len(away)}
 
 
-def check_rollout(experiment, section: str, *others: tuple[str, int]) -> None:
-  """Raises UserError if a step of `section` cannot make what generation makes: clips, and of `others`."""
-  if not experiment.diffusion.causal:
-    raise UserError(f"{section}: the model is causal; set model.causal and times.independent.")
-  if experiment.diffusion.rollout.how != "causal":
-    raise UserError(f"{section}: training rolls out as generation does; set rollout.how='causal'.")
-  for name, frames in (("source.frames", experiment.data.source.frames), *others):
-    if frames % experiment.diffusion.rollout.chunk:
-      raise UserError(f"{section}: {name}={frames} is not a multiple of rollout.chunk.")
+def student_programs(system: System) -> Causal:
+  """The programs that generation runs the student by."""
+  return rollout_programs(system, guided=False)

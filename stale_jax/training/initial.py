@@ -1,0 +1,49 @@
+"""What training begins with: drawn parameters, and the shapes of a batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from stale_jax.clip import Batch, floats
+from stale_jax.data import collate, first_stored
+from stale_jax.errors import UserError
+from stale_jax.processes import UniformTokens
+from stale_jax.system import System
+
+
+def init_params(system: System, key: PRNGKeyArray):
+  """Parameters of the network, drawn from `key`."""
+  return initializer(system)(key)
+
+
+def initializer(system: System) -> Callable[[PRNGKeyArray], Any]:
+  """key -> parameters of the network; what it returns reads no data and can be traced."""
+  example = example_batch(system)
+  clip = floats(example.clip)
+  if system.is_autoencoder:
+    return lambda key: jax.jit(system.network.init)({"params": key, "latent": key}, clip)
+  t = np.zeros(next(iter(clip.values())).shape[:2], np.float32)
+  return lambda key: jax.jit(system.network.init)(key, clip, t, example.context)
+
+
+def example_batch(system: System) -> Batch:
+  """A batch of the first example that training may see.
+
+  Raises:
+    UserError: the example cannot be read, or is not of tokens though the process is.
+  """
+  source, network = system.data.source, system.network
+  micro = () if system.is_autoencoder else network.micro
+  example = collate([first_stored(source)], system.data.senses, network.text_length, source.labels, micro)
+  if not system.is_autoencoder and isinstance(system.diffusion.process, UniformTokens):
+    _check_tokens(example)
+  return example
+
+
+def _check_tokens(example: Batch) -> None:
+  for name, x in floats(example.clip).items():
+    if (np.abs(x) != 1).any() or ((x > 0).sum(-1) != 1).any():
+      raise UserError(f"process uniform_tokens is for tokens, one-hot in -1 and 1, and {name} is none here.")

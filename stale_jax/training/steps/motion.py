@@ -1,0 +1,60 @@
+"""The training of the semantic motion predictor (`models.motion_predictor`) on codes of clips."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from stale_jax.models import MotionPredictor
+from stale_jax.training.state import State, accept, initial_state
+from stale_jax.training.steps.train_step import Metrics, Needs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MotionStep:
+  """The `TrainStep` of a motion predictor. It keeps no average of its parameters.
+
+  Its batch is not a `Batch` of clips but the codes of all clips, of which each step draws some.
+
+  Attributes:
+    predictor: the network.
+    code: shape of a frame's code.
+    frames: of a clip.
+    rows: clips that a step draws.
+    optimizer: turns gradients into updates.
+    needs: no part of a `Batch`.
+  """
+
+  predictor: MotionPredictor
+  code: tuple[int, ...]
+  frames: int
+  rows: int
+  optimizer: optax.GradientTransformation
+  needs: Needs = frozenset()
+
+  def init(self, key: PRNGKeyArray) -> State:
+    """See `TrainStep`."""
+    key_init, key_rows = jax.random.split(key)
+    end = jnp.zeros((1, *self.code))
+    params = self.predictor.init(key_init, end, end, self.frames)
+    return initial_state(params, self.optimizer, key_rows).replace(ema=())
+
+  def begin_from(self, state: State, params) -> State:
+    """See `TrainStep`."""
+    return state.replace(params=params)
+
+  def step(self, state: State, batch: Float[Array, "clips frames *code"]) -> tuple[State, Metrics]:
+    """See `TrainStep`; `batch` are the codes of all clips."""
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    chosen = batch[jax.random.randint(key, (self.rows,), 0, len(batch))]
+
+    def loss(params):
+      made = self.predictor.apply(params, chosen[:, 0], chosen[:, -1], self.frames)
+      return jnp.mean(jnp.square(made - chosen))
+
+    value, grads = jax.value_and_grad(loss)(state.params)
+    updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
+    new = state.replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
+    return accept(new, state, jnp.isfinite(value)), {"loss": value}
