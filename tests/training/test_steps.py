@@ -1,4 +1,4 @@
-"""Kinds of training: any is laid out and run alike, gets what it needs, and is traced without reading data."""
+"""Kinds of training: any is laid out and run alike, gets what it needs and is traced without reading data."""
 
 import dataclasses
 
