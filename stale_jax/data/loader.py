@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import grain
 import numpy as np
@@ -83,6 +84,7 @@ def loader(
   seed: int,
   rows: Int[np.ndarray, "rows"] | None = None,
   micro: Sequence[str] = (),
+  clips: bool = True,
   threads: int = 2,
 ) -> grain.IterDataset:
   """An endless dataset of batches. Its iterator has `get_state` and `set_state`.
@@ -99,11 +101,14 @@ def loader(
     seed: of the shuffle, drawn anew every epoch of a bucket.
     rows: of each batch, which to read; None: all.
     micro: which micro-conditions to measure.
+    clips: whether to read clips and labels; captions always are.
     threads: that read ahead.
   """
   rows = np.arange(batch) if rows is None else rows
 
   def read(indices: Int[np.ndarray, "batch"]) -> Batch:
+    if not clips:
+      return captions_alone(source, indices[rows], text_length)
     return collate([stored(source, int(i)) for i in indices[rows]], senses, text_length, source.labels, micro)
 
   shares = source.shares
@@ -120,6 +125,16 @@ def loader(
   return dataset.map(read).to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
 
 
+def captions_alone(source: Source, indices: Int[np.ndarray, "batch"], text_length: int) -> Batch:
+  """A batch of the examples at `indices` without clips and labels.
+
+  Raises:
+    UserError: a caption cannot be read.
+  """
+  text = tokenize([_readable(source.caption, int(i)) for i in indices], text_length)
+  return Batch(clip={}, context=Context(text=text), index=np.asarray(indices, np.int32))
+
+
 def first_stored(source: Source) -> dict:
   """An example that a batch may have: the first of the first bucket with a share. Raises like `stored`."""
   shares = source.shares
@@ -132,7 +147,11 @@ def stored(source: Source, index: int) -> dict:
   Raises:
     UserError: it cannot be read.
   """
+  return _readable(source.stored, index)
+
+
+def _readable(read: Callable[[int], Any], index: int) -> Any:
   try:
-    return source.stored(index)
+    return read(index)
   except (OSError, EOFError, ValueError) as error:
     raise UserError(f"example {index} of the data cannot be read: {error}") from error

@@ -55,6 +55,10 @@ class Source(abc.ABC):
     """The example at `index`; sight may be bytes (see `clip.floats`), which batches keep as they are."""
     return self[index]
 
+  def caption(self, index: int) -> str:
+    """The caption of the example at `index`; where reading a clip is costly, without reading the clip."""
+    return self.stored(index)["caption"]
+
   @property
   def labels(self) -> dict[str, int]:
     """The number of classes of each label, by name."""

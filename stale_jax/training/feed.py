@@ -9,7 +9,7 @@ from stale_jax.clip import Batch
 from stale_jax.data import loader
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.program import TrainingProgram
-from stale_jax.training.steps.train_step import MICRO, needed
+from stale_jax.training.steps.train_step import CLIP, MICRO, needed
 
 
 class Feed:
@@ -40,6 +40,7 @@ class Feed:
         seed=experiment.training.seed,
         rows=rows,
         micro=experiment.network.micro if MICRO in program.needs else (),
+        clips=CLIP in program.needs,
       )
     )
 

@@ -76,11 +76,14 @@ def test_nothing_is_read_while_a_step_is_traced(config, monkeypatch):
 
 
 @EVERY
-def test_a_batch_has_what_the_step_needs_and_no_more(config):
+def test_a_batch_has_what_the_step_needs_and_no_more(config, monkeypatch):
   experiment, needs = build(config()), NEEDS[config]
   program = training_program(experiment)
   assert program.needs == needs and bool(program.batch.clip) == (CLIP in needs)
   assert bool(program.batch.labels) == (LABELS in needs)
+  if CLIP not in needs:
+    monkeypatch.setattr(Digits, "stored", lambda self, index: pytest.fail("a clip is read"))
+    monkeypatch.setattr(Digits, "caption", lambda self, index: f"caption {index}")
   feed = Feed(experiment, program)
   feed.advance()
   assert jax.tree.map(lambda x: (x.shape, x.dtype), feed.ahead) == jax.tree.map(

@@ -32,7 +32,8 @@ class TrainStep(Protocol):
   All three methods are pure and traced by JAX: they read no data.
 
   Attributes:
-    needs: parts of a batch that `step` reads, of CLIP, LABELS and MICRO; the loader leaves out the others.
+    needs: parts of a batch that `step` reads, of CLIP, LABELS and MICRO; the others are not in the batch. A
+      step without CLIP has neither of the other two: the loader then reads captions alone.
   """
 
   needs: Needs
