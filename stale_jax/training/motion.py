@@ -33,7 +33,7 @@ _BATCH, _CLIPS, _RATE = 64, 6144, 1.5e-3
 _AT_ONCE = 512  # Frames that are coded together.
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MotionModel:
   """Makes the pictures between two pictures.
 
@@ -135,9 +135,15 @@ def train_motion(
 
 
 def _untrained(predictor: MotionPredictor, source: Digits) -> MotionModel:
-  params, config = load_weights(AUTOENCODER)
-  coder = construct(Autoencoder, config["model"], "model")
-  return MotionModel(coder, params, predictor, None, source.senses["sight"].shape, source.frames)
+  coder_params, config = load_weights(AUTOENCODER)
+  return MotionModel(
+    coder=construct(Autoencoder, config["model"], "model"),
+    coder_params=coder_params,
+    predictor=predictor,
+    params=None,
+    shape=source.senses["sight"].shape,
+    frames=source.frames,
+  )
 
 
 def save_motion(path: Path, model: MotionModel) -> None:
