@@ -26,7 +26,7 @@ def keep_memory() -> None:
     library.mallopt(_TRIM_THRESHOLD, -1)
 
 
-def on_disk(shape: tuple[int, ...]) -> Float32[np.ndarray, "*shape"]:
+def zeros_on_disk(shape: tuple[int, ...]) -> Float32[np.ndarray, "*shape"]:
   """An array of zeros in a file without a name, which goes when nobody holds the array any more.
 
   Raises:

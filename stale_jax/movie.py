@@ -5,23 +5,24 @@ import functools
 import re
 import tempfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stale_jax.clip import Sense
+from stale_jax.clip import Clip, Sense
 from stale_jax.media import movie_html, save_movie
 
 
 @dataclasses.dataclass(frozen=True)
 class Movie:
-  """What `Model.generate` returns.
+  """One generated clip.
 
   Attributes:
     clip: sense -> [frames, *sense.shape], in [-1, 1].
-    senses: descriptions of them.
-    prompt: what was asked for.
+    senses: descriptions of its senses.
+    prompt: the caption, or the script in words.
     seed: of its noise.
     how: the model and the sampler's settings.
   """
@@ -61,3 +62,32 @@ class Movie:
   def _repr_html_(self) -> str:
     with tempfile.TemporaryDirectory() as folder:
       return movie_html(*self.page_entry(self.save(folder)))
+
+
+def movies_of(
+  clips: Clip,
+  senses: tuple[Sense, ...],
+  prompts: Sequence[str],
+  seeds: Sequence[int],
+  how: Mapping[str, Any],
+  facts: Sequence[Mapping[str, Any]],
+) -> list[Movie]:
+  """A movie per row of `clips`.
+
+  Args:
+    clips: sense -> [movies, frames, *shape].
+    senses: of the clips.
+    prompts, seeds: one per movie.
+    how: the model and its settings, the same for all.
+    facts: what else is known of how each was made; `fps` is the rate of its frames.
+  """
+  return [
+    Movie(
+      clip={name: np.asarray(x[i]) for name, x in clips.items()},
+      senses=tuple(dataclasses.replace(sense, rate=facts[i].get("fps", sense.rate)) for sense in senses),
+      prompt=prompts[i],
+      seed=seeds[i],
+      how={**how, **facts[i]},
+    )
+    for i in range(len(prompts))
+  ]

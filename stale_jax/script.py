@@ -1,14 +1,22 @@
-"""A script: what is asked for, and from when on, in a movie that changes its mind."""
+"""Scripts: prompts that change while a movie goes on."""
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
 import yaml
+from jaxtyping import Array, Int
 
 from stale_jax.errors import UserError
+from stale_jax.text import tokenize
 
 LONGEST = 365 * 86400.0  # Seconds of a movie.
+
+# (first frame, prompt) of each part, in order; the first part begins at frame 0.
+FrameScript = Sequence[tuple[int, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,10 +24,10 @@ class Script:
   """Prompts in turn.
 
   Attributes:
-    parts: (from which second on, prompt), rising from 0.
+    parts: (second from which on it holds, prompt), rising from 0.
 
   Raises:
-    UserError: there are none, or they do not rise from 0, to a year at most.
+    UserError: there are no parts, or their seconds do not rise from 0, to a year at most.
   """
 
   parts: tuple[tuple[float, str], ...]
@@ -37,9 +45,31 @@ class Script:
     (_, first), *rest = self.parts
     return "; ".join([first, *(f"from {time:g} s {prompt}" for time, prompt in rest)])
 
-  def frames(self, rate: float) -> tuple[tuple[int, str], ...]:
-    """(From which frame on, prompt) at `rate` frames a second."""
-    return tuple((math.ceil(time * rate - 1e-9), prompt) for time, prompt in self.parts)
+  def frames(self, rate: float, given: int = 0) -> FrameScript:
+    """The script at `rate` frames per second, counted after the first `given` frames."""
+    starts = ((math.ceil(time * rate - 1e-9), prompt) for time, prompt in self.parts)
+    return tuple((max(start - given, 0), prompt) for start, prompt in starts)
+
+
+def prompt_at(script: str | FrameScript, frame: int) -> str:
+  """The prompt that holds at that frame."""
+  if isinstance(script, str):
+    return script
+  return next(prompt for start, prompt in reversed(script) if start <= frame)
+
+
+def turns(script: str | FrameScript) -> tuple[int, ...]:
+  """The frames at which the prompt changes."""
+  starts = () if isinstance(script, str) else sorted({start for start, _ in script if start > 0})
+  return tuple(start for start in starts if prompt_at(script, start) != prompt_at(script, start - 1))
+
+
+def captions(
+  scripts: Sequence[str | FrameScript], length: int
+) -> Callable[[int], Int[Array, "batch length"]]:
+  """frame -> tokens of the prompts that hold there; the same array for the same prompts."""
+  tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, length)))
+  return lambda frame: tokens(tuple(prompt_at(script, frame) for script in scripts))
 
 
 def read_script(path: str | Path) -> Script:

@@ -1,13 +1,14 @@
-"""What generates clips: the data it is of, the network, and how the network is used to diffuse."""
+"""What generates clips: their data, the network, and how the network is used to diffuse."""
 
 import dataclasses
 
 from stale_jax.clip import Sense
 from stale_jax.data.source import Source
+from stale_jax.errors import UserError
 from stale_jax.models import Autoencoder, Transformer
 from stale_jax.objectives import Artv, FirstFrames
 from stale_jax.processes import Process, TimeDensity
-from stale_jax.sampling import Rollout, Sampling
+from stale_jax.sampling import AllFrames, CausalRollout, NextFrame, Rollout, Sampler, Sampling, Windows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,3 +71,29 @@ class System:
   def is_autoencoder(self) -> bool:
     """Whether the network codes clips instead of denoising them."""
     return self.diffusion is None
+
+  def sampler(self, rollout: Rollout) -> Sampler:
+    """The sampler of these settings.
+
+    Raises:
+      UserError: the model was not trained for it, or the settings do not fit its frames.
+    """
+    how, diffusion, frames = rollout.how, self.diffusion, self.data.source.frames
+    parts = {"network": self.network, "process": diffusion.process, "senses": self.data.senses}
+    if how == "causal":
+      if not diffusion.causal:
+        raise UserError("how='causal': the model is not causal; set model.causal and times.independent.")
+      return CausalRollout(**parts, frames=frames, rollout=rollout)
+    if how == "artv":
+      if not diffusion.artv:
+        raise UserError("how='artv': the model does not make frames one by one; train with config.artv.")
+      return NextFrame(**parts, noise=rollout.noise)
+    if diffusion.artv:
+      raise UserError(f"how={how!r}: the model makes frames one by one, not clips after given frames.")
+    if how == "windows":
+      if not diffusion.continues:
+        raise UserError(
+          "how='windows': the model was not trained to go on from given frames; train with first.share=.5."
+        )
+      return Windows(**parts, frames=frames, given=rollout.given, noise=rollout.noise)
+    return AllFrames(**parts)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from stale_jax.memory import on_disk
+from stale_jax.memory import zeros_on_disk
 
 # In a process of its own: what is asked of the C library is asked for good.
 PROGRAM = """
@@ -38,7 +38,7 @@ def test_memory_that_a_step_frees_is_kept_for_the_next():
 
 def test_an_array_on_the_disk_is_zeros_until_written_to_and_leaves_no_file(tmp_path, monkeypatch):
   monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-  x = on_disk((2, 300_000, 3))
+  x = zeros_on_disk((2, 300_000, 3))
   assert x.dtype == np.float32 and not x.any() and not list(tmp_path.iterdir())
   x[1, 5:] = 7
   np.testing.assert_array_equal(np.unique(x[1, 5:]), 7)
@@ -49,13 +49,13 @@ def test_an_array_on_the_disk_is_zeros_until_written_to_and_leaves_no_file(tmp_p
 FULL = """
 import resource, signal, sys, tempfile
 from stale_jax.errors import UserError
-from stale_jax.memory import on_disk
+from stale_jax.memory import zeros_on_disk
 
 tempfile.tempdir = sys.argv[1]
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))
 try:
-  on_disk((1, 1 << 20))
+  zeros_on_disk((1, 1 << 20))
 except UserError as error:
   print(error)
 """

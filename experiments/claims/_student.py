@@ -65,7 +65,7 @@ def generated(model, seed: int, step: int, frames: int):
   import jax.numpy as jnp
   import numpy as np
 
-  from stale_jax.sampling import fold
+  from stale_jax.processes import fold_keys
   from stale_jax.training.steps.rollouts import exit_times
   from stale_jax.training.steps.self_forcing import student_programs
 
@@ -74,7 +74,7 @@ def generated(model, seed: int, step: int, frames: int):
   cache, clips, caches = programs.start(model.params, times, context, keys), [], []
   guidance = jnp.float32(1), jnp.array([0.0, 1.0])
   for number in range(frames):
-    own = fold(keys, number)
+    own = fold_keys(keys, number)
     clip, cache = programs.advance(model.params, cache, times, context, noise, own, *guidance, step + 1)
     clips.append(jax.device_get(clip))
     caches.append(jax.device_get(cache))

@@ -2,8 +2,7 @@
 
 The shipped model. Value is the greatest difference at rate 1, over all senses of four panels at one time,
 between its outputs and those of the same network in float64 whose attention is over all panels' tokens at
-once; bar 1e-5. At rate 0 whole stories of four panels must have the bits of the same clips sampled without,
-all frames at once.
+once; bar 1e-5. At rate 0 whole stories of four panels must have the bits of the same clips sampled without.
 """
 
 PROMPTS = ("a red seven moves left quickly", "a blue two moves up slowly", "a cyan one moves down slowly", "")
@@ -14,18 +13,17 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
   import numpy as np
 
-  from experiments.claims._story import Joint
   from stale_jax.clip import Context
   from stale_jax.pipeline import load
   from stale_jax.sampling import prior
   from stale_jax.sampling.story import Story, consistent
+  from stale_jax.testing.joint_attention import Joint
   from stale_jax.text import tokenize
 
   model = load()
   experiment, panels = model.system, len(PROMPTS)
   seeds = [seed + i for i in range(panels)]
-  # With room for more steps than it takes, a causal model, too, makes all frames of a clip at once.
-  plain = model.sample(PROMPTS, seeds, batch=panels, steps=4, room=4)
+  plain = model.sample(PROMPTS, seeds, batch=panels, steps=4)
   none = model.sample(PROMPTS, seeds, story=Story(rate=0.0), steps=4)
   bits = all(np.array_equal(plain[name], none[name]) for name in plain)
 

@@ -1,8 +1,9 @@
 """A tile makes the memory of a story that of a tile: at 32 panels at most 1.1 times that at 8.
 
-The compiled sampler of the shipped model, guided, by tiles of four. Counted are the compiler's temporaries,
-in which all tokens, keys and values are. Not counted are the weights, which would hide what grows, and the
-panels' clips, each once, which every sampler holds: with these the ratio is `with_the_clips`.
+The compiled sampler of all frames together, of the shipped model, guided, by tiles of four. Counted are the
+compiler's temporaries, in which all tokens, keys and values are. Not counted are the weights, which would
+hide what grows, and the panels' clips, each once, which every sampler holds: with these the ratio is
+`with_the_clips`.
 """
 
 PANELS, TILE = (8, 32), 4
@@ -14,7 +15,9 @@ def measure(seed: int) -> dict:
   import jax
   import jax.numpy as jnp
 
-  from stale_jax.pipeline import _sampler, load
+  from stale_jax.clip import Context
+  from stale_jax.pipeline import load
+  from stale_jax.sampling.samplers import clip_program, guidance_of
   from stale_jax.sampling.story import Story
 
   model = load()
@@ -22,19 +25,12 @@ def measure(seed: int) -> dict:
 
   def temporaries(panels: int) -> int:
     settings = model.settings(batch=panels)
-    run = _sampler(
-      experiment.network,
-      experiment.diffusion.process,
-      experiment.data.senses,
-      settings.solver,
-      True,
-      story=Story(tile=TILE),
-    )
+    parts = experiment.network, experiment.diffusion.process, experiment.data.senses
+    program = clip_program(*parts, settings, Story(tile=TILE))
     keys = jax.vmap(jax.random.key)(jnp.arange(panels))
     text = jnp.zeros((panels, experiment.network.text_length), jnp.int32)
-    interval = jnp.asarray(settings.interval)
-    given = model.params, text, keys, settings.times(model.frames), settings.guidance, interval
-    return run.lower(*given).compile().memory_analysis().temp_size_in_bytes
+    given = Context(text=text), keys, settings.times(model.frames), guidance_of(settings)
+    return program.run.lower(program, model.params, *given).compile().memory_analysis().temp_size_in_bytes
 
   clip = 4 * model.frames * sum(math.prod(sense.shape) for sense in experiment.data.senses)
   whole = {panels: temporaries(panels) for panels in PANELS}

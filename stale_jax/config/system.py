@@ -11,7 +11,7 @@ from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_autoencoder, build_model
 from stale_jax.objectives import Artv, ConditionCorruption, FirstFrames, MessUp
-from stale_jax.processes import Interpolant, Process, TimeDensity, build_density, build_process
+from stale_jax.processes import Process, TimeDensity, build_density, build_process
 from stale_jax.sampling import Rollout, Sampling
 from stale_jax.system import Data, Diffusion, System
 
@@ -84,7 +84,7 @@ def _build_artv(config: Mapping[str, Any], senses: tuple[Sense, ...], process: P
     )
   if any(sense.patch[0] > 1 for sense in senses):
     raise UserError("config.artv makes a frame at a time, and tokens here cover more: set source.patch=1.")
-  if artv.mask and not isinstance(process, Interpolant):
+  if artv.mask and not process.mixes_noise:
     raise UserError(
       "artv.mask is for processes that mix data with noise: set it to False, or another process."
     )

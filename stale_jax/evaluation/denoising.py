@@ -4,7 +4,6 @@ Nothing is sampled, so that a small difference between two models shows long bef
 samples differ. The times are the same for every model, whatever density it was trained by.
 """
 
-import zlib
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from stale_jax.clip import Batch
 from stale_jax.compilation import batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
+from stale_jax.processes import corrupt
 from stale_jax.processes.process import per_frame
 
 TIMES = (np.arange(16, dtype=np.float32) + 0.5) / 16
@@ -28,12 +28,7 @@ def clip_losses(model, process, params, batch: Batch, t: float, keys) -> dict[st
   size, frames = next(iter(batch.clip.values())).shape[:2]
   t = jnp.full((size, frames), t)
 
-  def corrupt(name):
-    draw = jax.vmap(lambda key, x, t: process.corrupt(key, x[None], t[None]))
-    fold = jax.vmap(lambda key: jax.random.fold_in(key, zlib.crc32(name.encode())))
-    return jax.tree.map(lambda x: x[:, 0], draw(fold(keys), batch.clip[name], t))
-
-  corruption = {name: corrupt(name) for name in batch.clip}
+  corruption = corrupt(process, batch.clip, t, keys)
   output = model.apply(params, {name: c.x_t for name, c in corruption.items()}, t, batch.context)
   losses = {}
   for name in output:

@@ -13,7 +13,8 @@ from stale_jax.clip import Clip, Context
 from stale_jax.data import collate
 from stale_jax.errors import UserError
 from stale_jax.models import scores
-from stale_jax.objectives import corrupt, hinge, targets
+from stale_jax.objectives import hinge, targets
+from stale_jax.processes import corrupt
 from stale_jax.text import tokenize
 
 # What each kind of score means.

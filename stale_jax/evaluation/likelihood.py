@@ -158,6 +158,8 @@ def clip_bits(
     probes: of Hutchinson.
   """
   experiment = model.system
+  if not experiment.diffusion.process.has_flow:
+    raise UserError(f"{type(experiment.diffusion.process).__name__} has no ODE, and so no likelihood.")
   run = _compiled(experiment.network, experiment.diffusion.process, steps, probes)
   text, parts = tokenize(list(prompts), experiment.network.text_length), []
   for rows in batches(len(text), min(_BATCH, len(text))):

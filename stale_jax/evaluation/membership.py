@@ -17,6 +17,7 @@ from jaxtyping import Float
 from stale_jax.compilation import batches
 from stale_jax.data.loader import collate
 from stale_jax.data.sources.digits import handwriting
+from stale_jax.processes import corrupt_array
 
 # Around where a digit's identity is decided, and there a model that remembers has most to gain.
 _TIMES = (0.5, 0.7, 0.85)
@@ -30,11 +31,8 @@ def _network(model, process):
   @jax.jit
   def losses(params, batch, keys):
     def at(time):
-      def noised(key, x):
-        return process.corrupt(key, x[None], jnp.full((1, x.shape[0]), time)).x_t[0]
-
-      x_t = {name: jax.vmap(noised)(keys, x) for name, x in batch.clip.items()}
-      t = jnp.full(next(iter(x_t.values())).shape[:2], time)
+      t = jnp.full(next(iter(batch.clip.values())).shape[:2], time)
+      x_t = {name: corrupt_array(process, x, t, keys).x_t for name, x in batch.clip.items()}
       output = model.apply(params, x_t, t, batch.context)["sight"]
       error = process.denoised(output, x_t["sight"], t) - batch.clip["sight"]
       return jnp.sqrt(jnp.mean(jnp.square(error), tuple(range(1, error.ndim))))

@@ -90,3 +90,22 @@ def _frames(kept: Kept, patch: dict[str, int]) -> int:
   """How many frames `kept` has room for."""
   name, x = next(iter(next(iter(kept.values())).items()))
   return x.shape[1] * patch[name]
+
+
+def part_of(cache: KVCache, movies: int, rows: Int[Array, "part"] | None, size: int) -> KVCache:
+  """The cache of a batch of `size` examples, the first of one or two halves in the cache.
+
+  Args:
+    cache: of `movies` examples, or twice as many where guidance has two halves.
+    movies: in each half.
+    rows: which of the movies; None: all.
+    size: as many as there are `rows`, or twice as many for both halves.
+  """
+  halves = size // (movies if rows is None else len(rows))
+
+  def part(x):
+    x = jnp.reshape(x, (-1, movies, *x.shape[1:]))[:halves]
+    x = x if rows is None else jnp.take(x, rows, 1)
+    return jnp.reshape(x, (size, *x.shape[2:]))
+
+  return cache.replace(keys=jax.tree.map(part, cache.keys), values=jax.tree.map(part, cache.values))

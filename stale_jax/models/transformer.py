@@ -121,6 +121,28 @@ class Past:
     return both(self.cache.keys[block], k), both(self.cache.values[block], v)
 
 
+@dataclasses.dataclass(frozen=True)
+class Both:
+  """Past frames, and in front of them more keys that were made of the angles and tokens of both."""
+
+  past: Past
+  more: Past
+
+  @property
+  def angles(self) -> dict[str, Array]:
+    """Of all keys."""
+    return self.more.angles
+
+  @property
+  def tokens(self) -> dict[str, Tokens]:
+    """Of all keys."""
+    return self.more.tokens
+
+  def before(self, block: str, k: dict[str, Array], v: dict[str, Array]):
+    """All keys and values of that block."""
+    return self.more.before(block, *self.past.before(block, k, v))
+
+
 class Block(nn.Module):
   """Joint attention over all streams, or a form of it, then a perceptron a stream.
 
@@ -274,8 +296,9 @@ class Transformer(nn.Module):
   ) -> Clip:
     """Outputs in the shapes of `clip`, the frames that follow those in `cache`.
 
-    Keys and values of the clip are sown into the collection "kv", if that is mutable. Instead of a `cache`
-    may be given what else its tokens see: (angles, tokens) of the streams -> what serves as a `Past`.
+    Keys and values of the clip are sown into the collection "kv", if that is mutable. `more_keys` says what
+    else
+    the tokens see: (angles, tokens) of the keys, the cached ones among them -> what serves as a `Past`.
 
     Raises:
       UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape], nor one of
@@ -361,7 +384,9 @@ class Transformer(nn.Module):
 
     timed = tuple(sense.name for sense in present)
     placed = tuple(sense.name for sense in present if len(sense.shape) > 1)
-    past = past if more_keys is None else more_keys(angles, who)
+    if more_keys is not None:
+      more = more_keys(angles, who) if past is None else more_keys(past.angles, past.tokens)
+      past = more if past is None else Both(past, more)
     streams = trunk(self, block, streams, conditions, angles, who, timed, placed, past)
 
     out = {}

@@ -10,7 +10,7 @@ from stale_jax.objectives.first_frames import FirstFrames, hold
 from stale_jax.objectives.grpo import advantages, global_speeds, motion_reward, nft_loss
 from stale_jax.objectives.messup import MessUp
 from stale_jax.objectives.objective import Objective, Term
-from stale_jax.objectives.prediction import Prediction, corrupt, predict
+from stale_jax.objectives.prediction import Prediction, predict
 from stale_jax.objectives.pyramid import band_energies, bands, response
 from stale_jax.objectives.reconstruction import Reconstruction
 from stale_jax.objectives.total import Total
@@ -33,7 +33,6 @@ __all__ = [
   "band_energies",
   "bands",
   "copying",
-  "corrupt",
   "dmd_loss",
   "dmd_step",
   "forget",

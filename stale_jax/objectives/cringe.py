@@ -3,8 +3,7 @@
 Stale Diffusion, arXiv 2404.01079. A token that is not learnt, 😂 by default, stands beside the
 clip in the transformer (`models/emoji.py`); from its output state a linear head scores every
 label of the clip, at whatever noise level the clip is. A head trained so is a classifier of
-noised clips, and with that a classifier guide (`sampling.hinge_guidance`) and a reward
-(`evaluation.reward`).
+noised clips, and with that a reward (`evaluation.reward`).
 
 The head is to judge the clip, not the caption. The token does not see the caption, but the senses
 that it does see have read it, in every layer. So only examples whose caption was withheld count,

@@ -9,15 +9,13 @@ bias), the more so in few steps and in long rollouts. Two remedies:
 """
 
 import dataclasses
-import zlib
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
-from stale_jax.processes import Process
+from stale_jax.processes import Process, corrupt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,11 +47,9 @@ class MessUp:
       return denoiser
 
     def perturbed(clip: Clip, t, context: Context) -> Clip:
-      def one(name, x):
-        key_sense = jax.random.fold_in(key, zlib.crc32(name.encode()))
-        noise = process.corrupt(key_sense, jnp.zeros_like(x), t).x_t
-        return process.project(x + self.noise * noise)
-
-      return denoiser({name: one(name, x) for name, x in clip.items()}, t, context)
+      grey = {name: jnp.zeros_like(x) for name, x in clip.items()}
+      noise = corrupt(process, grey, t, key)
+      noisier = {name: process.project(x + self.noise * noise[name].x_t) for name, x in clip.items()}
+      return denoiser(noisier, t, context)
 
     return perturbed

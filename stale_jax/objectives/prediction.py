@@ -1,14 +1,12 @@
 """A network's answer to a corrupted batch: what every objective of a denoiser judges."""
 
-import zlib
-
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip
-from stale_jax.processes import Corruption, Process, TimeDensity, clip_times
+from stale_jax.processes import Corruption, Process, TimeDensity, clip_times, corrupt
 from stale_jax.processes.process import per_frame
 
 
@@ -29,16 +27,6 @@ class Prediction:
   t: Float[Array, "batch frames"]
   scores: Float[Array, "batch labels"] | None = None
   mask: Clip | None = None
-
-
-def corrupt(
-  process: Process, clip: Clip, t: Float[Array, "batch frames"], key: PRNGKeyArray
-) -> dict[str, Corruption]:
-  """Corrupts every sense at the same times; its noise does not depend on which others there are."""
-  return {
-    name: process.corrupt(jax.random.fold_in(key, zlib.crc32(name.encode())), x, t)
-    for name, x in clip.items()
-  }
 
 
 def predict(

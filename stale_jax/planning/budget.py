@@ -204,23 +204,11 @@ def _size(clips: Clip) -> int:
 
 
 def _solvers(process) -> list[str]:
-  """Those that the process has a use for; its own steps only if they draw noise, or else they are Euler's.
+  """Solvers worth trying: "ancestral" only if its steps draw noise, for else they are Euler's.
 
-  Consistency, which is for students of few steps, is none of them.
+  "consistency" is for students of few steps. Without an ODE there are no bits to count.
   """
-  x, t = np.zeros((1, 1, 1)), np.ones((1, 1))
-  uses = {
-    "euler": lambda: process.velocity(x, x, t),
-    "heun": lambda: process.velocity(x, x, t),
-    "multistep": lambda: process.coefficients(t),
-    "ancestral": lambda: process.noise_of(x, x, x, t, t),
-  }
-
-  def can(use):
-    try:
-      use()
-    except (NotImplementedError, UserError):
-      return False
-    return True
-
-  return [solver for solver in SOLVERS if solver in uses and can(uses[solver])]
+  if not process.has_flow:
+    return []
+  untried = {"consistency"} | (set() if process.draws_noise else {"ancestral"})
+  return [name for name, solver in SOLVERS.items() if solver.fits(process) and name not in untried]

@@ -34,7 +34,7 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
     def denoiser(clip, t, context):
       return experiment.network.apply(params, clip, t, context)
 
-    chosen = classifier_free(denoiser, settings.guidance, settings.interval) if guided else denoiser
+    chosen = classifier_free(denoiser, settings.guidance) if guided else denoiser
     return chosen(clip, t, context)
 
   lowered = jax.jit(on_mesh(mesh, evaluate)).lower(program.state.params, clip, t, context)

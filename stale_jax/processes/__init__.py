@@ -4,6 +4,7 @@ from stale_jax.processes.build import build_density, build_process
 from stale_jax.processes.flow import UniformFlow
 from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.interpolant import Interpolant, anchored
+from stale_jax.processes.noising import corrupt, corrupt_array, fold_keys, named_keys
 from stale_jax.processes.process import Corruption, Process
 from stale_jax.processes.reflected import Reflected
 from stale_jax.processes.times import (
@@ -16,7 +17,6 @@ from stale_jax.processes.times import (
   clip_times,
   grid,
   shift,
-  shift_factor,
 )
 from stale_jax.processes.tokens import UniformTokens
 
@@ -40,7 +40,10 @@ __all__ = [
   "build_density",
   "build_process",
   "clip_times",
+  "corrupt",
+  "corrupt_array",
+  "fold_keys",
   "grid",
+  "named_keys",
   "shift",
-  "shift_factor",
 ]

@@ -7,6 +7,7 @@ in their schedule, and EDM in its loss' weight.
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,8 @@ from stale_jax.processes.process import per_frame
 
 class Gaussian(Interpolant):
   """The prior N(0, 1) and the exact ancestral step."""
+
+  draws_noise: ClassVar[bool] = True
 
   def prior(self, key, shape):
     return jax.random.normal(key, shape)

@@ -5,6 +5,8 @@ the probability-flow ODE are the same for any prior (stochastic interpolants, Al
 al., arXiv 2303.08797).
 """
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -40,6 +42,10 @@ class Interpolant:
   arXiv 2209.03003), unless the member says otherwise. The loss is then the velocity's,
   held constant where its 1 / t^2 would explode.
   """
+
+  has_flow: ClassVar[bool] = True
+  mixes_noise: ClassVar[bool] = True
+  draws_noise: ClassVar[bool] = False
 
   def clock(self, t):
     """What the ODE's steps are measured in: time itself, in which the path is straight."""

@@ -1,6 +1,6 @@
 """The protocol every process follows: how a clip goes stale, and how one step is undone."""
 
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -24,17 +24,21 @@ class Corruption(NamedTuple):
 class Process(Protocol):
   """One array going from data (time 0) to the prior (time 1), and back.
 
-  Data live in [-1, 1]. Time has one value a frame, so that a clip may be partly
-  clean. `velocity` is the probability-flow ODE's dx/dclock; `project` brings what a solver
-  made back to where the data can be. `log_prior` is the prior's log-density in nats, value by
-  value, within its support. Where `loss` is a square, it is that of `residual`, which is affine
-  in the output, value by value. `coefficients` are the (alpha, sigma) of a process that
-  mixes data with noise, x_t = alpha x0 + sigma e. Every method is pure; noise is drawn outside
-  and handed in, standard normal.
+  Data live in [-1, 1]. Time has one value per frame, so that a clip may be partly clean. `project` brings
+  what a solver made back to where the data can be. Every method is pure; noise is drawn outside and passed
+  in, standard normal. What only some processes have is declared, and asked for before it is used:
 
-  `velocity` and `coefficients` raise UserError, and `noise_of` raises NotImplementedError, where
-  the process has no such thing.
+  Attributes:
+    has_flow: there is a probability-flow ODE, and `velocity` is its dx/dclock; `log_prior` is the prior's
+      log-density in nats, value by value, within its support; `residual` is affine in the output, value by
+      value, and `loss` is its square.
+    mixes_noise: x_t = alpha x0 + sigma e, and `coefficients` are (alpha, sigma).
+    draws_noise: `step` draws fresh noise, so that it is not a step of the ODE.
   """
+
+  has_flow: ClassVar[bool]
+  mixes_noise: ClassVar[bool]
+  draws_noise: ClassVar[bool]
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
 

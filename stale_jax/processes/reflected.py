@@ -13,12 +13,12 @@ exact kernel score is exact, whatever O is called. O tends to x0 as sigma tends 
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stale_jax.errors import UserError
 from stale_jax.processes.process import Corruption, per_frame
 
 # Below: three image charges either side. Above: six cosines. Both are float32-exact here.
@@ -133,6 +133,9 @@ class Reflected:
       a coordinate; 1.6 serves 2e5 coordinates.
   """
 
+  has_flow: ClassVar[bool] = True
+  mixes_noise: ClassVar[bool] = False  # Noise is folded at the walls, not added.
+  draws_noise: ClassVar[bool] = True
   sigma_min: float = 0.01
   sigma_max: float = 1.6
 
@@ -191,12 +194,6 @@ class Reflected:
   def clock(self, t):
     """The noise level, in which the ODE's last Euler step is the denoised mean itself."""
     return self.sigma(t)
-
-  def coefficients(self, t):
-    """Raises UserError: folded noise is not added to the data."""
-    raise UserError(
-      "the reflected process folds its noise and has no alpha and sigma: use solver='heun' or 'ancestral'."
-    )
 
   def velocity(self, output, x_t, t):
     """dx/dsigma of the probability-flow ODE du/dsigma = -sigma s."""

@@ -96,19 +96,6 @@ def shift(t, factor: float):
   return factor * t / (1 + (factor - 1) * t)
 
 
-def shift_factor(values: int, reference: int) -> float:
-  """The factor of `shift` that keeps the uncertainty of a mean, sqrt(values / reference) (SD3, eq. 23).
-
-  More values, whether of a larger frame or of more frames, are harder to drown: their mean's noise
-  falls with the root of their number.
-
-  Args:
-    values: of a clip now: its tokens, or its frames times height times width.
-    reference: of a clip for which factor 1 is right, counted alike.
-  """
-  return math.sqrt(values / reference)
-
-
 def stratified(key: PRNGKeyArray, density: TimeDensity, batch: int) -> Float[Array, "batch"]:
   """One draw an example, spread evenly over the batch (Kingma et al., arXiv 2107.00630, I.1)."""
   u = (jax.random.uniform(key) + jnp.arange(batch) / batch) % 1.0

@@ -6,13 +6,13 @@ with probability alpha = 1 - t and drawn anew, uniformly, otherwise (Austin et a
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float
 
-from stale_jax.errors import UserError
 from stale_jax.processes.process import Corruption, per_frame
 
 _TINY = 1e-12
@@ -89,6 +89,10 @@ class UniformTokens:
   There is no ODE: it is sampled by solver='ancestral'.
   """
 
+  has_flow: ClassVar[bool] = False
+  mixes_noise: ClassVar[bool] = False  # Tokens are replaced.
+  draws_noise: ClassVar[bool] = True
+
   def prior(self, key, shape):
     return _one_hot(jax.random.randint(key, shape[:-1], 0, shape[-1]), shape[-1])
 
@@ -112,14 +116,6 @@ class UniformTokens:
     """Time itself."""
     return t
 
-  def coefficients(self, t):
-    """Raises UserError: noise replaces a token and is not added to it."""
-    raise UserError("tokens are replaced, not mixed with noise: use solver='ancestral'.")
-
-  def velocity(self, output, x_t, t):
-    """Raises UserError: tokens jump."""
-    raise UserError("tokens jump and have no probability-flow ODE: use solver='ancestral'.")
-
   def project(self, x):
     return x
 
@@ -129,7 +125,3 @@ class UniformTokens:
     p = reverse(jax.nn.softmax(output), (x_t + 1) / 2, alpha_t, alpha_s)
     gumbel = -jnp.log(-log_ndtr(noise))
     return _one_hot(jnp.argmax(jnp.log(p) + gumbel, -1), x_t.shape[-1])
-
-  def noise_of(self, x_s, output, x_t, t, s):
-    """Raises NotImplementedError: many noises lead to the same token."""
-    raise NotImplementedError("a token does not determine the noise that drew it.")

@@ -1,41 +1,48 @@
-"""Solvers, guidance, and the two together."""
+"""Solvers, guidance, and the ways of making movies with them."""
 
-from stale_jax.sampling.artv import NextFrame, artv
-from stale_jax.sampling.guidance import classifier_free, hinge_guidance
-from stale_jax.sampling.rollout import (
+from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.sample import sample
+from stale_jax.sampling.samplers import (
+  AllFrames,
   Causal,
+  CausalRollout,
+  NextFrame,
+  Request,
   Rollout,
-  by_rows,
-  causal,
+  Sampler,
+  Windows,
   causal_programs,
-  fold,
-  prompt_at,
-  turns,
+  complete,
+  complete_batches,
   windows,
 )
-from stale_jax.sampling.sample import Sampling, sample
-from stale_jax.sampling.solvers import SOLVERS, Denoiser, prior, solve
+from stale_jax.sampling.settings import Sampling
+from stale_jax.sampling.solve import last_step, prior, solve
+from stale_jax.sampling.solvers import SOLVERS, Denoiser, Reverse, Solver
 from stale_jax.sampling.story import Story, consistent, tiled
 
 __all__ = [
   "SOLVERS",
+  "AllFrames",
   "Causal",
+  "CausalRollout",
   "Denoiser",
   "NextFrame",
+  "Request",
+  "Reverse",
   "Rollout",
+  "Sampler",
   "Sampling",
+  "Solver",
   "Story",
-  "artv",
-  "by_rows",
-  "causal",
+  "Windows",
   "causal_programs",
   "classifier_free",
+  "complete",
+  "complete_batches",
   "consistent",
-  "fold",
-  "hinge_guidance",
+  "last_step",
   "prior",
-  "prompt_at",
-  "turns",
   "sample",
   "solve",
   "tiled",

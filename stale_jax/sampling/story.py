@@ -162,16 +162,20 @@ def consistent(
   return denoiser
 
 
-def tiled(denoiser: Denoiser, tile: int) -> Denoiser:
-  """`denoiser` of so many clips at a time: the first tile, then half of it with each of those that follow.
+def tiled(denoiser_of: Callable[[Int[Array, "tile"] | None], Denoiser], tile: int) -> Denoiser:
+  """A denoiser of `tile` clips at a time: the first tile, then half of it with each half tile that follows.
 
-  What is said of the first clips beside others is not used: they depend on nothing that follows.
+  The outputs for the first clips beside later ones are not used: they depend on nothing that follows.
+
+  Args:
+    denoiser_of: rows of a tile, or None for all clips -> the denoiser of these.
+    tile: clips that are denoised together.
   """
 
   def sliding(clip: Clip, t, context: Context) -> Clip:
     count, kept = len(t), tile // 2
     if count <= tile:
-      return denoiser(clip, t, context)
+      return denoiser_of(None)(clip, t, context)
     new = tile - kept
     starts = np.minimum(np.arange(kept, count, new), count - new)
     rows = np.stack([np.concatenate([np.arange(kept), start + np.arange(new)]) for start in starts])
@@ -180,7 +184,7 @@ def tiled(denoiser: Denoiser, tile: int) -> Denoiser:
       # From the last to the first, which has the last word on the first clips.
       row = jnp.asarray(rows[::-1])[i]
       here = jax.tree.map(lambda x: jnp.take(x, row, 0), (clip, t, context))
-      return {name: outputs[name].at[row].set(x) for name, x in denoiser(*here).items()}
+      return {name: outputs[name].at[row].set(x) for name, x in denoiser_of(row)(*here).items()}
 
     return jax.lax.fori_loop(0, len(rows), one, jax.tree.map(jnp.zeros_like, clip))
 

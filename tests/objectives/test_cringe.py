@@ -10,14 +10,12 @@ from stale_jax.clip import Batch, Context
 from stale_jax.config import build
 from stale_jax.data import Digits, collate, loader
 from stale_jax.errors import UserError
-from stale_jax.evaluation import evaluate_labels, reward, score
+from stale_jax.evaluation import evaluate_labels, reward
 from stale_jax.evaluation.labels import TIMES, held_out
 from stale_jax.models import scored, scores
 from stale_jax.models.emoji import emoji_vector
 from stale_jax.objectives import Cringe, Prediction, hinge, targets
 from stale_jax.pipeline import Model
-from stale_jax.processes import grid
-from stale_jax.sampling import hinge_guidance, prior, solve
 from stale_jax.training.initial import init_params
 from stale_jax.training.state import initial_state
 from tests import micro
@@ -202,57 +200,3 @@ def test_the_reward_of_the_truth_is_greater_than_of_any_lie(model, clip):
     margin = true - reward(model, clip, {"colour": (labels["colour"] + shift) % 6})
     assert margin.mean() > 10 * margin.std() / np.sqrt(480), shift
   assert (true <= 0).all() and not reward(model, clip, {"colour": np.full(480, -1)}).any()
-
-
-def test_guidance_leads_to_the_label_that_is_named(model):
-  experiment, size = model.system, 48
-  network, process = experiment.network, experiment.diffusion.process
-  keys = jax.vmap(jax.random.key)(jnp.arange(size))
-  context = Context(text=jnp.asarray(text.tokenize([""] * size, 48)), apart=jnp.ones(size, bool))
-  colour = np.arange(size) % 6
-  signs = targets({"colour": colour}, experiment.data.source.labels)
-
-  @jax.jit
-  def run(scale):
-    def denoiser(clip, t, context):
-      return network.apply(model.params, clip, t, context)
-
-    def judge(clip, t, context):
-      return scores(network, model.params, clip, t, context)
-
-    times = jnp.broadcast_to(grid(8, 3.0)[:, None, None], (9, size, 4))
-    guided = hinge_guidance(denoiser, judge, signs, scale)
-    return solve(process, guided, prior(process, experiment.data.senses, 4, keys), times, context, keys)
-
-  free, led = run(0.0), run(30.0)
-  first = 10  # Of the colours' scores; those of the digits come before.
-  gains = [
-    score(model, clip, 0.25)[np.arange(size), first + colour]
-    for clip in (jax.device_get(free), jax.device_get(led))
-  ]
-  gain = gains[1] - gains[0]
-  assert gain.mean() > 5 * gain.std() / np.sqrt(size)
-  # Not only in the head's eyes: the picture has more of that colour than of the others.
-  rgb = np.array([[1, 0.1, 0.1], [0.1, 1, 0.1], [0.2, 0.2, 1], [1, 1, 0.1], [0.1, 1, 1], [1, 0.1, 1]])
-  wanted = rgb[colour] - rgb[colour].mean(-1, keepdims=True)
-  shown = [np.sum(np.asarray(clip["sight"]).mean((1, 2, 3)) * wanted, -1) for clip in (free, led)]
-  more = shown[1] - shown[0]
-  assert more.mean() > 5 * more.std() / np.sqrt(size)
-  for x in led.values():
-    assert np.abs(x).max() <= 1 + 1e-6
-
-
-def test_guidance_is_its_formula():
-  signs, t = jnp.array([[1.0, -1.0], [0.0, 1.0]]), jnp.array([[0.5, 0.95], [0.2, 0.0]])
-  x = {"a": jax.random.normal(jax.random.key(0), (2, 2, 3))}
-  matrix = jax.random.normal(jax.random.key(1), (6, 2)) / 9  # Margins are not met: the hinge is linear.
-
-  def judge(clip, t, context):
-    return jnp.reshape(clip["a"], (2, 6)) @ matrix
-
-  guided = hinge_guidance(lambda clip, t, context: {"a": clip["a"] / 2}, judge, signs, 3.0)
-  got = guided(x, t, None)["a"]
-  assert np.all(np.abs(judge(x, t, None)) < 1)
-  slope = np.stack([(matrix[:, 0] - matrix[:, 1]) / 2, matrix[:, 1]]).reshape(2, 2, 3)
-  factor = 3 * np.array([[0.25 / 0.5, 0.9025 / 0.1], [0.04 / 0.8, 0.0]])
-  np.testing.assert_allclose(got, x["a"] / 2 + factor[..., None] * slope, rtol=1e-4, atol=1e-5)

@@ -15,7 +15,7 @@ from stale_jax.objectives import copying
 from stale_jax.pipeline import Model, load
 from stale_jax.run import train
 from stale_jax.sampling.sample import renoise
-from stale_jax.sampling.solvers import prior
+from stale_jax.sampling.solve import prior
 from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
 from tests import micro

@@ -13,10 +13,10 @@ from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.pipeline import Model
 from stale_jax.processes.process import per_frame
-from stale_jax.sampling import prompt_at, turns, windows
-from stale_jax.sampling.rollout import Motion, Past, revival
-from stale_jax.sampling.solvers import prior
-from stale_jax.script import Script
+from stale_jax.sampling import windows
+from stale_jax.sampling.samplers.kept import KeptFrames, MotionMeter, revival
+from stale_jax.sampling.solve import prior
+from stale_jax.script import Script, prompt_at, turns
 from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
 from stale_jax.training.initial import init_params
@@ -213,14 +213,14 @@ def test_what_was_given_is_made_anew_with_the_rest(model):
 
 
 def test_the_past_is_the_sinks_and_the_last_frames():
-  past = Past(room=3, sinks=1)
+  past = KeptFrames(room=3, sinks=1)
   for frame in range(6):
     past.add({"a": np.full((1, 1), frame)})
   assert past.frames["a"].tolist() == [[0, 4, 5]] and past.last(2)["a"].tolist() == [[4, 5]]
 
 
 def test_noise_rises_with_the_motion_that_is_missing(model):
-  motion = Motion(2)
+  motion = MotionMeter(2)
   for value in (0.0, 1.0, 2.0, 2.5, 2.75):  # Changes 1, 1, then .5 and .25.
     motion.add({"sight": np.full((1, 1, 1, 1, 1), value)})
   assert motion.first.tolist() == [1] and motion.now.tolist() == [0.375]

@@ -93,7 +93,8 @@ def program(story, count, steps):
     denoiser = consistent(denoiser, story, times, jax.random.key(7))
   guided = classifier_free(denoiser, 3.0)
   if story:
-    guided = tiled(guided, story.tile)
+    whole = guided
+    guided = tiled(lambda rows: whole, story.tile)
   return jax.jit(
     lambda text: sample(UniformFlow(), guided, small.SENSES, times, Context(text=text), keys, "euler")
   )
@@ -129,7 +130,7 @@ def test_tiles_cover_the_story_and_agree_where_they_overlap(count):
 
   clip = {"a": jnp.arange(2.0 * count).reshape(count, 2)}
   context = Context(text=jnp.arange(3 * count).reshape(count, 3))
-  out = tiled(doubled, 4)(clip, jnp.zeros((count, 2)), context)
+  out = tiled(lambda rows: doubled, 4)(clip, jnp.zeros((count, 2)), context)
   want = 2 * clip["a"] + context.text.sum(-1)[:, None]
   np.testing.assert_allclose(out["a"], want, rtol=1e-6)
 
@@ -143,7 +144,7 @@ def test_memory_is_that_of_a_tile():
 
   def temporaries(panels, tile):
     clip, context = {"a": jnp.zeros((panels, 8, 16))}, Context(text=jnp.zeros((panels, 4)))
-    program = jax.jit(tiled(wide, tile)).lower(clip, jnp.zeros((panels, 8)), context).compile()
+    program = jax.jit(tiled(lambda rows: wide, tile)).lower(clip, jnp.zeros((panels, 8)), context).compile()
     return program.memory_analysis().temp_size_in_bytes
 
   few, many, whole = temporaries(8, 4), temporaries(32, 4), temporaries(32, 32)

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stale_jax.clip import Batch, Clip, Context
 from stale_jax.construct import at_least
 from stale_jax.errors import UserError
-from stale_jax.objectives import advantages, corrupt, global_speeds, motion_reward, nft_loss
-from stale_jax.processes import clip_times
+from stale_jax.objectives import advantages, global_speeds, motion_reward, nft_loss
+from stale_jax.processes import clip_times, corrupt
 from stale_jax.sampling import Causal
 from stale_jax.training.initial import initializer
 from stale_jax.training.state import State, initial_state, update

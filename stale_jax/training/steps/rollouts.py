@@ -16,7 +16,8 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache
-from stale_jax.sampling import Causal, causal_programs, fold
+from stale_jax.processes import fold_keys
+from stale_jax.sampling import Causal, causal_programs
 from stale_jax.system import System
 
 
@@ -78,14 +79,14 @@ def roll(
   cut = exit_times(times, step)
 
   def before(number, cache):
-    own = fold(keys, number)
+    own = fold_keys(keys, number)
     _, clip = programs.make(params, cache, cut, context, own, step + 1)
-    return programs.keep(params, cache, clip, context, noise, fold(own, 1))
+    return programs.keep(params, cache, clip, context, noise, fold_keys(own, 1))
 
   def within(cache, number):
-    own = fold(keys, number)
+    own = fold_keys(keys, number)
     x, clip = programs.make(params, cache, cut, context, own, step + 1)
-    return programs.keep(params, cache, clip, context, noise, fold(own, 1)), Exits(x, cache, clip)
+    return programs.keep(params, cache, clip, context, noise, fold_keys(own, 1)), Exits(x, cache, clip)
 
   cache = programs.start(params, times, context, keys)
   if start is not None:
@@ -110,7 +111,7 @@ def movies(
   """One movie of `chunks` per key, as generation makes it."""
 
   def one(cache, number):
-    own = fold(keys, number)
+    own = fold_keys(keys, number)
     clip, cache = programs.advance(params, cache, times, context, noise, own, *guidance, len(times) - 1)
     return cache, clip
 

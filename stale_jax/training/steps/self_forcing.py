@@ -25,8 +25,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stale_jax.clip import Batch, Context
 from stale_jax.construct import at_least
 from stale_jax.errors import UserError
-from stale_jax.objectives import Objective, corrupt, dmd_loss, dmd_step, predict
-from stale_jax.processes import TimeDensity, clip_times
+from stale_jax.objectives import Objective, dmd_loss, dmd_step, predict
+from stale_jax.processes import TimeDensity, clip_times, corrupt
 from stale_jax.sampling import Causal, classifier_free
 from stale_jax.system import System
 from stale_jax.training.initial import initializer
@@ -77,7 +77,8 @@ class SelfForcing:
     others = experiment.network.labels, diffusion.artv, diffusion.first.share
     if any(others) or settings.accumulate > 1:
       raise UserError("self_forcing: leave cringe, artv, first and training.accumulate out.")
-    diffusion.process.coefficients(jnp.zeros(()))  # Raises if the process mixes no noise.
+    if not diffusion.process.mixes_noise:
+      raise UserError("self_forcing: the process must mix data with noise; set process.name='uniform_flow'.")
     student_programs(experiment)
 
   def build(self, experiment) -> "SelfForcingStep":

@@ -1,23 +1,24 @@
-"""Stories of one character, and joint attention over all their panels."""
+"""Joint attention over all panels of a story, written the plain way."""
 
 import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 
 @dataclasses.dataclass
 class Joint:
-  """Stands for `Panels` at rate 1, written the plain way: every panel's keys are all panels' tokens.
+  """Stands for `Panels` at rate 1: every panel's keys are all panels' tokens.
 
-  The panels are the whole batch. Tokens of other panels are apart, but for the captions, which are not real.
+  The panels are the whole batch. Tokens of other panels are seen by their own sense alone, and their captions
+  by nobody.
   """
 
   angles: dict = None
   tokens: dict = None
 
   def __call__(self, angles, tokens):
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
     self.angles, self.tokens = {}, {}
     for name, of in tokens.items():
       panels, count = len(of.real), of.real[0].size
@@ -37,7 +38,6 @@ class Joint:
 
   def before(self, block, k, v):
     """All panels' keys and values, to each."""
-    import jax.numpy as jnp
 
     def joint(x):
       flat = jnp.reshape(x, (1, 1, -1, *x.shape[3:]))

@@ -1,0 +1,130 @@
+"""Checks of what a model is asked for: prompts, seeds, lengths, first frames, micro-conditions, budgets."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from stale_jax.clip import Clip
+from stale_jax.data import build_senses
+from stale_jax.errors import UserError
+from stale_jax.script import LONGEST, FrameScript, Script
+from stale_jax.system import System
+
+
+def check_generates(system: System, name: str) -> None:
+  """Raises UserError if the model is an autoencoder."""
+  if system.is_autoencoder:
+    raise UserError(f"{name} is an autoencoder: it codes clips, and makes none by itself.")
+
+
+def check_prompts(system: System, source, prompts: Sequence[str | Script], name: str) -> None:
+  """Raises UserError if a prompt is empty or too long, or a script cannot be followed."""
+  most = system.network.text_length - 1
+  for text in (text for prompt in prompts for text in _texts(prompt)):
+    if not text.strip():
+      raise UserError(f"the prompt is empty; say what is to be made, e.g. {source[0]['caption']!r}.")
+    try:
+      length = len(text.encode())
+    except UnicodeEncodeError as error:
+      raise UserError("the prompt is not valid UTF-8.") from error
+    if length > most:
+      raise UserError(f"the prompt has {length} bytes and this model reads {most}: shorten {text!r}.")
+  if not system.diffusion.continues and any(not isinstance(prompt, str) for prompt in prompts):
+    raise UserError(f"{name} cannot follow a script: train with first.share=.5, or a causal model.")
+
+
+def _texts(prompt: str | Script) -> list[str]:
+  return [prompt] if isinstance(prompt, str) else [text for _, text in prompt.parts]
+
+
+def check_rollout(
+  system: System, source, prompts: Sequence[str | FrameScript], seeds: Sequence[int], name: str
+) -> None:
+  """Raises UserError if such movies cannot be made chunk by chunk."""
+  if len(prompts) != len(seeds) or not len(seeds):
+    raise UserError(f"a rollout needs a seed for each prompt; got {len(seeds)} for {len(prompts)}.")
+  if any(not isinstance(prompt, str) and (not prompt or prompt[0][0] > 0) for prompt in prompts):
+    raise UserError("a script says what is asked for from frame 0 on.")
+  if source is not system.data.source:
+    raise UserError(f"{name} makes latents, which are not rolled out: ask for clips as it was trained.")
+
+
+def keys_of(seeds: Sequence[int]) -> PRNGKeyArray:
+  """One key per seed; raises UserError if a seed is impossible."""
+  if min(seeds) < 0 or max(seeds) >= 2**32:
+    raise UserError(f"seeds lie from 0 to 2^32 - 1; got {min(seeds)} to {max(seeds)}.")
+  return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+
+
+def check_first(system: System, source, first: Clip, count: int, frames: int, name: str) -> None:
+  """Raises UserError if `count` clips of `frames` frames cannot begin with `first`."""
+  if not system.diffusion.continues:
+    raise UserError(f"{name} was not trained to go on from given frames: train with first.share=.5.")
+  senses = {sense.name: sense for sense in build_senses(list(first), source)}
+  for key, x in first.items():
+    wanted = (count, x.shape[1], *senses[key].shape)
+    if x.shape != wanted or not 1 <= x.shape[1] < frames:
+      raise UserError(f"first frames of {key} have shape {x.shape[1:]}; {wanted[1:]} is needed.")
+
+
+def micro_of(
+  system: System, asked: Mapping[str, float | Sequence[float]], count: int, name: str
+) -> dict[str, np.ndarray]:
+  """Micro-conditions of `count` clips, [count] each; raises UserError if the model cannot be told them."""
+  known = {}
+  for key, value in asked.items():
+    if key not in system.network.micro:
+      raise UserError(f"{name} was not trained to hear of {key}: train with model.micro=({key!r},).")
+    known[key] = np.broadcast_to(np.asarray(value, np.float32), (count,))
+    good = known[key] > 0 if key == "fps" else known[key] >= 0
+    if not (np.isfinite(known[key]) & good).all():
+      raise UserError(f"{key}={value}: a number {'above 0' if key == 'fps' else 'from 0 up'} is needed.")
+  return known
+
+
+def length_of(system: System, source, seconds: float | None, fps: float | None) -> tuple[int, float]:
+  """(frames of a movie of that length, in the model's own; frames per second of what is seen).
+
+  Args:
+    system: of the model.
+    source: of clips as they are seen; its senses have the usual rate.
+    seconds: least length; None: as trained.
+    fps: the rate that is asked for; None: the usual one.
+
+  Raises:
+    UserError: an impossible length.
+  """
+  rate = fps or next(iter(source.senses.values())).rate
+  if seconds is None:
+    return system.data.source.frames, rate
+  if not 0 < seconds <= LONGEST:
+    raise UserError(f"seconds={seconds}: a positive number is needed, of a year at most.")
+  group = math.lcm(*(sense.patch[0] for sense in system.data.senses))
+  frames = math.ceil(seconds * rate - 1e-9)
+  if source is not system.data.source:
+    frames = system.data.source.length(frames)
+  return group * -(-frames // group), rate
+
+
+def check_budget(system: System, source, rolls: bool, conditioned: bool, name: str) -> None:
+  """Raises UserError if a budget cannot be spent on a movie.
+
+  Args:
+    system: of the model.
+    source: of clips as they are seen.
+    rolls: the movie is longer than a clip of training.
+    conditioned: it has first frames or micro-conditions.
+    name: of the model.
+  """
+  if rolls:
+    raise UserError("a budget is for clips as long as the model was trained on: leave out seconds.")
+  if conditioned:
+    raise UserError("a budget is for clips of a prompt alone: leave out the first frame, fps and motion.")
+  if source is not system.data.source or system.diffusion.sampling.solver == "consistency":
+    raise UserError(
+      f"{name} makes latents, or was trained for its number of steps: it has no budget to spend."
+    )

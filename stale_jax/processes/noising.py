@@ -1,0 +1,58 @@
+"""Keyed noise: what a clip is corrupted by depends on its keys and the names of its senses alone.
+
+One key draws the noise of the whole batch at once, as training does. One key per example, or per example and
+frame, draws each by itself, so that a sample does not depend on the batch that it is made in.
+"""
+
+import zlib
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from stale_jax.clip import Clip
+from stale_jax.processes.process import Corruption, Process
+
+
+def fold_keys(keys: PRNGKeyArray, number) -> PRNGKeyArray:
+  """`jax.random.fold_in` of every key in an array of keys of any shape."""
+  if keys.ndim:
+    return jax.vmap(lambda key: fold_keys(key, number))(keys)
+  return jax.random.fold_in(keys, number)
+
+
+def named_keys(keys: PRNGKeyArray, name: str) -> PRNGKeyArray:
+  """The keys of one use of `keys`, by its name: a sense, or a part of a program."""
+  return fold_keys(keys, zlib.crc32(name.encode()))
+
+
+def corrupt_array(
+  process: Process,
+  x: Float[Array, "batch frames *shape"],
+  t: Float[Array, "batch frames"],
+  keys: PRNGKeyArray,
+) -> Corruption:
+  """`Process.corrupt` of one array, with keys of shape (), [batch] or [batch, frames]."""
+  if not keys.ndim:
+    return process.corrupt(keys, x, t)
+  wide, first = (None,) * keys.ndim, (0,) * keys.ndim
+
+  def one(key, x, t):
+    return Corruption(*(part[first] for part in process.corrupt(key, x[wide], t[wide])))
+
+  for _ in range(keys.ndim):
+    one = jax.vmap(one)
+  return one(keys, x, t)
+
+
+def corrupt(
+  process: Process, clip: Clip, t: Float[Array, "batch frames"], keys: PRNGKeyArray
+) -> dict[str, Corruption]:
+  """Corrupts every sense of `clip` at the same times; the noise of a sense does not depend on the others.
+
+  Args:
+    process: the noising law.
+    clip: sense -> [batch, frames, *shape].
+    t: times, [batch, frames]; at 0 a clip stays as it is.
+    keys: one, one per example, or one per example and frame; each is folded with the name of the sense.
+  """
+  return {name: corrupt_array(process, x, t, named_keys(keys, name)) for name, x in clip.items()}

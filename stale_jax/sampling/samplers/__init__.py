@@ -1,0 +1,31 @@
+"""Ways of making movies, behind one protocol."""
+
+from stale_jax.sampling.samplers.all_frames import AllFrames, ClipProgram, Guidance, clip_program, guidance_of
+from stale_jax.sampling.samplers.causal import CausalRollout
+from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
+from stale_jax.sampling.samplers.complete import complete, complete_batches, every_sense
+from stale_jax.sampling.samplers.next_frame import NextFrame
+from stale_jax.sampling.samplers.request import Request, Sampler
+from stale_jax.sampling.samplers.rollout import KNOWN, Rollout
+from stale_jax.sampling.samplers.windows import Windows, windows
+
+__all__ = [
+  "KNOWN",
+  "AllFrames",
+  "Causal",
+  "CausalRollout",
+  "ClipProgram",
+  "Guidance",
+  "NextFrame",
+  "Request",
+  "Rollout",
+  "Sampler",
+  "Windows",
+  "causal_programs",
+  "clip_program",
+  "complete",
+  "complete_batches",
+  "every_sense",
+  "guidance_of",
+  "windows",
+]

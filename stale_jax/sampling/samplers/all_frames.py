@@ -1,0 +1,113 @@
+"""All frames of a clip together: the sampler of models that are not causal."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.processes import Process, named_keys
+from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.sample import sample
+from stale_jax.sampling.samplers.request import Request, refuse
+from stale_jax.sampling.settings import Sampling
+from stale_jax.sampling.story import Story, consistent, tiled
+
+
+@flax.struct.dataclass
+class Guidance:
+  """Scale and interval of guidance; see `Sampling`."""
+
+  scale: Float[Array, ""]
+  interval: Float[Array, "2"]
+
+
+def guidance_of(settings: Sampling) -> Guidance:
+  """As arrays, so that one program serves every value."""
+  return Guidance(jnp.float32(settings.guidance), jnp.asarray(settings.interval, jnp.float32))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipProgram:
+  """The program that makes a batch of clips, compiled once per shape.
+
+  Attributes:
+    network, process, senses: of the model.
+    solver: one of `SOLVERS`.
+    is_guided, is_limited: see `Sampling`.
+    story: how the clips see one another; each then depends on all.
+  """
+
+  network: Callable
+  process: Process
+  senses: tuple[Sense, ...]
+  solver: str
+  is_guided: bool
+  is_limited: bool
+  story: Story | None = None
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(
+    self,
+    params,
+    context: Context,
+    keys: PRNGKeyArray,
+    times: Float[Array, "steps+1 batch frames"],
+    guidance: Guidance,
+    steps: Int[Array, ""] | None = None,
+    first: Clip | None = None,
+    noise: Float[Array, "batch"] | None = None,
+  ) -> Clip:
+    """The clips; see `sample`."""
+    denoiser = functools.partial(self.network.apply, params)
+    if self.story:
+      denoiser = consistent(denoiser, self.story, times, named_keys(keys[0], "story"))
+    if self.is_guided:
+      interval = guidance.interval if self.is_limited else None
+      denoiser = classifier_free(denoiser, guidance.scale, interval)
+    if self.story:
+      whole = denoiser
+      denoiser = tiled(lambda rows: whole, self.story.tile)
+    return sample(self.process, denoiser, self.senses, times, context, keys, self.solver, steps, first, noise)
+
+
+def clip_program(network, process: Process, senses, settings: Sampling, story: Story | None = None):
+  """The program for clips of those settings."""
+  flags = {"is_guided": settings.is_guided, "is_limited": settings.is_limited}
+  return ClipProgram(
+    network=network, process=process, senses=senses, solver=settings.solver, **flags, story=story
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AllFrames:
+  """See `Sampler`: one chunk, which is the whole clip.
+
+  Attributes:
+    network, process, senses: of the model.
+  """
+
+  network: Callable
+  process: Process
+  senses: tuple[Sense, ...]
+
+  def __call__(self, params, request: Request) -> Iterator[Clip]:
+    """See `Sampler`."""
+    refuse(request, "all_frames", script=True)
+    first = request.first and jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), dict(request.first))
+    given = next(iter(first.values())).shape[1] if first else 0
+    program = clip_program(self.network, self.process, self.senses, request.settings, request.story)
+    context = context_at(request, self.network.text_length)(0)
+    times, steps = request.grid(given + request.frames)
+    clip = program.run(params, context, request.keys, times, guidance_of(request.settings), steps, first)
+    return iter([{name: x[:, given:] for name, x in jax.device_get(clip).items()}])
+
+
+def context_at(request: Request, length: int) -> Callable[[int], Context]:
+  """frame -> the context there; its text is the same array until a caption changes."""
+  text, micro = request.text(length), {name: jnp.asarray(x) for name, x in request.micro.items()}
+  return lambda frame: Context(text=text(frame), **micro)

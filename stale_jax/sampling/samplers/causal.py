@@ -1,0 +1,105 @@
+"""Causal rollouts: a few frames at a time, after the keys and values of the frames before them.
+
+As in CausVid (arXiv 2412.07772) and Self-Forcing (arXiv 2506.08009), for models that are causal and had a
+time for each frame in training. The cache is of constant size (`models.kv_cache`).
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import numpy as np
+
+from stale_jax.clip import Clip, Sense
+from stale_jax.errors import UserError
+from stale_jax.processes import Process, fold_keys, named_keys
+from stale_jax.sampling.samplers.all_frames import context_at, guidance_of
+from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
+from stale_jax.sampling.samplers.complete import every_sense
+from stale_jax.sampling.samplers.kept import KeptFrames, MotionMeter, length, revival
+from stale_jax.sampling.samplers.request import Request
+from stale_jax.sampling.samplers.rollout import Rollout
+from stale_jax.sampling.settings import Sampling
+from stale_jax.sampling.story import Story
+from stale_jax.script import turns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CausalRollout:
+  """See `Sampler`: a chunk is `rollout.chunk` frames; the last one may be shorter.
+
+  Attributes:
+    network, process, senses: of the model.
+    frames: of a clip of training.
+    rollout: see `Rollout`.
+  """
+
+  network: Callable
+  process: Process
+  senses: tuple[Sense, ...]
+  frames: int
+  rollout: Rollout
+
+  def programs(self, settings: Sampling, story: Story | None = None) -> Causal:
+    """The compiled programs for those settings; raises UserError if the rollout's do not fit the model."""
+    parts = self.network, self.process, self.senses, self.rollout, self.frames, settings.solver
+    return causal_programs(*parts, settings.is_guided, settings.is_limited, story)
+
+  def __call__(self, params, request: Request) -> Iterator[Clip]:
+    """See `Sampler`."""
+    programs = self.programs(request.settings, request.story)
+    # What happens to the cache happens to all movies in it: movies that turn at different frames have their
+    # own.
+    together: dict[tuple[int, ...], list[int]] = {}
+    for row, prompt in enumerate(request.prompts):
+      together.setdefault(() if self.rollout.on_change == "keep" else turns(prompt), []).append(row)
+    if len(together) == 1:
+      return self._chunks(programs, params, request)
+    if request.story:
+      raise UserError("the panels of a story have one prompt each: give no scripts.")
+    rows = list(together.values())
+    return by_rows([self._chunks(programs, params, request.take(some)) for some in rows], rows)
+
+  def _chunks(self, programs: Causal, params, request: Request) -> Iterator[Clip]:
+    how, keys, chunk = self.rollout, request.keys, self.rollout.chunk
+    context_of, guidance = context_at(request, self.network.text_length), guidance_of(request.settings)
+    times, steps = request.grid(chunk)
+    steps = len(times) - 1 if steps is None else steps
+    noise, context = np.full(len(request), how.noise, np.float32), context_of(0)
+    cache = nothing = programs.start(params, times, context, keys)
+    motion, past = MotionMeter(programs.room + chunk), KeptFrames(programs.room, programs.sinks)
+    first = every_sense(request.first, self.senses) if request.first else {}
+    given = length(first) if first else 0
+    for number, at in enumerate(range(0, given, chunk)):  # In chunks, as they would have been made.
+      part = {name: np.asarray(x[:, at : at + chunk]) for name, x in first.items()}
+      own = fold_keys(named_keys(keys, "given"), number)
+      cache = programs.keep(params, cache, part, context, noise, own)
+      past.add(part)
+    for number in range(-(-request.frames // chunk)):
+      own = fold_keys(keys, number)
+      if (now := context_of(number * chunk)).text is not context.text:
+        context = now
+        if number and how.on_change == "cut":
+          cache = nothing
+        elif number and how.on_change != "keep":
+          seen = past.frames if how.on_change == "recache" else past.last(chunk)
+          cache = programs.keep(params, None, seen, context, noise, fold_keys(own, 2))
+      clip, cache = programs.advance(
+        params, cache, times, context, noise, own, guidance.scale, guidance.interval, steps
+      )
+      clip = jax.device_get(clip)
+      if how.on_change in ("flush", "recache"):
+        past.add(clip)
+      if how.revive:
+        motion.add(clip)
+      if motion.first is not None:
+        dead = revival(motion.now, motion.first)
+        noise = np.minimum(how.noise + how.revive * dead, 1).astype(np.float32)
+      yield {name: x[:, : request.frames - number * chunk] for name, x in clip.items()}
+
+
+def by_rows(rollouts: Sequence[Iterator[Clip]], rows: Sequence[Sequence[int]]) -> Iterator[Clip]:
+  """One rollout out of several that go on side by side, each of which makes these rows."""
+  order = np.argsort(np.concatenate(rows))
+  for parts in zip(*rollouts, strict=True):
+    yield {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}

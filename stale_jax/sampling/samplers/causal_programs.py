@@ -1,0 +1,166 @@
+"""The compiled programs of a causal rollout: the next frames after a cache of keys and values, and the cache.
+
+The panels of a story are rolled out side by side, each with a cache of its own; while a chunk is denoised
+they see one another (`sampling.story`).
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.errors import UserError
+from stale_jax.models.kv_cache import KVCache, empty_cache, part_of, push
+from stale_jax.processes import Process, fold_keys, named_keys
+from stale_jax.sampling.guidance import both_halves, classifier_free
+from stale_jax.sampling.sample import renoise
+from stale_jax.sampling.samplers.rollout import Rollout
+from stale_jax.sampling.solve import last_step, prior
+from stale_jax.sampling.solvers import Denoiser
+from stale_jax.sampling.story import Story, consistent, tiled
+
+
+@dataclasses.dataclass(frozen=True)
+class Causal:
+  """The programs of a causal rollout, compiled once per shape.
+
+  Attributes:
+    model: a causal network; its blocks run one by one.
+    process: that it was trained by.
+    senses: of its clips.
+    solver: one of `SOLVERS`.
+    guided: whether by `classifier_free`; the cache then has both halves, the captioned first.
+    room: past frames that are kept.
+    sinks, sink_decay: see `Rollout`.
+    limited: whether guidance has an interval; see `Sampling`.
+    story: how the movies see one another; None: they do not.
+  """
+
+  model: object
+  process: Process
+  senses: tuple[Sense, ...]
+  solver: str
+  guided: bool
+  room: int
+  sinks: int = 0
+  sink_decay: float = 1.0
+  limited: bool = True
+  story: Story | None = None
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def keep(
+    self,
+    params,
+    cache: KVCache | None,
+    clip: Clip,
+    context: Context,
+    noise: Float[Array, "batch"],
+    keys: PRNGKeyArray,
+  ) -> KVCache:
+    """The cache with `clip` behind, brought to the times `noise`; None: a cache without frames."""
+    clip, t = renoise(self.process, clip, noise, keys)
+    if self.guided:
+      clip, t, context = both_halves(clip, t, context)
+    _, sown = self.model.apply(params, clip, t, context, cache, mutable=["kv"])
+    new = tuple({block: kinds[kind][0] for block, kinds in sown["kv"].items()} for kind in ("keys", "values"))
+    patch = {sense.name: sense.patch[0] for sense in self.senses}
+    cache = empty_cache(new, patch, self.room) if cache is None else cache
+    return push(cache, new, patch, self.sinks, self.sink_decay)
+
+  def make(
+    self, params, cache, times, context, keys, steps, scale=1.0, interval=(0.0, 1.0)
+  ) -> tuple[Clip, Clip]:
+    """The next frames before the last of `steps` and after it; arguments as of `advance`."""
+    movies = times.shape[1]
+
+    def denoiser_of(rows: Int[Array, "tile"] | None) -> Denoiser:
+      """The denoiser of those movies; None: of all."""
+
+      def network(clip, t, context, more_keys=None):
+        # Guidance may ask for the captioned half alone.
+        seen = part_of(cache, movies, rows, len(t))
+        return self.model.apply(params, clip, t, context, seen, more_keys)
+
+      denoiser = network
+      if self.story:
+        denoiser = consistent(network, self.story, times, named_keys(keys[0], "story"))
+      if self.guided:
+        denoiser = classifier_free(denoiser, scale, interval if self.limited else None)
+      return denoiser
+
+    chosen = tiled(denoiser_of, self.story.tile) if self.story else denoiser_of(None)
+    x = prior(self.process, self.senses, times.shape[-1], keys)
+    return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def advance(
+    self,
+    params,
+    cache: KVCache,
+    times: Float[Array, "steps+1 batch frames"],
+    context: Context,
+    noise: Float[Array, "batch"],
+    keys: PRNGKeyArray,
+    scale: Float[Array, ""],
+    interval: Float[Array, "2"],
+    steps: Int[Array, ""],
+  ) -> tuple[Clip, KVCache]:
+    """The next frames, after `steps` of `times`, and the cache with them."""
+    _, clip = self.make(params, cache, times, context, keys, steps, scale, interval)
+    return clip, self.keep(params, cache, clip, context, noise, fold_keys(keys, 1))
+
+  def start(self, params, times, context: Context, keys: PRNGKeyArray) -> KVCache:
+    """The cache of a movie without frames."""
+    x = jax.eval_shape(lambda keys: prior(self.process, self.senses, times.shape[-1], keys), keys)
+    noise = jax.ShapeDtypeStruct((len(keys),), jnp.float32)
+    cache = jax.eval_shape(self.keep, params, None, x, context, noise, keys)
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), cache)
+
+
+def causal_programs(
+  network,
+  process: Process,
+  senses: tuple[Sense, ...],
+  settings: Rollout,
+  frames: int,
+  solver: str,
+  guided: bool,
+  limited: bool = True,
+  story: Story | None = None,
+) -> Causal:
+  """The programs of a rollout, the same in generation and in a student's training.
+
+  Args:
+    network: a causal one.
+    process, senses: of the model.
+    settings: of the rollout.
+    frames: of a clip of training.
+    solver, guided, limited, story: see `Causal`.
+
+  Raises:
+    UserError: the settings do not fit the frames or the senses' tokens.
+  """
+  window = settings.window or frames
+  for sense in senses:
+    each = sense.patch[0]
+    if settings.chunk % each or settings.sinks % each or window % each:
+      raise UserError(f"rollout chunk, sinks and window must be multiples of {each}, the frames of a token.")
+  if settings.sinks + settings.chunk >= window:
+    raise UserError(
+      f"rollout sinks={settings.sinks} and chunk={settings.chunk} leave nothing of {window} frames."
+    )
+  return Causal(
+    model=network.clone(scan=False, rope_jitter=settings.rope_jitter),
+    process=process,
+    senses=senses,
+    solver=solver,
+    guided=guided,
+    room=window - settings.chunk,
+    sinks=settings.sinks,
+    sink_decay=settings.sink_decay,
+    limited=limited,
+    story=story,
+  )

@@ -1,0 +1,131 @@
+"""Movies frame by frame, each after the first frame and the two before it (ART-V; `objectives.artv`)."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
+from stale_jax.processes import Process, fold_keys
+from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.sample import sample
+from stale_jax.sampling.samplers.all_frames import Guidance, context_at, guidance_of
+from stale_jax.sampling.samplers.complete import every_sense
+from stale_jax.sampling.samplers.kept import KeptFrames, length
+from stale_jax.sampling.samplers.request import Request, refuse
+
+FRAMES = GIVEN + 1  # That the network sees: the given ones and the new one.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameProgram:
+  """The program that makes one frame, compiled once per shape.
+
+  Attributes:
+    network, process, senses: of a model that was trained so.
+    solver: one of `SOLVERS`.
+    is_guided, is_limited: see `Sampling`.
+  """
+
+  network: Callable
+  process: Process
+  senses: tuple[Sense, ...]
+  solver: str
+  is_guided: bool
+  is_limited: bool
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(
+    self,
+    params,
+    context: Context,
+    keys: PRNGKeyArray,
+    times: Float[Array, "steps+1 batch 4"],
+    guidance: Guidance,
+    given: Clip,
+    exists: Bool[Array, "given"],
+    noise: Float[Array, "batch"],
+  ) -> Clip:
+    """The next frame, sense -> [batch, 1, *shape].
+
+    Args:
+      params: of the network.
+      context: captions and micro-conditions.
+      keys: one per movie, for this frame's noise.
+      times: of the frame; the references are at `noise`, the anchor is at 0.
+      guidance: see `Guidance`.
+      given, exists: see `conditioning`.
+      noise: the time k that the references are brought to before the network sees them.
+    """
+    noise = noise[:, None] * IS_REFERENCE
+    real = jnp.broadcast_to(jnp.append(exists, True), (len(keys), FRAMES))
+    context = context.replace(valid={sense.name: real for sense in self.senses})
+    denoiser = copying(self.network, params, given)
+    if self.is_guided:
+      interval = guidance.interval if self.is_limited else None
+      denoiser = classifier_free(denoiser, guidance.scale, interval)
+    clip = sample(
+      self.process, denoiser, self.senses, times, context, keys, self.solver, first=given, noise=noise
+    )
+    return {name: x[:, -1:] for name, x in clip.items()}
+
+
+def conditioning(
+  senses: tuple[Sense, ...], past: Clip | None, size: int
+) -> tuple[Clip, Bool[np.ndarray, "given"]]:
+  """(the three frames that the next one is made after, taken from the kept ones; which of them exist)."""
+  if past is None:
+    past = {sense.name: np.zeros((size, 1, *sense.shape), np.float32) for sense in senses}
+    frame = 0
+  else:
+    frame = length(past)
+  order, exists = jax.device_get(given_frames(jnp.asarray(frame)))
+  return {name: x[:, order] for name, x in past.items()}, exists
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NextFrame:
+  """See `Sampler`: a chunk is a frame.
+
+  Attributes:
+    network, process, senses: of a model that was trained so.
+    noise: the time that the two frames before are brought to.
+  """
+
+  network: Callable
+  process: Process
+  senses: tuple[Sense, ...]
+  noise: float
+
+  def __call__(self, params, request: Request) -> Iterator[Clip]:
+    """See `Sampler`."""
+    refuse(request, "artv", budget=True, story=True)
+    return self._frames(params, request)
+
+  def _frames(self, params, request: Request) -> Iterator[Clip]:
+    settings, context = request.settings, context_at(request, self.network.text_length)
+    program = FrameProgram(
+      network=self.network,
+      process=self.process,
+      senses=self.senses,
+      solver=settings.solver,
+      is_guided=settings.is_guided,
+      is_limited=settings.is_limited,
+    )
+    guidance, (times, _) = guidance_of(settings), request.grid(FRAMES)
+    noise = jnp.full(len(request), self.noise, jnp.float32)
+    past = KeptFrames(room=GIVEN, sinks=1)
+    if request.first:
+      past.add(every_sense(request.first, self.senses))
+    for number in range(request.frames):
+      given = conditioning(self.senses, past.frames, len(request))
+      own = fold_keys(request.keys, number)
+      frame = program.run(params, context(number), own, times, guidance, *given, noise)
+      frame = jax.device_get(frame)
+      past.add(frame)
+      yield frame

@@ -1,0 +1,79 @@
+"""Movies in windows: whole clips, each of which begins with the last frames of the clip before.
+
+One given frame is last-frame chaining, more are overlapping windows. For models that were trained to continue
+given frames (`objectives.first_frames`) or with a time for each frame.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+
+from stale_jax.clip import Clip, Sense
+from stale_jax.errors import UserError
+from stale_jax.processes import Process, fold_keys
+from stale_jax.sampling.samplers.all_frames import clip_program, context_at, guidance_of
+from stale_jax.sampling.samplers.kept import length
+from stale_jax.sampling.samplers.request import Request, refuse
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Windows:
+  """See `Sampler`: a chunk is the new frames of a window.
+
+  Attributes:
+    network, process, senses: of the model.
+    frames: of a window.
+    given: last frames of a window that the next one begins with.
+    noise: the time that they are brought to.
+  """
+
+  network: Callable
+  process: Process
+  senses: tuple[Sense, ...]
+  frames: int
+  given: int
+  noise: float
+
+  def __post_init__(self):
+    if self.given >= self.frames:
+      raise UserError(f"rollout given={self.given} leaves nothing of {self.frames} frames.")
+
+  def __call__(self, params, request: Request) -> Iterator[Clip]:
+    """See `Sampler`."""
+    refuse(request, "windows", budget=True, story=True)
+    program = clip_program(self.network, self.process, self.senses, request.settings)
+    context = context_at(request, self.network.text_length)
+    guidance, (times, steps) = guidance_of(request.settings), request.grid(self.frames)
+    noise = jnp.full(len(request), self.noise, jnp.float32)
+
+    def draw(number: int, frame: int, last: Clip | None) -> Clip:
+      own, noised = fold_keys(request.keys, number), None if last is None else noise
+      clip = program.run(params, context(frame), own, times, guidance, steps, last, noised)
+      return jax.device_get(clip)
+
+    begun = {name: x[:, -self.given :] for name, x in request.first.items()} if request.first else None
+    return windows(draw, request.frames, self.given, begun)
+
+
+def windows(
+  draw: Callable[[int, int, Clip | None], Clip], frames: int, given: int, first: Clip | None = None
+) -> Iterator[Clip]:
+  """The new frames of each window in turn, until there are `frames`.
+
+  Args:
+    draw: (number of the window, number of its first new frame, the frames that it begins with) -> all its
+      frames, more than `given`.
+    frames: of the movie.
+    given: the last frames of each window that the next one begins with.
+    first: frames that the first window begins with; they are not yielded.
+  """
+  made, number, last = 0, 0, first
+  while made < frames:
+    clip = draw(number, made, last)
+    old = 0 if last is None else length(last)
+    fresh = {name: x[:, old:][:, : frames - made] for name, x in clip.items()}
+    last = {name: x[:, -given:] for name, x in clip.items()}
+    made, number = made + length(fresh), number + 1
+    yield fresh

@@ -1,0 +1,68 @@
+"""The settings of one denoising run: solver, steps, guidance, time grid."""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stale_jax.construct import nearest
+from stale_jax.errors import UserError
+from stale_jax.processes import grid
+from stale_jax.sampling.solvers import SOLVERS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+  """The sampler's settings.
+
+  Attributes:
+    solver: "euler", "heun" (two evaluations of the network per step), "multistep" (second order at one
+      evaluation per step, for processes that mix data with noise), "ancestral" (the process's own steps; the
+      only one for tokens) or "consistency" (for students that were distilled to few steps).
+    steps: of the solver.
+    guidance: scale of classifier-free guidance; 1: none.
+    interval: times, from near the data (0) to near the noise (1), at which there is guidance. Elsewhere the
+      unconditional half is not evaluated.
+    shift: of the time grid; above 1 steps are smaller near the noise.
+    batch: most clips made at once. Fewer clips are padded to the next power of two, so that few programs are
+      compiled; a clip does not depend on how many are made.
+  """
+
+  solver: str = "euler"
+  steps: int = 20
+  guidance: float = 2.5
+  interval: tuple[float, float] = (0.0, 1.0)
+  shift: float = 6.0
+  batch: int = 8
+
+  def __post_init__(self):
+    if self.solver not in SOLVERS:
+      raise UserError(f"unknown solver {self.solver!r}: {nearest(self.solver, SOLVERS)}")
+    if self.steps < 1 or self.batch < 1:
+      raise UserError(f"steps={self.steps}, batch={self.batch}: at least 1 is needed of each.")
+    if not math.isfinite(self.guidance):
+      raise UserError(f"guidance={self.guidance}: a finite number is needed; 1 is none.")
+    if len(self.interval) != 2 or not 0 <= self.interval[0] <= self.interval[1] <= 1:
+      raise UserError(f"interval={self.interval}: two times are needed, 0 <= from <= to <= 1.")
+    if not 0 < self.shift < math.inf:
+      raise UserError(f"shift={self.shift}: a positive number is needed; 1 is none.")
+
+  @property
+  def is_guided(self) -> bool:
+    """Whether the network is evaluated without its caption, too."""
+    return self.guidance != 1
+
+  @property
+  def is_limited(self) -> bool:
+    """Whether there are times without guidance."""
+    return tuple(self.interval) != (0.0, 1.0)
+
+  def width(self, count: int) -> int:
+    """How many clips a program makes at once, if `count` are asked for."""
+    return min(self.batch, 1 << (count - 1).bit_length())
+
+  def times(self, frames: int) -> Float[Array, "steps+1 batch frames"]:
+    """From 1 to 0, every frame together."""
+    times = grid(self.steps, self.shift)
+    return jnp.broadcast_to(times[:, None, None], (len(times), self.batch, frames))

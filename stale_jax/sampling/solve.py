@@ -1,0 +1,79 @@
+"""From the prior to a clip, step by step, in constant memory."""
+
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.processes import Process
+from stale_jax.sampling.solvers import Denoiser, Reverse, fitting_solver, frame_keys
+
+
+def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: PRNGKeyArray) -> Clip:
+  """Draws time 1 of `len(keys)` clips, each example and frame by itself."""
+
+  def draw(sense):
+    own = frame_keys(keys, sense.name, 0, frames)
+    return jax.vmap(jax.vmap(lambda key: process.prior(key, sense.shape)))(own)
+
+  return {sense.name: draw(sense) for sense in senses}
+
+
+def solve(
+  process: Process,
+  denoiser: Denoiser,
+  x: Clip,
+  times: Float[Array, "steps+1 batch frames"],
+  context: Context,
+  keys: PRNGKeyArray,
+  solver: str = "euler",
+  callback: Callable[[Array, Clip], None] | None = None,
+  steps: Int[Array, ""] | None = None,
+) -> Clip:
+  """Brings `x` from times[0] to times[-1].
+
+  Args:
+    process, denoiser, times, context, keys: see `Reverse`.
+    x: the clip at times[0].
+    solver: one of SOLVERS.
+    callback: called on the host with (step, clip after it).
+    steps: how many to take, if not all: one program then serves any number of them.
+
+  Raises:
+    UserError: an unknown solver, or one that does not fit the process.
+  """
+  reverse = Reverse(process=process, denoiser=denoiser, times=times, context=context, keys=keys)
+  chosen = fitting_solver(solver, process)
+
+  def body(step, state):
+    state = chosen.step(reverse, step, state)
+    if callback is not None:
+      jax.debug.callback(callback, step, chosen.finalize(state), ordered=True)
+    return state
+
+  count = len(times) - 1 if steps is None else steps
+  return chosen.finalize(jax.lax.fori_loop(0, count, body, chosen.initialize(reverse, x)))
+
+
+def last_step(
+  process: Process,
+  denoiser: Denoiser,
+  x: Clip,
+  times: Float[Array, "steps+1 batch frames"],
+  context: Context,
+  keys: PRNGKeyArray,
+  solver: str = "euler",
+  steps: Int[Array, ""] | None = None,
+) -> tuple[Clip, Clip]:
+  """The clip before the last step that `solve` takes, and after it; arguments as there."""
+  reverse = Reverse(process=process, denoiser=denoiser, times=times, context=context, keys=keys)
+  chosen = fitting_solver(solver, process)
+
+  def body(step, carry):
+    _, state = carry
+    return chosen.finalize(state), chosen.step(reverse, step, state)
+
+  count = len(times) - 1 if steps is None else steps
+  before, state = jax.lax.fori_loop(0, count, body, (x, chosen.initialize(reverse, x)))
+  return before, chosen.finalize(state)

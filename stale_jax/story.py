@@ -1,0 +1,31 @@
+"""Stories: a movie per panel, of one character (`sampling.story`)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stale_jax.construct import construct
+from stale_jax.errors import UserError
+from stale_jax.sampling import Story
+from stale_jax.system import System
+
+_KNOWN = {field.name for field in dataclasses.fields(Story)}
+
+
+def story_of(overrides: Mapping[str, Any]) -> tuple[Story, dict[str, Any]]:
+  """(the settings of a story, all other overrides); None takes the default.
+
+  Raises:
+    UserError: an impossible setting.
+  """
+  given = {name: value for name, value in overrides.items() if name in _KNOWN and value is not None}
+  rest = {name: value for name, value in overrides.items() if name not in _KNOWN}
+  return construct(Story, given, "story"), rest
+
+
+def check_story(system: System, prompts: Sequence[str], name: str) -> None:
+  """Raises UserError if there are no panels, or they cannot see one another."""
+  if not prompts:
+    raise UserError("a story needs a prompt for each of its panels.")
+  if system.network.forms != "none" or system.network.merge:
+    raise UserError(f"{name} has blocks of two forms or merged tokens, which see no other panel.")
