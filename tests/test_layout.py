@@ -67,7 +67,6 @@ PROBES = {
 # Files and classes that are still too long: name -> lines at most. Numbers here only fall.
 LONG = {
   "data/sources/videos.py Videos": 225,
-  "models/transformer.py": 405,
   "models/transformer.py Transformer": 202,
 }
 

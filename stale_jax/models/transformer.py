@@ -6,7 +6,6 @@ Modulation is adaLN-zero (DiT, arXiv 2212.09748) from the caption and from the t
 the frames a token covers, so that frames may be at different times.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -26,6 +25,7 @@ from stale_jax.models.forms import TwoForms
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.layers import Dense, rotary_angles, rotary_jitter, time_features
 from stale_jax.models.micro import MicroCondition
+from stale_jax.models.past import Past, with_more
 from stale_jax.models.perturbation import Concrete, EmbeddingNoise, TokenDrop
 from stale_jax.models.text import TextEncoder
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens, join, stream_tokens
@@ -93,54 +93,6 @@ def _mean(x: Float[Array, "batch time place width"], real) -> Float[Array, "batc
   """Over the real tokens, of which `real` [batch, time, place] tells."""
   weight = real[..., None].astype(x.dtype)
   return jnp.sum(x * weight, (1, 2), keepdims=True) / jnp.maximum(jnp.sum(weight, (1, 2), keepdims=True), 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Past:
-  """The frames before those of a clip, as its blocks need them.
-
-  Attributes:
-    cache: their keys and values.
-    angles, tokens: stream -> those of its past and present keys together.
-  """
-
-  cache: KVCache
-  angles: dict[str, Array]
-  tokens: dict[str, Tokens]
-
-  def slots(self, stream: str) -> int:
-    """How many times of that stream the cache has room for."""
-    return next(iter(self.cache.keys.values()))[stream].shape[1]
-
-  def before(self, block: str, k: dict[str, Array], v: dict[str, Array]):
-    """Past keys and values of that block before the present ones; the caption has no past."""
-
-    def both(past, now):
-      return {n: jnp.concatenate([past[n], x], 1) if n in past else x for n, x in now.items()}
-
-    return both(self.cache.keys[block], k), both(self.cache.values[block], v)
-
-
-@dataclasses.dataclass(frozen=True)
-class Both:
-  """Past frames, and in front of them more keys that were made of the angles and tokens of both."""
-
-  past: Past
-  more: Past
-
-  @property
-  def angles(self) -> dict[str, Array]:
-    """Of all keys."""
-    return self.more.angles
-
-  @property
-  def tokens(self) -> dict[str, Tokens]:
-    """Of all keys."""
-    return self.more.tokens
-
-  def before(self, block: str, k: dict[str, Array], v: dict[str, Array]):
-    """All keys and values of that block."""
-    return self.more.before(block, *self.past.before(block, k, v))
 
 
 class Block(nn.Module):
@@ -296,9 +248,8 @@ class Transformer(nn.Module):
   ) -> Clip:
     """Outputs in the shapes of `clip`, the frames that follow those in `cache`.
 
-    Keys and values of the clip are sown into the collection "kv", if that is mutable. `more_keys` says what
-    else
-    the tokens see: (angles, tokens) of the keys, the cached ones among them -> what serves as a `Past`.
+    Keys and values of the clip are sown into the collection "kv", if that is mutable. For `more_keys`
+    see `with_more`.
 
     Raises:
       UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape], nor one of
@@ -384,9 +335,7 @@ class Transformer(nn.Module):
 
     timed = tuple(sense.name for sense in present)
     placed = tuple(sense.name for sense in present if len(sense.shape) > 1)
-    if more_keys is not None:
-      more = more_keys(angles, who) if past is None else more_keys(past.angles, past.tokens)
-      past = more if past is None else Both(past, more)
+    past = past if more_keys is None else with_more(past, more_keys, angles, who)
     streams = trunk(self, block, streams, conditions, angles, who, timed, placed, past)
 
     out = {}
