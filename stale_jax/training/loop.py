@@ -91,8 +91,6 @@ def _train(
   read.cache_clear()
 
   step = int(state.step)
-  if checkpoints.latest() is not None:
-    say(f"resuming {workdir} at step {step}.")
   if window and window[1] <= step:
     raise UserError(f"the steps to trace, {window[0]}:{window[1]}, are done: {workdir} is at step {step}.")
   drop_snapshots_after(workdir, step)
