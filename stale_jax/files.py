@@ -20,6 +20,11 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PATIENCE = 30.0
 
 
+def cache_folder() -> Path:
+  """The folder of what can be computed again: $XDG_CACHE_HOME/stale_jax, by default ~/.cache/stale_jax."""
+  return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stale_jax"
+
+
 def at(place: str | Path) -> epath.Path:
   """`place` as a path that does not depend on the working directory: a local one, or gs://BUCKET/FOLDER.
 

@@ -1,9 +1,59 @@
-"""Before JAX is imported: most of the tests' time is XLA's, spent on making small programs fast."""
+"""Before JAX is imported: small programs are compiled quickly, and once for all processes of a session."""
 
+import atexit
+import fcntl
 import os
+import shutil
+import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
+import pytest
+
+# Most of the tests' time is XLA's, spent on making small programs fast. Workers share the cores: each
+# compiles on one.
 flags = ["--xla_backend_optimization_level=0"]
 if version("jaxlib").startswith("0.10."):  # XLA dies of a flag that it does not know.
-  flags.append("--xla_cpu_use_fusion_emitters=false")
+  flags += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
 os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
+
+# What is compiled or fitted once serves the workers and all programs that they start. The first of these
+# processes makes the folder, new for each session; JAX_COMPILATION_CACHE_DIR names one to keep.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+  cache = tempfile.mkdtemp(prefix="stale_jax_tests_")
+  atexit.register(shutil.rmtree, cache, ignore_errors=True)
+  os.environ["XDG_CACHE_HOME"] = cache
+  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{cache}/xla")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+KINDS = ("unit", "devices", "system")
+
+
+def pytest_collection_modifyitems(items):
+  """A test without a marker of KINDS is of its folder's: `system`, or else `unit`."""
+  for item in items:
+    if not any(item.get_closest_marker(kind) for kind in KINDS):
+      item.add_marker("system" if "system" in Path(item.path).parts else "unit")
+
+
+@pytest.fixture(scope="session")
+def kinds(request) -> dict[str, list[str]]:
+  """Test -> its markers of KINDS."""
+  items = request.session.items
+  return {item.nodeid: [kind for kind in KINDS if item.get_closest_marker(kind)] for item in items}
+
+
+@pytest.fixture(scope="session")
+def micro_run(tmp_path_factory) -> Path:
+  """The folder of a run of `tests.micro`, trained by its program once for all workers; only to be read."""
+  from tests import micro, programs
+
+  own = tmp_path_factory.getbasetemp()
+  folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "micro_run"
+  with open(f"{folder}.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not (folder / "weights.safetensors").exists():
+      code, _, err = programs.finish("train", *micro.arguments(folder))
+      assert code == 0, err
+  return folder

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import traceback
 
+import pytest
+
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
   ["stale_jax.evaluation", "stale_jax.pipeline", "stale_jax.training", "sklearn.datasets"]
@@ -29,7 +31,7 @@ def on_devices(count: int):
       process.join()
       assert not failure, failure
 
-    return wrapped
+    return pytest.mark.devices(wrapped)
 
   return decorate
 

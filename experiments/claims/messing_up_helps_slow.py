@@ -65,11 +65,11 @@ def measure(seed: int) -> dict:
 
   from experiments.claims._small import digits
   from stale_jax.data.sources.digits import Digits
-  from stale_jax.evaluation import Reader, frechet
+  from stale_jax.evaluation import fitted_reader, frechet
   from stale_jax.testing.models import trained
 
   source = Digits(canvas=12)
-  reader = Reader(source)
+  reader = fitted_reader(source)
   long = dataclasses.replace(source, split="test", frames=SECONDS * source.frames)
   real = [long[i] for i in range(2048)]
   first, last = (

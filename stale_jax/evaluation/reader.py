@@ -5,18 +5,24 @@ reads digit, colour, direction, speed and the impacts from what it tracked. What
 of real test clips is the scale on which its word about generated ones is to be weighed.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
+import os
+from pathlib import Path
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.serialization import msgpack_restore, msgpack_serialize
 from jaxtyping import Float, Int
 
 from stale_jax.clip import intensity
 from stale_jax.data.sources.digits import LABELS, WALLS, handwriting
+from stale_jax.files import cache_folder
 
 _GLYPH = 10  # Pixels across what is cut out around the ink.
 _CLIPS, _STEPS, _BATCH = 8192, 1500, 256
@@ -111,42 +117,12 @@ class _Network(nn.Module):
 
 
 class Reader:
-  """Fitted on real clips of `source` (its training split); deterministic in `seed`."""
+  """Reads the clips of `source`, whose canvas and frames its network is for, by the weights `params`."""
 
-  def __init__(self, source, seed: int = 0):
+  def __init__(self, source, params):
     self._canvas = source.canvas
     self._network = _Network(source.frames)
-    examples = [source[int(i)] for i in np.random.default_rng(seed).integers(0, len(source), _CLIPS)]
-    inputs = _inputs(track(np.stack([e["clip"]["sight"] for e in examples])), self._canvas)
-    labels = {name: np.array([e["labels"][name] for e in examples]) for name in LABELS}
-    hits = impacts(np.stack([e["clip"]["touch"] for e in examples])).reshape(_CLIPS, -1)
-    self._params = self._fit(inputs, labels, hits.astype(np.float32), jax.random.key(seed))
-
-  def _fit(self, inputs, labels, hits, key):
-    network = self._network
-    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, _STEPS), weight_decay=0.02)
-
-    def loss(params, key):
-      key_rows, key_noise, key_drop = jax.random.split(key, 3)
-      rows = jax.random.randint(key_rows, (_BATCH,), 0, len(hits))
-      form, motion = (jnp.asarray(x)[rows] for x in inputs)
-      form += 0.1 * jax.random.normal(key_noise, form.shape)
-      heads, hit_logits, _ = network.apply(params, form, motion, key_drop)
-      total = optax.sigmoid_binary_cross_entropy(hit_logits, jnp.asarray(hits)[rows]).sum(-1).mean()
-      for name, logits in heads.items():
-        total += optax.softmax_cross_entropy_with_integer_labels(
-          logits, jnp.asarray(labels[name])[rows]
-        ).mean()
-      return total
-
-    def body(step, carry):
-      params, state = carry
-      grads = jax.grad(loss)(params, jax.random.fold_in(key, step))
-      updates, state = optimizer.update(grads, state, params)
-      return optax.apply_updates(params, updates), state
-
-    params = network.init(key, *(x[:1] for x in inputs))
-    return jax.jit(lambda p: jax.lax.fori_loop(0, _STEPS, body, (p, optimizer.init(p)))[0])(params)
+    self._params = params
 
   def __call__(self, sight: Float[np.ndarray, "n frames height width 3"]) -> Reading:
     """Reads the clips' pictures."""
@@ -161,10 +137,57 @@ class Reader:
     )
 
 
+def _fit(source, seed: int = 0):
+  """The weights of a network fitted on real clips of `source`; deterministic in `seed`."""
+  examples = [source[int(i)] for i in np.random.default_rng(seed).integers(0, len(source), _CLIPS)]
+  inputs = _inputs(track(np.stack([e["clip"]["sight"] for e in examples])), source.canvas)
+  labels = {name: np.array([e["labels"][name] for e in examples]) for name in LABELS}
+  hits = impacts(np.stack([e["clip"]["touch"] for e in examples])).reshape(_CLIPS, -1).astype(np.float32)
+  network, key = _Network(source.frames), jax.random.key(seed)
+  optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, _STEPS), weight_decay=0.02)
+
+  def loss(params, key):
+    key_rows, key_noise, key_drop = jax.random.split(key, 3)
+    rows = jax.random.randint(key_rows, (_BATCH,), 0, len(hits))
+    form, motion = (jnp.asarray(x)[rows] for x in inputs)
+    form += 0.1 * jax.random.normal(key_noise, form.shape)
+    heads, hit_logits, _ = network.apply(params, form, motion, key_drop)
+    total = optax.sigmoid_binary_cross_entropy(hit_logits, jnp.asarray(hits)[rows]).sum(-1).mean()
+    for name, logits in heads.items():
+      total += optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(labels[name])[rows]).mean()
+    return total
+
+  def body(step, carry):
+    params, state = carry
+    grads = jax.grad(loss)(params, jax.random.fold_in(key, step))
+    updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state
+
+  params = network.init(key, *(x[:1] for x in inputs))
+  return jax.jit(lambda p: jax.lax.fori_loop(0, _STEPS, body, (p, optimizer.init(p)))[0])(params)
+
+
 @functools.cache
 def fitted_reader(source) -> Reader:
-  """One Reader a source and process: fitting takes seconds."""
-  return Reader(source)
+  """The reader of a source. It is fitted once, which takes seconds, and kept in the cache folder."""
+  # What the weights depend on, to their last bits.
+  how = (
+    source,
+    Path(__file__).read_text(),
+    jax.__version__,
+    jax.default_backend(),
+    os.environ.get("XLA_FLAGS"),
+  )
+  path = cache_folder() / "readers" / f"{hashlib.sha256(repr(how).encode()).hexdigest()[:32]}.msgpack"
+  with contextlib.suppress(OSError, ValueError):  # Never kept, or cut short.
+    return Reader(source, msgpack_restore(path.read_bytes()))
+  params = jax.device_get(_fit(source))
+  with contextlib.suppress(OSError):  # A home that cannot be written is no reason to fail.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")  # Other processes may fit the same one.
+    partial.write_bytes(msgpack_serialize(params))
+    partial.replace(path)
+  return Reader(source, params)
 
 
 def impacts(touch: Float[np.ndarray, "*batch frames 4"]) -> np.ndarray:

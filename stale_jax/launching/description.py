@@ -47,12 +47,12 @@ class Run:
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
+      value = vars(self)[field.name]
       texts = value if field.type is tuple else [value] if field.type is str else []
       if type(value) is not field.type or not all(map(_is_line, texts)):
         raise UserError(f"run.{field.name}={value!r}: {_KINDS[field.type]} is needed.")
     for name in ("config", "workdir"):
-      if not getattr(self, name):
+      if not vars(self)[name]:
         raise UserError(f"run.{name} is empty.")
     # Stricter than either, and so valid as both: xpk takes 40 characters, a TPU's name gets a number added.
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", self.job):
@@ -77,7 +77,7 @@ class Run:
 
   def need(self, client: str, *names: str) -> None:
     """Raises UserError unless all of `names` are given."""
-    if missing := [f"run.{name}" for name in names if not getattr(self, name)]:
+    if missing := [f"run.{name}" for name in names if not vars(self)[name]]:
       raise UserError(f"{client} needs {' and '.join(missing)}.")
 
 

@@ -40,7 +40,7 @@ class Seconds:
   @property
   def bound(self) -> str:
     """What takes longest of what runs side by side."""
-    return max(("flops", "hbm", "hidden", "dcn"), key=lambda name: getattr(self, name))
+    return max(("flops", "hbm", "hidden", "dcn"), key=vars(self).get)
 
 
 def roofline(chip: Chip, flops: float, hbm: float, sent: Iterable[Collective]) -> Seconds:

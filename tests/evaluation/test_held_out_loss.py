@@ -13,17 +13,14 @@ from stale_jax.config import build
 from stale_jax.evaluation import evaluate_denoising
 from stale_jax.evaluation.denoising import TIMES
 from stale_jax.pipeline import Model, load
-from stale_jax.run import train
 from stale_jax.text import tokenize
 from stale_jax.training.initial import init_params
 from tests import micro
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("run")
-  train(micro.config(), folder)
-  return load(folder)
+def trained(micro_run):
+  return load(micro_run)
 
 
 def test_it_is_the_loss_by_brute_force(trained):

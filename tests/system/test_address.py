@@ -23,11 +23,8 @@ def bucket():
 
 
 @pytest.fixture(scope="module")
-def run(bucket, tmp_path_factory):
+def run(bucket, micro_run):
   """One at an address, killed on its way, and the same one on a disk, left alone."""
-  local = tmp_path_factory.mktemp("run")
-  code, _, err = finish("train", *micro.arguments(local))
-  assert code == 0, err
   command = [sys.executable, "-m", "experiments.train", *micro.arguments(RUN)]
   streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
   process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **bucket}, **streams)
@@ -40,7 +37,7 @@ def run(bucket, tmp_path_factory):
   code, out, err = finish("train", *micro.arguments(RUN), **bucket)
   assert code == 0, err
   assert f"resuming {RUN} at step " in out
-  return local
+  return micro_run
 
 
 def test_killed_at_an_address_it_ends_with_the_bits_of_one_on_a_disk_left_alone(run, bucket):

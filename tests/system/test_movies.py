@@ -12,16 +12,13 @@ import pytest
 from stale_jax.checkpoints import excavate, find_snapshots
 from stale_jax.checkpoints.weights import load_weights
 from stale_jax.media import read_arrays
-from tests import micro
 from tests.programs import ROOT, finish
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-  workdir = tmp_path_factory.mktemp("run")
-  code, _, err = finish("train", *micro.arguments(workdir))
-  assert code == 0, err
-  return workdir
+def run(micro_run, tmp_path_factory):
+  """A copy, in which scores are kept."""
+  return shutil.copytree(micro_run, tmp_path_factory.mktemp("run") / "micro")
 
 
 def test_evaluate_then_generate(run, tmp_path):

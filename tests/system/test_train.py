@@ -18,14 +18,6 @@ from tests import micro
 from tests.programs import finish, start
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-  workdir = tmp_path_factory.mktemp("uninterrupted")
-  code, _, err = finish("train", *micro.arguments(workdir))
-  assert code == 0, err
-  return workdir
-
-
 def kill(process, draw, lines):
   """Kills -9 a random moment after so many lines of progress: in compilation, in a step, in a save."""
   for _ in range(lines):
@@ -35,9 +27,9 @@ def kill(process, draw, lines):
   process.wait()
 
 
-def test_a_run_killed_at_random_moments_ends_bitwise_as_one_that_was_not(uninterrupted, tmp_path):
+def test_a_run_killed_at_random_moments_ends_bitwise_as_one_that_was_not(micro_run, tmp_path):
   draw = random.Random()  # Any moment must do.
-  workdir = uninterrupted
+  workdir = micro_run
   # By the sixth line of steps the first checkpoint is done: the third save waits for the second.
   for lines in (0, 7, 5):
     kill(start("train", *micro.arguments(tmp_path)), draw, lines)
@@ -68,7 +60,7 @@ def test_a_run_killed_at_random_moments_ends_bitwise_as_one_that_was_not(uninter
   assert [step for step, _ in losses(tmp_path)] == list(range(4, 41, 4))
 
 
-def test_sigterm_saves_and_exits_0_and_the_run_goes_on(uninterrupted, tmp_path):
+def test_sigterm_saves_and_exits_0_and_the_run_goes_on(micro_run, tmp_path):
   process = start(
     "train", *micro.arguments(tmp_path, training__steps=100000, training__checkpoint_every=50000)
   )
@@ -89,9 +81,9 @@ def test_sigterm_saves_and_exits_0_and_the_run_goes_on(uninterrupted, tmp_path):
   assert f"at step {saved}" in first
 
 
-def test_every_checkpoint_kept_is_whole_though_training_went_on_while_it_was_written(uninterrupted, tmp_path):
+def test_every_checkpoint_kept_is_whole_though_training_went_on_while_it_was_written(micro_run, tmp_path):
   copy = tmp_path / "run"
-  shutil.copytree(uninterrupted, copy)
+  shutil.copytree(micro_run, copy)
   like = training_program(build(micro.config())).state
   said = []
   for step in (40, 32, 24):
@@ -102,8 +94,8 @@ def test_every_checkpoint_kept_is_whole_though_training_went_on_while_it_was_wri
     shutil.rmtree(copy / "checkpoints" / str(step))
 
 
-def test_a_damaged_checkpoint_falls_back_and_says_so(uninterrupted, tmp_path):
-  workdir = uninterrupted
+def test_a_damaged_checkpoint_falls_back_and_says_so(micro_run, tmp_path):
+  workdir = micro_run
   copy = tmp_path / "run"
   shutil.copytree(workdir, copy)
   # One bit of each file of arrays: which of them are referred to, and where, depends on the writer's timing.
@@ -123,8 +115,8 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(uninterrupted, tmp_path):
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-def test_a_truncated_checkpoint_falls_back_too(uninterrupted, tmp_path):
-  workdir = uninterrupted
+def test_a_truncated_checkpoint_falls_back_too(micro_run, tmp_path):
+  workdir = micro_run
   copy = tmp_path / "run"
   shutil.copytree(workdir, copy)
   for file in (copy / "checkpoints" / "40" / "state").rglob("*"):
@@ -161,8 +153,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
   assert code == 2 and not out and err.count("\n") == 1 and "cannot write" in err
 
 
-def test_another_model_in_the_folder_is_refused(uninterrupted):
-  workdir = uninterrupted
+def test_another_model_in_the_folder_is_refused(micro_run, tmp_path):
+  workdir = shutil.copytree(micro_run, tmp_path / "run")
   code, out, err = finish("train", *micro.arguments(workdir, model__depth=2))
   assert code == 2 and not out and err.count("\n") == 1 and "another model" in err
   # Nor are tracks begun in the middle of a run, or left behind there.

@@ -37,7 +37,7 @@ class Settings:
         f"most_seconds={self.most_seconds}."
       )
     for name in ("least_motion", "least_light", "most_text", "test_share"):
-      if not 0 <= (value := getattr(self, name)) <= 1:
+      if not 0 <= (value := vars(self)[name]) <= 1:
         raise UserError(f"{name}={value} must lie from 0 to 1.")
     if not 0 <= self.nearest <= 100:  # Pictures that have nothing to do with one another begin there.
       raise UserError(f"nearest={self.nearest} must lie from 0 to 100.")
