@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: movie test lint plans
+.PHONY: movie test test-slow lint plans
 
 # Trains the shipped model a little further, measures it, and makes three five-sense movies with it.
 movie: .venv/installed
@@ -14,7 +14,11 @@ movie: .venv/installed
 	  --prompt="a yellow five moves right quickly"
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# The tests that `make test` leaves out.
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

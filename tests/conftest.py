@@ -31,10 +31,11 @@ KINDS = ("unit", "devices", "system")
 
 
 def pytest_collection_modifyitems(items):
-  """A test without a marker of KINDS is of its folder's: `system`, or else `unit`."""
+  """A test without a marker of KINDS is `system` in that folder or of a trained run, and else `unit`."""
   for item in items:
     if not any(item.get_closest_marker(kind) for kind in KINDS):
-      item.add_marker("system" if "system" in Path(item.path).parts else "unit")
+      whole = "system" in Path(item.path).parts or "micro_run" in item.fixturenames
+      item.add_marker("system" if whole else "unit")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,9 @@ from stale_jax.evaluation.memorisation import nearest_ratio
 from stale_jax.evaluation.reader import LABELS, impacts
 from stale_jax.system import Data
 
+# Statistics of many clips.
+pytestmark = pytest.mark.system
+
 SENSES = ("sight", "sound", "touch", "smell", "taste", "balance")
 
 

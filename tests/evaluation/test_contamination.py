@@ -18,6 +18,9 @@ from stale_jax.evaluation.reader import still
 from stale_jax.processes import UniformFlow
 from stale_jax.system import Data
 
+# Statistics of many clips.
+pytestmark = pytest.mark.system
+
 CLIPS = 4096
 
 
@@ -40,8 +43,9 @@ def test_the_leak_is_so_many_test_digits_drawn_like_any_other():
   names = {image.tobytes(): i for i, image in enumerate(np.concatenate([train, test]))}
 
   def drawn(source, clips=3000):
-    pixels = [source[i]["clip"]["sight"].max(-1)[0] for i in range(clips)]
-    place = [np.rint(source[i]["clip"]["balance"][0][::-1] * 4 + 4).astype(int) for i in range(clips)]
+    shown = [source[i]["clip"] for i in range(clips)]
+    pixels = [clip["sight"].max(-1)[0] for clip in shown]
+    place = [np.rint(clip["balance"][0][::-1] * 4 + 4).astype(int) for clip in shown]
     cut = [(p[r : r + 8, c : c + 8] + 1) / 2 for p, (r, c) in zip(pixels, place, strict=True)]
     return np.array([names[(np.rint(16 * x) / 16).astype(np.float32).tobytes()] for x in cut])
 

@@ -123,6 +123,7 @@ def test_known_data_are_recovered(process, solver, steps):
 
 
 @pytest.mark.parametrize("name", ["gaussian_flow", "vp", "edm"])
+@pytest.mark.system
 def test_each_trains_in_the_common_loop(name, tmp_path):
   config = micro.config(training__steps=40, training__checkpoint_every=40, process__name=name)
   config["senses"] = ("touch",)

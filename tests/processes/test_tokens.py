@@ -164,6 +164,7 @@ def test_what_is_no_token_is_refused():
     build(micro.config(messup__noise=0.1) | tokens)
 
 
+@pytest.mark.system
 def test_a_transformer_learns_the_law_in_the_common_loop(tmp_path, monkeypatch):
   monkeypatch.setitem(data.SOURCES, "words", Words)
   config = micro.config(training__steps=150, training__batch=128, training__log_every=10)

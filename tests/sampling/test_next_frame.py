@@ -113,6 +113,7 @@ def test_what_cannot_be_is_refused(model):
     Model(experiment, None, "plain").rollout(PROMPTS, [0, 1], frames=2, how="artv")
 
 
+@pytest.mark.system
 def test_it_trains_and_is_loaded(tmp_path):
   """The mask's head is trained by the ordinary loss, and movies are made by it."""
   few = {"steps": 2, "batch": 4, "log_every": 1, "checkpoint_every": 2, "keep": 1, "caption_dropout": 0.1}

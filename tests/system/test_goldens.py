@@ -34,19 +34,33 @@ def check(golden, case: str, movies) -> None:
     np.testing.assert_allclose(movies[int(row)].clip[sense], golden[name], atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("case", cases.MOVIES)
+# Those that `make test` leaves to .ci/run: another way of what is tested anyway.
+SLOW = {
+  *("all_frames_unguided", "all_frames_heun", "all_frames_consistency", "all_frames_micro"),
+  *("all_frames_judged", "all_frames_shipped", "causal_one_by_one", "causal_remedies", "windows_causal"),
+  *("next_frame", "script_keep", "script_flush", "script_recache", "first_window", "first_next_frame"),
+  *("story", "mechanisms", "autoencoder", "self_forcing", "nft"),
+}
+
+
+def some(names):
+  """Parameters, those of SLOW marked so."""
+  return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in names]
+
+
+@pytest.mark.parametrize("case", some(cases.MOVIES))
 def test_movies_are_the_same(golden, case):
   name, _, settings = cases.MOVIES[case]
   check(golden, case, model(name).generate(cases.PROMPTS, 3, **settings))
 
 
-@pytest.mark.parametrize("case", cases.SCRIPTS)
+@pytest.mark.parametrize("case", some(cases.SCRIPTS))
 def test_movies_of_scripts_are_the_same(golden, case):
   name, _, settings = cases.SCRIPTS[case]
   check(golden, case, model(name).generate([Script(cases.TURNING)], 3, **settings))
 
 
-@pytest.mark.parametrize("case", cases.CONTINUED)
+@pytest.mark.parametrize("case", some(cases.CONTINUED))
 def test_movies_that_continue_given_frames_are_the_same(golden, case):
   name, _, settings = cases.CONTINUED[case]
   loaded = model(name)
@@ -54,7 +68,7 @@ def test_movies_that_continue_given_frames_are_the_same(golden, case):
   check(golden, case, loaded.generate(cases.PROMPTS, 3, first=first, **settings))
 
 
-@pytest.mark.parametrize("case", cases.STORIES)
+@pytest.mark.parametrize("case", some(cases.STORIES))
 def test_stories_are_the_same(golden, case):
   name, _, settings = cases.STORIES[case]
   check(golden, case, model(name).story(cases.PANELS, 3, **settings))
@@ -82,7 +96,7 @@ def sums(params) -> dict[str, float]:
   }
 
 
-@pytest.mark.parametrize("name", cases.TRACES)
+@pytest.mark.parametrize("name", some(cases.TRACES))
 def test_training_goes_the_same_way(name, tmp_path, monkeypatch):
   monkeypatch.chdir(ROOT)  # Configs have the path of the teacher's weights.
   golden = cases.traces()[name]

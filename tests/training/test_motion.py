@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
 from stale_jax.data import Digits
 from stale_jax.models.motion_predictor import MotionPredictor, interpolated
@@ -26,6 +27,7 @@ def test_it_begins_as_the_line_and_keeps_its_ends():
   assert (np.abs(moved - line)[:, 1:-1].max((2, 3, 4)) > 0.1).all()
 
 
+@pytest.mark.system
 def test_the_one_in_the_package_beats_the_line_where_motion_bounces(tmp_path):
   motion = load_motion()
   sight = sights(Digits(split="test", frames=motion.frames, patch=1), 0, 48)

@@ -64,6 +64,7 @@ def test_as_many_programs_as_buckets_and_bytes_train_as_their_values_do(folder):
   jax.tree.map(np.testing.assert_array_equal, (one.params, a), (two.params, b))
 
 
+@pytest.mark.system
 def test_a_run_of_several_sizes_goes_on_exactly_where_it_was(folder, tmp_path):
   train(config(folder), tmp_path / "whole")
   # As it was when it had made three of its six steps.

@@ -139,6 +139,7 @@ def test_meshes():
   assert all(s.is_fully_replicated for s in jax.tree.leaves(state_shardings(mesh, PARAMS)))
 
 
+@pytest.mark.system
 def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypatch):
   config = micro.config(training__steps=100)
   experiment = build(config)
@@ -167,6 +168,7 @@ def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypat
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(state))
 
 
+@pytest.mark.system
 def test_loss_falls_weights_travel_and_a_run_starts_from_them(tmp_path):
   config = micro.config(training__steps=60)
   state = train(config, tmp_path / "a")
@@ -201,6 +203,7 @@ def test_loss_falls_weights_travel_and_a_run_starts_from_them(tmp_path):
     load(tmp_path)
 
 
+@pytest.mark.system
 def test_a_sixth_sense_is_a_config_line(tmp_path):
   config = micro.config(senses=("sight", "sound", "touch", "smell", "taste", "balance"), training__steps=8)
   train(config, tmp_path)
@@ -243,6 +246,7 @@ def _nested(overrides):
   return config
 
 
+@pytest.mark.system
 def test_another_optimizer_s_checkpoints_are_not_called_damaged(tmp_path):
   train(micro.config(training__steps=8), tmp_path)
   with pytest.raises(UserError, match="optimizer"):
