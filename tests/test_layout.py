@@ -52,15 +52,12 @@ FOREIGN = {
 PROBES = {
   "checkpoints/store.py": 1,
   "config/training.py": 1,
-  "data/curate/settings.py": 1,
   "data/sources/noise.py": 1,
-  "launching/description.py": 3,
   "mesh.py": 4,
   "models/build.py": 2,
   "models/transformer.py": 1,
   "models/visibility.py": 2,
   "objectives/dog.py": 1,
-  "planning/roofline.py": 1,
   "testing/densities.py": 3,
   "training/initial.py": 1,
 }
