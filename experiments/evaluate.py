@@ -46,7 +46,7 @@ flags.mark_flags_as_required(["suite"])
 
 
 def main() -> None:
-  from stale_jax.checkpoints.weights import NAMED
+  from stale_jax.checkpoints.named import NAMED
   from stale_jax.construct import nearest
   from stale_jax.evaluation import SUITES
   from stale_jax.files import at, make_folder, write_whole

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stale_jax.checkpoints.store import read_config
+from stale_jax.checkpoints.load import read_config
 from stale_jax.config import build
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stale_jax.checkpoints.store import model_at
-from stale_jax.checkpoints.weights import NAMED
+from stale_jax.checkpoints.load import model_at
+from stale_jax.checkpoints.named import NAMED
 from stale_jax.checks import (
   check_budget,
   check_first,

@@ -18,7 +18,8 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from experiments.claims._small import autoencoder
-  from stale_jax.checkpoints.weights import AUTOENCODER, load_weights, save_weights
+  from stale_jax.checkpoints.named import AUTOENCODER
+  from stale_jax.checkpoints.weights import load_weights, save_weights
   from stale_jax.config import build
   from stale_jax.evaluation import band_energy, evaluate_reconstruction
   from stale_jax.testing.models import trained

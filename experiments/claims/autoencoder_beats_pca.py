@@ -8,7 +8,7 @@ CLIPS = 256
 
 
 def measure(seed: int) -> dict:
-  from stale_jax.checkpoints.weights import AUTOENCODER
+  from stale_jax.checkpoints.named import AUTOENCODER
   from stale_jax.evaluation import evaluate_reconstruction
   from stale_jax.pipeline import load
 

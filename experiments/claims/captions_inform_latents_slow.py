@@ -16,7 +16,8 @@ def measure(seed: int) -> dict:
   import numpy as np
 
   from experiments.claims._small import digits
-  from stale_jax.checkpoints.weights import AUTOENCODER, load_weights
+  from stale_jax.checkpoints.named import AUTOENCODER
+  from stale_jax.checkpoints.weights import load_weights
   from stale_jax.data import collate
   from stale_jax.evaluation.denoising import TIMES, clip_losses
   from stale_jax.testing.models import trained

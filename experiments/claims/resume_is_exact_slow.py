@@ -16,7 +16,7 @@ def measure(seed: int) -> dict:
   import jax
   import numpy as np
 
-  from stale_jax.checkpoints.store import newest_state
+  from stale_jax.checkpoints.reading import newest_state
   from stale_jax.errors import UserError
 
   root = Path(__file__).parents[2]

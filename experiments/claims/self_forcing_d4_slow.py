@@ -10,7 +10,7 @@ MOVIES, STEPS = 256, 300
 
 
 def measure(seed: int) -> dict:
-  from stale_jax.checkpoints.store import model_at
+  from stale_jax.checkpoints.load import model_at
   from stale_jax.pipeline import load
   from stale_jax.testing.models import trained
 

@@ -15,7 +15,7 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
   import numpy as np
 
-  from stale_jax.checkpoints.weights import AUTOENCODER
+  from stale_jax.checkpoints.named import AUTOENCODER
   from stale_jax.models import decode_next
   from stale_jax.pipeline import load
 

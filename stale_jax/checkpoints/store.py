@@ -6,25 +6,32 @@ the fingerprint finds the ones that were damaged afterwards.
 """
 
 import contextlib
-import json
+import errno
 import logging as python_logging
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
-from etils import epath
-from jax.sharding import SingleDeviceSharding
 
-from stale_jax.checkpoints.weights import NAMED, load_weights
+from stale_jax.checkpoints.damage import DamageError, is_damage, reason
+from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
+from stale_jax.checkpoints.reading import unreadable
 from stale_jax.errors import UserError
-from stale_jax.files import FULL, absolute, at
+from stale_jax.files import FULL, absolute
 from stale_jax.hosts import all_agree, leads
 from stale_jax.mesh import path_name
-from stale_jax.training.state import State, fingerprint
+from stale_jax.training.state import State
+
+# Seconds after which a save counts as failed. Writing 227 GB, a training state of 14B parameters, from one
+# host at 100 MB/s takes 38 minutes.
+PATIENCE = 3600.0
+_NEVER = 10 * 365 * 86400
 
 
 def _manager(folder: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
@@ -44,12 +51,14 @@ class Checkpointer:
   Args:
     folder: of the run; they lie in its `checkpoints`.
     keep: how many of the newest stay.
+    patience: seconds that a save may take, by a clock that nobody sets.
 
   Raises:
     UserError: the folder cannot be written.
   """
 
-  def __init__(self, folder: Path, keep: int = 3):
+  def __init__(self, folder: Path, keep: int = 3, patience: float = PATIENCE):
+    self._patience = patience
     self.folder = absolute(folder) / "checkpoints"
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
@@ -59,9 +68,9 @@ class Checkpointer:
     self._open()
 
   def _open(self):
-    # Orbax times its saves by the wall clock, and gives up those in which somebody sets it forward: so these
-    # may take ten years, and none waits for a signal that its directories are there.
-    patient = ocp.AsyncOptions(timeout_secs=10 * 365 * 86400, create_directories_asynchronously=False)
+    # Orbax times its saves by the wall clock, and gives up those during which it is set forward: so its own
+    # limit is out of reach, and `_wait` has another. Nothing waits for a signal that directories exist.
+    patient = ocp.AsyncOptions(timeout_secs=_NEVER, create_directories_asynchronously=False)
     options = ocp.CheckpointManagerOptions(
       max_to_keep=self._keep, enable_async_checkpointing=True, async_options=patient
     )
@@ -73,21 +82,46 @@ class Checkpointer:
 
   def prepare(self, state: State) -> None:
     """Compiles what a save asks of the device, so that the first holds nobody up for longer than others."""
-    fingerprint(state, None)
+    word_sums(_parts(state))
 
   def save(self, step: int, state: State, data: Any) -> None:
     """Begins to save in the background; `data` is the iterator's state, as JSON.
 
     Raises:
-      UserError: there is no room for this checkpoint, or was none for the one before.
+      UserError: there is no room for this checkpoint, or was none for the one before; or that one is not
+        written after `patience` seconds.
     """
     if step == self._manager.latest_step():
       return
     # The loop forbids copies from the device; this one is meant.
     with jax.transfer_guard("allow"), self._room():
-      rest = {"data": data, "fingerprint": fingerprint(state, data)}
-      items = ocp.args.Composite(state=ocp.args.StandardSave(_parts(state)), rest=ocp.args.JsonSave(rest))
+      self._wait()
+      parts = _parts(state)
+      sums = word_sums(parts)
+      rest = {"data": data, "fingerprint": fingerprint(sums, data), "sums": sums}
+      items = ocp.args.Composite(state=ocp.args.StandardSave(parts), rest=ocp.args.JsonSave(rest))
       self._manager.save(step, args=items)
+
+  def _wait(self) -> None:
+    """Waits for the save under way; raises what it raised, or UserError after `patience` seconds."""
+    done: Future[None] = Future()
+
+    def wait():
+      try:
+        self._manager.wait_until_finished()
+        done.set_result(None)
+      except BaseException as error:
+        done.set_exception(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+      done.result(self._patience)
+    except TimeoutError:
+      if done.done():  # One of the save's own.
+        raise
+      raise UserError(
+        f"the checkpoint in {self.folder} is not written after {self._patience:g} s: check the storage."
+      ) from None
 
   @contextlib.contextmanager
   def _room(self) -> Iterator[None]:
@@ -101,29 +135,30 @@ class Checkpointer:
       left = (
         f"step {max(steps)} is the last that was saved, and whole" if steps else "nothing was saved before"
       )
-      reason = next(os.strerror(number) for number in FULL if os.strerror(number) in str(error))
-      raise UserError(f"cannot save to {self.folder}: {reason}; {left}.") from error
+      why = next(os.strerror(number) for number in FULL if os.strerror(number) in str(error))
+      raise UserError(f"cannot save to {self.folder}: {why}; {left}.") from error
 
   def restore(self, like: State, say: Callable[[str], None] = logging.warning) -> tuple[State, Any] | None:
     """The newest undamaged state, in the shapes and shardings of `like`, and its data state.
 
-    A damaged checkpoint is moved aside, and `say` says so.
+    A damaged checkpoint is moved aside, and `say` says so. If the newest one cannot be read for another
+    reason, it stays, and no earlier one is tried: the training after that would be lost.
 
     Returns:
       None if there is no checkpoint at all.
 
     Raises:
-      UserError: every checkpoint is damaged, may not be read, or is of another model or optimizer.
+      UserError: every checkpoint is damaged, the newest cannot be read, or is of another model or optimizer.
     """
     while (step := self._manager.latest_step()) is not None:
       try:
         parts, data = _read(self._manager, step, _parts(like), all_agree)
         return like.replace(**parts), data
-      except PermissionError as error:
-        raise UserError(f"cannot read {self.folder}: {error.strerror}.") from error
-      except Exception as error:  # Whatever a broken file makes its readers raise.
+      except Exception as error:
         if mismatch := self._mismatch(step, like):
           raise UserError(f"the checkpoints in {self.folder} are of another run: {mismatch}.") from error
+        if not is_damage(error):
+          raise UserError(unreadable(self.folder, step, error)) from error
         aside = self.folder.parent / f"damaged_{step}"
         self._manager.close()
         if leads():
@@ -132,10 +167,9 @@ class Checkpointer:
           (self.folder / str(step)).rename(aside)
         all_agree(True)  # That it is done.
         self._open()
-        reason = str(error).strip().split("\n")[0][:120]
         earlier = self._manager.latest_step()
         then = "no earlier one is left" if earlier is None else f"going back to step {earlier}"
-        say(f"checkpoint {step} is damaged ({reason}); moved to {aside}, {then}.")
+        say(f"checkpoint {step} is damaged ({reason(error)}); moved to {aside}, {then}.")
     if any(self.folder.parent.glob("damaged_*")):
       raise UserError(f"every checkpoint in {self.folder} is damaged; remove the folder to start anew.")
     return None
@@ -156,24 +190,36 @@ class Checkpointer:
   def close(self) -> None:
     """Waits for the save under way."""
     with self._room():
-      self._manager.wait_until_finished()
+      self._wait()
       self._manager.close()
 
 
 def _read(
-  manager: ocp.CheckpointManager, step: int, like: Any, all_agree: Callable[[bool], bool] = bool
+  manager: ocp.CheckpointManager, step: int, like: Any, all_agree: Callable[[bool], bool]
 ) -> tuple[Any, Any]:
-  """(state in the structure of `like`, the iterator's state); raises ValueError if a bit of them changed."""
+  """(state in the structure of `like`, the state of the iterator).
+
+  Raises:
+    DamageError: a bit of them has changed, or another process found the checkpoint damaged.
+    OSError: another process cannot read it.
+  """
   items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
+  found, failure = None, None
   try:
     found = manager.restore(step, args=items)
-  except Exception:
-    all_agree(False)
-    raise
-  if not all_agree(True):
-    raise ValueError("another process cannot read it")
-  if fingerprint(found.state, found.rest["data"]) != found.rest["fingerprint"]:
-    raise ValueError("its bits have changed since it was written")
+  except Exception as error:
+    failure = error
+  readable = all_agree(failure is None or is_damage(failure))
+  whole = all_agree(failure is None)
+  if not readable:  # In all processes, or some would wait for the others to move it aside.
+    told = OSError(errno.EIO, "another process cannot read it")
+    raise told if failure is None or is_damage(failure) else failure
+  if failure is not None:
+    raise failure
+  if not whole:
+    raise DamageError("another process finds it damaged")
+  if fingerprint(word_sums(found.state), found.rest["data"]) != found.rest["fingerprint"]:
+    raise DamageError("its bits have changed since it was written")
   return found.state, found.rest["data"]
 
 
@@ -184,54 +230,4 @@ def _parts(state: State) -> dict[str, Any]:
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
   leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return {path_name(path): tuple(leaf.shape) for path, leaf in leaves if hasattr(leaf, "shape")}
-
-
-def newest_state(folder: Path) -> dict[str, Any]:
-  """The whole state of a run's newest undamaged checkpoint, as plain dictionaries of arrays on one device.
-
-  Nothing is moved: the run may be going on.
-
-  Raises:
-    UserError: `folder` holds no run with an undamaged checkpoint.
-  """
-  folder = absolute(folder)
-  if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
-    raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
-  with _manager(folder / "checkpoints") as manager:
-    steps = sorted(manager.all_steps(), reverse=True)
-    if not steps:
-      raise UserError(f"the run in {folder} has no checkpoint yet.")
-    device = SingleDeviceSharding(jax.local_devices()[0])
-    for step in steps:
-      try:
-        saved = manager.item_metadata(step).state.tree
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), saved)
-        return _read(manager, step, like)[0]
-      except Exception as error:  # Whatever a broken file makes its readers raise.
-        logging.error("checkpoint %d of %s cannot be read: %s", step, folder, str(error).split("\n")[0][:120])
-  raise UserError(f"every checkpoint in {folder} is damaged.")
-
-
-def model_at(name: str | Path) -> tuple[Any, dict[str, Any]]:
-  """(averaged parameters, config) of a run's folder, a weights file or, by name (`NAMED`), the package's own.
-
-  Raises:
-    UserError: there is no model of that name.
-  """
-  path = NAMED.get(name) or at(name)
-  return newest_ema(path) if path.is_dir() else load_weights(path)
-
-
-def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
-  """(averaged parameters of the newest checkpoint, config) of a run; raises as `newest_state`."""
-  state = newest_state(folder)
-  return state["ema"], read_config(epath.Path(folder) / "config.json")
-
-
-def read_config(path: Path) -> dict[str, Any]:
-  """A run's config; raises UserError if it cannot be read."""
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise UserError(f"cannot read {path}: {error}") from error
+  return {path_name(path): tuple(leaf.shape) for path, leaf in leaves}

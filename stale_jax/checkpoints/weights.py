@@ -15,13 +15,6 @@ from stale_jax.errors import UserError
 from stale_jax.files import on_disk, write_whole
 from stale_jax.hosts import leads, whole
 
-# The model, the autoencoder and the model for movies of any length that come with the package.
-SHIPPED = Path(__file__).parents[1] / "weights" / "digits.safetensors"
-AUTOENCODER = SHIPPED.with_name("autoencoder.safetensors")
-CAUSAL = SHIPPED.with_name("causal.safetensors")
-# What they are called where a model is asked for.
-NAMED = {"shipped": SHIPPED, "causal": CAUSAL}
-
 
 def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:
   """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece.

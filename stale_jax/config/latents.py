@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from stale_jax.checkpoints.store import model_at
+from stale_jax.checkpoints.load import model_at
 from stale_jax.construct import construct
 from stale_jax.data import build_source
 from stale_jax.data.codec import Codec

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from stale_jax.checkpoints.load import model_at, read_config
 from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapshots
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import save_weights

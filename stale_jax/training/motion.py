@@ -17,7 +17,8 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from stale_jax.checkpoints.weights import AUTOENCODER, load_weights, save_weights
+from stale_jax.checkpoints.named import AUTOENCODER
+from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.clip import intensity
 from stale_jax.compilation import batches
 from stale_jax.construct import construct

@@ -1,7 +1,5 @@
 """Everything that training carries from step to step."""
 
-import json
-import zlib
 from typing import Any
 
 import flax.struct
@@ -78,18 +76,3 @@ def accept(new: State, state: State, finite) -> State:
   new = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
   bad_step = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
   return new.replace(step=state.step + 1, bad_step=bad_step)
-
-
-@jax.jit
-def _word_sum(x: Array) -> Array:
-  return jnp.sum(jax.lax.bitcast_convert_type(x, jnp.uint32), dtype=jnp.uint32)
-
-
-def fingerprint(state: Any, data: Any) -> int:
-  """A 32-bit sum over all words of `state`, whatever its sharding, and over `data`, which is JSON.
-
-  One flipped bit changes it; how the arrays are named and ordered does not. One small program a
-  shape: as a single program, thousands of sums take a minute to compile.
-  """
-  total = zlib.crc32(json.dumps(data, sort_keys=True).encode())
-  return (total + sum(map(int, jax.device_get([_word_sum(x) for x in jax.tree.leaves(state)])))) % 2**32

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.checkpoints.store import newest_state
+from stale_jax.checkpoints.reading import newest_state
 from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
 from stale_jax.run import train

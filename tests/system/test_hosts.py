@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.checkpoints.store import newest_state
+from stale_jax.checkpoints.reading import newest_state
 from stale_jax.checkpoints.weights import load_weights
 from tests import hosts, micro
 

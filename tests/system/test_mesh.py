@@ -5,7 +5,7 @@ import os
 import jax
 import numpy as np
 
-from stale_jax.checkpoints.store import newest_state
+from stale_jax.checkpoints.reading import newest_state
 from stale_jax.checkpoints.weights import load_weights
 from tests import micro
 from tests.programs import finish

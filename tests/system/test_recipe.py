@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.checkpoints.store import newest_ema
+from stale_jax.checkpoints.load import newest_ema
 from stale_jax.data.metadata import Described
 from stale_jax.data.sources.shards import record, write_shards
 from tests import micro

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.checkpoints.store import Checkpointer, newest_state
+from stale_jax.checkpoints.reading import newest_state
+from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import load_weights
 from stale_jax.config import build
 from stale_jax.training.program import training_program

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.checkpoints.weights import SHIPPED, save_weights
+from stale_jax.checkpoints.named import SHIPPED
+from stale_jax.checkpoints.weights import save_weights
 from stale_jax.config import build
 from stale_jax.config.latents import build_latents
 from stale_jax.errors import UserError

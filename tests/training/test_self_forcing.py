@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stale_jax.checkpoints.store import newest_state
+from stale_jax.checkpoints.reading import newest_state
 from stale_jax.clip import Context
 from stale_jax.config import build
 from stale_jax.errors import UserError

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from stale_jax.checkpoints.store import newest_state
+from stale_jax.checkpoints.reading import newest_state
 from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.pipeline import load

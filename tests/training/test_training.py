@@ -10,8 +10,11 @@ import optax
 import pytest
 
 from configs import autoencoder_digits, digits, digits_causal, movie
-from stale_jax.checkpoints.store import Checkpointer, newest_ema, newest_state
-from stale_jax.checkpoints.weights import AUTOENCODER, CAUSAL, SHIPPED, load_weights, save_weights
+from stale_jax.checkpoints.load import newest_ema
+from stale_jax.checkpoints.named import AUTOENCODER, CAUSAL, SHIPPED
+from stale_jax.checkpoints.reading import newest_state
+from stale_jax.checkpoints.store import Checkpointer
+from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.config import build
 from stale_jax.data import loader
 from stale_jax.data.sources.digits import Digits

@@ -1,0 +1,45 @@
+"""Which errors of reading a checkpoint mean that its files are damaged.
+
+A damaged checkpoint stays damaged: files are missing, cut short, or their bytes have changed. Every other
+error may pass, such as one of the storage or a lack of memory.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+
+# What TensorStore says of damaged files, which it raises as a ValueError: the codes of its status.
+_DAMAGE_CODES = re.compile(r"\b(DATA_LOSS|NOT_FOUND|FAILED_PRECONDITION|OUT_OF_RANGE|INVALID_ARGUMENT)\b")
+_DAMAGE = (
+  FileNotFoundError,
+  NotADirectoryError,
+  EOFError,
+  json.JSONDecodeError,
+  UnicodeDecodeError,
+  zlib.error,
+)
+
+
+class DamageError(Exception):
+  """A checkpoint whose bytes are not those that were written."""
+
+
+def is_damage(error: BaseException) -> bool:
+  """Whether `error`, of reading a checkpoint, says that its files are damaged."""
+  return any(
+    isinstance(one, (DamageError, *_DAMAGE)) or (type(one) is ValueError and _DAMAGE_CODES.search(str(one)))
+    for one in _chain(error)
+  )
+
+
+def reason(error: BaseException) -> str:
+  """The first line of `error`, or the name of its kind."""
+  return (str(error).strip() or type(error).__name__).split("\n")[0][:120]
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+  """`error` and the errors that it was raised from."""
+  while error is not None:
+    yield error
+    error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

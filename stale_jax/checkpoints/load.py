@@ -1,0 +1,40 @@
+"""A trained model from a run's folder, a weights file or a name: its parameters and its config."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from stale_jax.checkpoints.named import NAMED
+from stale_jax.checkpoints.reading import newest_part
+from stale_jax.checkpoints.weights import load_weights
+from stale_jax.errors import UserError
+from stale_jax.files import at
+
+
+def model_at(name: str | Path) -> tuple[Any, dict[str, Any]]:
+  """(averaged parameters, config) of a run's folder, a weights file or, by name (`NAMED`), of the package.
+
+  Raises:
+    UserError: there is no model of that name.
+  """
+  path = NAMED.get(name) or at(name)
+  return newest_ema(path) if path.is_dir() else load_weights(path)
+
+
+def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
+  """(averaged parameters of the newest undamaged checkpoint, config) of a run.
+
+  Of the checkpoint only these arrays are read. Raises UserError like `reading.newest_part`.
+  """
+  params = newest_part(folder, "ema")
+  return params, read_config(epath.Path(folder) / "config.json")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+  """The config of a run; raises UserError if it cannot be read."""
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(f"cannot read {path}: {error}") from error
