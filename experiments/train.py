@@ -20,13 +20,13 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-  from stale_jax.hosts import together
+  from stale_jax.hosts import join_processes
   from stale_jax.run import train
   from stale_jax.training.profile import parse_window
 
   window = parse_window(PROFILE.value) if PROFILE.value is not None else None
   config = CONFIG.value.to_dict()
-  with together(config):
+  with join_processes(config):
     train(config, WORKDIR.value, window)
 
 

@@ -110,7 +110,7 @@ def write_whole(path: str | Path, data: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def on_disk(path: str | Path) -> Iterator[Path]:
+def local_copy(path: str | Path) -> Iterator[Path]:
   """The file at `path`, for those that read disks only: a copy, while the context lasts, of one elsewhere."""
   path = epath.Path(path)
   if not is_address(path):

@@ -57,7 +57,7 @@ def all_agree(here: bool) -> bool:
 
 
 @contextlib.contextmanager
-def together(config: Mapping[str, Any]) -> Iterator[None]:
+def join_processes(config: Mapping[str, Any]) -> Iterator[None]:
   """Inside, this process is one of the `training.processes` of `config`; no device may be touched before.
 
   If this one fails or another is gone, the program exits from within.

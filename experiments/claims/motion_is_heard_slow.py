@@ -16,7 +16,7 @@ def measure(seed: int) -> dict:
   from scipy.stats import spearmanr
 
   from experiments.claims._small import digits
-  from stale_jax.data.micro import motion_of
+  from stale_jax.data.micro import measure_motion
   from stale_jax.testing.models import trained
 
   config = digits(seed, canvas=12, frames=4, micro=("motion",))
@@ -25,11 +25,11 @@ def measure(seed: int) -> dict:
   source = dataclasses.replace(model.system.data.source, split="test")
   examples = [source[seed + i] for i in range(CLIPS)]
   prompts, seeds = [example["caption"] for example in examples[::-1]], list(range(CLIPS))
-  asked = [motion_of(example["clip"], source.rate) for example in examples]
+  asked = [measure_motion(example["clip"], source.rate) for example in examples]
 
   def correlation(**micro) -> float:
     made = model.sample(prompts, seeds, guidance=1.0, **micro)["sight"]
-    moved = [motion_of({"sight": clip}, source.rate) for clip in made]
+    moved = [measure_motion({"sight": clip}, source.rate) for clip in made]
     return float(spearmanr(asked, moved).statistic)
 
   value = correlation(micro={"motion": asked})

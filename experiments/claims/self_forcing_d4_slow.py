@@ -25,14 +25,14 @@ def compared(before, after, seed: int) -> dict:
   import numpy as np
 
   from experiments.claims._student import asked
-  from stale_jax.evaluation.motion import motion_of
+  from stale_jax.evaluation.motion import frame_motion
 
   prompts, seeds = asked(before, MOVIES, seed)
 
   def speeds(model) -> np.ndarray:
     chunks = model.rollout(prompts, seeds, frames=model.frames, steps=8)
     sight = np.concatenate([chunk["sight"] for chunk in chunks], 1)
-    return np.array([[motion_of(a, b).speed for a, b in zip(x[:-1], x[1:], strict=True)] for x in sight])
+    return np.array([[frame_motion(a, b).speed for a, b in zip(x[:-1], x[1:], strict=True)] for x in sight])
 
   old, new = speeds(before), speeds(after)
   value, kept = new.var(1).mean() / old.var(1).mean(), new.mean() / old.mean()

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from stale_jax.errors import UserError
-from stale_jax.files import on_disk, write_whole
+from stale_jax.files import local_copy, write_whole
 from stale_jax.hosts import leads, whole
 
 
@@ -40,7 +40,7 @@ def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
   if not path.is_file():
     raise UserError(f"no weights at {path}: give a run's folder or a .safetensors file.")
   try:
-    with on_disk(path) as file, safe_open(file, framework="numpy") as file:
+    with local_copy(path) as file, safe_open(file, framework="numpy") as file:
       config = json.loads(file.metadata()["config"])
       flat = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}
   except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:

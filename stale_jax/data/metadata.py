@@ -158,7 +158,7 @@ def share_of(key: str) -> float:
   return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
 
 
-def held_out(described: Described, share: float) -> bool:
+def is_held_out(described: Described, share: float) -> bool:
   """Whether it is for testing, being among that share of uploaders (of videos, where none is known)."""
   return share_of(described.uploader or described.source_id) < share
 

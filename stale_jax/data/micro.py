@@ -29,10 +29,10 @@ def measure(name: str, example: Mapping, rate: float) -> float:
   fps = example.get("fps", rate)
   if len(next(iter(example["clip"].values()))) < 2:
     return np.nan
-  return fps if name == "fps" else motion_of(example["clip"], fps)
+  return fps if name == "fps" else measure_motion(example["clip"], fps)
 
 
-def motion_of(clip: Clip, fps: float) -> float:
+def measure_motion(clip: Clip, fps: float) -> float:
   """How much moves in what is seen of one clip, [frames, height, width, 3], from frame to frame.
 
   NaN if nothing is seen. Raises UserError like `measure`.
@@ -40,9 +40,9 @@ def motion_of(clip: Clip, fps: float) -> float:
   if (sight := clip.get("sight")) is None:
     return np.nan
   try:
-    from stale_jax.data.curate.motion import motion
+    from stale_jax.data.curate.motion import clip_speed
   except ImportError as error:
     raise UserError(f"motion is measured by OpenCV: pip install -e '.[curate]' ({error}).") from error
   pixels = sight if sight.dtype == np.uint8 else np.rint((np.clip(sight, -1, 1) + 1) * 127.5)
   # The weights of ITU-R BT.601, as everywhere.
-  return motion(np.rint(pixels @ np.float32([0.299, 0.587, 0.114])).astype(np.uint8), 1 / fps)
+  return clip_speed(np.rint(pixels @ np.float32([0.299, 0.587, 0.114])).astype(np.uint8), 1 / fps)

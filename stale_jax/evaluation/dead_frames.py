@@ -19,7 +19,7 @@ from stale_jax.clip import intensity
 from stale_jax.errors import UserError
 from stale_jax.evaluation.entropy import grey_bits, space_bits
 from stale_jax.evaluation.liveliness import luma, saturation
-from stale_jax.evaluation.motion import STILL, motion_of
+from stale_jax.evaluation.motion import STILL, frame_motion
 
 # Of the solver, when noise is prompted into structure and no further.
 _GLITCH_STEPS = 2
@@ -32,7 +32,7 @@ def glitches(model, prompts, seeds) -> Pictures:
   return model.sample(prompts, seeds, steps=_GLITCH_STEPS)["sight"][:, 0]
 
 
-def candidates(
+def start_pictures(
   model, prompts, seeds, real: Float[np.ndarray, "n frames height width 3"]
 ) -> dict[str, Pictures]:
   """Pictures to go on from, as many of each kind as there are prompts.
@@ -71,14 +71,14 @@ def go_on(
   return np.concatenate([pictures[:, None], *parts], 1)
 
 
-def speeds(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np.ndarray, "n"]:
+def mean_speeds(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np.ndarray, "n"]:
   """Pixels a frame, the mean over a movie's pairs of frames but the first, which may be a cut."""
   return np.array(
-    [np.mean([motion_of(a, b).speed for a, b in zip(x[1:-1], x[2:], strict=True)]) for x in sight]
+    [np.mean([frame_motion(a, b).speed for a, b in zip(x[1:-1], x[2:], strict=True)]) for x in sight]
   )
 
 
-def features(pictures: Pictures, real: Pictures) -> dict[str, Float[np.ndarray, "n"]]:
+def picture_features(pictures: Pictures, real: Pictures) -> dict[str, Float[np.ndarray, "n"]]:
   """What can be said of a picture without a model; `real` are others that it is compared with."""
   seen = intensity(pictures)
   light = luma(seen)
@@ -168,32 +168,33 @@ def find_dead_frames(
   examples = [test[seed * 1000 + i] for i in range(count * futures)]
   prompts, seeds = [e["caption"] for e in examples], [seed * 1000 + i for i in range(count * futures)]
   real = np.stack([e["clip"]["sight"] for e in examples])
-  real_speed = float(speeds(real).mean())
+  real_speed = float(mean_speeds(real).mean())
 
   begun = glitches(model, prompts[:count], seeds[:count])
   movies = go_on(model, begun, prompts[:count], seeds[:count], segments * (model.frames - 1), **how)
   kept, chain = None, []
   for i in range(segments):
     part = movies[:, i * (model.frames - 1) :][:, : model.frames]
-    speed = float(speeds(part).mean())
+    speed = float(mean_speeds(part).mean())
     kept = kept or max(speed, STILL)
     chain.append({"speed": speed, "retention": speed / kept})
 
-  kinds = candidates(model, prompts[:count], seeds[:count], real[:count])
+  kinds = start_pictures(model, prompts[:count], seeds[:count], real[:count])
   pictures = np.concatenate(list(kinds.values()))
   runs = []
   for future in range(futures):
     own = slice(future * count, (future + 1) * count)
-    told, drawn = prompts[own] * len(kinds), seeds[own] * len(kinds)
-    moved = go_on(model, pictures, told, drawn, model.frames, **how)
-    runs.append(speeds(moved))
+    asked, drawn = prompts[own] * len(kinds), seeds[own] * len(kinds)
+    moved = go_on(model, pictures, asked, drawn, model.frames, **how)
+    runs.append(mean_speeds(moved))
   runs = np.stack(runs)
   parts = {name: runs[:, i * count : (i + 1) * count] for i, name in enumerate(kinds)}
+  features = picture_features(pictures, real[count:, 0] if futures > 1 else real[:, -1])
   return Found(
     segments=chain,
     real_speed=real_speed,
     kinds={name: {"mean": x.mean(0), "most": x.max(0)} for name, x in parts.items()},
-    predicted=predicted(features(pictures, real[count:, 0] if futures > 1 else real[:, -1]), runs.mean(0)),
+    predicted=predicted(features, runs.mean(0)),
     movies=movies,
     pictures=pictures,
   )

@@ -95,7 +95,7 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
   experiment = model.system
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
-  clip, labels = held_out(experiment, clips, seed)
+  clip, labels = held_out_clips(experiment, clips, seed)
   result, start, at = {"clips": clips}, 0, {str(t): {} for t in TIMES}
   given = {t: score(model, clip, t, seed) for t in TIMES}
   for name, count in experiment.data.source.labels.items():
@@ -116,7 +116,7 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
   return {**result, "at": at}, None
 
 
-def held_out(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n classes"]]]:
+def held_out_clips(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n classes"]]]:
   """That many clips of the experiment's source that nothing was trained on, and their labels."""
   source = experiment.data.source.test_split(seed)
   examples = [source[i] for i in range(clips)]

@@ -37,7 +37,7 @@ from jaxtyping import Float
 
 from stale_jax.clip import intensity
 from stale_jax.evaluation.entropy import direction_bits, grey_bits, space_bits
-from stale_jax.evaluation.motion import STILL, motion_of
+from stale_jax.evaluation.motion import STILL, frame_motion
 
 LOOPS = 0.9  # Autocorrelation of a window that repeats what was before.
 _SLOW, _SLOW_WINDOWS = 0.5, 3
@@ -136,7 +136,7 @@ class Liveliness:
       self._half = np.full(clips, np.inf)
       self._drift = {name: np.zeros((2, clips)) for name in ("luma", "saturation")}
     else:
-      found = [vars(motion_of(a, b)) for a, b in zip(self._before, frame, strict=True)]
+      found = [vars(frame_motion(a, b)) for a, b in zip(self._before, frame, strict=True)]
       pair = {name: np.array([one[name] for one in found]) for name in found[0]}
       pair["dead"] = (pair["change"] < self._least_change) & (pair["speed"] < STILL)
       self._run = np.where(pair["dead"], self._run + 1, 0)

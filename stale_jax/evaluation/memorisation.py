@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def nearest(
+def nearest_distance(
   a: Float[np.ndarray, "n pixels"], training: Float[np.ndarray, "m pixels"]
 ) -> Float[np.ndarray, "n"]:
   """Euclidean distance of each row of `a` to its nearest row of `training`."""
@@ -17,4 +17,6 @@ def nearest_ratio(generated, held_out, training) -> float:
 
   About 1: as new as unseen handwriting. Near 0: copies.
   """
-  return float(np.median(nearest(generated, training)) / np.median(nearest(held_out, training)))
+  return float(
+    np.median(nearest_distance(generated, training)) / np.median(nearest_distance(held_out, training))
+  )

@@ -14,7 +14,7 @@ _SIGMA = 2.0  # Pixels, over which the flow is averaged.
 
 
 @dataclasses.dataclass(frozen=True)
-class Motion:
+class FrameMotion:
   """Of one frame after another.
 
   Attributes:
@@ -37,9 +37,9 @@ class Motion:
   all: float
 
 
-def motion_of(
+def frame_motion(
   before: Float[np.ndarray, "height width 3"], after: Float[np.ndarray, "height width 3"]
-) -> Motion:
+) -> FrameMotion:
   """Measures what moved between two frames in [-1, 1].
 
   Both are blurred a little (a Gaussian of .7 pixels), or every edge between pixels that moves by a fraction
@@ -61,7 +61,7 @@ def motion_of(
   move = -(found * seen[..., None]).sum((0, 1)) / max(seen.sum(), 1e-9)
   left, wrong = (float(np.square(after - _moved(before, way)).sum()) for way in (found, -found))
   different = min(float(np.square(after - before).sum()), wrong)
-  return Motion(
+  return FrameMotion(
     change=change,
     speed=speed,
     dynamic=dynamic,

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class ScoreEstimate:
   """A mean and its standard error, which is NaN for a single value."""
 
   mean: float
@@ -32,17 +32,18 @@ class Estimate:
 Cells = Mapping[str, Mapping[int, Mapping[str, float]]]
 
 
-def estimates(cells: Cells) -> dict[str, dict[str, Estimate]]:
+def estimates(cells: Cells) -> dict[str, dict[str, ScoreEstimate]]:
   """row -> score -> mean over the row's seeds."""
   return {
     row: {
-      score: Estimate.of([seeds[seed][score] for seed in seeds]) for score in next(iter(seeds.values()), {})
+      score: ScoreEstimate.of([seeds[seed][score] for seed in seeds])
+      for score in next(iter(seeds.values()), {})
     }
     for row, seeds in cells.items()
   }
 
 
-def differences(cells: Cells) -> dict[str, dict[str, Estimate]]:
+def differences(cells: Cells) -> dict[str, dict[str, ScoreEstimate]]:
   """row, but the first -> score -> mean difference to the first row, over the seeds that both have.
 
   Two rows share a seed's data, and its draw of what parameters they share, so that they are
@@ -53,7 +54,7 @@ def differences(cells: Cells) -> dict[str, dict[str, Estimate]]:
   def one(seeds):
     both = [seed for seed in seeds if seed in base]
     scores = [score for score in seeds[both[0]] if score in base[both[0]]] if both else []
-    return {score: Estimate.of([seeds[s][score] - base[s][score] for s in both]) for score in scores}
+    return {score: ScoreEstimate.of([seeds[s][score] - base[s][score] for s in both]) for score in scores}
 
   return {row: one(seeds) for row, seeds in list(cells.items())[1:]}
 

@@ -39,7 +39,7 @@ def train_loop(
 
   A run that is killed at any moment and started again ends with the same parameters as one that was not;
   its averaged weights are in `weights.safetensors`. SIGTERM saves and returns early. Several processes
-  (`hosts.together`) each call this, with one folder that all of them see; SIGTERM to one of them makes all
+  (`hosts.join_processes`) each call this, with one folder that all of them see; SIGTERM to one of them makes all
   save the same step.
 
   Args:

@@ -8,7 +8,7 @@ import pytest
 
 from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
-from stale_jax.evaluation.dead_frames import features, find_dead_frames, predicted, speeds
+from stale_jax.evaluation.dead_frames import find_dead_frames, mean_speeds, picture_features, predicted
 from stale_jax.system import Data
 
 
@@ -56,7 +56,7 @@ def test_the_chain_of_segments_keeps_its_motion(found):
 def test_what_tells_the_motion_is_found():
   rng = np.random.default_rng(0)
   pictures = rng.uniform(-1, 1, (120, 8, 8, 3)) * rng.uniform(0, 1, (120, 1, 1, 1))
-  told = features(pictures.astype(np.float32), pictures[:5].astype(np.float32))
+  told = picture_features(pictures.astype(np.float32), pictures[:5].astype(np.float32))
   yes = predicted(told, told["contrast"])
   no = predicted(told, rng.permutation(told["contrast"]))
   assert yes["r2"] > 0.9 and yes["spearman"]["contrast"] == 1
@@ -66,7 +66,7 @@ def test_what_tells_the_motion_is_found():
 def test_features_say_what_is_seen():
   white, dot = np.ones((1, 8, 8, 3), np.float32), -np.ones((1, 8, 8, 3), np.float32)
   dot[0, 0, 0, 0] = 1
-  told = features(np.concatenate([white, dot]), white)
+  told = picture_features(np.concatenate([white, dot]), white)
   np.testing.assert_allclose(told["luma"], [1, 0.2126 / 64], rtol=1e-5)
   np.testing.assert_allclose(told["saturation"], [0, 1])
   np.testing.assert_allclose(told["at_the_rim"], [28 / 64, 1])
@@ -77,7 +77,7 @@ def test_features_say_what_is_seen():
 def test_the_first_pair_is_a_cut_and_does_not_count():
   still = np.zeros((1, 4, 12, 12, 3), np.float32)
   still[0, 0] = np.random.default_rng(0).uniform(-1, 1, (12, 12, 3))
-  assert speeds(still) == pytest.approx(0)
+  assert mean_speeds(still) == pytest.approx(0)
 
 
 def test_too_few_pictures_are_refused():

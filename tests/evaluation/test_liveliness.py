@@ -11,7 +11,7 @@ from stale_jax.data.sources.digits import LABELS
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES, Liveliness, evaluate_liveliness, rollouts
 from stale_jax.evaluation.liveliness import Curve
-from stale_jax.evaluation.motion import motion_of
+from stale_jax.evaluation.motion import frame_motion
 from stale_jax.system import Data
 from stale_jax.testing import moving
 
@@ -90,15 +90,15 @@ def test_translation_is_explained_and_measured():
   rng = np.random.default_rng(0)
   for move in ((1, 0), (0, -2), (2, 1)):
     picture = moving.textures(np.zeros(1), 1, 7, 64)[0, 0]
-    found = motion_of(picture[4:-4, 4:-4], np.roll(picture, move[::-1], (0, 1))[4:-4, 4:-4])
+    found = frame_motion(picture[4:-4, 4:-4], np.roll(picture, move[::-1], (0, 1))[4:-4, 4:-4])
     assert found.move == pytest.approx(move, abs=0.1)
     assert found.speed == pytest.approx(np.hypot(*move), abs=0.1) and 1 - found.left / found.all > 0.9
   a, b = rng.uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
-  noise = motion_of(a, b)
+  noise = frame_motion(a, b)
   assert noise.change == pytest.approx(np.abs(a - b).mean() / 2, rel=1e-5) and noise.left > 0.85 * noise.all
-  still = motion_of(a, a)
+  still = frame_motion(a, a)
   assert still.change == still.speed == still.dynamic == still.all == 0
-  black = motion_of(np.full((16, 16, 3), -1.0, np.float32), np.full((16, 16, 3), -1.0, np.float32))
+  black = frame_motion(np.full((16, 16, 3), -1.0, np.float32), np.full((16, 16, 3), -1.0, np.float32))
   assert black.speed == black.dynamic == black.all == 0
 
 

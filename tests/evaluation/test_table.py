@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from stale_jax.evaluation.table import Estimate, differences, estimates, markdown
+from stale_jax.evaluation.table import ScoreEstimate, differences, estimates, markdown
 
 RNG = np.random.default_rng(0)
 CELLS = {row: {seed: {"a": RNG.normal(), "b": RNG.normal()} for seed in range(3)} for row in ("x", "y", "z")}
@@ -46,7 +46,7 @@ def test_an_unfinished_table_compares_the_seeds_there_are():
   ],
 )
 def test_digits_follow_the_error(mean, error, text):
-  assert str(Estimate(mean, error)) == text
+  assert str(ScoreEstimate(mean, error)) == text
 
 
 def test_markdown_has_every_row_score_and_meaning():

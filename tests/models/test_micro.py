@@ -9,8 +9,8 @@ import pytest
 
 from stale_jax.config import build
 from stale_jax.data import Digits, build_senses, collate, loader
-from stale_jax.data.curate.motion import motion
-from stale_jax.data.micro import measure, motion_of
+from stale_jax.data.curate.motion import clip_speed
+from stale_jax.data.micro import measure, measure_motion
 from stale_jax.errors import UserError
 from stale_jax.models import build_model
 from stale_jax.objectives import forget
@@ -68,14 +68,14 @@ def test_motion_is_curations_and_of_an_image_nothing_is_known():
   for index in range(24):
     example = source[index]
     grey = (example["clip"]["sight"] + 1) * 127.5 @ np.array([0.299, 0.587, 0.114])
-    want = motion(np.rint(grey).astype(np.uint8), 1 / 8)
+    want = clip_speed(np.rint(grey).astype(np.uint8), 1 / 8)
     found = measure("motion", example, 8.0)
     assert found == pytest.approx(want, rel=0.02)
     assert measure("motion", {**example, "fps": 16.0}, 8.0) == pytest.approx(2 * found)
     (quick if example["labels"]["speed"] else slow).append(found)
   assert np.mean(quick) == pytest.approx(2 * np.mean(slow), rel=0.1) and min(quick) > max(slow)
   bytes_ = {"sight": np.rint((example["clip"]["sight"] + 1) * 127.5).astype(np.uint8)}
-  assert motion_of(bytes_, 8.0) == pytest.approx(found, rel=1e-6)
+  assert measure_motion(bytes_, 8.0) == pytest.approx(found, rel=1e-6)
   image = {"clip": {"sight": example["clip"]["sight"][:1]}}
   assert np.isnan(measure("motion", image, 8.0)) and np.isnan(measure("fps", image, 8.0))
   assert measure("fps", example, 8.0) == 8 and measure("fps", {**example, "fps": 4.0}, 8.0) == 4

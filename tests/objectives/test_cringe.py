@@ -11,7 +11,7 @@ from stale_jax.config import build
 from stale_jax.data import Digits, collate, loader
 from stale_jax.errors import UserError
 from stale_jax.evaluation import evaluate_labels, reward
-from stale_jax.evaluation.labels import TIMES, held_out
+from stale_jax.evaluation.labels import TIMES, held_out_clips
 from stale_jax.models import scored, scores
 from stale_jax.models.emoji import emoji_vector
 from stale_jax.objectives import Cringe, Prediction, hinge, targets
@@ -154,7 +154,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def clip(model):
-  return held_out(model.system, 480, 0)
+  return held_out_clips(model.system, 480, 0)
 
 
 def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(model):

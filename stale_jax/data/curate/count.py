@@ -12,7 +12,7 @@ from stale_jax.data.curate.judge import REASONS
 _TESTED, _AGAINST = 200, 20_000  # Clips of the two splits that are compared, each with each.
 
 
-def count(
+def count_outcomes(
   reports: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]], broken_lines: int, nearest: int
 ) -> dict[str, Any]:
   """Numbers of files, clips and seconds by what became of them; plain data.

@@ -78,7 +78,7 @@ def research_of(file: File, research: Mapping[str, str]) -> str:
   return next((research[i] for i in _IDENTITY.findall(Path(file.path).name) if i in research), "")
 
 
-def describe(root: str, file: File, research: str, salt: str) -> dict[str, Any]:
+def describe_video(root: str, file: File, research: str, salt: str) -> dict[str, Any]:
   """What a shard says of a video: the fields of Described and of provenance, without names.
 
   Of several, .txt gives the caption, .info.json the rest, else the Research API. What cannot be understood is

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from stale_jax.data.curate.cuts import cuts
 from stale_jax.data.curate.hashes import clip_hash
-from stale_jax.data.curate.motion import motion
+from stale_jax.data.curate.motion import clip_speed
 from stale_jax.data.curate.text_area import text_area
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
@@ -50,7 +50,7 @@ def examine(path: str, least_seconds: float, most_seconds: float) -> dict:
   if seconds < about.seconds - max(1.0, 0.05 * about.seconds):
     raise Unreadable("truncated", path, f"ends at {seconds:.2f} s of {about.seconds:.2f} s.")
   clips = []
-  for start, end in windows(found, frames.seen, rate, most_seconds):
+  for start, end in clip_windows(found, frames.seen, rate, most_seconds):
     long_enough = end - start >= least_seconds
     clips.append({"start": start, "end": end, **(_measure(path, about, start, end) if long_enough else {})})
   return {
@@ -84,7 +84,9 @@ class _Frames:
         raise
 
 
-def windows(found: list[int], frames: int, rate: float, most_seconds: float) -> list[tuple[float, float]]:
+def clip_windows(
+  found: list[int], frames: int, rate: float, most_seconds: float
+) -> list[tuple[float, float]]:
   """From cuts (indices of pictures) to clips (start and end in seconds), none longer than `most_seconds`."""
   edges, clips = [0, *found, frames], []
   for first, last in itertools.pairwise(edges):
@@ -106,7 +108,7 @@ def _measure(path: str, about: Probe, start: float, end: float) -> dict:
   small = np.stack([cv2.resize(frame, half, interpolation=cv2.INTER_AREA) for frame in grey])
   moments = grey[[round(share * (len(grey) - 1)) for share in _MOMENTS]]
   return {
-    "motion": round(motion(small, _EVERY), 5),
+    "motion": round(clip_speed(small, _EVERY), 5),
     "light": round(float(np.median(np.percentile(grey, 90, (1, 2)))) / 255, 4),
     "text": round(float(np.median([text_area(grey[i]) for i in (0, len(grey) // 2, -1)])), 4),
     "hash": clip_hash(moments).tobytes().hex(),

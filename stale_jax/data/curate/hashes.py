@@ -54,7 +54,7 @@ def distances(
   return bits.min((-2, -1)).mean(-1)
 
 
-def bands(one: UInt8[np.ndarray, "moments crops 32"]) -> list[bytes]:
+def hash_pieces(one: UInt8[np.ndarray, "moments crops 32"]) -> list[bytes]:
   """Pieces of the hashes, and where they are from: two clips that are near have one in common at least."""
   found = set()
   for moment, crops in enumerate(one):

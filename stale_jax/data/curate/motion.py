@@ -9,7 +9,7 @@ from stale_jax.data.flow import flow
 _NOISE = 2  # Grey levels that a pixel may change, once smoothed, without anything having moved.
 
 
-def motion(frames: UInt8[np.ndarray, "frames height width"], seconds: float) -> float:
+def clip_speed(frames: UInt8[np.ndarray, "frames height width"], seconds: float) -> float:
   """The mean speed of what moves most, in shorter sides of the picture a second.
 
   Of every pair of neighbours, the mean flow of the tenth of the picture that is fastest, so that a person

@@ -17,8 +17,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from stale_jax.data.curate import encode, examine
 from stale_jax.data.curate.apart import Apart
-from stale_jax.data.curate.describe import File, describe
-from stale_jax.data.curate.hashes import bands, distances, from_text
+from stale_jax.data.curate.describe import File, describe_video
+from stale_jax.data.curate.hashes import distances, from_text, hash_pieces
 from stale_jax.data.curate.judge import clip_id, fault
 from stale_jax.data.curate.remembered import Remembered, key_of
 from stale_jax.data.curate.settings import Settings
@@ -141,7 +141,7 @@ class _Trusting(beam.DoFn):
 
 
 class _Examine(_Trusting):
-  """A file -> its report: `id`, `path`, what `examine` and `describe` (as `known`) return, or a `reason`.
+  """A file -> its report: `id`, `path`, what `examine` and `describe_video` (as `known`) say, or a `reason`.
 
   As JSON, in which the name of a file may have any bytes.
   """
@@ -161,7 +161,7 @@ class _Examine(_Trusting):
           found = {"reason": error.reason, "words": error.args[2]}
         remembered.put(key, found)
       if "reason" not in found:
-        report["known"] = describe(place.root, file, research, place.salt)
+        report["known"] = describe_video(place.root, file, research, place.salt)
       yield json.dumps({**report, **found})
     except (UserError, OSError) as error:
       yield json.dumps({**report, "error": str(error)})
@@ -205,7 +205,7 @@ def _banded(line: str, settings: Settings) -> Iterator[tuple[bytes, tuple[str, b
   for number, clip in enumerate(report.get("clips", ())):
     if not fault(clip, settings):
       code = from_text(clip["hash"])
-      for band in bands(code):
+      for band in hash_pieces(code):
         yield band, (clip_id(report["id"], number), code.tobytes())
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stale_jax.data.curate.card import histograms, rights, shown
-from stale_jax.data.curate.count import count
+from stale_jax.data.curate.count import count_outcomes
 from stale_jax.data.curate.describe import File, find_files, read_all_research, research_of
 from stale_jax.data.curate.encode import find_captioner
 from stale_jax.data.curate.judge import REASONS, judge
@@ -98,7 +98,7 @@ def curate(
       clip["reason"] = "unencodable" if "reason" in clip["encoded"] else ""
       clip["metadata"] = _metadata(clip, known[clip["video"]])
     kept = [clip for clip in kept if not clip["reason"]]
-    counts = count(reports, clips, broken_lines, settings.nearest)
+    counts = count_outcomes(reports, clips, broken_lines, settings.nearest)
     _write(output, place, kept)
     say(f"{len(kept)} clips written")
     _write_lines(Path(place.work) / "files.jsonl", reports, ("id", "path", "reason", "words", "cuts"))

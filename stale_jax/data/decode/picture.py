@@ -31,7 +31,7 @@ def shown_size(picture: av.VideoFrame, stream) -> tuple[int, int]:
   return (height, width) if abs(b) > abs(a) else (width, height)
 
 
-def fit(
+def fit_picture(
   picture: av.VideoFrame, stream, height: int, width: int, scaler: VideoReformatter, file: File
 ) -> UInt8[np.ndarray, "height width 3"]:
   """The picture turned as it is to be shown, scaled to cover height x width, its middle cut out."""

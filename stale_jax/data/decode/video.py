@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from stale_jax.data.decode.container import Clock, File, Unreadable, declared_seconds, decode, name_of, opened
-from stale_jax.data.decode.picture import fit, shown_size
+from stale_jax.data.decode.picture import fit_picture, shown_size
 from stale_jax.data.decode.sound import sound_track
 
 _HOLD = 0.5  # Seconds that the last picture stays, where the sound may still go on.
@@ -104,7 +104,7 @@ def frames_at(
       for after, until in ((shown, now), (picture, now + period)):
         while after is not None and wanted < until - clock.early:
           if after is not shown or pixels is None:
-            shown, pixels = after, fit(after, stream, height, width, scaler, file)
+            shown, pixels = after, fit_picture(after, stream, height, width, scaler, file)
           yield pixels
           if (wanted := next(times, None)) is None:
             return
@@ -116,7 +116,7 @@ def frames_at(
     while wanted is not None:
       if wanted > end:
         raise Unreadable("truncated", name_of(file), f"ends at {end:.2f} s, before {wanted:.2f} s.")
-      pixels = fit(shown, stream, height, width, scaler, file) if pixels is None else pixels
+      pixels = fit_picture(shown, stream, height, width, scaler, file) if pixels is None else pixels
       yield pixels
       wanted = next(times, None)
 

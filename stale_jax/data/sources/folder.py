@@ -11,7 +11,7 @@ from stale_jax.clip import Sense
 from stale_jax.data.buckets import Window
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.tracks import read_tracks
-from stale_jax.data.metadata import Described, held_out, read_described
+from stale_jax.data.metadata import Described, is_held_out, read_described
 from stale_jax.data.sources.videos import Videos, say
 from stale_jax.errors import UserError
 
@@ -81,7 +81,7 @@ class Folder(Videos):
         continue
       if described is not None:
         videos += 1
-        if held_out(described, self.held_out) == (self.split == "test"):
+        if is_held_out(described, self.held_out) == (self.split == "test"):
           found.append((path, described))
     if not found:
       raise UserError(

@@ -22,7 +22,7 @@ from stale_jax.data.sources.videos import Videos, say
 from stale_jax.errors import UserError
 
 
-def features():
+def record_features():
   """What a record holds, in the terms of TensorFlow Datasets."""
   import tensorflow_datasets as tfds
 
@@ -31,7 +31,7 @@ def features():
 
 
 def record(video: bytes, metadata: Mapping[str, Any]) -> dict[str, bytes]:
-  """One example of `features`: a whole video file, and an object whose keys include those of Described."""
+  """One example: a whole video file, and an object whose keys include those of Described."""
   return {"video": video, "metadata": json.dumps(metadata, ensure_ascii=False, sort_keys=True).encode()}
 
 
@@ -162,7 +162,7 @@ def _builder(folder: str | Path, splits):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
-      return tfds.core.DatasetInfo(builder=self, features=features())
+      return tfds.core.DatasetInfo(builder=self, features=record_features())
 
     def _split_generators(self, dl_manager):
       return splits

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stale_jax.data.curate.cuts import cuts
-from stale_jax.data.curate.examine import windows
+from stale_jax.data.curate.examine import clip_windows
 from stale_jax.testing.scenes import GOOD, RATE, scene
 
 
@@ -40,7 +40,7 @@ def test_few_pictures_are_no_error():
 
 
 def test_clips_lie_between_cuts_and_none_is_too_long():
-  got = windows([24, 48, 50], 24 * 20, 24, 8)
+  got = clip_windows([24, 48, 50], 24 * 20, 24, 8)
   assert got[:2] == [(0.0, round(22 / 24, 4)), (round(26 / 24, 4), round(46 / 24, 4))]
   assert len(got) == 5 and got[-1][1] == 20  # Nothing is left of the two pictures between 48 and 50.
   assert all(end - start <= 8 for start, end in got) and got[2][1] == got[3][0]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stale_jax.data.curate.describe import describe, find_files, read_all_research, research_of
+from stale_jax.data.curate.describe import describe_video, find_files, read_all_research, research_of
 from stale_jax.data.curate.provenance import provenance
 from stale_jax.errors import UserError
 
@@ -47,7 +47,7 @@ def described(root):
   files, papers = find_files(root, root / "out")
   research, broken = read_all_research(papers)
   assert broken == 1
-  return {f.path: describe(str(root), f, research_of(f, research), SALT) for f in files}
+  return {f.path: describe_video(str(root), f, research_of(f, research), SALT) for f in files}
 
 
 def test_sidecars_are_joined(root):
@@ -71,8 +71,8 @@ def test_no_name_gets_through(root):
   # One person has one hash, which depends on the salt.
   one = got["alice_w/one.mp4"]["uploader"]
   files, _ = find_files(root, root / "out")
-  assert describe(str(root), files[0], "", SALT)["uploader"] == one
-  assert describe(str(root), files[0], "", SALT + "!")["uploader"] not in ("", one)
+  assert describe_video(str(root), files[0], "", SALT)["uploader"] == one
+  assert describe_video(str(root), files[0], "", SALT + "!")["uploader"] not in ("", one)
   assert len({f.identity(SALT) for f in files} | {f.identity(SALT + "!") for f in files}) == 8
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stale_jax.data.curate import Settings
-from stale_jax.data.curate.hashes import bands, clip_hash, distances, from_text
+from stale_jax.data.curate.hashes import clip_hash, distances, from_text, hash_pieces
 from stale_jax.data.curate.judge import groups, judge
 from stale_jax.data.curate.pipeline import _near
 from stale_jax.testing.scenes import GOOD, Change, scene
@@ -34,7 +34,9 @@ def test_a_changed_clip_is_near_and_shares_a_piece(change):
   near = []
   for frames in CLIPS:
     one, other = hashed(frames), hashed(change(frames))
-    near.append(distances(one, other[None])[0] <= Settings().nearest and set(bands(one)) & set(bands(other)))
+    near.append(
+      distances(one, other[None])[0] <= Settings().nearest and set(hash_pieces(one)) & set(hash_pieces(other))
+    )
   assert sum(map(bool, near)) >= 0.95 * len(near)
 
 

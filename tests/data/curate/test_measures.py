@@ -6,7 +6,7 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 from stale_jax.data.curate import Settings
-from stale_jax.data.curate.motion import motion
+from stale_jax.data.curate.motion import clip_speed
 from stale_jax.data.curate.text_area import text_area
 from stale_jax.testing.scenes import GOOD, RATE, scene
 
@@ -21,7 +21,7 @@ def grey(frames, height):
 
 def moved(kind, seed):
   frames = scene(kind, 1.5, seed)[:: RATE // 4]
-  return motion(grey(frames, 120), 0.25)
+  return clip_speed(grey(frames, 120), 0.25)
 
 
 @pytest.mark.parametrize("kind", GOOD)
@@ -38,7 +38,7 @@ def test_motion_is_measured_in_shorter_sides_a_second():
   canvas = scene("slide", 0.1, 3, 180, 640)[0]
   for pixels in (2, 5):
     frames = np.stack([canvas[:, i * pixels : i * pixels + 320] for i in range(5)])
-    assert motion(grey(frames, 180), 0.25) == pytest.approx(4 * pixels / 180, rel=0.15)
+    assert clip_speed(grey(frames, 180), 0.25) == pytest.approx(4 * pixels / 180, rel=0.15)
 
 
 @pytest.mark.parametrize("kind", ["text", "credits"])
