@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from stale_jax.checkpoints.store import Checkpointer, model_at
+from stale_jax.checkpoints.load import model_at
+from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.errors import UserError
 from stale_jax.training.feed import Feed
 from stale_jax.training.program import TrainingProgram

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from stale_jax.checkpoints.load import model_at, read_config
 from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapshots
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import save_weights
@@ -39,8 +38,8 @@ def train_loop(
 
   A run that is killed at any moment and started again ends with the same parameters as one that was not;
   its averaged weights are in `weights.safetensors`. SIGTERM saves and returns early. Several processes
-  (`hosts.join_processes`) each call this, with one folder that all of them see; SIGTERM to one of them makes all
-  save the same step.
+  (`hosts.join_processes`) each call this, with one folder that all of them see; SIGTERM to one of them makes
+  all save the same step.
 
   Args:
     experiment: what `config` describes.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stale_jax.checkpoints.store import read_config
+from stale_jax.checkpoints.load import read_config
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.files import write_whole

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from configs import autoencoder_digits, digits, digits_causal, movie
+from stale_jax.checkpoints.fingerprint import fingerprint
 from stale_jax.checkpoints.load import newest_ema
 from stale_jax.checkpoints.named import AUTOENCODER, CAUSAL, SHIPPED
 from stale_jax.checkpoints.reading import newest_state
@@ -25,7 +26,7 @@ from stale_jax.run import train
 from stale_jax.training.ema import Ema
 from stale_jax.training.initial import init_params
 from stale_jax.training.optimizer import Muon
-from stale_jax.training.state import fingerprint, initial_state
+from stale_jax.training.state import initial_state
 from stale_jax.training.steps.descent import Descent
 from tests import micro
 
