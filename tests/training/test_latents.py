@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import latent_digits
 from stale_jax.checkpoints.named import SHIPPED
 from stale_jax.checkpoints.weights import save_weights
 from stale_jax.config import build
@@ -106,3 +107,10 @@ def test_what_cannot_code_is_refused(coders, tmp_path):
     build_latents({"source": DIGITS, "autoencoder": str(tmp_path / "nothing")})
   with pytest.raises(UserError, match="must divide"):
     latents(coders, tmp_path, patch=3)
+
+
+def test_what_is_cached_keeps_its_name(tmp_path):
+  # Of the first releases: a model trained on cached latents finds their box where it was, without its data.
+  section = latent_digits.get_config().source.to_dict()
+  source = build_latents({**section, "cache": str(tmp_path)})
+  assert source._name({"a": 1}) == "32df58ac343d167e"
