@@ -46,7 +46,6 @@ def build_latents(section: Mapping[str, Any]) -> CodedSource:
   return CodedSource(
     source=source,
     codec=load_codec(latents.autoencoder, source),
-    section=dict(latents.source),
     cache=latents.cache,
     size=latents.size,
     split=latents.split,

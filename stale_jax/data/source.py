@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import re
 from typing import Any, ClassVar
 
 from stale_jax.clip import Clip, Sense
@@ -75,9 +76,17 @@ class Source(abc.ABC):
     return self
 
   @property
-  def fingerprint(self) -> Any:
-    """JSON that identifies the examples beyond the config section, such as clips that were taken down."""
-    return []
+  def fingerprint(self) -> dict[str, Any]:
+    """JSON that identifies the examples of all splits: the kind of source, and what is not at its default."""
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+    fields = {f.name: f for f in dataclasses.fields(self) if f.name not in ("split", "takedown")}
+    values = {name: value for name, value in vars(self).items() if name in fields}
+    return {"name": kind, **{name: x for name, x in values.items() if x != fields[name].default}}
+
+  @property
+  def taken_down(self) -> frozenset[str]:
+    """Names of clips that are not to be used any more."""
+    return frozenset()
 
   def test_split(self, seed: int | None = None) -> "Source":
     """The clips held out for testing; a `seed` draws others, where clips are drawn.

@@ -203,3 +203,8 @@ def test_a_background_stands_still_behind_the_digit_and_changes_nothing_else():
     # Full ink hides it.
     ink = dark.max(-1) > 0.999
     np.testing.assert_allclose(sight[ink], dark[ink], atol=2e-3)
+
+
+def test_a_fingerprint_tells_what_differs_from_the_defaults():
+  assert Digits(canvas=16, split="test").fingerprint == {"name": "digits"}
+  assert Digits(canvas=12, frames=4).fingerprint == {"name": "digits", "canvas": 12, "frames": 4}

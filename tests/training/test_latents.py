@@ -113,4 +113,4 @@ def test_what_is_cached_keeps_its_name(tmp_path):
   # Of the first releases: a model trained on cached latents finds their box where it was, without its data.
   section = latent_digits.get_config().source.to_dict()
   source = build_latents({**section, "cache": str(tmp_path)})
-  assert source._name({"a": 1}) == "32df58ac343d167e"
+  assert source._name(source.source.fingerprint) == "55ec9e0fd1be12cc"

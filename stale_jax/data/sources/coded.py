@@ -13,11 +13,10 @@ import dataclasses
 import fcntl
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jax
 import numpy as np
 from flax.serialization import msgpack_restore, msgpack_serialize
 from jaxtyping import Float
@@ -46,7 +45,6 @@ class CodedSource(Source):
   Attributes:
     source: the source whose clips are encoded.
     codec: encodes and decodes sight.
-    section: the config section of `source`, which names the cached files.
     cache: folder of the encoded clips. If it is empty, a trained model measures the box again.
     size: number of clips that are encoded.
     split: "train" or "test", of `source`.
@@ -59,7 +57,6 @@ class CodedSource(Source):
   has_seed: ClassVar[bool] = False
   source: Source
   codec: Codec
-  section: Mapping[str, Any]
   cache: str = "runs/latents"
   size: int = 4096
   split: str = "train"
@@ -126,10 +123,9 @@ class CodedSource(Source):
     for name, x in clip.items():
       if name == "sight":
         low, high = self.box
-        out[name] = np.clip((2 * self._encoded(x) - low - high) / (high - low), -1, 1)
+        out[name] = np.clip((2 * self.codec.encode(x) - low - high) / (high - low), -1, 1)
       elif name in self.senses:
-        with jax.ensure_compile_time_eval():  # An example may be read while a function is traced.
-          x = np.asarray(lengthen(x, time))
+        x = np.asarray(lengthen(x, time))
         out[name] = x.reshape(len(x), x.shape[1] // time, -1)
     return out
 
@@ -145,21 +141,16 @@ class CodedSource(Source):
         out[name] = x.reshape(len(x), x.shape[1] * time, -1)[:, time - 1 :]
     return out
 
-  def _encoded(self, sight: Float[np.ndarray, "batch frames height width 3"]) -> np.ndarray:
-    with jax.ensure_compile_time_eval():
-      return self.codec.encode(sight)
-
   @functools.cached_property
   def box(self) -> Float[np.ndarray, "2 channels"]:
     """The range of each channel, without the smallest and the largest thousandth of its values."""
     # It does not depend on takedowns: those must not move the latents of a trained model.
-    section = {key: value for key, value in self.section.items() if key != "takedown"}
-    path = make_folder(self.cache) / f"{self._name(section)}.json"
+    path = make_folder(self.cache) / f"{self._name(self.source.fingerprint)}.json"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
         source = dataclasses.replace(self.pixels, split="train")
         clips = (source[i]["clip"] for i in range(min(_MEASURED, len(source))))
-        seen = [self._encoded(clip["sight"][None]) for clip in clips if "sight" in clip]
+        seen = [self.codec.encode(clip["sight"][None]) for clip in clips if "sight" in clip]
         low, high = np.quantile(np.concatenate(seen), (_BEYOND, 1 - _BEYOND), axis=(0, 1, 2, 3))
         # A constant channel has no width.
         write_whole(path, json.dumps([low.tolist(), np.maximum(high, low + 1e-3).tolist()]))
@@ -169,8 +160,8 @@ class CodedSource(Source):
   def _records(self):
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-    state = self.pixels.fingerprint
-    name = self._name(dict(self.section), self.split, self.size, self.box.tolist(), state)
+    down = sorted(self.pixels.taken_down)
+    name = self._name(self.source.fingerprint, self.split, self.size, self.box.tolist(), down)
     path = make_folder(self.cache) / f"{name}.array_record"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():

@@ -74,11 +74,6 @@ class Shards(Videos):
   def _records(self):
     return open_data(self.path, self.split)[1]
 
-  @property
-  def fingerprint(self) -> list[str]:
-    """What is taken down."""
-    return sorted(self.taken_down)
-
   @functools.cached_property
   def taken_down(self) -> frozenset[str]:
     """What `takedown` names, an address also without its @name; says how many lines name no clip."""
