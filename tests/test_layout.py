@@ -225,3 +225,9 @@ def test_importing_is_light_and_brings_no_other_framework():
 def test_tests_start_programs_and_import_none(path):
   if path.name != "make.py":  # Runs with the code of the first releases.
     assert not any(name.split(".")[0] == "experiments" for name in imports(path))
+
+
+def test_checkpoints_know_the_state_of_training_alone():
+  files = [path for path in FILES if part(path) == "checkpoints"]
+  known = {name for path in files for name in imports(path) if name.startswith("stale_jax.training.")}
+  assert {name.split(".")[2] for name in known} <= {"state", "ema"}, known
