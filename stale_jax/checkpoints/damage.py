@@ -4,10 +4,14 @@ A damaged checkpoint stays damaged: files are missing, cut short, or their bytes
 error may pass, such as one of the storage or a lack of memory.
 """
 
+import contextlib
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from etils import epath
 
 # What TensorStore says of damaged files, which it raises as a ValueError: the codes of its status.
 _DAMAGE_CODES = re.compile(r"\b(DATA_LOSS|NOT_FOUND|FAILED_PRECONDITION|OUT_OF_RANGE|INVALID_ARGUMENT)\b")
@@ -34,8 +38,31 @@ def is_damage(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-  """The first line of `error`, or the name of its kind."""
-  return (str(error).strip() or type(error).__name__).split("\n")[0][:120]
+  """The first line of the error that `error` was raised from, or the name of its kind."""
+  *_, first = _chain(error)
+  return (str(first).strip() or type(first).__name__).split("\n")[0][:160]
+
+
+def check_files(checkpoint: epath.Path) -> None:
+  """Raises DamageError if a file is missing without which Orbax takes the checkpoint for another kind."""
+  for name in ("state/_METADATA", "state/manifest.ocdbt", "rest/metadata"):
+    if not (checkpoint / name).exists():
+      raise DamageError(f"{name} is missing")
+
+
+def check_record(rest: Mapping[str, Any]) -> None:
+  """Raises DamageError if the record beside the arrays lacks a key."""
+  if missing := {"data", "fingerprint"} - rest.keys():
+    raise DamageError(f"rest/metadata lacks {', '.join(sorted(missing))}")
+
+
+@contextlib.contextmanager
+def decoding(what: str) -> Iterator[None]:
+  """Turns errors of decoding a description into DamageError."""
+  try:
+    yield
+  except (KeyError, TypeError, NotImplementedError) as error:
+    raise DamageError(f"{what} cannot be decoded: {error}") from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

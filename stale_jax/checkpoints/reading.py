@@ -10,7 +10,7 @@ from absl import logging
 from etils import epath
 from jax.sharding import SingleDeviceSharding
 
-from stale_jax.checkpoints.damage import DamageError, is_damage, reason
+from stale_jax.checkpoints.damage import DamageError, check_files, check_record, decoding, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.errors import UserError
 from stale_jax.files import absolute
@@ -49,6 +49,7 @@ def _newest(folder: Path, read: Callable[["_Checkpoint"], Any]) -> Any:
       raise UserError(f"the run in {folder} has no checkpoint yet.")
     for step in steps:
       try:
+        check_files(folder / "checkpoints" / str(step))
         checkpoint = _Checkpoint(manager, step)
         found = read(checkpoint)
         checkpoint.verify()
@@ -74,8 +75,10 @@ class _Checkpoint:
 
   def __init__(self, manager: ocp.CheckpointManager, step: int):
     self._manager, self._step, self._sums = manager, step, {}
-    self._saved = manager.item_metadata(step).state.tree
+    with decoding("state/_METADATA"):
+      self._saved = manager.item_metadata(step).state.tree
     self._rest = manager.restore(step, args=ocp.args.Composite(rest=ocp.args.JsonRestore())).rest
+    check_record(self._rest)
     self.names = list(self._saved)
 
   def part(self, name: str) -> Any:

@@ -18,8 +18,9 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from etils import epath
 
-from stale_jax.checkpoints.damage import DamageError, is_damage, reason
+from stale_jax.checkpoints.damage import DamageError, check_files, check_record, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.reading import unreadable
 from stale_jax.errors import UserError
@@ -152,7 +153,7 @@ class Checkpointer:
     """
     while (step := self._manager.latest_step()) is not None:
       try:
-        parts, data = _read(self._manager, step, _parts(like), all_agree)
+        parts, data = _read(self._manager, self.folder, step, _parts(like))
         return like.replace(**parts), data
       except Exception as error:
         if mismatch := self._mismatch(step, like):
@@ -194,9 +195,7 @@ class Checkpointer:
       self._manager.close()
 
 
-def _read(
-  manager: ocp.CheckpointManager, step: int, like: Any, all_agree: Callable[[bool], bool]
-) -> tuple[Any, Any]:
+def _read(manager: ocp.CheckpointManager, folder: epath.Path, step: int, like: Any) -> tuple[Any, Any]:
   """(state in the structure of `like`, the state of the iterator).
 
   Raises:
@@ -206,7 +205,9 @@ def _read(
   items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
   found, failure = None, None
   try:
+    check_files(folder / str(step))
     found = manager.restore(step, args=items)
+    check_record(found.rest)
   except Exception as error:
     failure = error
   readable = all_agree(failure is None or is_damage(failure))
