@@ -38,9 +38,10 @@ def is_damage(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-  """The first line of the error that `error` was raised from, or the name of its kind."""
-  *_, first = _chain(error)
-  return (str(first).strip() or type(first).__name__).split("\n")[0][:160]
+  """One line: what the first DamageError says, or else the error that `error` was raised from."""
+  every = list(_chain(error))
+  told = next((one for one in every if isinstance(one, DamageError)), every[-1])
+  return (str(told).strip() or type(told).__name__).split("\n")[0][:160]
 
 
 def check_files(checkpoint: epath.Path) -> None:
