@@ -62,7 +62,7 @@ PROBES = {
 }
 # Files and classes that are still too long: name -> lines at most. Numbers here only fall.
 LONG = {
-  "data/sources/videos.py Videos": 225,
+  "data/sources/videos.py Videos": 207,
   "models/transformer.py Transformer": 202,
 }
 

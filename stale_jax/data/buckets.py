@@ -63,3 +63,31 @@ def assign(
     row[:] = np.where(long_enough(seconds, buckets[k].frames, rate), apart.round(6), np.inf)
   best = np.where(np.isfinite(far.min(0)), np.array(order)[far.argmin(0)], -1)
   return [np.flatnonzero(best == k) for k in range(len(buckets))]
+
+
+def counted(videos: Sequence, buckets: Sequence[Bucket], fitting: Sequence[Sequence[int]]) -> str:
+  """In words, how many of `videos` fit each bucket, and how many none."""
+  counts = ", ".join(f"{len(fit)} {tuple(size)}" for size, fit in zip(buckets, fitting, strict=True))
+  return f"{counts}; in none: {len(videos) - sum(map(len, fitting))}"
+
+
+def shares_of(used: Sequence[int], clips: int, images: float) -> tuple[float, ...]:
+  """The share of the batches that each size has: in proportion to the videos that are used for it.
+
+  Args:
+    used: how many videos each size has.
+    clips: how many of the sizes are of clips; the others are of images.
+    images: the share of the batches that are of images.
+  """
+  parts = (used[:clips], 1 - images), (used[clips:], images)
+  return tuple(n * share / max(sum(numbers), 1) for numbers, share in parts for n in numbers)
+
+
+def draw_window(
+  seconds: float, rates: Sequence[float], size: Bucket, rng: np.random.Generator
+) -> Window | None:
+  """A window of a video that lasts `seconds`, at a rate that it is long enough for; None if there is none."""
+  if not (fit := [rate for rate in rates if long_enough(seconds, size.frames, rate)]):
+    return None
+  rate = fit[rng.integers(len(fit))] if len(fit) > 1 else fit[0]
+  return Window(start=rng.uniform(0, max(seconds - size.frames / rate, 0)), rate=rate, size=size)

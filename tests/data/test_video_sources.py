@@ -14,8 +14,8 @@ from stale_jax.clip import intensity
 from stale_jax.data import Digits, build_senses, build_source, loader
 from stale_jax.data.decode.hearing import PITCHES
 from stale_jax.data.metadata import Described
+from stale_jax.data.said import say
 from stale_jax.data.sources.shards import record, write_shards
-from stale_jax.data.sources.videos import say
 from stale_jax.errors import UserError
 from stale_jax.media import save_movie
 from tests.data.clips import colour, encode

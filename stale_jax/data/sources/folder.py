@@ -12,7 +12,8 @@ from stale_jax.data.buckets import Window
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.tracks import read_tracks
 from stale_jax.data.metadata import Described, is_held_out, read_described
-from stale_jax.data.sources.videos import Videos, say
+from stale_jax.data.said import say
+from stale_jax.data.sources.videos import Videos, flat_sense
 from stale_jax.errors import UserError
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv", ".3gp", ".ogv", ".mpg", ".mxf")
@@ -51,7 +52,7 @@ class Folder(Videos):
   @functools.cached_property
   def _tracked(self) -> dict[str, Sense]:
     channels = {"touch": self.touch, "smell": self.smell, "taste": self.taste}
-    return {name: self._flat(name, names) for name, names in channels.items() if names}
+    return {name: flat_sense(name, names, self) for name, names in channels.items() if names}
 
   def count(self) -> int:
     """How many videos of the split there are; raises UserError if none."""

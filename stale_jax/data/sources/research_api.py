@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stale_jax.data.metadata import Described, read_research
+from stale_jax.data.said import say
 from stale_jax.data.sources.folder import Folder
-from stale_jax.data.sources.videos import say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,10 @@ from typing import Any
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.video import probe
 from stale_jax.data.metadata import Described, from_json, without_mentions
+from stale_jax.data.said import say
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.data.sources.tfds import open_data
-from stale_jax.data.sources.videos import Videos, say
+from stale_jax.data.sources.videos import Videos
 from stale_jax.errors import UserError
 
 

@@ -18,23 +18,21 @@ one of the source stands in: nobody can look at a million files before training.
 import dataclasses
 import functools
 import math
-import os
-import sys
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.clip import Sense, floats
 from stale_jax.construct import at_least, nearest
-from stale_jax.data.buckets import Bucket, Window, assign, long_enough
+from stale_jax.data.buckets import Bucket, Window, assign, counted, draw_window, shares_of
 from stale_jax.data.decode.container import File, Unreadable, name_of
 from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
+from stale_jax.data.decode.measure import measure_all
 from stale_jax.data.decode.sound import read_sound
 from stale_jax.data.decode.video import frames_at, probe, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
+from stale_jax.data.said import say
 from stale_jax.data.source import Source
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
@@ -119,13 +117,7 @@ class Videos(Source):
     colours = ("red", "green", "blue")
     shape = (self.height, self.width, 3)
     senses = {"sight": Sense(name="sight", shape=shape, rate=self.rate, patch=self.patch, channels=colours)}
-    return {**senses, "sound": self._flat("sound", CHANNELS)} if self.hearing else senses
-
-  def _flat(self, name: str, channels: tuple[str, ...]) -> Sense:
-    """A sense of so many numbers a frame."""
-    return Sense(
-      name=name, shape=(len(channels),), rate=self.rate, patch=self.patch[:1], channels=tuple(channels)
-    )
+    return {**senses, "sound": flat_sense("sound", CHANNELS, self)} if self.hearing else senses
 
   @property
   def labels(self) -> dict[str, int]:
@@ -153,9 +145,7 @@ class Videos(Source):
       UserError: there are none.
     """
     used = [any(self.find(int(which)) is not None for which in fit) * len(fit) for fit in self._fitting]
-    videos = len(self.buckets) or 1
-    parts = (used[:videos], 1 - self.images), (used[videos:], self.images)
-    shares = tuple(n * share / max(sum(numbers), 1) for numbers, share in parts for n in numbers)
+    shares = shares_of(used, len(self.buckets) or 1, self.images)
     if not any(shares):
       raise UserError(
         f"no video of the split {self.split!r} is to be used: none fits, or all are taken down."
@@ -164,24 +154,14 @@ class Videos(Source):
 
   @functools.cached_property
   def _fitting(self) -> tuple[Sequence[int], ...]:
-    """Of each of `sizes`, the numbers of the videos that are cut to it."""
+    """For each of `sizes`, the numbers of the videos that are cut to it."""
     if not self.buckets:
       return (range(self.count()),) * len(self.sizes)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-      videos = list(pool.map(self._measured, range(self.count())))
-    of = len(self.buckets)
-    fitting = assign(videos, self.sizes[:of], max(self.rates or (self.rate,)))
-    counts = ", ".join(f"{len(fit)} {tuple(size)}" for size, fit in zip(self.sizes, fitting, strict=False))
-    none = len(videos) - sum(map(len, fitting))
-    say(f"videos of the split {self.split!r} in each of source.buckets: {counts}; in none: {none}")
-    return (*fitting, *(assign(videos, self.sizes[of:], self.rate) if self.images else ()))
-
-  def _measured(self, which: int) -> tuple[int, int, float] | None:
-    try:
-      return self.measure(which)
-    except Unreadable as error:
-      say(f"left out: {error}")
-      return None
+    videos = measure_all(self.measure, self.count())
+    clips, images = self.sizes[: len(self.buckets)], self.sizes[len(self.buckets) :]
+    fitting = assign(videos, clips, max(self.rates or (self.rate,)))
+    say(f"videos of the split {self.split!r} in each of source.buckets: {counted(videos, clips, fitting)}")
+    return (*fitting, *(assign(videos, images, self.rate) if images else ()))
 
   def __len__(self) -> int:
     return self.size * len(self.sizes)
@@ -229,11 +209,10 @@ class Videos(Source):
       Unreadable: it is too short for all.
     """
     seconds, rates = self.seconds(file), self.rates or (self.rate,)
-    if not (fit := [rate for rate in rates if long_enough(seconds, size.frames, rate)]):
+    if (window := draw_window(seconds, rates, size, rng)) is None:
       words = f"is {seconds:.2f} s long; {size.frames} frames need {size.frames / max(rates):.2f} s."
       raise Unreadable("too_short", name_of(file), words)
-    rate = fit[rng.integers(len(fit))] if len(fit) > 1 else fit[0]
-    return Window(start=rng.uniform(0, max(seconds - size.frames / rate, 0)), rate=rate, size=size)
+    return window
 
   def measure(self, which: int) -> tuple[int, int, float]:
     """Width, height and seconds of video number `which`, as it is shown. Raises Unreadable."""
@@ -270,20 +249,12 @@ class Videos(Source):
     return known
 
 
+def flat_sense(name: str, channels: tuple[str, ...], source: Videos) -> Sense:
+  """A sense with one number a frame for each channel, at the rate of `source`."""
+  shape, patch = (len(channels),), source.patch[:1]
+  return Sense(name=name, shape=shape, rate=source.rate, patch=patch, channels=tuple(channels))
+
+
 @functools.lru_cache(maxsize=1 << 16)
 def _seconds(path: str) -> float:
   return seconds_of(path)
-
-
-_SAYING = threading.Lock()
-
-
-def say(words: str) -> None:
-  """Once, on stderr, though several threads read and each finds it."""
-  with _SAYING:
-    _say(words)
-
-
-@functools.cache
-def _say(words: str) -> None:
-  print(words, file=sys.stderr, flush=True)
