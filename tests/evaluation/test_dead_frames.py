@@ -87,6 +87,6 @@ def test_too_few_pictures_are_refused():
 
 def test_a_model_without_sight_has_none():
   model = Planted()
-  model.system.data.senses = tuple(model.source.senses[name] for name in ("touch",))
+  model.system.data = Data(source=model.source, senses=(model.source.senses["touch"],))
   with pytest.raises(UserError, match="no sight"):
     find_dead_frames(model, count=2)
