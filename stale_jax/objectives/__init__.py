@@ -11,7 +11,7 @@ from stale_jax.objectives.grpo import advantages, global_speeds, motion_reward, 
 from stale_jax.objectives.messup import MessUp
 from stale_jax.objectives.objective import Objective, Term
 from stale_jax.objectives.prediction import Prediction, predict
-from stale_jax.objectives.pyramid import band_energies, bands, response
+from stale_jax.objectives.pyramid import band_energies, response, split_bands
 from stale_jax.objectives.reconstruction import Reconstruction
 from stale_jax.objectives.total import Total
 
@@ -31,7 +31,7 @@ __all__ = [
   "Total",
   "advantages",
   "band_energies",
-  "bands",
+  "split_bands",
   "copying",
   "dmd_loss",
   "dmd_step",

@@ -27,7 +27,7 @@ from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 from stale_jax.objectives.objective import Objective
 from stale_jax.objectives.prediction import Prediction, real_frames
-from stale_jax.objectives.pyramid import BANDS, band_energies, bands
+from stale_jax.objectives.pyramid import BANDS, band_energies, split_bands
 from stale_jax.processes import Process, UniformTokens
 
 # Real clips on which the bands' energies are measured.
@@ -109,7 +109,7 @@ class BandLoss(Objective):
       residual = self.settings.process.residual(output, prediction.corruption[name], prediction.t)
       real = real_frames(name, batch, residual)
       # Masked before they are blurred: frames that are not real must not leak into their neighbours.
-      parts = bands(jnp.where(real, residual, 0), count)
+      parts = split_bands(jnp.where(real, residual, 0), count)
       weights = self.band_weights.get(name, np.ones(count))
       loss = sum(float(w) * jnp.sum(jnp.square(p)) for w, p in zip(weights, parts, strict=True))
       losses[f"dog/{name}"] = loss / jnp.maximum(jnp.sum(real), 1)

@@ -30,7 +30,9 @@ def blur_matrix(size: int, sd: float) -> Float[np.ndarray, "size size"]:
   return cosines.T @ (np.exp(-0.5 * np.square(sd * frequency))[:, None] * cosines)
 
 
-def bands(x: Float[Array, "batch frames *shape"], count: int) -> list[Float[Array, "batch frames *shape"]]:
+def split_bands(
+  x: Float[Array, "batch frames *shape"], count: int
+) -> list[Float[Array, "batch frames *shape"]]:
   """The `count` bands of `x` from fine to coarse, in its own kind of array: numpy's or JAX's.
 
   All axes but the first and the last (channels) are blurred; those of one value stay as they are.
@@ -47,7 +49,7 @@ def bands(x: Float[Array, "batch frames *shape"], count: int) -> list[Float[Arra
 
 def band_energies(x: Float[Array, "batch frames *shape"], count: int) -> list[Float[Array, "batch"]]:
   """Mean square of each band of each example."""
-  return [(band**2).reshape(len(x), -1).mean(-1) for band in bands(x, count)]
+  return [(band**2).reshape(len(x), -1).mean(-1) for band in split_bands(x, count)]
 
 
 def response(clip: Clip, count: int = BANDS) -> Float[Array, "batch"]:

@@ -23,7 +23,7 @@ from stale_jax.clip import Batch
 from stale_jax.construct import at_least
 from stale_jax.errors import UserError
 from stale_jax.objectives.prediction import real_frames
-from stale_jax.objectives.pyramid import BANDS, bands
+from stale_jax.objectives.pyramid import BANDS, split_bands
 
 # Real clips on which the bands' energies are measured.
 _CLIPS = 64
@@ -62,7 +62,7 @@ def measure_energies(source: Sequence, count: int) -> Float[np.ndarray, "bands"]
   clips = (source[i]["clip"] for i in range(min(_CLIPS, len(source))))
   seen = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
   mean = np.mean([x.mean() for x in seen])
-  found = np.mean([[np.square(b).mean() for b in bands(x - mean, count)] for x in seen], 0)
+  found = np.mean([[np.square(b).mean() for b in split_bands(x - mean, count)] for x in seen], 0)
   return np.maximum(found, 1e-2 * found.max())
 
 
@@ -96,7 +96,7 @@ class ReconstructionLoss:
     def likeness(made):
       difference = jnp.where(real, made - x, 0)
       mse = jnp.sum(jnp.square(difference)) / values
-      parts = zip(bands(difference, settings.bands), self.energies, strict=True)
+      parts = zip(split_bands(difference, settings.bands), self.energies, strict=True)
       feature = sum(jnp.sum(jnp.square(b)) / float(e) for b, e in parts) / (settings.bands * values)
       return mse + settings.feature * feature, (mse, feature)
 

@@ -18,7 +18,7 @@ from stale_jax.planning.plan import built, plain, plan
 from stale_jax.planning.report import GIB, Plan
 from stale_jax.planning.roofline import roofline
 from stale_jax.planning.topology import topology_devices
-from stale_jax.training.initial import init_params
+from stale_jax.training.initial import initializer
 
 # Of these the first that fits is taken; each takes a minute or more to compile.
 _COMPILES = 4
@@ -62,7 +62,7 @@ def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
   """The experiment, and its numbers for `estimate`."""
   experiment = built(config)
   model, frames = experiment.network, experiment.data.source.frames
-  params = jax.eval_shape(lambda: init_params(experiment, jax.random.key(0)))
+  params = jax.eval_shape(initializer(experiment), jax.random.key(0))
   clip = {s.name: jax.ShapeDtypeStruct((1, frames, *s.shape), jnp.float32) for s in experiment.data.senses}
   t = jax.ShapeDtypeStruct((1, frames), jnp.float32)
   context = Context(text=jax.ShapeDtypeStruct((1, model.text_length), jnp.int32))

@@ -1,1 +1,1 @@
-"""The loop of a training run, and what it is made of."""
+"""Training: the loop, the program of a step on a mesh, the state, and the kinds of training (`steps`)."""

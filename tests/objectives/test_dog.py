@@ -11,7 +11,7 @@ from stale_jax.config import build
 from stale_jax.data import Digits
 from stale_jax.errors import UserError
 from stale_jax.evaluation import band_energy
-from stale_jax.objectives import Denoising, DoG, Prediction, Total, band_energies, bands, response
+from stale_jax.objectives import Denoising, DoG, Prediction, Total, band_energies, response, split_bands
 from stale_jax.objectives.dog import BandLoss, band_weights
 from stale_jax.objectives.pyramid import blur_matrix
 from stale_jax.processes import Corruption, GaussianFlow, Reflected, UniformFlow
@@ -37,12 +37,12 @@ def test_blur_is_scipy_s_and_its_rows_sum_to_one(size, sd):
 @pytest.mark.parametrize("shape", [(2, 8, 16, 12, 3), (2, 8, 5), (1, 1, 4, 4, 1)])
 def test_bands_add_up_to_the_identity_and_fine_ones_ignore_constants(shape):
   x = RNG.standard_normal(shape)
-  parts = bands(x, 4)
+  parts = split_bands(x, 4)
   assert len(parts) == 4
   np.testing.assert_allclose(sum(parts), x, atol=1e-12)
-  for fine in bands(np.full(shape, 0.7), 4)[:-1]:
+  for fine in split_bands(np.full(shape, 0.7), 4)[:-1]:
     np.testing.assert_allclose(fine, 0, atol=1e-12)
-  for ours, jax_s in zip(parts, bands(jnp.float32(x), 4), strict=True):
+  for ours, jax_s in zip(parts, split_bands(jnp.float32(x), 4), strict=True):
     np.testing.assert_allclose(jax_s, ours, atol=1e-5)
 
 
@@ -156,7 +156,7 @@ def test_its_formula_and_its_mask():
     residual = -np.asarray(x, np.float64)  # (x / 2 - x) / .5
     if name == "touch":
       residual[:, 2] = 0
-    parts = bands(residual, 3)
+    parts = split_bands(residual, 3)
     energy = sum(w * np.square(p).sum() for w, p in zip(dog.band_weights[name], parts, strict=True))
     want[name] = energy / (residual.size if name == "sight" else 3 * 3 * 4)
     assert float(got[f"dog/{name}"]) == pytest.approx(want[name], rel=1e-5)
@@ -185,7 +185,7 @@ def test_band_energy_tells_blur_from_noise():
   clips = np.stack([source[i]["clip"]["sight"] for i in range(64)])
   assert band_energy(clips[:32], clips[32:]) == pytest.approx([1, 1, 1], abs=0.3)
   assert band_energy(clips, clips) == pytest.approx([1, 1, 1])
-  blurred = sum(bands(clips, 3)[1:])
+  blurred = sum(split_bands(clips, 3)[1:])
   noisy = clips + 0.3 * RNG.standard_normal(clips.shape)
   assert band_energy(blurred, clips)[0] < 0.5 and band_energy(blurred, clips)[2] > 0.8
   assert band_energy(noisy, clips)[0] > 1.2 and band_energy(noisy, clips)[2] == pytest.approx(1, abs=0.1)

@@ -9,7 +9,7 @@ from stale_jax.clip import Batch, Context
 from stale_jax.data import Digits
 from stale_jax.errors import UserError
 from stale_jax.models import Autoencoder
-from stale_jax.objectives import Reconstruction, bands
+from stale_jax.objectives import Reconstruction, split_bands
 
 SOURCE = Digits(canvas=16, frames=5, patch=1)
 
@@ -31,7 +31,9 @@ def test_the_terms_are_what_they_are_called(setting):
   made, _, nats = model.apply(params, {"sight": x}, rngs={"latent": key})
   difference = np.asarray(made["sight"] - x, np.float64)
   assert float(said["mse"]) == pytest.approx(np.square(difference).mean(), rel=1e-5)
-  each = [np.square(b).mean() / e for b, e in zip(bands(difference, 3), objective.energies, strict=True)]
+  each = [
+    np.square(b).mean() / e for b, e in zip(split_bands(difference, 3), objective.energies, strict=True)
+  ]
   assert float(said["feature"]) == pytest.approx(np.mean(each), rel=1e-4)
   total = said["mse"] + 0.5 * said["feature"] + 0.1 * nats
   assert float(said["loss"]) == pytest.approx(float(total), rel=1e-6)
@@ -98,7 +100,7 @@ def test_its_gradient_is_that_of_the_definition(setting):
     return clip["sight"], nats
 
   def likeness(y):
-    parts = zip(bands(y - x, 3), objective.energies, strict=True)
+    parts = zip(split_bands(y - x, 3), objective.energies, strict=True)
     return jnp.mean((y - x) ** 2) + 0.5 * sum(jnp.mean(b**2) / float(e) for b, e in parts) / 3
 
   def judged(params, y):

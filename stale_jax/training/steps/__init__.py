@@ -1,1 +1,5 @@
-"""The kinds of training: one step a file."""
+"""Kinds of training, one in each file.
+
+`train_step` says what a kind is, `registry` which section of a config chooses it. A new kind is a new file and
+a line in the registry.
+"""
