@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs import autoencoder_digits
@@ -12,6 +13,7 @@ from stale_jax.checkpoints.weights import save_weights
 from stale_jax.config import build
 from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
+from stale_jax.training.ema import Ema
 from stale_jax.training.feed import Feed
 from stale_jax.training.loop import train_loop
 from stale_jax.training.program import batch_shapes, training_program
@@ -19,6 +21,7 @@ from stale_jax.training.state import initial_state, update
 from stale_jax.training.steps.train_step import CLIP, LABELS, MICRO, needed
 from tests import micro
 
+OPTIMIZER = optax.sgd(0.1)
 CAUSAL = {"source__patch": 1, "model__causal": True, "times__independent": True}
 
 
@@ -105,23 +108,18 @@ class Count:
     return dataclasses.replace(self)
 
   def init(self, key):
-    return initial_state({"w": jnp.zeros(3)}, optimizer(), key).replace(extra={"seen": jnp.zeros(())})
+    return initial_state({"w": jnp.zeros(3)}, OPTIMIZER, key).replace(extra={"seen": jnp.zeros(())})
 
   def begin_from(self, state, params):
     return state.replace(params=params)
 
   def step(self, state, batch):
     grads = {"w": jnp.full(3, batch.index.mean())}
-    new = update(state, grads, grads["w"][0], optimizer(), build(micro.config()).training.ema)
+    new = update(state, grads, grads["w"][0], OPTIMIZER, Ema())
     return new.replace(extra={"seen": state.extra["seen"] + 1}), {"loss": grads["w"][0]}
 
 
-def optimizer():
-  import optax
-
-  return optax.sgd(0.1)
-
-
+@pytest.mark.system
 def test_a_kind_that_the_package_does_not_know_is_trained_saved_and_resumed(tmp_path):
   def run(steps, folder, **training):
     config = micro.config(training__steps=steps, training__checkpoint_every=2, ema__snapshots=0, **training)
