@@ -37,7 +37,14 @@ def check(golden, case: str, movies) -> None:
 # Those that `make test` leaves to .ci/run: another way of what is tested anyway.
 SLOW = {
   *("all_frames_unguided", "all_frames_heun", "all_frames_consistency", "all_frames_micro"),
-  *("all_frames_judged", "all_frames_shipped", "causal_one_by_one", "causal_remedies", "windows_causal"),
+  *(
+    "all_frames_judged",
+    "all_frames_shipped",
+    "causal_shipped",
+    "causal_one_by_one",
+    "causal_remedies",
+    "windows_causal",
+  ),
   *("next_frame", "script_keep", "script_flush", "script_recache", "first_window", "first_next_frame"),
   *("story", "mechanisms", "autoencoder", "self_forcing", "nft"),
 }
