@@ -17,6 +17,14 @@ from stale_jax.processes.reflected import kernel_score, log_kernel
 from stale_jax.sampling import Denoiser
 
 
+def _of(process: Process, exact: dict[type, Callable]) -> Callable:
+  """The entry of the process's class or of the nearest that it is derived from."""
+  for cls in type(process).__mro__:
+    if cls in exact:
+      return exact[cls]
+  raise NotImplementedError(f"nothing exact is known for {type(process).__name__}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class FoldedMixture:
   """A mixture of Gaussians on the line, folded into [0, 1] by reflection at both ends.
@@ -85,9 +93,9 @@ class FoldedMixture:
     """The exact network of `process`, for clips whose every value has this distribution (as 2u - 1).
 
     Raises:
-      KeyError: for a process other than Reflected and UniformFlow.
+      NotImplementedError: for a process other than Reflected and UniformFlow.
     """
-    one = {Reflected: self._reflected, UniformFlow: self._uniform}[type(process)](process)
+    one = _of(process, {Reflected: self._reflected, UniformFlow: self._uniform})(process)
 
     def denoiser(clip: Clip, t, context: Context) -> Clip:
       del context
