@@ -31,10 +31,7 @@ LONGEST_FILE, LONGEST_CLASS = 400, 200  # Lines.
 # Uses of `getattr`, `hasattr`, `AttributeError` and of `isinstance` between classes of the package that may
 # stay, since they ask objects of others: file -> (how many, why).
 FOREIGN = {
-  "__init__.py": (
-    3,
-    "a module's own __getattr__, which loads on first use, and the error that it must raise",
-  ),
+  "__init__.py": (3, "a module's own __getattr__, which loads on first use, and the error that it raises"),
   "data/curate/apart.py": (1, "a function that a task names"),
   "data/curate/describe.py": (1, "JSON of others"),
   "data/curate/encode.py": (2, "a function that a setting names"),
@@ -50,18 +47,15 @@ FOREIGN = {
 }
 # Those that are still to go: file -> how many at most. Numbers here only fall.
 PROBES = {
-  "config/training.py": 1,
   "data/sources/noise.py": 1,
   "mesh.py": 4,
   "models/build.py": 2,
   "models/transformer.py": 1,
   "models/visibility.py": 2,
-  "objectives/dog.py": 1,
-  "training/initial.py": 1,
 }
 # Files and classes that are still too long: name -> lines at most. Numbers here only fall.
 LONG = {
-  "data/sources/videos.py Videos": 207,
+  "data/sources/videos.py Videos": 206,
   "models/transformer.py Transformer": 202,
 }
 

@@ -16,7 +16,6 @@ from stale_jax.objectives import (
   Reconstruction,
   Total,
 )
-from stale_jax.processes import UniformTokens
 from stale_jax.system import System
 from stale_jax.training.ema import Ema
 from stale_jax.training.experiment import Training
@@ -62,7 +61,7 @@ def _build_autoencoding(config: Mapping[str, Any], system: System, shared: dict[
 
 def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str, Any]) -> Training:
   messup = construct(MessUp, config.get("messup", {}), "messup")
-  if messup.noise and isinstance(system.diffusion.process, UniformTokens):
+  if messup.noise and system.diffusion.process.is_discrete:
     raise UserError("messup.noise is added to clips, and nothing can be added to tokens: messup.drop can be.")
   return Training(
     **shared,

@@ -28,7 +28,7 @@ from stale_jax.errors import UserError
 from stale_jax.objectives.objective import Objective
 from stale_jax.objectives.prediction import Prediction, real_frames
 from stale_jax.objectives.pyramid import BANDS, band_energies, split_bands
-from stale_jax.processes import Process, UniformTokens
+from stale_jax.processes import Process
 
 # Real clips on which the bands' energies are measured.
 _CLIPS = 256
@@ -80,7 +80,7 @@ class DoG:
     at_least(2, "dog", bands=self.bands)
     if not 0 <= self.weight < float("inf"):
       raise UserError(f"dog.weight={self.weight}: a finite number, at least 0, is needed.")
-    if isinstance(self.process, UniformTokens):
+    if self.process.is_discrete:
       raise UserError(
         f"dog: the loss of {type(self.process).__name__} is not a square; leave the section out."
       )

@@ -46,6 +46,7 @@ class Interpolant:
   has_flow: ClassVar[bool] = True
   mixes_noise: ClassVar[bool] = True
   draws_noise: ClassVar[bool] = False
+  is_discrete: ClassVar[bool] = False
 
   def clock(self, t):
     """What the ODE's steps are measured in: time itself, in which the path is straight."""

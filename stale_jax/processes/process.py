@@ -34,11 +34,13 @@ class Process(Protocol):
       value, and `loss` is its square.
     mixes_noise: x_t = alpha x0 + sigma e, and `coefficients` are (alpha, sigma).
     draws_noise: `step` draws fresh noise, so that it is not a step of the ODE.
+    is_discrete: data are one-hot tokens, in -1 and 1, to which nothing can be added.
   """
 
   has_flow: ClassVar[bool]
   mixes_noise: ClassVar[bool]
   draws_noise: ClassVar[bool]
+  is_discrete: ClassVar[bool]
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
 

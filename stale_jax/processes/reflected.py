@@ -136,6 +136,7 @@ class Reflected:
   has_flow: ClassVar[bool] = True
   mixes_noise: ClassVar[bool] = False  # Noise is folded at the walls, not added.
   draws_noise: ClassVar[bool] = True
+  is_discrete: ClassVar[bool] = False
   sigma_min: float = 0.01
   sigma_max: float = 1.6
 

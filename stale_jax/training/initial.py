@@ -10,7 +10,6 @@ from jaxtyping import PRNGKeyArray
 from stale_jax.clip import Batch, floats
 from stale_jax.data import collate, first_stored
 from stale_jax.errors import UserError
-from stale_jax.processes import UniformTokens
 from stale_jax.system import System
 
 
@@ -38,7 +37,7 @@ def example_batch(system: System) -> Batch:
   source, network = system.data.source, system.network
   micro = () if system.is_autoencoder else network.micro
   example = collate([first_stored(source)], system.data.senses, network.text_length, source.labels, micro)
-  if not system.is_autoencoder and isinstance(system.diffusion.process, UniformTokens):
+  if not system.is_autoencoder and system.diffusion.process.is_discrete:
     _check_tokens(example)
   return example
 
