@@ -45,7 +45,7 @@ SLOW = {
     "causal_remedies",
     "windows_causal",
   ),
-  *("next_frame", "script_keep", "script_flush", "script_recache", "first_window", "first_next_frame"),
+  *("next_frame", "script_keep", "script_flush", "script_recache", "first_causal", "first_next_frame"),
   *("story", "mechanisms", "autoencoder", "self_forcing", "nft"),
 }
 

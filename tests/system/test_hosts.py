@@ -48,6 +48,7 @@ def steps_of(host, beyond=0):
   raise TimeoutError(host.said())
 
 
+@pytest.mark.slow
 def test_two_processes_killed_and_stopped_end_as_one_process_does(tmp_path):
   (alone,) = start(tmp_path / "alone", 1, devices=2)
   assert alone.exit_code() == 0, alone.said()
@@ -83,6 +84,7 @@ def test_two_processes_killed_and_stopped_end_as_one_process_does(tmp_path):
   assert_same(tmp_path / "alone", run)
 
 
+@pytest.mark.slow
 def test_four_processes_train_as_one_does(tmp_path):
   short = {"training__steps": 4, "training__checkpoint_every": 4, "mesh__fsdp": 2, "ema__snapshots": 2}
   for name, count, devices in (("one", 1, 4), ("four", 4, 1)):
