@@ -2,15 +2,15 @@
 
 The mesh is data x fsdp x tensor x context, and of context's devices `ulysses` swap tokens for heads
 and the others form rings (`models.context_parallel`). Arrays name their axes by what they are;
-RULES says along which axes of the mesh each such axis is cut, PARAMETERS which parameter has which.
-What does not divide is not cut.
+RULES says along which axes of the mesh each such axis is cut. Parameters declare their axes where they are
+used (`models.parameters`). An axis that does not divide is not cut.
 """
 
 import dataclasses
 import functools
 import math
-import re
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -30,17 +30,6 @@ RULES = {
   "width": ("fsdp", "ring", "ulysses"),
   None: (),
 }
-
-# The end of a parameter's name -> what its axes are (Megatron-LM, arXiv 1909.08053, for "tensor"). Of any
-# other matrix the longest axis that divides is cut as a width is.
-PARAMETERS = (
-  (r"_qkv/dense/kernel", ("width", "heads")),
-  (r"_qkv/dense/bias", ("heads",)),
-  (r"block_\d+/\w+_out/dense/kernel", ("heads", "width")),
-  (r"_up/dense/kernel", ("width", "hidden")),
-  (r"_up/dense/bias", ("hidden",)),
-  (r"_down/dense/kernel", ("hidden", "width")),
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +58,7 @@ class MeshShape:
       raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={self.context}.")
 
   def _sizes(self) -> dict[str, int]:
-    return {name: getattr(self, name) for name in ("data", "fsdp", "tensor", "context")}
+    return {"data": self.data, "fsdp": self.fsdp, "tensor": self.tensor, "context": self.context}
 
   def _said(self) -> str:
     return ", ".join(f"{name}={size}" for name, size in self._sizes().items())
@@ -164,23 +153,37 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P(RULES["batch"]))
 
 
-def state_shardings(mesh: Mesh, state):
-  """Of a tree of parameters, or of anything that holds arrays by the names of parameters."""
-  return jax.tree_util.tree_map_with_path(
-    lambda path, x: NamedSharding(mesh, parameter_spec(mesh, path_name(path), x.shape)), state
-  )
-
-
 def path_name(path) -> str:
   """A path in a tree as a/b/c."""
-  return "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
+  return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def parameter_spec(mesh, name: str, shape: tuple[int, ...]) -> P:
-  """Where the parameter of that name lies."""
-  for end, axes in PARAMETERS:
-    if re.search(f"{end}$", name) and len(axes) == len(shape):
-      return spec(mesh, shape, axes)
+class Declared(Protocol):
+  """What the mesh asks of a declared parameter (`models.parameters.Parameter`).
+
+  Attributes:
+    shape, axes: its own shape, and what these axes are called; () if they have no names.
+    stack: the leading axes of the stored array, before `shape`; they are never cut.
+  """
+
+  shape: tuple[int, ...]
+  axes: tuple[str | None, ...]
+  stack: tuple[int, ...]
+
+
+def declared_spec(mesh, parameter: Declared) -> P:
+  """Where the array that holds the declared parameter lies.
+
+  Axes are cut as their names say (Megatron-LM, arXiv 1909.08053, for "tensor"); if they have none, as
+  `plain_spec` says.
+  """
+  shape, axes = parameter.shape, parameter.axes
+  own = spec(mesh, shape, axes) if axes else plain_spec(mesh, shape)
+  return P(*(None,) * len(parameter.stack), *own)
+
+
+def plain_spec(mesh, shape: tuple[int, ...]) -> P:
+  """Where an undeclared array lies: a matrix is cut, as a width is, along the longest axis that divides."""
   cut = [axis for axis, size in enumerate(shape) if size % parts(mesh, "width") == 0]
   if len(shape) < 2 or not cut:
     return P()
@@ -188,9 +191,35 @@ def parameter_spec(mesh, name: str, shape: tuple[int, ...]) -> P:
   return P(*(RULES["width"] if axis == longest else None for axis in range(len(shape))))
 
 
-def uncut(mesh, state) -> Iterator[str]:
+def state_specs(mesh, state, declared=None):
+  """Where each array of `state` lies: a tree of parameters, or of anything that holds trees like it.
+
+  Args:
+    mesh: that it lies on.
+    state: of arrays or their shapes.
+    declared: the declarations of the parameters; an array whose path ends in the path of one of them lies
+      as that one does. None: no parameter is declared.
+  """
+  known = {tuple(path): p for path, p in jax.tree_util.tree_leaves_with_path(declared)}
+  depths = {len(path) for path in known}
+
+  def one(path, x):
+    ends = (tuple(path[-depth:]) for depth in depths)
+    found = next((known[end] for end in ends if end in known), None)
+    return plain_spec(mesh, x.shape) if found is None else declared_spec(mesh, found)
+
+  return jax.tree_util.tree_map_with_path(one, state)
+
+
+def state_shardings(mesh: Mesh, state, declared=None):
+  """`state_specs` as shardings."""
+  specs = state_specs(mesh, state, declared)
+  return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, P))
+
+
+def uncut(mesh, state, declared=None) -> Iterator[str]:
   """The names of matrices that lie whole on every device though the mesh would cut them."""
-  for path, x in jax.tree_util.tree_leaves_with_path(state):
-    name = path_name(path)
-    if len(x.shape) > 1 and not any(parameter_spec(mesh, name, x.shape)) and mesh.size > mesh.shape["data"]:
-      yield name
+  specs = jax.tree.leaves(state_specs(mesh, state, declared), is_leaf=lambda x: isinstance(x, P))
+  for (path, x), own in zip(jax.tree_util.tree_leaves_with_path(state), specs, strict=True):
+    if len(x.shape) > 1 and not any(own) and mesh.size > mesh.shape["data"]:
+      yield path_name(path)

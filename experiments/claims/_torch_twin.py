@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stale_jax.models.layers import rotary_angles
-from stale_jax.models.transformer import positions
+from stale_jax.models.patches import positions
 
 
 def _linear(weights) -> nn.Linear:
@@ -111,8 +111,8 @@ class Twin(nn.Module):
   """Takes (clip, times [batch, frames], tokens [batch, length]); all frames are real.
 
   Args:
-    model: the linen module.
-    weights: its parameters.
+    model: a `Transformer`.
+    weights: its parameters by their paths, one layer and stream each.
   """
 
   def __init__(self, model, weights):

@@ -22,6 +22,7 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
   import numpy as np
   import optax
+  from flax import traverse_util
 
   from configs.digits import get_config
   from experiments.claims._torch_twin import Twin
@@ -29,6 +30,7 @@ def measure(seed: int) -> dict:
   from stale_jax.config import build
   from stale_jax.data import collate
   from stale_jax.memory import keep_memory
+  from stale_jax.models.parameters import by_path
   from stale_jax.training.initial import init_params
 
   keep_memory()  # As training does; it is for the whole process, and PyTorch gains by it too.
@@ -60,7 +62,8 @@ def measure(seed: int) -> dict:
     updates, state = optimizer.update(grads, state, params)
     return optax.apply_updates(params, updates), state, value, optax.tree.norm(grads)
 
-  twin = Twin(model, jax.device_get(params["params"]))
+  flat = by_path(model.declared, jax.device_get(params))
+  twin = Twin(model, traverse_util.unflatten_dict(jax.device_get(flat), sep="/"))
   tensors = {name: torch.from_numpy(x) for name, x in noisy.items()}
   clean = {name: torch.from_numpy(x) for name, x in batch.clip.items()}
   words, times = torch.from_numpy(batch.context.text).long(), torch.from_numpy(t)

@@ -6,6 +6,7 @@ from typing import Any
 
 from etils import epath
 
+from stale_jax.checkpoints.convert import converted
 from stale_jax.checkpoints.named import NAMED
 from stale_jax.checkpoints.reading import newest_part
 from stale_jax.checkpoints.weights import load_weights
@@ -28,8 +29,8 @@ def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
 
   Of the checkpoint only these arrays are read. Raises UserError like `reading.newest_part`.
   """
-  params = newest_part(folder, "ema")
-  return params, read_config(epath.Path(folder) / "config.json")
+  params, config = newest_part(folder, "ema"), read_config(epath.Path(folder) / "config.json")
+  return converted(params, config.get("senses", ())), config
 
 
 def read_config(path: Path) -> dict[str, Any]:

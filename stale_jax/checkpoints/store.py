@@ -20,6 +20,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
+from stale_jax.checkpoints.convert import is_unstacked
 from stale_jax.checkpoints.damage import DamageError, check_files, check_record, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.reading import unreadable
@@ -156,6 +157,12 @@ class Checkpointer:
         parts, data = _read(self._manager, self.folder, step, _parts(like))
         return like.replace(**parts), data
       except Exception as error:
+        if self._is_of_older_version(step):
+          raise UserError(
+            f"the checkpoints in {self.folder} are of an older version, whose optimizer state cannot be "
+            "resumed; to train on from their averaged weights, start a new run with "
+            f"training.init_from={self.folder.parent}."
+          ) from error
         if mismatch := self._mismatch(step, like):
           raise UserError(f"the checkpoints in {self.folder} are of another run: {mismatch}.") from error
         if not is_damage(error):
@@ -174,6 +181,13 @@ class Checkpointer:
     if any(self.folder.parent.glob("damaged_*")):
       raise UserError(f"every checkpoint in {self.folder} is damaged; remove the folder to start anew.")
     return None
+
+  def _is_of_older_version(self, step: int) -> bool:
+    """Whether the checkpoint has the former, unstacked layout, as far as its description can be read."""
+    try:
+      return is_unstacked(self._manager.item_metadata(step).state.tree["params"])
+    except Exception:  # Whatever a broken file makes its readers raise.
+      return False
 
   def _mismatch(self, step: int, like: State) -> str | None:
     """What differs between `like` and the checkpoint's shapes, if its description can be read."""

@@ -11,6 +11,7 @@ from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from stale_jax.checkpoints.convert import converted
 from stale_jax.errors import UserError
 from stale_jax.files import local_copy, write_whole
 from stale_jax.hosts import leads, whole
@@ -31,7 +32,7 @@ def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) 
 
 
 def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
-  """(params in float32, config) of a file of `save_weights`.
+  """(params in float32, config) of a file of `save_weights`, of now or of before parameters were stacked.
 
   Raises:
     UserError: no such file, or it is none of ours.
@@ -45,4 +46,4 @@ def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
       flat = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}
   except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
     raise UserError(f"{path} is not a weights file of stale_jax: {error}") from error
-  return traverse_util.unflatten_dict(flat, sep="/"), config
+  return converted(traverse_util.unflatten_dict(flat, sep="/"), config.get("senses", ())), config

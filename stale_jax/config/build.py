@@ -6,6 +6,7 @@ from typing import Any
 from stale_jax.config.sections import check_sections, is_autoencoder
 from stale_jax.config.system import build_autoencoder_system, build_diffusion_system
 from stale_jax.config.training import build_training
+from stale_jax.models.attention import check_backend
 from stale_jax.system import System
 from stale_jax.training.experiment import Experiment
 
@@ -33,5 +34,19 @@ def build(config: Mapping[str, Any]) -> Experiment:
     diffusion=system.diffusion,
     training=build_training(config, system),
   )
+  if not experiment.is_autoencoder:
+    _check_backend(experiment)
   experiment.training.step.check(experiment)
   return experiment
+
+
+def _check_backend(experiment: Experiment) -> None:
+  """Raises UserError if the network's attention cannot do what the rest of the config needs of it."""
+  network, training = experiment.network, experiment.training
+  check_backend(
+    network.attention,
+    dtype=network.dtype,
+    senses=len(network.senses),
+    joint=network.forms == "none" and not network.merge,
+    mesh=training.mesh,
+  )

@@ -1,49 +1,60 @@
-"""Attention: what queries, keys and values are made of, and who attends to whom."""
+"""Attention: projections to queries, keys and values, and joint attention of all streams."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from stale_jax.errors import UserError
-from stale_jax.mesh import constrain, current_mesh, parts, spec
+from stale_jax.mesh import MeshShape, constrain, current_mesh, parts, spec
 from stale_jax.models.context_parallel import Attention, dense, ring, softmax_attention, ulysses
-from stale_jax.models.layers import Dense, rotate
+from stale_jax.models.lanes import Lane, split
+from stale_jax.models.layers import linear, linear_parameters, rms_norm, rms_norm_parameters, rotate
 from stale_jax.models.splash import splash
 from stale_jax.models.visibility import EMOJI, Rule, Tokens, join
 
 # The logical axes of queries, keys and values of a stream.
 LAID = ("batch", None, "tokens", "heads", None)
 
-
-class RMSNorm(nn.Module):
-  """Root-mean-square norm of the last axis with a learned scale (QK-norm)."""
-
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x):
-    scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-    y = x * jax.lax.rsqrt(jnp.mean(jnp.square(x.astype(jnp.float32)), -1, keepdims=True) + 1e-6)
-    return (y * scale).astype(self.dtype)
+# Stream -> (times, places).
+Shapes = dict[str, tuple[int, int]]
 
 
-def project(streams, heads: int, head_width: int, dtype):
-  """Queries, keys and values, each stream -> [batch, time, place, heads, head_width], before `turn`.
+def projection_parameters(width: int, heads: int, head_width: int):
+  """Declares the parameters of `project` for a stream of that width."""
+  return {
+    "qkv": linear_parameters(width, 3 * heads * head_width, axes=("width", "heads"), orthogonal=True),
+    "query_norm": rms_norm_parameters(head_width),
+    "key_norm": rms_norm_parameters(head_width),
+  }
 
-  For use inside a compact module, whose own the layers become. The three of a head lie together, so
-  that a cut between heads cuts nothing else.
+
+def project(
+  params, lanes: tuple[Lane, ...], entered: dict[str, Array], heads: int, head_width: int, dtype, order
+) -> tuple[dict[str, Array], ...]:
+  """Queries, keys and values before `turn`: stream -> [batch, time, place, heads, head_width].
+
+  The three of a head lie together, so that a cut between heads cuts nothing else.
+
+  Args:
+    params: `{lane}_qkv`, `{lane}_query_norm` and `{lane}_key_norm`.
+    lanes: of the clip.
+    entered: lane -> [streams if several, batch, time, place, width].
+    heads, head_width, dtype: of attention.
+    order: the streams, in the order of the result.
   """
-  queries, keys, values = {}, {}, {}
-  for name, x in streams.items():
-    qkv = Dense(3 * heads * head_width, dtype=dtype, name=f"{name}_qkv")(x)
+
+  def one(own, x):
+    qkv = linear(own["qkv"], x, dtype)
     qkv = constrain(jnp.reshape(qkv, (*x.shape[:3], heads, 3, head_width)), *LAID[:4], None, None)
     q, k, v = (qkv[..., i, :] for i in range(3))
-    queries[name] = RMSNorm(dtype, name=f"{name}_query_norm")(q)
-    keys[name] = RMSNorm(dtype, name=f"{name}_key_norm")(k)
-    values[name] = v
-  return queries, keys, values
+    return rms_norm(own["query_norm"], q, dtype), rms_norm(own["key_norm"], k, dtype), v
+
+  parts = {}
+  for lane in lanes:
+    own = lane.parameters(params, "qkv", "query_norm", "key_norm")
+    parts[lane.key] = lane.map(one)(own, entered[lane.key])
+  return tuple(split(lanes, {key: part[i] for key, part in parts.items()}, order) for i in range(3))
 
 
 def turn(
@@ -66,11 +77,16 @@ def together(streams: dict[str, Array]) -> Float[Array, "batch tokens heads widt
   return jnp.concatenate([jnp.reshape(x, (len(x), -1, *x.shape[3:])) for x in streams.values()], 1)
 
 
-def asunder(x: Float[Array, "batch tokens *rest"], like: dict[str, Array]) -> dict[str, Array]:
-  """Undoes `together`: streams [batch, time, place, *rest] of the times and places of `like`."""
-  ends = np.cumsum([part.shape[1] * part.shape[2] for part in like.values()])[:-1]
-  cut = zip(like.items(), jnp.split(x, ends, 1), strict=True)
-  return {name: jnp.reshape(part, (*whole.shape[:3], *x.shape[2:])) for (name, whole), part in cut}
+def asunder(x: Float[Array, "batch tokens *rest"], shapes: Shapes) -> dict[str, Array]:
+  """Undoes `together`: streams [batch, time, place, *rest], of these times and places."""
+  ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
+  cut = zip(shapes.items(), jnp.split(x, ends, 1), strict=True)
+  return {name: jnp.reshape(part, (len(x), *shape, *x.shape[2:])) for (name, shape), part in cut}
+
+
+def shapes_of(streams: dict[str, Array]) -> Shapes:
+  """(time, place) of each stream [batch, time, place, ...]."""
+  return {name: x.shape[1:3] for name, x in streams.items()}
 
 
 def _cudnn(rule: Rule, _) -> Attention:
@@ -82,6 +98,45 @@ def _cudnn(rule: Rule, _) -> Attention:
 
 # (rule, the tokens of the keys as far as they are known) -> attention to all of them.
 BACKENDS = {"xla": lambda rule, _: dense(rule), "cudnn": _cudnn, "splash": splash}
+
+
+def check_backend(backend: str, *, dtype: str, senses: int, joint: bool, mesh: MeshShape) -> None:
+  """Refuses what the backend cannot do, before anything is traced.
+
+  Args:
+    backend: one of BACKENDS.
+    dtype: of the computation.
+    senses: how many the model has.
+    joint: whether blocks attend jointly: no forms, no merged tokens.
+    mesh: the model is trained on.
+
+  Raises:
+    UserError: it cannot be done; says what to set instead.
+  """
+  if backend == "xla":
+    return
+  name = f"model.attention={backend}"
+  if not joint:
+    raise UserError(f"{name} is for joint attention: leave model.forms and model.merge out, or set 'xla'.")
+  if mesh.context != 1 and mesh.context != mesh.ulysses:
+    raise UserError(f"{name} goes round no ring: set mesh.ulysses to mesh.context, {mesh.context}, or 'xla'.")
+  if backend == "cudnn" and dtype == "float32":
+    raise UserError(
+      f"{name} takes no model.dtype=float32: set 'bfloat16' or 'float16', or model.attention='xla'."
+    )
+  if backend == "splash" and senses > 1:
+    raise UserError(
+      f"{name} is for models of one sense, and this has {senses}: others are denoised independently at "
+      "times; set 'xla'."
+    )
+
+
+def check_cache(backend: str) -> None:
+  """Raises UserError if the backend cannot attend to the keys and values of earlier frames."""
+  if backend == "splash":
+    raise UserError(
+      "model.attention=splash needs as many keys as queries, and rollouts keep past ones: set 'xla'."
+    )
 
 
 def attend(
@@ -105,6 +160,8 @@ def attend(
   Raises:
     UserError: `backend` cannot do that.
   """
+  if seen is not None:
+    check_cache(backend)
   mesh = current_mesh()
   # What comes out of control flow is in another order.
   q, k, v = ({name: x[name] for name in tokens} for x in (q, k, v))
@@ -113,7 +170,7 @@ def attend(
     def local(q, k, v, of_q, of_k):
       of_q, of_k = join(of_q), join(of_k)
       inner = BACKENDS[backend](rule, of_k)
-      return asunder(inner(together(q), together(k), together(v), of_q, of_k)[0], q)
+      return asunder(inner(together(q), together(k), together(v), of_q, of_k)[0], shapes_of(q))
 
     if seen is None and rule.causal and backend == "xla":
       return _by_halves(local, q, k, v, tokens)
@@ -137,7 +194,7 @@ def attend(
 
   def local(q, k, v, tokens):
     of = join(tokens, len(next(iter(q.values()))))
-    return asunder(inner(together(q), together(k), together(v), of, of)[0], q)
+    return asunder(inner(together(q), together(k), together(v), of, of)[0], shapes_of(q))
 
   laid = jax.tree.map(lambda x: spec(mesh, x.shape, LAID), q)
   lists = jax.tree.map(lambda x: spec(mesh, x.shape, LAID[:3]), tokens)

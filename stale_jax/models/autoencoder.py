@@ -124,6 +124,11 @@ class Autoencoder(nn.Module):
   text_length: int = 4
   dtype: str = "float32"
 
+  # No declarations (`models.parameters`): no parameter is orthogonalised, and each lies as its shape says.
+  declared = None
+  # Nor does it hear any micro-condition.
+  micro = ()
+
   def setup(self):
     dtype, stages = jnp.dtype(self.dtype), int(math.log2(self.space))
     widths = [self.width * min(2**stage, 4) for stage in range(stages)]

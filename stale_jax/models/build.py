@@ -8,9 +8,10 @@ from stale_jax.construct import at_least, check_keys, construct, nearest
 from stale_jax.errors import UserError
 from stale_jax.models.attention import BACKENDS
 from stale_jax.models.autoencoder import BOTTLENECKS, Autoencoder
+from stale_jax.models.block import REMAT
 from stale_jax.models.forms import MODES
 from stale_jax.models.text import PATCH
-from stale_jax.models.transformer import REMAT, Transformer
+from stale_jax.models.transformer import Transformer
 
 DTYPES = ("float32", "bfloat16", "float16")
 FORMS = ("none", *MODES)

@@ -19,21 +19,24 @@ is trained with *concrete* gates: noise on their logits, drawn anew for each exa
 toward the one form or the other, until they decide by themselves (`models.perturbation`).
 """
 
+import dataclasses
 import functools
+from collections.abc import Callable
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from stale_jax.clip import Sense
 from stale_jax.errors import UserError
-from stale_jax.models.attention import project, together, turn
+from stale_jax.models.attention import asunder, project, projection_parameters, together, turn
 from stale_jax.models.context_parallel import dense
-from stale_jax.models.layers import Dense
-from stale_jax.models.perturbation import Concrete
-from stale_jax.models.visibility import Rule, Tokens
+from stale_jax.models.lanes import Lane
+from stale_jax.models.layers import linear, linear_parameters
+from stale_jax.models.mixers import Stack, Where
+from stale_jax.models.parameters import ZEROS
+from stale_jax.models.perturbation import concrete
+from stale_jax.models.visibility import Rule, Tokens, join
 
 # How the two are mixed: weighted; weighted by gates that training draws; the likelier one alone.
 MODES = ("dense", "concrete", "hard")
@@ -101,111 +104,101 @@ def restricted_attention(
   return jnp.concatenate([out[name] for name in shapes], 1)
 
 
-class Form(nn.Module):
-  """One form of attention.
-
-  Attributes:
-    axis: see FORMS.
-    having: streams whose tokens have that coordinate.
-    heads, head_width: of attention.
-  """
-
-  axis: int
-  having: tuple[str, ...]
-  heads: int
-  head_width: int
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, streams, angles, who: Tokens):
-    """As `TwoForms`, without the plot."""
-    q, k, v = project(streams, self.heads, self.head_width, self.dtype)
-    q, k, v = map(together, (turn(q, angles), turn(k, angles), v))
-    shapes = {name: x.shape[1:3] for name, x in streams.items()}
-    return restricted_attention(q, k, v, who, shapes, self.having, self.axis)
-
-
-class TwoForms(nn.Module):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwoForms:
   """Both forms, weighted by the plot gate; in the hard mode each example's likelier one alone.
 
-  Concrete gates are drawn where there is an rng "perturb", as in training; else they are dense ones.
+  Concrete gates are drawn where there is a key, as in training; else they are dense ones.
 
   A batch whose examples take the same form runs as one, and so does each half of another, for guidance puts
-  the captioned and the uncaptioned clips in one batch; what is left goes example by example, so that nobody's
+  the captioned and the uncaptioned clips in one batch; what is left goes example by example, so that no
   clip depends on its company and no form is computed in vain.
 
   Attributes:
-    senses: of the clip.
     mode: one of MODES.
     heads, head_width: of attention.
+    dtype: of the computation.
   """
 
-  senses: tuple[Sense, ...]
   mode: str
   heads: int
   head_width: int
   dtype: jnp.dtype = jnp.float32
 
-  @nn.compact
+  def parameters(self, widths: dict[str, int], condition_width: int, stack: Stack):
+    """See `mixers.Mixer`."""
+    forms = {}
+    for form in FORMS:
+      own = {
+        name: projection_parameters(width, self.heads, self.head_width) for name, width in widths.items()
+      }
+      forms[form] = stack(own, f"forms/{form}/")
+    plot = {"plot_modulation": linear_parameters(condition_width, 1, ZEROS)}
+    return {"forms": {**forms, **stack.alone(plot, "forms/")}}
+
   def __call__(
-    self, streams, condition, angles, who: Tokens
-  ) -> Float[Array, "batch tokens heads head_width"]:
-    """Args:
-
-      streams: name -> [batch, time, place, width].
-      condition: [batch, 1, condition_width], of the caption and of the frames' times on average.
-      angles: name -> [tokens, head_width/2].
-      who: the tokens of all streams in turn.
-
-    Sows the gate, the weight of the vehicular form, [batch], as "plot" into "intermediates".
+    self, params, lanes: tuple[Lane, ...], entered: dict[str, Array], condition, where: Where, block, draws
+  ) -> tuple[dict[str, Float[Array, "batch time place heads head_width"]], dict[str, Array]]:
+    """See `mixers.Mixer`; also tells the gate, the weight of the vehicular form, [batch], as "plot".
 
     Raises:
       UserError: senses differ in their tokens along time, or along place if they have any.
     """
-    timed = tuple(sense.name for sense in self.senses)
-    placed = tuple(sense.name for sense in self.senses if len(sense.shape) > 1)
-    for axis, names in ((1, timed), (2, placed)):
-      if len({streams[name].shape[axis] for name in names}) > 1:
+    having = {1: where.timed, 2: where.placed}
+    for axis, names in having.items():
+      if len({where.shapes[name][axis - 1] for name in names}) > 1:
         raise UserError(f"model.forms needs senses of one patch along {'time' if axis == 1 else 'space'}.")
-    options = {"heads": self.heads, "head_width": self.head_width, "dtype": self.dtype}
-    options = {
-      name: {"axis": axis, "having": timed if axis == 1 else placed, **options}
-      for name, axis in FORMS.items()
-    }
-    # "modulation" keeps it out of the orthogonalised matrices: it is a vector.
-    logit = Dense(1, kernel_init=nn.initializers.zeros, name="plot_modulation")(nn.silu(condition))
+    params, batch = params["forms"], len(condition)
+    logit = linear(params["plot_modulation"], jax.nn.silu(condition), self.dtype)
     logit = logit.astype(jnp.float32)[:, 0, 0]
-    if self.mode == "concrete":
-      logit = Concrete(name="throw")(logit)
+    if self.mode == "concrete" and draws is not None:
+      logit = concrete(draws("forms", "throw"), logit)
     gate = jax.nn.sigmoid(logit)
-    self.sow("intermediates", "plot", gate, init_fn=lambda: None, reduce_fn=lambda _, new: new)
-    if self.mode != "hard" or self.is_initializing():
-      one, other = (Form(name=name, **options[name])(streams, angles, who) for name in FORMS)
+    who = join(where.tokens, batch)
+
+    def run(form, entered, who):
+      sizes = self.heads, self.head_width, self.dtype, where.shapes
+      q, k, v = project(params[form], lanes, entered, *sizes)
+      q, k, v = map(together, (turn(q, where.angles), turn(k, where.angles), v))
+      return restricted_attention(q, k, v, who, where.shapes, having[FORMS[form]], FORMS[form])
+
+    if self.mode != "hard":
+      one, other = (run(form, entered, who) for form in FORMS)
       weight = gate[:, None, None, None].astype(one.dtype)
-      return weight * one + (1 - weight) * other
+      mixed = weight * one + (1 - weight) * other
+    else:
+      mixed = _likelier(run, gate > 0.5, lanes, entered, who)
+    return asunder(mixed, where.shapes), {"plot": gate}
 
-    params = self.variables["params"]  # Plain functions of them can stand inside JAX's control flow.
 
-    def run(name, values, who):
-      form = Form(**options[name], parent=None)
-      # Control flow returns a dictionary in another order, and the order is that of the tokens.
-      return form.apply({"params": params[name]}, dict(zip(streams, values, strict=True)), angles, who)
+def _likelier(run: Callable, vehicular: Bool[Array, "batch"], lanes, entered, who: Tokens) -> Array:
+  """Of each example the form that is chosen, and no other is computed."""
 
-    def choose(vehicular, values, who):
-      return jax.lax.cond(vehicular, *(functools.partial(run, name) for name in FORMS), values, who)
+  def choose(vehicular, entered, who):
+    return jax.lax.cond(vehicular, *(functools.partial(run, form) for form in FORMS), entered, who)
 
-    def alone(example):
-      return choose(example[0], *jax.tree.map(lambda x: x[None], example[1:]))[0]
+  # Examples first: of a lane of several streams they are the second axis.
+  def examples(given):
+    chosen, entered, who = given
+    return chosen, {lane.key: _swapped(lane, entered[lane.key]) for lane in lanes}, who
 
-    def together(otherwise, given):
-      chosen, values, who = given
-      alike = jnp.all(chosen == chosen[0])
-      return jax.lax.cond(alike, lambda: choose(chosen[0], values, who), lambda: otherwise(given))
+  def alone(example):
+    _, entered, who = examples(jax.tree.map(lambda x: x[None], example))
+    return choose(example[0], entered, who)[0]
 
-    def halves(given):
-      middle, one_by_one = len(gate) // 2, functools.partial(jax.lax.map, alone)
-      first, second = (jax.tree.map(op, given) for op in (lambda x: x[:middle], lambda x: x[middle:]))
-      return jnp.concatenate([together(one_by_one, first), together(one_by_one, second)])
+  def same(otherwise, given):
+    chosen, entered, who = examples(given)
+    alike = jnp.all(chosen == chosen[0])
+    return jax.lax.cond(alike, lambda: choose(chosen[0], entered, who), lambda: otherwise(given))
 
-    given = gate > 0.5, tuple(streams.values()), who
-    return choose(given[0][0], *given[1:]) if len(gate) == 1 else together(halves, given)
+  def halves(given):
+    middle, one_by_one = len(vehicular) // 2, functools.partial(jax.lax.map, alone)
+    first, second = (jax.tree.map(op, given) for op in (lambda x: x[:middle], lambda x: x[middle:]))
+    return jnp.concatenate([same(one_by_one, first), same(one_by_one, second)])
+
+  given = examples((vehicular, entered, who))
+  return choose(vehicular[0], entered, who) if len(vehicular) == 1 else same(halves, given)
+
+
+def _swapped(lane: Lane, x: Array) -> Array:
+  return x.swapaxes(0, 1) if lane.is_stacked else x

@@ -1,19 +1,86 @@
-"""What every stream of the transformer is made of: dense layers, time features, rotary positions."""
+"""What every stream of the transformer is made of: linear layers, norms, time features, rotary positions."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.mesh import constrain_batch, current_mesh
+from stale_jax.models.parameters import ONES, XAVIER, Initializer, Parameter
+
+# Sines and cosines that a time is spread into.
+TIME_FEATURES = 64
 
 
-class Dense(nn.Module):
-  """A dense layer over the last axis, all other axes flattened to one where no mesh cuts them.
+def linear_parameters(
+  inputs: int,
+  features: int,
+  init: Initializer = XAVIER,
+  axes: tuple[str | None, str | None] = (None, None),
+  orthogonal: bool = False,
+):
+  """Declares the parameters of `linear`; `axes` are the logical axes of inputs and features."""
+  kernel = Parameter(
+    shape=(inputs, features), init=init, axes=axes if any(axes) else (), orthogonal=orthogonal
+  )
+  # A bias is small: it lies whole unless the features that it is added to are cut.
+  bias = Parameter(shape=(features,), axes=axes[1:] if axes[1] in ("heads", "hidden") else ())
+  return {"dense": {"kernel": kernel, "bias": bias}}
+
+
+def linear(params, x: Float[Array, "*batch inputs"], dtype) -> Float[Array, "*batch features"]:
+  """x W + b over the last axis, all other axes flattened to one where no mesh cuts them.
 
   On the CPU the weight gradient of a product with one contracted axis runs three times
   faster than with two.
   """
+  kernel, bias = (params["dense"][name].astype(dtype) for name in ("kernel", "bias"))
+  flat = jnp.reshape(x, (-1, x.shape[-1])) if current_mesh() is None else x
+  y = jax.lax.dot_general(flat.astype(dtype), kernel, (((flat.ndim - 1,), (0,)), ((), ()))) + bias
+  # Else the compiler may bring a small batch together instead of the kernel, on every device.
+  return constrain_batch(jnp.reshape(y, (*x.shape[:-1], -1)))
+
+
+def rms_norm_parameters(width: int):
+  """Declares the parameter of `rms_norm`."""
+  return {"scale": Parameter(shape=(width,), init=ONES)}
+
+
+def rms_norm(params, x: Float[Array, "*batch width"], dtype) -> Float[Array, "*batch width"]:
+  """Root-mean-square norm of the last axis with a learned scale (QK-norm)."""
+  y = x * jax.lax.rsqrt(jnp.mean(jnp.square(x.astype(jnp.float32)), -1, keepdims=True) + 1e-6)
+  return (y * params["scale"]).astype(dtype)
+
+
+def norm(x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
+  """LayerNorm without parameters, in float32."""
+  y = x.astype(jnp.float32)
+  y = y - y.mean(-1, keepdims=True)
+  return (y * jax.lax.rsqrt(jnp.mean(jnp.square(y), -1, keepdims=True) + 1e-6)).astype(x.dtype)
+
+
+def modulate(
+  x: Float[Array, "batch time place width"],
+  shift: Float[Array, "batch time width"],
+  scale: Float[Array, "batch time width"],
+) -> Float[Array, "batch time place width"]:
+  """The norm of `x`, shifted and scaled (adaLN: DiT, arXiv 2212.09748)."""
+  return norm(x) * (1 + scale[:, :, None]) + shift[:, :, None]
+
+
+class RMSNorm(nn.Module):
+  """`rms_norm` as a Linen module."""
+
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    return rms_norm({"scale": self.param("scale", ONES, (x.shape[-1],))}, x, self.dtype)
+
+
+class Dense(nn.Module):
+  """`linear` as a Linen module."""
 
   features: int
   kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
@@ -27,7 +94,9 @@ class Dense(nn.Module):
     return constrain_batch(jnp.reshape(y, (*x.shape[:-1], self.features)))
 
 
-def time_features(t: Float[Array, "*batch"], features: int = 64) -> Float[Array, "*batch features"]:
+def time_features(
+  t: Float[Array, "*batch"], features: int = TIME_FEATURES
+) -> Float[Array, "*batch features"]:
   """Sines and cosines of t at frequencies from 1 to 1000 (DDPM, arXiv 2006.11239, after the Transformer)."""
   angle = t[..., None] * np.geomspace(1.0, 1000.0, features // 2, dtype=np.float32)
   return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)

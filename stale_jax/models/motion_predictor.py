@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stale_jax.models.attention import RMSNorm
-from stale_jax.models.layers import Dense, time_features
+from stale_jax.models.layers import Dense, RMSNorm, time_features
 
 
 def interpolated(

@@ -1,57 +1,77 @@
 """The caption's encoder."""
 
-import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from stale_jax.models.layers import Dense
+from stale_jax.models.layers import linear, linear_parameters
+from stale_jax.models.parameters import ONES, Parameter
 from stale_jax.text import PAD, VOCABULARY
 
 # Bytes a text token of the transformer stands for.
 PATCH = 4
 
+# Positions that a convolution sees.
+_SIZE = 7
 
-class Convolution(nn.Module):
-  """Along the second axis, as one matrix product of every position's neighbourhood.
+_EMBEDDING = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
+_CONVOLUTION = jax.nn.initializers.lecun_normal()
+_POSITION = jax.nn.initializers.normal(0.02)
+
+
+def convolution(params, x: Float[Array, "batch length width"], dtype) -> Float[Array, "batch length width"]:
+  """A convolution along the second axis, as one matrix product of every position's neighbourhood.
 
   `nn.Conv` is the same, by the same parameters; but on a mesh that cuts both heads and tokens XLA's
   partitioner (jaxlib 0.10.2) doubles the gradient of its kernel.
   """
-
-  size: int
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: Float[Array, "batch length width"]) -> Float[Array, "batch length width"]:
-    length, width = x.shape[1:]
-    kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.size, width, width))
-    bias = self.param("bias", nn.initializers.zeros, (width,))
-    x = jnp.pad(x, ((0, 0), (self.size // 2, self.size // 2), (0, 0)))
-    near = jnp.concatenate([x[:, i : i + length] for i in range(self.size)], -1)
-    return near @ jnp.reshape(kernel, (-1, width)).astype(self.dtype) + bias.astype(self.dtype)
+  size, width = params["kernel"].shape[0], x.shape[-1]
+  length = x.shape[1]
+  x = jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
+  near = jnp.concatenate([x[:, i : i + length] for i in range(size)], -1)
+  return near @ jnp.reshape(params["kernel"], (-1, width)).astype(dtype) + params["bias"].astype(dtype)
 
 
-class TextEncoder(nn.Module):
-  """Two residual convolutions over bytes, then one token for every four bytes.
+def _layer_norm(params, x, dtype):
+  """LayerNorm with scale and bias; mean and variance in float32 at least."""
+  y = x.astype(jnp.promote_types(jnp.float32, x.dtype))
+  mean = y.mean(-1, keepdims=True)
+  variance = jnp.maximum(jnp.mean(jnp.square(y), -1, keepdims=True) - jnp.square(mean), 0)
+  y = (y - mean) * (jax.lax.rsqrt(variance + 1e-6) * params["scale"]) + params["bias"]
+  return y.astype(dtype)
 
-  Attributes:
-    width: of a token.
-  """
 
-  width: int
-  dtype: jnp.dtype = jnp.float32
+def text_parameters(width: int, length: int):
+  """Declares the parameters of `encode_text`: tokens of that width, captions of that many bytes."""
 
-  @nn.compact
-  def __call__(
-    self, tokens: Int[Array, "batch length"]
-  ) -> tuple[Float[Array, "batch length//4 width"], Bool[Array, "batch length//4"]]:
-    real = (tokens != PAD)[..., None]
-    x = nn.Embed(VOCABULARY, self.width, dtype=self.dtype, name="bytes")(tokens) * real
-    x = x + self.param("position", nn.initializers.normal(0.02), x.shape[1:]).astype(self.dtype)
-    for layer in range(2):
-      h = nn.LayerNorm(dtype=self.dtype, name=f"norm_{layer}")(x) * real
-      h = Convolution(7, self.dtype, name=f"conv_{layer}")(h)
-      x = x + Dense(self.width, dtype=self.dtype, name=f"dense_{layer}")(nn.gelu(h))
-    batch, length, width = x.shape
-    x = jnp.reshape(x * real, (batch, length // PATCH, PATCH * width))
-    return Dense(self.width, dtype=self.dtype, name="merge")(x), real.reshape(batch, -1, PATCH).any(-1)
+  def vector(init):
+    return Parameter(shape=(width,), init=init)
+
+  layers = {}
+  for layer in range(2):
+    kernel = Parameter(shape=(_SIZE, width, width), init=_CONVOLUTION)
+    layers[f"norm_{layer}"] = {"scale": vector(ONES), "bias": Parameter(shape=(width,))}
+    layers[f"conv_{layer}"] = {"kernel": kernel, "bias": Parameter(shape=(width,))}
+    layers[f"dense_{layer}"] = linear_parameters(width, width)
+  return {
+    "bytes": {"embedding": Parameter(shape=(VOCABULARY, width), init=_EMBEDDING)},
+    "position": Parameter(shape=(length, width), init=_POSITION),
+    **layers,
+    "merge": linear_parameters(PATCH * width, width),
+  }
+
+
+def encode_text(
+  params, tokens: Int[Array, "batch length"], dtype
+) -> tuple[Float[Array, "batch length//4 width"], Bool[Array, "batch length//4"]]:
+  """Two residual convolutions over bytes, then a token for every four bytes, and which of these are real."""
+  real = (tokens != PAD)[..., None]
+  x = jnp.take(params["bytes"]["embedding"].astype(dtype), tokens, 0) * real
+  x = x + params["position"].astype(dtype)
+  for layer in range(2):
+    h = _layer_norm(params[f"norm_{layer}"], x, dtype) * real
+    h = convolution(params[f"conv_{layer}"], h, dtype)
+    x = x + linear(params[f"dense_{layer}"], jax.nn.gelu(h), dtype)
+  batch, length, width = x.shape
+  x = jnp.reshape(x * real, (batch, length // PATCH, PATCH * width))
+  return linear(params["merge"], x, dtype), real.reshape(batch, -1, PATCH).any(-1)

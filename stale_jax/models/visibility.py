@@ -103,24 +103,24 @@ class Rule:
   def __call__(self, q: Tokens, k: Tokens) -> Bool[Array, "batch to from"]:
     """Whether each token of `q` sees each of `k`."""
 
-    def both(name):
-      return getattr(q, name)[:, :, None], getattr(k, name)[:, None]
+    def both(asking, asked):
+      return asking[:, :, None], asked[:, None]
 
-    _, real = both("real")
-    of, to = both("stream")
+    real = k.real[:, None]
+    of, to = both(q.stream, k.stream)
     # A sense that is apart sees itself and the caption, which then sees no sense; the others do not see it.
-    own, its = both("apart")
+    own, its = both(q.apart, k.apart)
     seen = real & (~(own | its) | (of == to) | (to == TEXT))
     # The emoji sees every sense and not the text; whoever saw it would see through it what it sees.
     emoji = of == EMOJI
     seen = (emoji & real & (to != TEXT)) | (~emoji & seen & (to != EMOJI))
-    now, then = both("frame")
+    now, then = both(q.frame, k.frame)
     if self.causal:
       seen &= (then <= now) | emoji
     if self.window:
       near = abs(now - then) < self.window
       seen &= near | (then < self.sinks) | (now < 0)  # Text, at -1, is before every sink.
     if self.along:
-      a, b = both("place" if self.along == "time" else "frame")
+      a, b = both(q.place, k.place) if self.along == "time" else (now, then)
       seen &= (a == b) | (a < 0) | (b < 0)
     return seen

@@ -19,7 +19,7 @@ def advice(made: Plan, experiment: Experiment, program) -> list[str]:
   whole = {}
   for path, x in jax.tree_util.tree_leaves_with_path(program.state.params):
     whole[path_name(path)] = math.prod(x.shape) * x.dtype.itemsize
-  names = list(uncut(mesh, program.state.params))
+  names = list(uncut(mesh, program.state.params, model.declared))
   size = sum(whole[name] for name in names)
   if size > _WHOLE:
     worst = max(names, key=whole.get)

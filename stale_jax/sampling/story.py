@@ -74,7 +74,7 @@ def others(
 
 @dataclasses.dataclass(frozen=True)
 class Panels:
-  """What the blocks of a transformer see of a story, in place of its `Past`.
+  """The tokens of the other panels, as `models.extra_keys.ExtraKeys` of each.
 
   Attributes:
     picked: sense -> what the panels see of one another, of `pick`.
@@ -85,13 +85,13 @@ class Panels:
   angles: dict[str, Array]
   tokens: dict[str, Tokens]
 
-  def before(self, block: str, k: dict[str, Array], v: dict[str, Array]):
+  def extend(self, block: str, keys: dict[str, Array], values: dict[str, Array]):
     """The others' keys and values before each panel's own, in any block; a caption is its panel's alone."""
 
     def wide(name, own):
       return _before(own, self.picked[name])[:, None] if name in self.picked else own
 
-    return tuple({name: wide(name, x) for name, x in part.items()} for part in (k, v))
+    return tuple({name: wide(name, x) for name, x in part.items()} for part in (keys, values))
 
 
 def _flat(x: Float[Array, "batch time place *rest"]) -> Float[Array, "batch tokens *rest"]:

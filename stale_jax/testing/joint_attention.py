@@ -36,11 +36,11 @@ class Joint:
       self.angles[name] = jnp.tile(jnp.asarray(angles[name]), (panels, 1))
     return self
 
-  def before(self, block, k, v):
+  def extend(self, block, keys, values):
     """All panels' keys and values, to each."""
 
     def joint(x):
       flat = jnp.reshape(x, (1, 1, -1, *x.shape[3:]))
       return jnp.broadcast_to(flat, (len(x), *flat.shape[1:]))
 
-    return tuple({name: joint(x) for name, x in part.items()} for part in (k, v))
+    return tuple({name: joint(x) for name, x in part.items()} for part in (keys, values))

@@ -20,12 +20,10 @@ def init_params(system: System, key: PRNGKeyArray):
 
 def initializer(system: System) -> Callable[[PRNGKeyArray], Any]:
   """key -> parameters of the network; what it returns reads no data and can be traced."""
-  example = example_batch(system)
-  clip = floats(example.clip)
-  if system.is_autoencoder:
-    return lambda key: jax.jit(system.network.init)({"params": key, "latent": key}, clip)
-  t = np.zeros(next(iter(clip.values())).shape[:2], np.float32)
-  return lambda key: jax.jit(system.network.init)(key, clip, t, example.context)
+  if not system.is_autoencoder:
+    return jax.jit(system.network.init)
+  clip = floats(example_batch(system).clip)
+  return lambda key: jax.jit(system.network.init)({"params": key, "latent": key}, clip)
 
 
 def example_batch(system: System) -> Batch:

@@ -1,6 +1,12 @@
-"""Optimizers under a clipped gradient and a warmed-up schedule."""
+"""Optimizers under a clipped gradient and a warmed-up schedule.
+
+Declarations say which parameters decay and which are orthogonalised (`models.parameters`). Without them
+every array of two axes or more is a matrix, and none is orthogonalised.
+"""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import optax
@@ -9,8 +15,16 @@ from optax.contrib import MuonDimensionNumbers
 from stale_jax.training.schedules import check_schedule, warmed_up
 
 
-def _matrices(params):
-  return jax.tree.map(lambda p: p.ndim > 1, params)
+def _declared(declared: Any, says: Callable, otherwise: Callable) -> Callable:
+  """(parameters, some of which may be masked out) -> for each what `says` tells of its declaration."""
+  known = dict(jax.tree_util.tree_leaves_with_path(declared))
+
+  def of(params):
+    return jax.tree_util.tree_map_with_path(
+      lambda path, p: says(known[path]) if known else otherwise(p), params
+    )
+
+  return of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,21 +51,23 @@ class AdamW:
   def __post_init__(self):
     check_schedule(self.schedule)
 
-  def build(self, steps: int) -> optax.GradientTransformation:
-    """For a run of `steps` updates."""
+  def build(self, steps: int, declared: Any = None) -> optax.GradientTransformation:
+    """The optimizer for a run of `steps` updates of parameters so `declared`."""
     schedule = warmed_up(self.schedule, self.learning_rate, self.warmup, steps)
+    matrices = _declared(declared, lambda p: p.is_matrix, lambda p: p.ndim > 1)
     return optax.chain(
       optax.clip_by_global_norm(self.clip),
-      optax.adamw(schedule, self.b1, self.b2, weight_decay=self.weight_decay, mask=_matrices),
+      optax.adamw(schedule, self.b1, self.b2, weight_decay=self.weight_decay, mask=matrices),
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Muon(AdamW):
-  """Orthogonalised momentum for the matrices inside the blocks, AdamW for everything else.
+  """Orthogonalised momentum for the matrices of attention and perceptrons, AdamW for everything else.
 
   Jordan et al., https://kellerjordan.github.io/posts/muon. Embeddings, modulation and
-  the layers into and out of the trunk are AdamW's, with the fields they share.
+  the layers into and out of the trunk are AdamW's, with the fields they share, but do not decay.
+  Of matrices that are stored stacked each is orthogonalised by itself.
 
   Attributes:
     matrix_learning_rate: of the orthogonalised matrices, at its peak.
@@ -61,8 +77,9 @@ class Muon(AdamW):
   matrix_learning_rate: float = 0.02
   momentum: float = 0.95
 
-  def build(self, steps: int) -> optax.GradientTransformation:
-    """For a run of `steps` updates; both learning rates follow the schedule."""
+  def build(self, steps: int, declared: Any = None) -> optax.GradientTransformation:
+    """The optimizer for `steps` updates of parameters so `declared`; both rates follow the schedule."""
+    matrix = MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
     return optax.chain(
       optax.clip_by_global_norm(self.clip),
       optax.contrib.muon(
@@ -71,25 +88,14 @@ class Muon(AdamW):
         ns_coeffs=(_NEWTON_SCHULZ,) * 5,
         beta=self.momentum,
         weight_decay=self.weight_decay,
-        weight_decay_mask=_matrices,
         adam_b1=self.b1,
         adam_b2=self.b2,
         adam_learning_rate=warmed_up(self.schedule, self.learning_rate, self.warmup, steps),
-        muon_weight_dimension_numbers=_block_matrices,
+        muon_weight_dimension_numbers=_declared(
+          declared, lambda p: matrix if p.orthogonal else None, lambda p: None
+        ),
       ),
     )
 
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-
-
-def _block_matrices(params):
-  """Which parameters are matrices of a block's attention and perceptron."""
-
-  def kind(path, p):
-    names = [entry.key for entry in path]
-    inside = any(name.startswith("block_") for name in names)
-    modulation = any(name.endswith("_modulation") for name in names)
-    return MuonDimensionNumbers() if p.ndim == 2 and inside and not modulation else None
-
-  return jax.tree_util.tree_map_with_path(kind, params)

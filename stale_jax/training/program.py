@@ -63,7 +63,7 @@ def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
     return jax.tree.map(jnp.copy, state)
 
   shapes = jax.eval_shape(fresh)
-  shardings = state_shardings(mesh, shapes)
+  shardings = state_shardings(mesh, shapes, experiment.network.declared)
   state = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
   return TrainingProgram(
     mesh=mesh,

@@ -28,17 +28,18 @@ def inputs(seed: int = 0):
 
 
 def params(model, scale: float = 0.1):
-  """Of `model`; a parameter's draw depends on its name alone, so that models share what they share."""
-  shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs())
-  names, tree = jax.tree_util.tree_flatten_with_path(shapes)
+  """Of `model`; a parameter's draw depends on its path alone, so that models share what they share."""
 
-  def draw(path, shape):
-    name = jax.tree_util.keystr(path)
-    rng = np.random.default_rng(list(name.encode()))
-    x = rng.standard_normal(shape.shape)
-    return jnp.asarray(scale * x + ("'scale'" in name) if len(shape.shape) < 2 else x / shape.shape[0] ** 0.5)
+  def one(path, parameter):
+    name = "".join(f"['{part}']" for part in ("params", *path.split("/")))
+    x = np.random.default_rng(list(name.encode())).standard_normal(parameter.shape)
+    return x / parameter.shape[0] ** 0.5 if parameter.is_matrix else scale * x + ("'scale'" in name)
 
-  return jax.tree.unflatten(tree, [draw(*entry).astype(jnp.float32) for entry in names])
+  def draw(parameter):
+    x = np.stack([one(path, parameter) for path in parameter.paths])
+    return jnp.asarray(np.reshape(x, parameter.stored_shape), jnp.float32)
+
+  return jax.tree.map(draw, model.declared)
 
 
 def close(a, b, atol: float = 1e-5) -> None:

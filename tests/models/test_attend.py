@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape, on_mesh
-from stale_jax.models.attention import asunder, attend, together
+from stale_jax.models.attention import asunder, attend, check_backend, check_cache, shapes_of, together
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, join, stream_tokens
 from stale_jax.planning.flops import count
+from tests import micro
 from tests.devices import on_devices
 
 RULES = {
@@ -56,7 +58,7 @@ def reference(rule, tokens, given):
     flat_q, flat_k, flat_v = (together({name: x[name] for name in tokens}) for x in (q, k, v))
     logits = jnp.einsum("bqhd,bkhd->bhqk", flat_q, flat_k) / np.sqrt(WIDTH)
     p = jax.nn.softmax(jnp.where(rule(everyone, everyone)[:, None], logits, -jnp.inf), -1)
-    return asunder(jnp.einsum("bhqk,bkhd->bqhd", p, flat_v), {name: q[name] for name in tokens})
+    return asunder(jnp.einsum("bhqk,bkhd->bqhd", p, flat_v), shapes_of({name: q[name] for name in tokens}))
 
   with jax.enable_x64(True):
     return jax.device_get(pulled(dense, *jax.tree.map(jnp.asarray, given)))
@@ -134,3 +136,34 @@ def test_a_kernel_goes_round_no_ring():
 def test_the_kernel_is_for_one_sense():
   with pytest.raises(UserError, match="models of one sense"):
     check(Rule(), "splash", streams(apart=jnp.array([True, False])))
+
+
+ALONE = {"dtype": "bfloat16", "senses": 1, "joint": True, "mesh": MeshShape()}
+
+
+@pytest.mark.parametrize(
+  ("backend", "fields", "words"),
+  [
+    ("splash", {"senses": 2}, "models of one sense, and this has 2"),
+    ("splash", {"joint": False}, "leave model.forms and model.merge out"),
+    ("splash", {"mesh": MeshShape(context=4, ulysses=2)}, "set mesh.ulysses to mesh.context, 4"),
+    ("cudnn", {"mesh": MeshShape(context=2)}, "set mesh.ulysses to mesh.context, 2"),
+    ("cudnn", {"dtype": "float32"}, "set 'bfloat16'"),
+  ],
+)
+def test_what_a_backend_cannot_do_is_refused_before_it_is_traced(backend, fields, words):
+  check_backend(backend, **ALONE)
+  with pytest.raises(UserError, match=words):
+    check_backend(backend, **{**ALONE, **fields})
+  check_backend("xla", **{**ALONE, **fields})
+
+
+def test_a_kernel_without_room_for_past_frames_makes_no_rollouts():
+  check_cache("xla")
+  with pytest.raises(UserError, match="as many keys as queries"):
+    check_cache("splash")
+
+
+def test_a_config_is_refused_when_it_is_built():
+  with pytest.raises(UserError, match="model.attention=splash is for models of one sense, and this has 2"):
+    build(micro.config(model__attention="splash"))

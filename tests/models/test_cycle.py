@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from stale_jax.errors import UserError
-from stale_jax.models import transformer
 from stale_jax.models.attention import proportional_attention
 from stale_jax.models.build import build_model
-from stale_jax.models.cycle import merge_third
+from stale_jax.models.cycle import Cycle
 from stale_jax.models.layers import time_features
+from stale_jax.models.merging import merge_third
 from tests.models import small
 
 PLAIN, CYCLE = small.model(), small.model(turns=3)
@@ -66,8 +66,8 @@ def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_their_numbe
   model = CYCLE.clone(turns=turns)
   got = run(model, params)
 
-  def unrolled(model, block, streams, conditions, angles, tokens, timed, placed, past):
-    entry, layers = streams, [block(model, layer) for layer in range(model.depth)]
+  def unrolled(self, own, lanes, streams, conditions, where, key, tells):
+    entry, layers = streams, self.trunk.layers(own["blocks"])
     for number in range(turns):
       dense = params["params"]["turn"]["dense"]
       hint = time_features(jnp.float32(number / 8)) @ dense["kernel"] + dense["bias"]
@@ -79,10 +79,10 @@ def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_their_numbe
           fed[name] = streams[name] + x @ dense["kernel"] + dense["bias"]
       streams = fed
       for layer in layers:
-        streams, _ = layer(streams, told, angles, tokens)
-    return streams
+        streams, _ = self.trunk.block(layer, lanes, streams, told, where, "")
+    return streams, {}
 
-  monkeypatch.setattr(transformer, "trunk", unrolled)
+  monkeypatch.setattr(Cycle, "__call__", unrolled)
   small.close(got, run(model, params), atol=1e-4)
 
 

@@ -9,8 +9,12 @@ from stale_jax import text
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
 from stale_jax.evaluation.forms import plots, table
+from stale_jax.models.block import BlockStack
 from stale_jax.models.build import build_model
 from stale_jax.models.forms import FORMS, TwoForms, restricted_attention
+from stale_jax.models.lanes import Lane
+from stale_jax.models.mixers import Where
+from stale_jax.models.parameters import draw
 from stale_jax.models.visibility import EMOJI, Rule, join, stream_tokens
 from tests.models import small
 
@@ -106,16 +110,26 @@ def test_the_gate_starts_in_the_middle_and_has_a_gradient():
   shapes = {"text": (2, 1, 3, 8), "sight": (2, 2, 4, 8), "touch": (2, 2, 1, 8)}
   streams = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
   angles = {name: np.zeros((shape[1] * shape[2], 3), np.float32) for name, shape in shapes.items()}
-  who = everyone(2, (shape[1:3] for shape in shapes.values()))
-  given = streams, rng.standard_normal((2, 1, 5)).astype(np.float32), angles, who
-  forms = TwoForms((small.SENSES[0], small.SENSES[1]), "dense", heads=2, head_width=6)
+  tokens = {n: stream_tokens(jnp.ones((2, *s[1:3]), bool), i) for i, (n, s) in enumerate(shapes.items())}
+  condition = rng.standard_normal((2, 1, 5)).astype(np.float32)
+  forms = TwoForms(mode="dense", heads=2, head_width=6)
+  lanes = tuple(Lane(stored=name, members=(name,)) for name in shapes)
+  stack = BlockStack(depth=1, lanes=lanes)
+  declared = forms.parameters({name: 8 for name in shapes}, 5, stack)
+  senses = {"timed": ("sight", "touch"), "placed": ("sight",)}
+  where = Where(angles=angles, tokens=tokens, shapes={n: s[1:3] for n, s in shapes.items()}, **senses)
 
   @jax.jit
   def run(key):
-    params = forms.init(key, *given)["params"]
-    weight = rng.standard_normal((2, 13, 2, 6))
-    grads = jax.grad(lambda p: jnp.sum(weight * forms.apply({"params": p}, *given)))(params)
-    return params["plot_modulation"]["dense"], grads["plot_modulation"]["dense"]
+    params = jax.tree.map(lambda x: x[0], draw(declared, key))
+    weight = {name: rng.standard_normal((2, *shape[1:3], 2, 6)) for name, shape in shapes.items()}
+
+    def loss(params):
+      attended, _ = forms(params, lanes, streams, condition, where, "", None)
+      return sum(jnp.sum(weight[name] * x) for name, x in attended.items())
+
+    grads = jax.grad(loss)(params)
+    return params["forms"]["plot_modulation"]["dense"], grads["forms"]["plot_modulation"]["dense"]
 
   fresh, grads = run(jax.random.key(0))
   assert not np.any(fresh["kernel"]) and not np.any(fresh["bias"])
@@ -180,10 +194,10 @@ def split(params):
   """The gates of the two captions on opposite sides in every block."""
   params, found = jax.tree.map(lambda x: x, params), gates(lean(params, 0.0, zero=False), *small.inputs())
   for layer, (one, other) in enumerate(np.log(found / (1 - found)).T):
-    plot = params["params"][f"block_{layer}"]["forms"]["plot_modulation"]["dense"]
+    plot = params["params"]["blocks"]["forms"]["plot_modulation"]["dense"]
     scale = 120 / (one - other)
-    plot["kernel"] = plot["kernel"] * scale
-    plot["bias"] = jnp.full_like(plot["bias"], -scale * (one + other) / 2)
+    plot["kernel"] = plot["kernel"].at[layer].multiply(scale)
+    plot["bias"] = plot["bias"].at[layer].set(-scale * (one + other) / 2)
   return params
 
 

@@ -9,7 +9,7 @@ from stale_jax import text
 from stale_jax.clip import Context
 from stale_jax.data import Digits
 from stale_jax.models import Transformer
-from stale_jax.models.perturbation import Concrete, EmbeddingNoise, TokenDrop
+from stale_jax.models.perturbation import concrete, drop_tokens, embedding_noise
 from stale_jax.testing.models import moved
 
 SOURCE = Digits(canvas=12, frames=8)
@@ -42,34 +42,34 @@ def rngs(seed):
 @pytest.mark.parametrize("gamma", [0.5, 1.0])
 def test_the_embedding_s_noise_has_norm_gamma_whatever_the_width(width, gamma):
   e = jnp.ones((400, 6, width))
-  noise = np.asarray(EmbeddingNoise(gamma).apply({}, e, rngs=rngs(0)) - e, np.float64)
+  noise = np.asarray(embedding_noise(jax.random.key(0), e, gamma) - e, np.float64)
   squares = np.square(noise).sum(-1)
   assert squares.mean() / gamma**2 == pytest.approx(1, abs=0.03)
   # A token's own, without direction.
   assert np.abs(noise.mean((0, 1))).max() < 5 * gamma / np.sqrt(width * 2400)
   assert squares.std() == pytest.approx(gamma**2 * np.sqrt(2 / width), rel=0.1)
-  np.testing.assert_array_equal(EmbeddingNoise(gamma).apply({}, e), e)
+  np.testing.assert_array_equal(embedding_noise(None, e, gamma), e)
 
 
 @pytest.mark.parametrize("logit", [-2.0, 0.0, 1.0])
 def test_gates_are_thrown_to_either_side_as_often_as_their_logit_says(logit):
   given = jnp.full((20000,), logit)
-  thrown = np.asarray(Concrete().apply({}, given, rngs=rngs(0)))
+  thrown = np.asarray(concrete(jax.random.key(0), given))
   # log(u / (1 - u)) > c for a share sigmoid(-c) of the draws.
   for gate in (0.1, 0.5, 0.9):
     share = 1 / (1 + np.exp(2 / 3 * np.log(gate / (1 - gate)) - logit))
     assert (thrown > np.log(gate / (1 - gate))).mean() == pytest.approx(share, abs=4 * 0.5 / 20000**0.5)
-  np.testing.assert_array_equal(Concrete().apply({}, given), given)
+  np.testing.assert_array_equal(concrete(None, given), given)
 
 
 def test_tokens_are_dropped_as_often_as_said_and_only_real_ones_were_there():
   real = jnp.asarray(np.random.default_rng(0).random((500, 40)) < 0.7)
-  seen = TokenDrop(0.3).apply({}, real, rngs=rngs(0))
+  seen = drop_tokens(jax.random.key(0), real, 0.3)
   assert not np.any(seen & ~real)
   assert (seen.sum() / real.sum()).item() == pytest.approx(0.7, abs=0.02)
   assert np.var(np.asarray(seen.sum(1) / real.sum(1))) > 1e-3  # An example's own.
-  np.testing.assert_array_equal(TokenDrop(0.3).apply({}, real), real)
-  np.testing.assert_array_equal(TokenDrop(0.0).apply({}, real, rngs=rngs(0)), real)
+  np.testing.assert_array_equal(drop_tokens(None, real, 0.3), real)
+  np.testing.assert_array_equal(drop_tokens(jax.random.key(0), real, 0.0), real)
 
 
 def test_off_or_sampling_is_the_network_itself_to_the_bit(inputs, params):

@@ -14,8 +14,9 @@ from stale_jax.data import Digits
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, scored
 from stale_jax.models.layers import Dense, rotary_angles, rotate
-from stale_jax.models.text import Convolution
-from stale_jax.models.transformer import patchify, positions, unpatchify
+from stale_jax.models.parameters import by_path
+from stale_jax.models.patches import patchify, positions, unpatchify
+from stale_jax.models.text import convolution
 from stale_jax.testing.models import moved
 
 SOURCE = Digits(canvas=12, frames=8)
@@ -81,7 +82,7 @@ def test_apart_each_sense_is_denoised_as_if_it_were_alone(inputs, apply):
 @pytest.mark.parametrize("emoji", ["😂", ""])
 def test_scores_are_read_off_every_sense_and_change_nothing(inputs, emoji):
   clip, t, context = inputs
-  judge = dataclasses.replace(MODEL, labels=5, emoji=emoji, parent=None)
+  judge = dataclasses.replace(MODEL, labels=5, emoji=emoji)
   shapes = jax.eval_shape(judge.init, jax.random.key(0), *inputs)
   assert set(shapes) == {"params"}
   rng = np.random.default_rng(0)
@@ -115,7 +116,7 @@ def test_scores_are_read_off_every_sense_and_change_nothing(inputs, emoji):
 
 
 def test_without_labels_there_is_nothing_of_them(inputs):
-  judge = dataclasses.replace(MODEL, labels=5, emoji="😂", parent=None)
+  judge = dataclasses.replace(MODEL, labels=5, emoji="😂")
   plain, judged = (jax.eval_shape(m.init, jax.random.key(0), *inputs)["params"] for m in (MODEL, judge))
   flat, more = (dict(jax.tree_util.tree_leaves_with_path(p)) for p in (plain, judged))
   assert flat.items() <= more.items()
@@ -186,7 +187,7 @@ def test_it_takes_any_grid_that_its_patch_divides(inputs):
   params = jax.tree.map(lambda x: np.float32(0.2 * rng.standard_normal(x.shape)), shapes)
   wide = {**clip, "sight": jnp.asarray(rng.uniform(-1, 1, (2, 8, 8, 16, 3)), jnp.float32)}
   senses = tuple(s.on((8, 16, 3)) if s.name == "sight" else s for s in SENSES)
-  own = dataclasses.replace(MODEL, senses=senses, parent=None)
+  own = dataclasses.replace(MODEL, senses=senses)
   for frames in (8, 4):
     cut = {name: x[:, :frames] for name, x in wide.items()}, t[:, :frames], context
     out, want = MODEL.apply(params, *cut), own.apply(params, *cut)
@@ -219,17 +220,17 @@ def test_flattened_dense_is_dense():
   np.testing.assert_allclose(Dense(7).apply(params, x), want, atol=1e-6)
 
 
-def test_streams_have_weights_of_their_own(inputs):
-  params = jax.eval_shape(MODEL.init, jax.random.key(0), *inputs)["params"]["block_0"]
+def test_streams_have_weights_of_their_own():
+  params = by_path(MODEL.declared, jax.jit(MODEL.init)(jax.random.key(0)))
   for part in ("qkv", "out", "up", "down", "modulation"):
     for stream in ("text", "sight", "sound", "touch"):
-      assert f"{stream}_{part}" in params
+      assert f"block_0/{stream}_{part}/dense/kernel" in params
 
 
 def test_bfloat16_is_close(inputs, apply):
   params = jax.jit(MODEL.init)(jax.random.key(0), *inputs)
   params = jax.tree.map(lambda x: x + 0.02, params)
-  half = dataclasses.replace(MODEL, dtype="bfloat16", parent=None).apply(params, *inputs)
+  half = dataclasses.replace(MODEL, dtype="bfloat16").apply(params, *inputs)
   full = MODEL.apply(params, *inputs)
   for name in full:
     assert half[name].dtype == jnp.float32
@@ -238,18 +239,19 @@ def test_bfloat16_is_close(inputs, apply):
 
 def test_wrong_shapes_and_senses_are_named(inputs):
   clip, t, context = inputs
+  params = MODEL.init(jax.random.key(0))
   with pytest.raises(UserError, match=r"sight has shape \(2, 8, 12, 12, 1\).*\(2, 8, 12, 12, 3\)"):
-    MODEL.init(jax.random.key(0), {"sight": clip["sight"][..., :1]}, t, context)
+    MODEL.apply(params, {"sight": clip["sight"][..., :1]}, t, context)
   with pytest.raises(UserError, match="no sense 'tuch'"):
-    MODEL.init(jax.random.key(0), {"tuch": clip["touch"]}, t, context)
+    MODEL.apply(params, {"tuch": clip["touch"]}, t, context)
   with pytest.raises(UserError, match="groups of 4"):
-    MODEL.init(jax.random.key(0), {"touch": clip["touch"][:, :6]}, t[:, :6], context)
+    MODEL.apply(params, {"touch": clip["touch"][:, :6]}, t[:, :6], context)
 
 
 def test_the_convolution_is_flax_s():
   x = np.random.default_rng(0).standard_normal((2, 12, 5)).astype(np.float32)
-  ours, theirs = Convolution(7), nn.Conv(5, (7,))
+  theirs = nn.Conv(5, (7,))
   params = theirs.init(jax.random.key(0), x)
-  jax.tree.map(np.testing.assert_array_equal, ours.init(jax.random.key(0), x), params)
   params = jax.tree.map(lambda p: p + 0.1, params)
-  np.testing.assert_allclose(ours.apply(params, x), theirs.apply(params, x), atol=1e-5)
+  ours = convolution(params["params"], x, jnp.float32)
+  np.testing.assert_allclose(ours, theirs.apply(params, x), atol=1e-5)

@@ -47,7 +47,7 @@ def test_it_is_dense_attention_to_what_was_picked(rate):
     for _ in range(3)
   )
   panels = see(jax.random.key(1), rate, PANELS, jnp.bool_(True), angles, of)
-  wide_k, wide_v = panels.before("any", k, v)
+  wide_k, wide_v = panels.extend("any", k, v)
   got = attend(turn(q, angles), turn(wide_k, panels.angles), wide_v, of, seen=panels.tokens)
 
   def flat(x):

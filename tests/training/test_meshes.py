@@ -1,6 +1,6 @@
 """A training run on meshes of eight devices is that of one; and what lies where."""
 
-import functools
+import dataclasses
 
 import jax
 import numpy as np
@@ -9,11 +9,14 @@ from jax.sharding import PartitionSpec as P
 
 from stale_jax.config import build
 from stale_jax.errors import UserError
-from stale_jax.mesh import AXES, RULES, parameter_spec, uncut
+from stale_jax.mesh import AXES, RULES, declared_spec, state_specs, uncut
+from stale_jax.models.parameters import shapes
+from stale_jax.training.optimizer import Muon
 from stale_jax.training.program import training_program
 from stale_jax.training.steps.train_step import needed
 from tests import micro
 from tests.devices import on_devices
+from tests.models import small
 
 ONE = {"data": 1}
 MESHES = {
@@ -89,35 +92,52 @@ def test_every_kind_of_trunk_trains_on_a_mesh_of_all_axes_like_on_one_device(kin
 
 @on_devices(8)
 def test_no_device_holds_more_than_its_part():
-  _, program = program_of({"data": 1, "fsdp": 4, "tensor": 2}, model__heads=4)
+  experiment, program = program_of({"data": 1, "fsdp": 4, "tensor": 2}, model__heads=4)
   compiled = program.fresh.lower().compile()
   state = program.fresh()
   held = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state))
   whole = sum(x.nbytes for x in jax.tree.leaves(state))
   assert held < 0.3 * whole
   # Nor while it is drawn: what is computed on the way is of the size of a part, or of one matrix.
-  largest = max(x.nbytes for x in jax.tree.leaves(state))
+  declared = jax.tree.leaves(experiment.network.declared)
+  largest = max(4 * int(np.prod(parameter.shape)) for parameter in declared)
   assert compiled.memory_analysis().temp_size_in_bytes < held + 4 * largest
 
 
-def test_a_parameter_lies_as_its_name_says():
+def test_a_parameter_lies_as_it_is_declared():
   mesh = jax.sharding.AbstractMesh((2, 4, 2, 1, 1), AXES)
-  lies = functools.partial(parameter_spec, mesh)
-  assert lies("params/block_3/sight_qkv/dense/kernel", (32, 96)) == P(RULES["width"], ("tensor",))
-  assert lies("opt_state/0/mu/params/block_3/sight_qkv/dense/kernel", (32, 96)) == P(
-    RULES["width"], ("tensor",)
-  )
-  assert lies("params/block_3/forms/vehicular/sight_qkv/dense/bias", (96,)) == P(("tensor",))
-  assert lies("params/block_0/sight_out/dense/kernel", (32, 32)) == P(("tensor",), RULES["width"])
-  assert lies("params/block_0/sight_down/dense/kernel", (128, 32)) == P(("tensor",), RULES["width"])
-  # Those who share a clip's tokens share the parameters, too.
-  wider = jax.sharding.AbstractMesh((1, 4, 1, 1, 2), AXES)
-  assert parameter_spec(wider, "params/block_0/sight_up/dense/kernel", (24, 96))[0] == RULES["width"]
-  assert parameter_spec(wider, "params/block_0/sight_up/dense/kernel", (12, 96))[0] is None
-  # Not a block's: the longest axis that divides.
-  assert lies("params/sight_out/dense/kernel", (32, 48)) == P(None, RULES["width"])
-  assert lies("params/sight_out/dense/kernel", (32, 49)) == P(RULES["width"], None)
-  assert lies("params/x/kernel", (31, 49)) == P() and lies("step", ()) == P()
+  model = small.model(forms="dense")
+  declared = model.declared["params"]
+  width, tensor = RULES["width"], ("tensor",)
+
+  def lies(parameter, mesh=mesh, **fields):
+    # The axes in front, of layers and streams, are never cut.
+    spec = declared_spec(mesh, dataclasses.replace(parameter, **fields))
+    assert spec[: len(parameter.stack)] == (None,) * len(parameter.stack)
+    return P(*spec[len(parameter.stack) :])
+
+  blocks, dense = declared["blocks"], {"stack": (2, 3)}
+  form = blocks["forms"]["vehicular"]["sight_qkv"]["dense"]
+  assert form["kernel"].stack == (2,) and form["kernel"].shape == (32, 96)
+  assert lies(form["kernel"]) == P(width, tensor) == lies(form["kernel"], **dense)
+  assert lies(form["bias"]) == P(tensor)
+  assert lies(blocks["sight_out"]["dense"]["kernel"]) == P(tensor, width)
+  assert lies(blocks["sight_down"]["dense"]["kernel"]) == P(tensor, width)
+  # Devices that share a clip's tokens share the parameters, too.
+  wider, up = jax.sharding.AbstractMesh((1, 4, 1, 1, 2), AXES), blocks["sight_up"]["dense"]["kernel"]
+  assert lies(up, wider, shape=(24, 96))[0] == width and lies(up, wider, shape=(12, 96))[0] is None
+  # Without names for its axes: the longest that divides.
+  out = declared["sight_out"]["dense"]["kernel"]
+  assert lies(out, shape=(32, 48)) == P(None, width) and lies(out, shape=(32, 49)) == P(width, None)
+  assert lies(out, shape=(31, 49)) == P() and lies(out, shape=()) == P()
+  # Moments and averages lie as their parameters, and as before declarations were read for names.
+  stored = shapes(model.declared)
+  moments = jax.eval_shape(Muon().build(4, model.declared).init, stored)
+  specs = state_specs(mesh, {"opt": moments, "step": jax.ShapeDtypeStruct((), np.int32)}, model.declared)
+  flat = jax.tree_util.tree_leaves_with_path(specs, is_leaf=lambda x: isinstance(x, P))
+  found = {jax.tree_util.keystr(path): spec for path, spec in flat}
+  qkv = [spec for name, spec in found.items() if "['vehicular']['sight_qkv']['dense']['kernel']" in name]
+  assert qkv == [P(None, width, tensor)] and found["['step']"] == P()
   like = {
     "a": {"kernel": jax.ShapeDtypeStruct((31, 49), np.float32)},
     "b": jax.ShapeDtypeStruct((8, 8), np.float32),

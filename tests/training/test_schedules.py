@@ -8,6 +8,7 @@ import pytest
 
 from stale_jax.config import build
 from stale_jax.errors import UserError
+from stale_jax.models.parameters import Parameter
 from stale_jax.training.optimizer import AdamW, Muon
 from stale_jax.training.schedules import arctangent, warmed_up
 from tests import micro
@@ -62,8 +63,9 @@ def test_cosine_is_what_it_was_and_constant_stays(warmup, steps):
 def sizes(kind, name):
   """Of the updates of ten steps of one constant gradient."""
   options = {"learning_rate": 1e-3, "warmup": 2, "weight_decay": 0.0, "clip": 1e9}
-  optimizer = kind(schedule=name, **options).build(10)
-  params = {"block_0": {"up": jnp.eye(3), "bias": jnp.zeros(3)}}
+  params = {"up": jnp.eye(3), "bias": jnp.zeros(3)}
+  declared = {"up": Parameter(shape=(3, 3), orthogonal=True), "bias": Parameter(shape=(3,))}
+  optimizer = kind(schedule=name, **options).build(10, declared)
   grads = jax.tree.map(lambda x: x + 0.5, params)
 
   def body(state, _):

@@ -21,6 +21,7 @@ from stale_jax.data import loader
 from stale_jax.data.sources.digits import Digits
 from stale_jax.errors import UserError
 from stale_jax.mesh import AXES, MeshShape, batch_sharding, state_shardings
+from stale_jax.models.parameters import Parameter
 from stale_jax.pipeline import Model, load
 from stale_jax.run import train
 from stale_jax.training.ema import Ema
@@ -73,27 +74,37 @@ def test_nothing_changes_from_the_first_bad_step_on():
     np.testing.assert_array_equal(a, b)
 
 
-def test_muon_orthogonalises_the_matrices_of_blocks_and_only_them():
+@pytest.mark.parametrize("stack", [(), (2,), (2, 3)])
+def test_muon_orthogonalises_what_is_declared_so_each_matrix_by_itself(stack):
   rng = np.random.default_rng(0)
-  shapes = {"block_0": {"up": (6, 24), "a_modulation": (6, 12), "bias": (6,)}, "out": {"kernel": (6, 4)}}
+  shapes = {"block": {"up": (6, 24), "modulation": (6, 12), "bias": (6,)}, "out": {"kernel": (6, 4)}}
+  declared = jax.tree.map(
+    lambda shape: Parameter(shape=shape, stack=stack, orthogonal=shape == (6, 24)),
+    shapes,
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+  # Of very different norms.
   draw = jax.tree.map(
-    lambda shape: rng.standard_normal(shape), shapes, is_leaf=lambda x: isinstance(x, tuple)
+    lambda p: rng.standard_normal(p.stored_shape) * rng.uniform(0.1, 10, (*stack, *(1,) * len(p.shape))),
+    declared,
   )
   params = jax.tree.map(lambda x: jnp.zeros(x.shape), draw)
   options = {"warmup": 0, "weight_decay": 0.0, "clip": 1e9}
-  optimizer = Muon(learning_rate=1e-3, matrix_learning_rate=0.02, **options).build(10)
+  optimizer = Muon(learning_rate=1e-3, matrix_learning_rate=0.02, **options).build(10, declared)
   updates, state = optimizer.update(jax.tree.map(jnp.float32, draw), optimizer.init(params), params)
   # The quintic of Newton and Schulz, five times over the singular values in float64.
-  u, values, v = np.linalg.svd(draw["block_0"]["up"], full_matrices=False)
-  values /= np.linalg.norm(values)
-  for _ in range(5):
-    values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
-  want = -0.02 * np.sqrt(24 / 6) * (u * values) @ v
-  np.testing.assert_allclose(updates["block_0"]["up"], want, atol=2e-6)
+  given, got = (np.reshape(x["block"]["up"], (-1, 6, 24)) for x in (draw, updates))
+  for matrix, updated in zip(given, got, strict=True):
+    u, values, v = np.linalg.svd(matrix, full_matrices=False)
+    values /= np.linalg.norm(values)
+    for _ in range(5):
+      values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    want = -0.02 * np.sqrt(24 / 6) * (u * values) @ v
+    np.testing.assert_allclose(updated, want, atol=2e-6)
   # Adam's first step is the sign of the gradient.
   for updated, gradient in (
-    (updates["block_0"]["a_modulation"], draw["block_0"]["a_modulation"]),
-    (updates["block_0"]["bias"], draw["block_0"]["bias"]),
+    (updates["block"]["modulation"], draw["block"]["modulation"]),
+    (updates["block"]["bias"], draw["block"]["bias"]),
     (updates["out"]["kernel"], draw["out"]["kernel"]),
   ):
     assert (np.sign(updated) == -np.sign(gradient)).all()

@@ -49,7 +49,7 @@ class Denoise:
     return Descent(
       draw=initializer(experiment),
       loss=self.loss(experiment),
-      optimizer=training.optimizer.build(training.settings.steps),
+      optimizer=training.optimizer.build(training.settings.steps, experiment.network.declared),
       ema=training.ema,
       needs=frozenset({CLIP, MICRO} | ({LABELS} if experiment.network.labels else set())),
       accumulate=training.settings.accumulate,

@@ -72,7 +72,7 @@ class GRPO:
       noise=noise,
       programs=rollout_programs(experiment, guided=experiment.diffusion.sampling.guidance != 1),
       usual_speed=measure_usual_speed(experiment.data.source),
-      optimizer=training.optimizer.build(training.settings.steps),
+      optimizer=training.optimizer.build(training.settings.steps, experiment.network.declared),
     )
 
 

@@ -84,6 +84,7 @@ class SelfForcing:
   def build(self, experiment) -> "SelfForcingStep":
     """See `StepSettings`."""
     training = experiment.training
+    declared = experiment.network.declared
     times, noise = rollout_grid(experiment, training.settings.batch)
     return SelfForcingStep(
       experiment=experiment,
@@ -94,8 +95,8 @@ class SelfForcing:
       programs=student_programs(experiment),
       objective=training.objective.measured(experiment.data.source),
       time_sampler=dataclasses.replace(experiment.diffusion.time_sampler, independent=False),
-      optimizer=training.optimizer.build(training.settings.steps // self.every),
-      critic_optimizer=training.optimizer.build(training.settings.steps),
+      optimizer=training.optimizer.build(training.settings.steps // self.every, declared),
+      critic_optimizer=training.optimizer.build(training.settings.steps, declared),
     )
 
 

@@ -1,0 +1,178 @@
+"""From a clip, its times and its context to the streams that enter the trunk."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from stale_jax.clip import Clip, Context, Sense
+from stale_jax.models.lanes import Lane, of_clip
+from stale_jax.models.layers import TIME_FEATURES, linear, linear_parameters, rotary_angles, time_features
+from stale_jax.models.micro import micro_condition, micro_parameters
+from stale_jax.models.parameters import named_key, stacked
+from stale_jax.models.patches import patchify, positions
+from stale_jax.models.perturbation import drop_tokens, embedding_noise
+from stale_jax.models.text import encode_text, text_parameters
+from stale_jax.models.visibility import TEXT, Tokens, stream_tokens
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+  """What enters the trunk.
+
+  Attributes:
+    streams: tokens of the caption and of every sense, [batch, time, place, width].
+    conditions: stream -> what modulates it, [batch, time, condition_width].
+    angles: stream -> rotary angles of its tokens, as if the clip began at time 0.
+    tokens: stream -> what a rule asks of them.
+    features: of each frame's time, [batch, frames, TIME_FEATURES].
+    pooled: the vector of the caption and of micro-conditions, [batch, 1, condition_width].
+  """
+
+  streams: dict[str, Array]
+  conditions: dict[str, Array]
+  angles: dict[str, Array]
+  tokens: dict[str, Tokens]
+  features: Float[Array, "batch frames features"]
+  pooled: Float[Array, "batch 1 condition_width"]
+
+
+def condition_parameters(lanes: tuple[Lane, ...], width: int, frames: dict[str, int]) -> dict[str, Any]:
+  """Declares the parameters of `condition` for the streams of `lanes`.
+
+  `frames`: stream -> how many frames a token covers; of a stream not named there, of any number, their mean.
+  """
+  out = {}
+  for lane in lanes:
+    inputs = TIME_FEATURES * frames.get(lane.key, 1)
+    out[f"{lane.stored}_time"] = lane.stack(linear_parameters(inputs, width), "time")
+    out[f"{lane.stored}_condition"] = lane.stack(linear_parameters(width, width), "condition")
+  return out
+
+
+def condition(params, lane: Lane, features, pooled, dtype) -> Array:
+  """The lane's condition: a perceptron of the times' `features`, and `pooled`."""
+
+  def one(own):
+    h = jax.nn.silu(linear(own["time"], features, dtype))
+    return linear(own["condition"], h, dtype) + pooled
+
+  return lane.map(one)(lane.parameters(params, "time", "condition"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embedding:
+  """The inputs of a transformer over `senses`.
+
+  Attributes:
+    senses: of the model.
+    lanes: of the caption and of the senses.
+    widths: stream -> width.
+    condition_width: of conditions.
+    head_width: of attention, for rotary angles.
+    text_length: bytes of a caption.
+    micro: the micro-conditions that it hears.
+    causal: whether the caption's condition must be the same whatever the frames' times.
+    token_drop, text_noise: what training perturbs (`perturbation`).
+    dtype: of the computation.
+  """
+
+  senses: tuple[Sense, ...]
+  lanes: tuple[Lane, ...]
+  widths: dict[str, int]
+  condition_width: int
+  head_width: int
+  text_length: int
+  micro: tuple[str, ...] = ()
+  causal: bool = False
+  token_drop: float = 0.0
+  text_noise: float = 0.0
+  dtype: jnp.dtype = jnp.float32
+
+  def parameters(self) -> dict[str, Any]:
+    """Declares them."""
+    width, out = self.condition_width, {}
+    parts = {
+      "text": text_parameters(self.widths["text"], self.text_length),
+      "pooled": linear_parameters(self.widths["text"], width),
+      **{f"{name}_micro": micro_parameters(width) for name in self.micro},
+    }
+    for sense in self.senses:
+      values = int(np.prod(sense.patch)) * sense.shape[-1]
+      parts[f"{sense.name}_in"] = linear_parameters(values, self.widths[sense.name])
+    out = {name: stacked(tree, [name]) for name, tree in parts.items()}
+    return {
+      **out,
+      **condition_parameters(self.lanes, width, {sense.name: sense.patch[0] for sense in self.senses}),
+    }
+
+  def __call__(
+    self,
+    params: dict[str, Any],
+    clip: Clip,
+    t: Float[Array, "batch frames"],
+    context: Context,
+    present: tuple[Sense, ...],
+    key: PRNGKeyArray | None,
+  ) -> Inputs:
+    """The inputs of `clip`, whose senses are `present`; `key` is of what training perturbs."""
+    dtype = self.dtype
+    text, text_real = encode_text(params["text"], context.text, dtype)
+    text = embedding_noise(_named(key, "text_noise"), text, self.text_noise)
+    pooled = self._pooled(params, text, text_real, context)
+    features = time_features(t).astype(dtype)
+    # Where there is but one sense, none is denoised independently of another.
+    apart = context.apart if len(self.senses) > 1 else None
+    streams = {"text": text[:, None]}
+    angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.head_width)}
+    tokens = {"text": stream_tokens(text_real[:, None], TEXT, apart=apart)}
+    for number, sense in enumerate(present, 1):
+      name, valid = sense.name, context.valid.get(sense.name)
+      x = clip[name].astype(dtype)
+      if valid is not None:
+        x = jnp.where(jnp.reshape(valid, valid.shape + (1,) * len(sense.shape)), x, 0)
+      patches = patchify(x, sense)
+      batch, time, place, _ = patches.shape
+      streams[name] = linear(params[f"{name}_in"], patches, dtype)
+      angles[name] = rotary_angles(positions(sense, t.shape[1]), self.head_width)
+      real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
+      real = drop_tokens(_named(key, f"{name}_drop"), jnp.repeat(real, place, 1), self.token_drop)
+      last, placed = (np.arange(time) + 1) * sense.patch[0] - 1, len(sense.shape) > 1
+      tokens[name] = stream_tokens(jnp.reshape(real, (batch, time, place)), number, last, placed, apart)
+    return Inputs(
+      streams=streams,
+      conditions=self._conditions(params, streams, features, pooled),
+      angles=angles,
+      tokens=tokens,
+      features=features,
+      pooled=pooled,
+    )
+
+  def _pooled(self, params, text, text_real, context: Context):
+    weight = text_real[..., None].astype(self.dtype)
+    pooled = jnp.sum(text * weight, 1) / jnp.sum(weight, 1)
+    pooled = linear(params["pooled"], pooled, self.dtype)
+    known = {"fps": context.fps, "motion": context.motion}
+    for name in self.micro:
+      number = jnp.full(len(text), jnp.nan) if known[name] is None else known[name]
+      pooled += micro_condition(params[f"{name}_micro"], number, self.dtype)
+    return pooled[:, None]
+
+  def _conditions(self, params, streams, features, pooled) -> dict[str, Array]:
+    """Of every stream: of each of its times, from the times of the frames that its tokens cover."""
+    out, batch = {}, len(features)
+    for lane in of_clip(self.lanes, streams):
+      given = jnp.reshape(features, (batch, streams[lane.key].shape[1], -1))
+      if lane.key == "text":
+        # What the caption is in a causal model must not tell a frame when later ones are.
+        when = time_features(jnp.zeros((batch, 1))).astype(self.dtype)
+        given = when if self.causal else features.mean(1, keepdims=True)
+      out |= lane.split(condition(params, lane, given, pooled, self.dtype))
+    return out
+
+
+def _named(key: PRNGKeyArray | None, name: str) -> PRNGKeyArray | None:
+  return None if key is None else named_key(key, name, 1)

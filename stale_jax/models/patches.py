@@ -1,0 +1,45 @@
+"""Tokens of a sense: patches cut out of it and put back, and where each of them lies."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from stale_jax.clip import Sense
+
+
+def patchify(x: Float[Array, "batch frames *shape"], sense: Sense) -> Float[Array, "batch time place values"]:
+  """Cuts a sense into tokens: time-major, each the values of one patch."""
+  batch, frames, *shape = x.shape
+  sizes = (frames, *shape)
+  split = [n for size, p in zip(sizes[:-1], sense.patch, strict=True) for n in (size // p, p)]
+  x = jnp.reshape(x, (batch, *split, sizes[-1]))
+  axes = len(sense.patch)
+  x = jnp.transpose(x, (0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2), 2 * axes + 1))
+  grid = sense.grid(frames)
+  return jnp.reshape(x, (batch, grid[0], math.prod(grid[1:]), -1))
+
+
+def unpatchify(
+  tokens: Float[Array, "batch time place values"], sense: Sense
+) -> Float[Array, "batch frames *shape"]:
+  """Undoes `patchify`."""
+  batch, time = tokens.shape[:2]
+  grid = sense.grid(time * sense.patch[0])
+  axes = len(sense.patch)
+  x = jnp.reshape(tokens, (batch, *grid, *sense.patch, sense.shape[-1]))
+  order = [axis for i in range(axes) for axis in (1 + i, 1 + axes + i)]
+  x = jnp.transpose(x, (0, *order, 2 * axes + 1))
+  return jnp.reshape(x, (batch, time * sense.patch[0], *sense.shape))
+
+
+def positions(sense: Sense, frames: int) -> Float[np.ndarray, "tokens 3"]:
+  """(time of the patch's middle in frames, y, x in patches) of each token; absent axes are 0."""
+  grid = sense.grid(frames)
+  coordinates = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1).reshape(-1, len(grid))
+  out = np.zeros((len(coordinates), 3), np.float32)
+  out[:, 0] = coordinates[:, 0] * sense.patch[0] + (sense.patch[0] - 1) / 2
+  for axis in range(1, min(len(grid), 3)):
+    out[:, axis] = coordinates[:, axis]
+  return out
