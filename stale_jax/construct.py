@@ -1,33 +1,25 @@
 """From plain data to frozen dataclasses, naming the unknown key and the nearest valid one."""
 
 import dataclasses
-import difflib
+import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stale_jax.errors import UserError
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-  """The clause that helps after "unknown ...": the closest valid word, or all of them."""
-  valid = sorted(valid)
-  close = difflib.get_close_matches(str(word), valid, n=1, cutoff=0.5)
-  return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(valid)}."
+from stale_jax.fields import nearest
 
 
 def construct(cls: type, section: Mapping[str, Any], where: str):
-  """Builds the dataclass `cls` from `section`; lists become tuples.
+  """Builds the dataclass `cls` from `section`; lists become tuples, and whole numbers floats where needed.
 
   Raises:
     UserError: a key that `cls` does not have, or a required key that is missing.
   """
   fields = {f.name: f for f in dataclasses.fields(cls) if f.init and f.name not in ("parent", "name")}
-  values = {k: tuple(v) if isinstance(v, list) else v for k, v in section.items() if k != "name"}
-  for key in values:
-    if key not in fields:
-      raise UserError(f"unknown config key {where}.{key}: {nearest(key, fields)}")
+  check_keys({key: value for key, value in section.items() if key != "name"}, fields, where)
+  values = {key: plain(value, fields[key].type) for key, value in section.items() if key != "name"}
   for key, field in fields.items():
-    if field.default is field.default_factory is dataclasses.MISSING and key not in values:
+    if is_required(field) and values.get(key) is None:
       raise UserError(f"config key {where}.{key} is missing.")
   return cls(**values)
 
@@ -44,11 +36,23 @@ def choose(registry: Mapping[str, type], section: Mapping[str, Any], where: str)
   return construct(registry[name], section, where)
 
 
-def at_least(least: int, where: str, **values: int) -> None:
-  """Raises UserError if one of `values`, keys of the section `where`, is less than `least`."""
-  for key, value in values.items():
-    if value < least:
-      raise UserError(f"{where}.{key}={value}: at least {least} is needed.")
+def is_required(field: dataclasses.Field) -> bool:
+  """Whether the field has no default."""
+  return field.default is field.default_factory is dataclasses.MISSING
+
+
+def plain(value: Any, kind: Any) -> Any:
+  """`value` of JSON or a command line for a field of type `kind`: lists become tuples, ints floats."""
+  if isinstance(value, list | tuple) and type(value) in (list, tuple):
+    parts = typing.get_args(kind)
+    every = parts[:1] * len(value) if parts and parts[-1] is ... else parts
+    kinds = every if len(every) == len(value) else (None,) * len(value)
+    return tuple(plain(one, part) for one, part in zip(value, kinds, strict=True))
+  if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if isinstance(value, Mapping) and typing.get_args(kind)[1:] == (float,):
+    return {key: plain(one, float) for key, one in value.items()}
+  return value
 
 
 def check_keys(section: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
@@ -56,3 +60,10 @@ def check_keys(section: Mapping[str, Any], valid: Iterable[str], where: str) -> 
   for key in section:
     if key not in valid:
       raise UserError(f"unknown config key {where}.{key}: {nearest(key, valid)}")
+
+
+def at_least(least: int, where: str, **values: int) -> None:
+  """Raises UserError if one of `values`, keys of the section `where`, is less than `least`."""
+  for key, value in values.items():
+    if value < least:
+      raise UserError(f"{where}.{key}={value}: at least {least} is needed.")

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 
 AXES = ("data", "fsdp", "tensor", "ring", "ulysses")
 
@@ -44,17 +45,18 @@ class MeshShape:
     ulysses: of these, how many swap tokens for heads by an all-to-all; the others pass keys round rings.
   """
 
-  data: int = -1
-  fsdp: int = 1
-  tensor: int = 1
-  context: int = 1
-  ulysses: int = 1
+  data: int = number(-1, least=-1)
+  fsdp: int = number(1, least=-1)
+  tensor: int = number(1, least=-1)
+  context: int = number(1, least=-1)
+  ulysses: int = number(1, least=1)
 
   def __post_init__(self):
+    check_fields(self, "mesh")
     sizes = self._sizes()
-    if not all(size == -1 or size >= 1 for size in sizes.values()) or list(sizes.values()).count(-1) > 1:
+    if 0 in sizes.values() or list(sizes.values()).count(-1) > 1:
       raise UserError(f"mesh {self._said()}: sizes are at least 1, and one of them may be -1.")
-    if self.ulysses < 1 or (self.context != -1 and self.context % self.ulysses):
+    if self.context != -1 and self.context % self.ulysses:
       raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={self.context}.")
 
   def _sizes(self) -> dict[str, int]:

@@ -3,8 +3,8 @@
 import dataclasses
 import re
 
-from stale_jax.construct import at_least
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.launching.topology import Topology
 
 
@@ -33,26 +33,25 @@ class Run:
   config: str
   workdir: str
   topology: str
-  slices: int = 1
-  overrides: tuple = ()
-  restarts: int = 50
+  slices: int = number(1, least=1)
+  overrides: tuple[str, ...] = ()
+  restarts: int = number(50, least=0)
   image: str = ""
   project: str = ""
   zone: str = ""
   cluster: str = ""
   spot: bool = False
   reservation: str = ""
-  hosts: tuple = ()
+  hosts: tuple[str, ...] = ()
   directory: str = ""
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = vars(self)[field.name]
-      texts = value if field.type is tuple else [value] if field.type is str else []
-      if type(value) is not field.type or not all(map(_is_line, texts)):
-        raise UserError(f"run.{field.name}={value!r}: {_KINDS[field.type]} is needed.")
-    for name in ("config", "workdir"):
-      if not vars(self)[name]:
+    check_fields(self, "run")
+    for name, value in vars(self).items():
+      if not all(map(_is_line, value if isinstance(value, tuple) else [value])):
+        raise UserError(f"run.{name}={value!r}: a line of text is needed.")
+    for name, value in (("config", self.config), ("workdir", self.workdir)):
+      if not value:
         raise UserError(f"run.{name} is empty.")
     # Stricter than either, and so valid as both: xpk takes 40 characters, a TPU's name gets a number added.
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", self.job):
@@ -71,8 +70,6 @@ class Run:
       raise UserError(f"run.directory={self.directory!r}: leave out the ~; it starts at home.")
     if self.spot and self.reservation:
       raise UserError("run.spot and run.reservation are two ways to get machines: give one.")
-    at_least(1, "run", slices=self.slices)
-    at_least(0, "run", restarts=self.restarts)
     Topology.parse(self.topology)
 
   def need(self, client: str, *names: str) -> None:
@@ -81,14 +78,6 @@ class Run:
       raise UserError(f"{client} needs {' and '.join(missing)}.")
 
 
-_KINDS = {
-  str: "a line of text",
-  int: "a whole number",
-  bool: "True or False",
-  tuple: "a tuple of lines of text",
-}
-
-
-def _is_line(text) -> bool:
-  """A newline would end the command that it stands in."""
-  return isinstance(text, str) and not re.search(r"[\x00-\x1f\x7f]", text)
+def _is_line(value) -> bool:
+  """Whether a value is one line: a newline would end the command that it stands in."""
+  return not re.search(r"[\x00-\x1f\x7f]", str(value))

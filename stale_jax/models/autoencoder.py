@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from stale_jax.models.layers import Dense
+from stale_jax.fields import choice, number
+from stale_jax.models.layers import DTYPES, Dense
 
 BOTTLENECKS = ("kl", "fsq")
 _KERNEL = 3
@@ -113,16 +114,16 @@ class Autoencoder(nn.Module):
     dtype: of the computation; parameters are float32.
   """
 
-  space: int = 4
-  time: int = 2
-  channels: int = 4
-  bottleneck: str = "kl"
-  levels: tuple[int, ...] = ()
-  width: int = 32
-  depth: int = 1
+  space: int = number(4, least=2)
+  time: int = number(2, least=1)
+  channels: int = number(4, least=1)
+  bottleneck: str = choice("kl", BOTTLENECKS)
+  levels: tuple[int, ...] = number((), least=2)
+  width: int = number(32, least=1)
+  depth: int = number(1, least=1)
   adversary: bool = False
-  text_length: int = 4
-  dtype: str = "float32"
+  text_length: int = number(4, least=1)
+  dtype: str = choice("float32", DTYPES)
 
   # No declarations (`models.parameters`): no parameter is orthogonalised, and each lies as its shape says.
   declared = None

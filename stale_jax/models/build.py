@@ -3,18 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 
-from stale_jax.clip import MICRO, Sense
-from stale_jax.construct import at_least, check_keys, construct, nearest
+from stale_jax.clip import Sense
+from stale_jax.construct import check_keys, construct
 from stale_jax.errors import UserError
-from stale_jax.models.attention import BACKENDS
-from stale_jax.models.autoencoder import BOTTLENECKS, Autoencoder
-from stale_jax.models.block import REMAT
-from stale_jax.models.forms import MODES
+from stale_jax.fields import check_fields
+from stale_jax.models.autoencoder import Autoencoder
 from stale_jax.models.text import PATCH
 from stale_jax.models.transformer import Transformer
-
-DTYPES = ("float32", "bfloat16", "float16")
-FORMS = ("none", *MODES)
 
 
 def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
@@ -25,24 +20,12 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
   """
   off = {"labels": 0, "emoji": "", "token_drop": 0.0, "text_noise": 0.0, "mask": False}
   given = {"senses": tuple(senses), **off, **given}
-  check_keys(section, [f.name for f in dataclasses.fields(Transformer) if f.name not in given], "model")
+  keys = [f.name for f in dataclasses.fields(Transformer) if f.name not in given]
+  check_keys(section, ("name", *keys), "model")
   model = construct(Transformer, {**section, **given}, "model")
-  sizes = ("width", "side_width", "text_width", "condition_width", "depth", "heads", "text_length")
-  at_least(1, "model", **{name: getattr(model, name) for name in sizes})
-  if model.dtype not in DTYPES:
-    raise UserError(f"unknown model.dtype {model.dtype!r}: {nearest(model.dtype, DTYPES)}")
-  if model.forms not in FORMS:
-    raise UserError(f"unknown model.forms {model.forms!r}: {nearest(model.forms, FORMS)}")
-  if model.attention not in BACKENDS:
-    raise UserError(f"unknown model.attention {model.attention!r}: {nearest(model.attention, BACKENDS)}")
-  for name in model.micro:
-    if name not in MICRO:
-      raise UserError(f"unknown model.micro {name!r}: {nearest(name, MICRO)}")
-  if model.remat not in REMAT:
-    raise UserError(f"unknown model.remat {model.remat!r}: {nearest(model.remat, REMAT)}")
+  check_fields(model, "model")
   if model.scan and model.turns:
     raise UserError("model.scan runs through the blocks once: leave model.turns or model.scan out.")
-  at_least(0, "model", turns=model.turns)
   if model.causal and (model.forms != "none" or model.turns):
     raise UserError(
       "model.causal is for joint attention in blocks that run once: no model.forms, no model.turns."
@@ -72,18 +55,14 @@ def build_autoencoder(section, senses: Sequence[Sense], frames: int, adversary: 
   Raises:
     UserError: an unknown key, or sizes that do not fit one another.
   """
-  check_keys(section, [f.name for f in dataclasses.fields(Autoencoder) if f.name != "adversary"], "model")
+  keys = [f.name for f in dataclasses.fields(Autoencoder) if f.name != "adversary"]
+  check_keys(section, ("name", *keys), "model")
   model = construct(Autoencoder, {**section, "adversary": adversary}, "model")
-  at_least(1, "model", width=model.width, depth=model.depth, channels=model.channels, time=model.time)
-  at_least(2, "model", space=model.space)
+  check_fields(model, "model")
   sight = next((sense for sense in senses if sense.name == "sight"), None)
   if sight is None:
     raise UserError("model.name='autoencoder' codes sight, and the senses lack it.")
-  if model.bottleneck not in BOTTLENECKS:
-    raise UserError(
-      f"unknown model.bottleneck {model.bottleneck!r}: {nearest(model.bottleneck, BOTTLENECKS)}"
-    )
-  if (model.bottleneck == "fsq") != bool(model.levels) or any(level < 2 for level in model.levels):
+  if (model.bottleneck == "fsq") != bool(model.levels):
     raise UserError(f"model.levels={model.levels}: 'fsq' needs 2 or more for each channel, 'kl' none.")
   for name in ("space", "time"):
     if (size := getattr(model, name)) & (size - 1):

@@ -12,6 +12,9 @@ from stale_jax.models.parameters import ONES, XAVIER, Initializer, Parameter
 # Sines and cosines that a time is spread into.
 TIME_FEATURES = 64
 
+# Of computations; parameters are float32.
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 def linear_parameters(
   inputs: int,

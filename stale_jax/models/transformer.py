@@ -16,10 +16,15 @@ from typing import Any
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from stale_jax.clip import Clip, Context, Sense
+from stale_jax.clip import MICRO, Clip, Context, Sense
 from stale_jax.errors import UserError
+from stale_jax.fields import choice, number
+from stale_jax.models.attention import BACKENDS
+from stale_jax.models.block import REMAT
 from stale_jax.models.extra_keys import MoreKeys
+from stale_jax.models.forms import MODES
 from stale_jax.models.kv_cache import KVCache
+from stale_jax.models.layers import DTYPES
 from stale_jax.models.network import Network, build_network
 from stale_jax.models.parameters import draw
 
@@ -65,27 +70,27 @@ class Transformer:
   """
 
   senses: tuple[Sense, ...]
-  width: int = 160
-  side_width: int = 32
-  text_width: int = 64
-  condition_width: int = 96
-  depth: int = 6
-  heads: int = 4
-  text_length: int = 48
-  dtype: str = "float32"
-  labels: int = 0
+  width: int = number(160, least=1)
+  side_width: int = number(32, least=1)
+  text_width: int = number(64, least=1)
+  condition_width: int = number(96, least=1)
+  depth: int = number(6, least=1)
+  heads: int = number(4, least=1)
+  text_length: int = number(48, least=1)
+  dtype: str = choice("float32", DTYPES)
+  labels: int = number(0, least=0)
   emoji: str = ""
-  token_drop: float = 0.0
-  text_noise: float = 0.0
-  forms: str = "none"
-  turns: int = 0
+  token_drop: float = number(0.0, least=0, below=1)
+  text_noise: float = number(0.0, least=0)
+  forms: str = choice("none", ("none", *MODES))
+  turns: int = number(0, least=0)
   merge: bool = False
   mask: bool = False
-  attention: str = "xla"
+  attention: str = choice("xla", BACKENDS)
   causal: bool = False
-  rope_jitter: float = 0.0
-  micro: tuple[str, ...] = ()
-  remat: str = "none"
+  rope_jitter: float = number(0.0, least=0, most=1)
+  micro: tuple[str, ...] = choice((), MICRO)
+  remat: str = choice("none", REMAT)
   scan: bool | None = None
 
   def clone(self, **fields) -> "Transformer":

@@ -20,7 +20,6 @@ what is the network's own costs a little (`Copy`).
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
@@ -29,7 +28,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.objectives.first_frames import Held
 from stale_jax.objectives.objective import Objective
 from stale_jax.objectives.prediction import Prediction
@@ -60,17 +59,13 @@ class Artv:
     copy: the weight of `Copy` in the objective, if it may.
   """
 
-  noise: float = 0.5
-  drop: float = 0.1
+  noise: float = number(0.5, least=0, most=1)
+  drop: float = number(0.1, least=0, most=1)
   mask: bool = True
-  copy: float = 0.01
+  copy: float = number(0.01, least=0)
 
   def __post_init__(self):
-    for name, value in (("noise", self.noise), ("drop", self.drop)):
-      if not 0 <= value <= 1:
-        raise UserError(f"artv.{name}={value} must lie from 0 to 1.")
-    if not 0 <= self.copy < math.inf:
-      raise UserError(f"artv.copy={self.copy} must be finite and at least 0.")
+    check_fields(self, "artv")
 
   def give(self, batch: Batch, key: PRNGKeyArray) -> tuple[Held, Batch, Batch]:
     """As `FirstFrames.give`, of four frames out of each clip: any frame, after those that are given.

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from stale_jax.clip import Context
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,14 +26,11 @@ class ConditionCorruption:
     embedding: gamma of CEP, the norm of the noise on every text token (models/perturbation.py); 1 is usual.
   """
 
-  captions: float = 0.0
-  embedding: float = 0.0
+  captions: float = number(0.0, least=0, most=1)
+  embedding: float = number(0.0, least=0)
 
   def __post_init__(self):
-    if not 0 <= self.captions <= 1:
-      raise UserError(f"corruption.captions={self.captions} must lie from 0 to 1.")
-    if not 0 <= self.embedding < float("inf"):
-      raise UserError(f"corruption.embedding={self.embedding}: a number from 0 up is needed; 1 is usual.")
+    check_fields(self, "corruption")
 
   def swap(self, context: Context, key: PRNGKeyArray) -> Context:
     """`context` with that share of captions replaced by others of the batch; one alone stays."""

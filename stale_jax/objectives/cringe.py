@@ -15,7 +15,6 @@ captions, a micro model read the speed of clips noised to t = .95 rightly in 1.0
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from stale_jax.clip import Batch
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.objectives.objective import Objective
 from stale_jax.objectives.prediction import Prediction
 from stale_jax.text import empty
@@ -78,14 +78,13 @@ class Cringe(Objective):
   """
 
   labels: Mapping[str, int]
-  weight: float = 0.1
+  weight: float = number(0.1, least=0)
   emoji: str = "😂"
 
   def __post_init__(self):
-    if not isinstance(self.emoji, str) or len(self.emoji) > 1:
+    check_fields(self, "cringe")
+    if len(self.emoji) > 1:
       raise UserError(f"cringe.emoji={self.emoji!r} must be a single code point, or empty for none.")
-    if not 0 <= self.weight < math.inf:
-      raise UserError(f"cringe.weight={self.weight} must be finite and at least 0.")
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
     """The weighted `loss` to minimise, and the hinge itself as `loss/cringe`."""

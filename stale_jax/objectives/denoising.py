@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
+from stale_jax.fields import check_fields, number
 from stale_jax.objectives.objective import Objective
 from stale_jax.objectives.prediction import Prediction, real_frames
 from stale_jax.processes import Process
@@ -22,7 +23,10 @@ class Denoising(Objective):
   """
 
   process: Process
-  weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  weights: Mapping[str, float] = number({}, least=0)
+
+  def __post_init__(self):
+    check_fields(self, "objective")
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
     """The `loss` to minimise, and each sense's own as `loss/<sense>`."""

@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
-from stale_jax.construct import at_least
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.objectives.objective import Objective
 from stale_jax.objectives.prediction import Prediction, real_frames
 from stale_jax.objectives.pyramid import BANDS, band_energies, split_bands
@@ -72,14 +72,12 @@ class DoG:
   """
 
   process: Process
-  weight: float = 1.0
-  bands: int = BANDS
-  weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  weight: float = number(1.0, least=0)
+  bands: int = number(BANDS, least=2)
+  weights: Mapping[str, float] = number({}, least=0)
 
   def __post_init__(self):
-    at_least(2, "dog", bands=self.bands)
-    if not 0 <= self.weight < float("inf"):
-      raise UserError(f"dog.weight={self.weight}: a finite number, at least 0, is needed.")
+    check_fields(self, "dog")
     if self.process.is_discrete:
       raise UserError(
         f"dog: the loss of {type(self.process).__name__} is not a square; leave the section out."

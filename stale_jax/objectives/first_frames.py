@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
-from stale_jax.construct import at_least
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 
 # Which frames are given, and at which time each of them is.
 Held = tuple[Bool[Array, "batch frames"], Float[Array, "batch frames"]]
@@ -34,16 +33,13 @@ class FirstFrames:
     sense: the first of the config's senses, of which frames are given.
   """
 
-  share: float = 0.0
-  frames: int = 1
-  noise: float = 0.1
+  share: float = number(0.0, least=0, most=1)
+  frames: int = number(1, least=1)
+  noise: float = number(0.1, least=0, most=1)
   sense: str = "sight"
 
   def __post_init__(self):
-    at_least(1, "first", frames=self.frames)
-    for name, value in (("share", self.share), ("noise", self.noise)):
-      if not 0 <= value <= 1:
-        raise UserError(f"first.{name}={value} must lie from 0 to 1.")
+    check_fields(self, "first")
 
   def give(self, batch: Batch, key: PRNGKeyArray) -> tuple[Held | None, Batch, Batch]:
     """(which frames are given, and when they are; the batch as it is shown; and as it is judged).

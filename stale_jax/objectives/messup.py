@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.processes import Process, corrupt
 
 
@@ -29,14 +29,11 @@ class MessUp:
     drop: share of sense tokens no token attends to, drawn an example and token.
   """
 
-  noise: float = 0.0
-  drop: float = 0.0
+  noise: float = number(0.0, least=0)
+  drop: float = number(0.0, least=0, below=1)
 
   def __post_init__(self):
-    if not 0 <= self.noise < float("inf"):
-      raise UserError(f"messup.noise={self.noise}: a number from 0 up is needed; 0.1 is usual.")
-    if not 0 <= self.drop < 1:
-      raise UserError(f"messup.drop={self.drop} must be at least 0 and less than 1.")
+    check_fields(self, "messup")
 
   def perturb(self, denoiser, process: Process, key: PRNGKeyArray):
     """`denoiser` (clip, times, context) -> outputs, shown a noisier clip, which stays where `project` says.

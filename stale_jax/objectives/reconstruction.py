@@ -20,8 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
-from stale_jax.construct import at_least
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.objectives.prediction import real_frames
 from stale_jax.objectives.pyramid import BANDS, split_bands
 
@@ -41,16 +40,13 @@ class Reconstruction:
     UserError: a negative weight, or fewer than two bands.
   """
 
-  feature: float = 0.5
-  kl: float = 1e-3
-  adversarial: float = 0.0
-  bands: int = BANDS
+  feature: float = number(0.5, least=0)
+  kl: float = number(1e-3, least=0)
+  adversarial: float = number(0.0, least=0)
+  bands: int = number(BANDS, least=2)
 
   def __post_init__(self):
-    at_least(2, "objective", bands=self.bands)
-    for name, weight in (("feature", self.feature), ("kl", self.kl), ("adversarial", self.adversarial)):
-      if not 0 <= weight < float("inf"):
-        raise UserError(f"objective.{name}={weight}: a finite number, at least 0, is needed.")
+    check_fields(self, "objective")
 
   def measured(self, source) -> "ReconstructionLoss":
     """The objective, its bands weighed by their energies on the first real clips of `source`."""

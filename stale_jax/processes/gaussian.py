@@ -6,15 +6,14 @@ in their schedule, and EDM in its loss' weight.
 """
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stale_jax.construct import nearest
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 from stale_jax.processes.interpolant import SHARE_CLIP, TINY, Interpolant
 from stale_jax.processes.process import per_frame
 
@@ -84,11 +83,10 @@ class VP(UnitVariance):
       offset). "linear": beta rises from .1 to 20 (Song et al., arXiv 2011.13456, app. C).
   """
 
-  schedule: str = "cosine"
+  schedule: str = choice("cosine", ("cosine", "linear"))
 
   def __post_init__(self):
-    if self.schedule not in ("cosine", "linear"):
-      raise UserError(f"unknown schedule {self.schedule!r}: {nearest(self.schedule, ('cosine', 'linear'))}")
+    check_fields(self, "process")
 
   def clock(self, t):
     """The angle atan(sigma / alpha)."""
@@ -122,14 +120,15 @@ class EDM(UnitVariance):
     sigma_data: standard deviation of the data.
   """
 
-  sigma_min: float = 0.002
-  sigma_max: float = 80.0
-  rho: float = 7.0
-  sigma_data: float = 0.5
+  sigma_min: float = number(0.002, above=0)
+  sigma_max: float = number(80.0, above=0)
+  rho: float = number(7.0, above=0)
+  sigma_data: float = number(0.5, above=0)
 
   def __post_init__(self):
-    if not 0 < self.sigma_min < self.sigma_max < math.inf or self.rho <= 0 or self.sigma_data <= 0:
-      raise UserError(f"{self}: 0 < sigma_min < sigma_max, rho > 0 and sigma_data > 0 are needed.")
+    check_fields(self, "process")
+    if not self.sigma_min < self.sigma_max:
+      raise UserError(f"process.sigma_min={self.sigma_min} must be less than sigma_max={self.sigma_max}.")
 
   def level(self, t):
     """sigma / alpha at time t: noise per data."""

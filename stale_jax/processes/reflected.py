@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stale_jax.fields import check_fields, number
 from stale_jax.processes.process import Corruption, per_frame
 
 # Below: three image charges either side. Above: six cosines. Both are float32-exact here.
@@ -137,8 +138,11 @@ class Reflected:
   mixes_noise: ClassVar[bool] = False  # Noise is folded at the walls, not added.
   draws_noise: ClassVar[bool] = True
   is_discrete: ClassVar[bool] = False
-  sigma_min: float = 0.01
-  sigma_max: float = 1.6
+  sigma_min: float = number(0.01, above=0)
+  sigma_max: float = number(1.6, above=0)
+
+  def __post_init__(self):
+    check_fields(self, "process")
 
   def sigma(self, t):
     """Noise level at time t, in [0, 1]-box units; exactly 0 at t = 0."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 
 
 class TimeDensity(Protocol):
@@ -31,6 +31,9 @@ class _Density:
 
   independent: bool = False
 
+  def __post_init__(self):
+    check_fields(self, "times")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uniform(_Density):
@@ -42,10 +45,15 @@ class Uniform(_Density):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogitNormal(_Density):
-  """logit(1 - t) ~ N(mean, std^2): a negative mean looks toward the noise (SD3, arXiv 2403.03206)."""
+  """logit(1 - t) ~ N(mean, std^2): a negative mean looks toward the noise (SD3, arXiv 2403.03206).
 
-  mean: float = -1.5
-  std: float = 1.5
+  Attributes:
+    mean: of logit(1 - t).
+    std: standard deviation of logit(1 - t).
+  """
+
+  mean: float = number(-1.5)
+  std: float = number(1.5, above=0)
 
   def quantile(self, u):
     # The density has no mass at the ends, where ndtri is infinite.
@@ -60,11 +68,7 @@ class Mode(_Density):
     scale: from -1 (the ends are favoured) over 0 (uniform) to 2 / (pi - 2) (the middle is).
   """
 
-  scale: float = 0.8
-
-  def __post_init__(self):
-    if not -1 <= self.scale <= 2 / (math.pi - 2):
-      raise UserError(f"mode density: scale={self.scale} must lie from -1 to 2 / (pi - 2) = 1.75.")
+  scale: float = number(0.8, least=-1, most=2 / (math.pi - 2))
 
   def quantile(self, u):
     # Theirs, which falls, at 1 - u.
@@ -83,9 +87,13 @@ class CosMap(_Density):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shifted(_Density):
-  """Uniform time sent through `shift` (SD3, eq. 23): a factor above 1 looks toward the noise."""
+  """Uniform time sent through `shift` (SD3, eq. 23).
 
-  factor: float = 6.0
+  Attributes:
+    factor: of `shift`; above 1 it looks toward the noise.
+  """
+
+  factor: float = number(6.0, above=0)
 
   def quantile(self, u):
     return shift(u, self.factor)

@@ -1,13 +1,12 @@
 """The settings of one denoising run: solver, steps, guidance, time grid."""
 
 import dataclasses
-import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stale_jax.construct import nearest
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 from stale_jax.processes import grid
 from stale_jax.sampling.solvers import SOLVERS
 
@@ -29,24 +28,17 @@ class Sampling:
       compiled; a clip does not depend on how many are made.
   """
 
-  solver: str = "euler"
-  steps: int = 20
-  guidance: float = 2.5
-  interval: tuple[float, float] = (0.0, 1.0)
-  shift: float = 6.0
-  batch: int = 8
+  solver: str = choice("euler", SOLVERS)
+  steps: int = number(20, least=1)
+  guidance: float = number(2.5)
+  interval: tuple[float, float] = number((0.0, 1.0), least=0, most=1)
+  shift: float = number(6.0, above=0)
+  batch: int = number(8, least=1)
 
   def __post_init__(self):
-    if self.solver not in SOLVERS:
-      raise UserError(f"unknown solver {self.solver!r}: {nearest(self.solver, SOLVERS)}")
-    if self.steps < 1 or self.batch < 1:
-      raise UserError(f"steps={self.steps}, batch={self.batch}: at least 1 is needed of each.")
-    if not math.isfinite(self.guidance):
-      raise UserError(f"guidance={self.guidance}: a finite number is needed; 1 is none.")
-    if len(self.interval) != 2 or not 0 <= self.interval[0] <= self.interval[1] <= 1:
-      raise UserError(f"interval={self.interval}: two times are needed, 0 <= from <= to <= 1.")
-    if not 0 < self.shift < math.inf:
-      raise UserError(f"shift={self.shift}: a positive number is needed; 1 is none.")
+    check_fields(self, "sampling")
+    if self.interval[0] > self.interval[1]:
+      raise UserError(f"sampling.interval={self.interval}: two times are needed, 0 <= from <= to <= 1.")
 
   @property
   def is_guided(self) -> bool:

@@ -24,8 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
-from stale_jax.construct import at_least
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.models.visibility import TEXT, Tokens
 from stale_jax.sampling.solvers import Denoiser
 
@@ -40,15 +39,12 @@ class Story:
     tile: panels that are denoised together, the first half of which are the story's first.
   """
 
-  rate: float = 0.29
-  plain: int = 1
-  tile: int = 4
+  rate: float = number(0.29, least=0, most=1)
+  plain: int = number(1, least=0)
+  tile: int = number(4, least=2)
 
   def __post_init__(self):
-    if not 0 <= self.rate <= 1:
-      raise UserError(f"story rate={self.rate} must lie from 0 to 1.")
-    at_least(0, "story", plain=self.plain)
-    at_least(2, "story", tile=self.tile)
+    check_fields(self, "story")
 
 
 def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array, "panels picked"]:
@@ -119,10 +115,10 @@ def see(
   """
   senses = [name for name, of in tokens.items() if np.max(of.stream) > TEXT]
   picked, turned, seen = {}, dict(angles), dict(tokens)
-  for number, name in enumerate(senses):
+  for index, name in enumerate(senses):
     of = tokens[name]
     batch, *grid = of.real.shape
-    picked[name] = pick(jax.random.fold_in(key, number), panels, math.prod(grid), rate)
+    picked[name] = pick(jax.random.fold_in(key, index), panels, math.prod(grid), rate)
 
     def wide(x, batch=batch, grid=grid, index=picked[name]):
       return _before(jnp.broadcast_to(x, (batch, *grid, *x.shape[3:])), index)[:, None]

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stale_jax.construct import at_least
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 
 
 def gamma_of(relative_std: float) -> float:
@@ -46,14 +46,12 @@ class Ema:
       is kept. 16 are enough for lengths from .03 to .2.
   """
 
-  decay: float = 0.999
-  tracks: tuple[float, ...] = (0.05, 0.10)
-  snapshots: int = 0
+  decay: float = number(0.999, least=0, most=1)
+  tracks: tuple[float, ...] = number((0.05, 0.10), above=0, most=12**-0.5)
+  snapshots: int = number(0, least=0)
 
   def __post_init__(self):
-    at_least(0, "ema", snapshots=self.snapshots)
-    for std in self.tracks:
-      gamma_of(std)
+    check_fields(self, "ema")
     if not self.tracks or len(set(self.tracks)) < len(self.tracks):
       raise UserError(f"ema.tracks={self.tracks}: at least one is needed, and each once.")
 

@@ -12,7 +12,8 @@ import jax
 import optax
 from optax.contrib import MuonDimensionNumbers
 
-from stale_jax.training.schedules import check_schedule, warmed_up
+from stale_jax.fields import check_fields, choice, number
+from stale_jax.training.schedules import DECAYS, warmed_up
 
 
 def _declared(declared: Any, says: Callable, otherwise: Callable) -> Callable:
@@ -40,16 +41,16 @@ class AdamW:
     clip: greatest global norm of a gradient.
   """
 
-  learning_rate: float = 2e-3
-  warmup: int = 200
-  schedule: str = "cosine"
-  b1: float = 0.9
-  b2: float = 0.99
-  weight_decay: float = 0.01
-  clip: float = 1.0
+  learning_rate: float = number(2e-3, least=0)
+  warmup: int = number(200, least=0)
+  schedule: str = choice("cosine", DECAYS)
+  b1: float = number(0.9, least=0, below=1)
+  b2: float = number(0.99, least=0, below=1)
+  weight_decay: float = number(0.01, least=0)
+  clip: float = number(1.0, above=0)
 
   def __post_init__(self):
-    check_schedule(self.schedule)
+    check_fields(self, "optimizer")
 
   def build(self, steps: int, declared: Any = None) -> optax.GradientTransformation:
     """The optimizer for a run of `steps` updates of parameters so `declared`."""
@@ -74,8 +75,8 @@ class Muon(AdamW):
     momentum: of the orthogonalised matrices.
   """
 
-  matrix_learning_rate: float = 0.02
-  momentum: float = 0.95
+  matrix_learning_rate: float = number(0.02, least=0)
+  momentum: float = number(0.95, least=0, below=1)
 
   def build(self, steps: int, declared: Any = None) -> optax.GradientTransformation:
     """The optimizer for `steps` updates of parameters so `declared`; both rates follow the schedule."""

@@ -3,9 +3,6 @@
 import jax.numpy as jnp
 import optax
 
-from stale_jax.construct import nearest
-from stale_jax.errors import UserError
-
 
 def arctangent(peak: float, steps: int, steepness: float = 5.0) -> optax.Schedule:
   """An S from `peak` to 0: peak (1 + atan(k (1 - 2 u)) / atan(k)) / 2, u = step / steps, k = steepness.
@@ -37,9 +34,3 @@ def warmed_up(name: str, peak: float, warmup: int, steps: int) -> optax.Schedule
   return optax.join_schedules(
     [optax.linear_schedule(0.0, peak, warmup), DECAYS[name](peak, max(steps - warmup, 1))], [warmup]
   )
-
-
-def check_schedule(name: str) -> None:
-  """Raises UserError if there is no such decay."""
-  if name not in DECAYS:
-    raise UserError(f"unknown optimizer.schedule {name!r}: {nearest(name, DECAYS)}")

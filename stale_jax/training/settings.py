@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from stale_jax.construct import at_least
-from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,29 +21,16 @@ class TrainingSettings:
     silence: seconds without a sign of life after which one of them counts as dead.
   """
 
-  steps: int = 1000
-  batch: int = 64
-  accumulate: int = 1
-  caption_dropout: float = 0.1
+  steps: int = number(1000, least=1)
+  batch: int = number(64, least=1)
+  accumulate: int = number(1, least=1)
+  caption_dropout: float = number(0.1, least=0, below=1)
   init_from: str = ""
-  log_every: int = 20
-  checkpoint_every: int = 500
-  keep: int = 3
-  processes: int = 1
-  silence: float = 100.0
+  log_every: int = number(20, least=1)
+  checkpoint_every: int = number(500, least=1)
+  keep: int = number(3, least=1)
+  processes: int = number(1, least=1)
+  silence: float = number(100.0, least=1)
 
   def __post_init__(self):
-    at_least(
-      1,
-      "training",
-      steps=self.steps,
-      batch=self.batch,
-      accumulate=self.accumulate,
-      log_every=self.log_every,
-      checkpoint_every=self.checkpoint_every,
-      keep=self.keep,
-      processes=self.processes,
-      silence=self.silence,
-    )
-    if not 0 <= self.caption_dropout < 1:
-      raise UserError(f"training.caption_dropout={self.caption_dropout} must be at least 0 and less than 1.")
+    check_fields(self, "training")

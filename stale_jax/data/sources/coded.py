@@ -22,10 +22,11 @@ from flax.serialization import msgpack_restore, msgpack_serialize
 from jaxtyping import Float
 
 from stale_jax.clip import Clip, Sense
-from stale_jax.construct import at_least
 from stale_jax.data.codec import Codec
 from stale_jax.data.source import Source
+from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 from stale_jax.files import make_folder, write_whole
 from stale_jax.models.autoencoder import lengthen
 
@@ -58,12 +59,12 @@ class CodedSource(Source):
   source: Source
   codec: Codec
   cache: str = "runs/latents"
-  size: int = 4096
-  split: str = "train"
-  patch: int = 1
+  size: int = number(4096, least=1)
+  split: str = choice("train", SPLITS)
+  patch: int = number(1, least=1)
 
   def __post_init__(self):
-    at_least(1, "source", size=self.size, patch=self.patch)
+    check_fields(self, "source")
     if self._shape[1] % self.patch or self._shape[2] % self.patch:
       raise UserError(
         f"source.patch={self.patch} must divide the latents' {self._shape[1]}x{self._shape[2]}."

@@ -21,8 +21,9 @@ from jaxtyping import Float
 
 from stale_jax.clip import Sense
 from stale_jax.data.source import Source
-from stale_jax.data.sources.check import check_source
+from stale_jax.data.sources.check import SPLITS, check_patch
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 COLOURS = {
@@ -94,26 +95,23 @@ class Digits(Source):
   """
 
   kind: ClassVar[str] = "digits"
-  split: str = "train"
-  seed: int = 0
-  size: int = 1 << 24
-  canvas: int = 16
-  frames: int = 8
-  patch: int = 4
-  rate: float = 8.0
-  leak: float = 0.0
-  background: float = 0.0
+  split: str = choice("train", SPLITS)
+  seed: int = number(0, least=0)
+  size: int = number(1 << 24, least=1)
+  canvas: int = number(16, least=12)
+  frames: int = number(8, least=1)
+  patch: int = number(4, least=1)
+  rate: float = number(8.0, above=0)
+  leak: float = number(0.0, least=0, most=1)
+  background: float = number(0.0, least=0, most=1)
 
   def __post_init__(self):
-    check_source(self.split, self.frames, self.patch)
+    check_fields(self, "source")
+    check_patch(self.frames, self.patch)
     if self.canvas < SPRITE + 4 or self.canvas % 4:
       raise UserError(
         f"digits need a canvas of at least {SPRITE + 4} pixels, divisible by 4; got canvas={self.canvas}."
       )
-    if not 0 <= self.leak <= 1:
-      raise UserError(f"source.leak={self.leak} must lie from 0 to 1.")
-    if not 0 <= self.background <= 1:
-      raise UserError(f"source.background={self.background} must lie from 0 to 1.")
 
   @property
   def senses(self) -> dict[str, Sense]:

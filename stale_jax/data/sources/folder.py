@@ -15,6 +15,7 @@ from stale_jax.data.metadata import Described, is_held_out, read_described
 from stale_jax.data.said import say
 from stale_jax.data.sources.videos import Videos, flat_sense
 from stale_jax.errors import UserError
+from stale_jax.fields import number
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv", ".3gp", ".ogv", ".mpg", ".mxf")
 
@@ -34,15 +35,10 @@ class Folder(Videos):
   """
 
   path: str
-  held_out: float = 0.1
+  held_out: float = number(0.1, least=0, most=1)
   touch: tuple[str, ...] = ()
   smell: tuple[str, ...] = ()
   taste: tuple[str, ...] = ()
-
-  def __post_init__(self):
-    super().__post_init__()
-    if not 0 <= self.held_out <= 1:
-      raise UserError(f"source.held_out={self.held_out} must lie from 0 to 1.")
 
   @property
   def senses(self) -> dict[str, Sense]:

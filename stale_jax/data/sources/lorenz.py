@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
-from stale_jax.construct import at_least
 from stale_jax.data.source import DynamicalSystem
-from stale_jax.data.sources.check import SPLITS, check_source
+from stale_jax.data.sources.check import SPLITS, check_patch
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 
 WINGS = ("left", "right")  # x < 0, x >= 0.
 # The attractor lies well inside this box, which becomes [-1, 1].
@@ -83,16 +83,16 @@ class Lorenz(DynamicalSystem):
     stride: integration steps of .005 time units a frame; the clip's second is a time unit.
   """
 
-  split: str = "train"
-  seed: int = 0
-  size: int = 1 << 24
-  frames: int = 64
-  patch: int = 4
-  stride: int = 10
+  split: str = choice("train", SPLITS)
+  seed: int = number(0, least=0)
+  size: int = number(1 << 24, least=1)
+  frames: int = number(64, least=1)
+  patch: int = number(4, least=1)
+  stride: int = number(10, least=1)
 
   def __post_init__(self):
-    check_source(self.split, self.frames, self.patch)
-    at_least(1, "source", stride=self.stride)
+    check_fields(self, "source")
+    check_patch(self.frames, self.patch)
     if self.frames > _LENGTH:
       raise UserError(f"source.frames={self.frames}: the trajectories have {_LENGTH}.")
 

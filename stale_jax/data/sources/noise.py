@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from stale_jax.clip import Sense
-from stale_jax.construct import at_least
 from stale_jax.data.source import Source
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)
 
@@ -30,25 +30,21 @@ class Noise(Source):
   """
 
   has_test_split: ClassVar[bool] = False
-  seed: int = 0
-  size: int = 1 << 24
-  frames: int = 21
-  height: int = 60
-  width: int = 104
-  channels: int = 16
-  patch: tuple[int, ...] = (1, 2, 2)
-  rate: float = 4.0
-  caption: int = 64
+  seed: int = number(0, least=0)
+  size: int = number(1 << 24, least=1)
+  frames: int = number(21, least=1)
+  height: int = number(60, least=1)
+  width: int = number(104, least=1)
+  channels: int = number(16, least=1)
+  patch: tuple[int, ...] = number((1, 2, 2), least=1)
+  rate: float = number(4.0, above=0)
+  caption: int = number(64, least=0)
 
   def __post_init__(self):
-    sizes = {name: getattr(self, name) for name in ("size", "frames", "height", "width", "channels")}
-    at_least(1, "source", **sizes)
-    at_least(0, "source", caption=self.caption)
+    check_fields(self, "source")
     whole = (self.frames, self.height, self.width)
-    if len(self.patch) != 3 or any(p < 1 or n % p for n, p in zip(whole, self.patch, strict=True)):
+    if len(self.patch) != 3 or any(n % p for n, p in zip(whole, self.patch, strict=True)):
       raise UserError(f"source.patch={self.patch} must divide frames, height and width, {whole}.")
-    if not self.rate > 0:
-      raise UserError(f"source.rate={self.rate}: a positive number is needed.")
 
   @property
   def senses(self) -> dict[str, Sense]:

@@ -14,6 +14,7 @@ from stale_jax.data.decode.picture import resize
 from stale_jax.data.metadata import Described
 from stale_jax.data.sources.videos import Videos
 from stale_jax.errors import UserError
+from stale_jax.fields import number
 
 
 def open_data(path: str, split: str):
@@ -54,12 +55,7 @@ class Tfds(Videos):
   video: str = "video"
   caption: str = ""
   label: str = ""
-  recorded_rate: float = 25.0
-
-  def __post_init__(self):
-    super().__post_init__()
-    if not self.recorded_rate > 0:
-      raise UserError(f"source.recorded_rate={self.recorded_rate}: a positive number is needed.")
+  recorded_rate: float = number(25.0, above=0)
 
   @property
   def labels(self) -> dict[str, int]:

@@ -24,7 +24,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.clip import Sense, floats
-from stale_jax.construct import at_least, nearest
 from stale_jax.data.buckets import Bucket, Window, assign, counted, draw_window, shares_of
 from stale_jax.data.decode.container import File, Unreadable, name_of
 from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
@@ -36,6 +35,7 @@ from stale_jax.data.said import say
 from stale_jax.data.source import Source
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 
 _PATIENCE = 10  # Videos in a row that may be unusable.
 
@@ -63,41 +63,34 @@ class Videos(Source):
     hashtags, sounds: the classes of the labels `hashtag` and `audio`; without them, no such label.
   """
 
-  split: str = "train"
-  seed: int = 0
-  size: int = 1 << 24
-  frames: int = 16
-  height: int = 64
-  width: int = 64
-  buckets: tuple[Bucket, ...] = ()
-  images: float = 0.0
-  rate: float = 8.0
-  rates: tuple[float, ...] = ()
-  patch: tuple[int, ...] = (4, 8, 8)
+  split: str = choice("train", SPLITS)
+  seed: int = number(0, least=0)
+  size: int = number(1 << 24, least=1)
+  frames: int = number(16, least=1)
+  height: int = number(64, least=1)
+  width: int = number(64, least=1)
+  buckets: tuple[Bucket, ...] = number((), least=1)
+  images: float = number(0.0, least=0, most=1)
+  rate: float = number(8.0, above=0)
+  rates: tuple[float, ...] = number((), above=0)
+  patch: tuple[int, ...] = number((4, 8, 8), least=1)
   hearing: bool = True
   hashtags: tuple[str, ...] = ()
   sounds: tuple[str, ...] = ()
 
   def __post_init__(self):
-    if self.split not in SPLITS:
-      raise UserError(f"unknown split {self.split!r}: {nearest(self.split, SPLITS)}")
+    check_fields(self, "source")
     if any(len(bucket) != 3 for bucket in self.buckets):
       raise UserError(f"source.buckets={self.buckets}: each is (frames, height, width).")
     if self.buckets:
       first, *_ = buckets = tuple(Bucket(*bucket) for bucket in self.buckets)
       for name, value in {"buckets": buckets, **first._asdict()}.items():
         object.__setattr__(self, name, value)
-    at_least(1, "source", size=self.size)
     for whole in self.sizes[: len(self.buckets) or 1]:
-      at_least(1, "source", **whole._asdict())
-      if len(self.patch) != 3 or any(p < 1 or n % p for n, p in zip(whole, self.patch, strict=True)):
+      if len(self.patch) != 3 or any(n % p for n, p in zip(whole, self.patch, strict=True)):
         raise UserError(f"source.patch={self.patch} must divide frames, height and width, {tuple(whole)}.")
     if self.rates:
       object.__setattr__(self, "rate", self.rates[0])
-    if not min(self.rates or (self.rate,)) > 0:
-      raise UserError(f"source.rate={self.rate}, rates={self.rates}: positive numbers are needed.")
-    if not 0 <= self.images <= 1:
-      raise UserError(f"source.images={self.images} must lie from 0 to 1.")
     if len(self) > 2**31:
       raise UserError(
         f"source.size={self.size}, of {len(self.sizes)} sizes of clips, is more than 2^31 clips."

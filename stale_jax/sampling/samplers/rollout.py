@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from stale_jax.construct import at_least, nearest
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 
 ON_CHANGE = ("keep", "flush", "recache", "cut")
 # Way of sampling -> the settings of `Rollout` that it knows.
@@ -40,27 +40,19 @@ class Rollout:
       dropped.
   """
 
-  how: str = "causal"
-  given: int = 1
-  chunk: int = 1
-  window: int = 0
-  sinks: int = 0
-  sink_decay: float = 1.0
-  rope_jitter: float = 0.0
-  noise: float = 0.0
-  revive: float = 0.0
-  on_change: str = "keep"
+  how: str = choice("causal", KNOWN)
+  given: int = number(1, least=1)
+  chunk: int = number(1, least=1)
+  window: int = number(0, least=0)
+  sinks: int = number(0, least=0)
+  sink_decay: float = number(1.0, least=0, most=1)
+  rope_jitter: float = number(0.0, least=0, most=1)
+  noise: float = number(0.0, least=0, most=1)
+  revive: float = number(0.0, least=0, most=1)
+  on_change: str = choice("keep", ON_CHANGE)
 
   def __post_init__(self):
-    for name, value, valid in (("how", self.how, KNOWN), ("on_change", self.on_change, ON_CHANGE)):
-      if value not in valid:
-        raise UserError(f"unknown rollout {name}={value!r}: {nearest(value, valid)}")
-    at_least(1, "rollout", given=self.given, chunk=self.chunk)
-    at_least(0, "rollout", window=self.window, sinks=self.sinks)
-    shares = ("sink_decay", "rope_jitter", "noise", "revive")
-    for name, value in ((name, vars(self)[name]) for name in shares):
-      if not 0 <= value <= 1:
-        raise UserError(f"rollout {name}={value} must lie from 0 to 1.")
+    check_fields(self, "rollout")
 
   def replaced(self, **overrides) -> "Rollout":
     """These settings with those that are given and not None.

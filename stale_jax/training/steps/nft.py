@@ -16,8 +16,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip, Context
-from stale_jax.construct import at_least
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.objectives import advantages, global_speeds, motion_reward, nft_loss
 from stale_jax.processes import clip_times, corrupt
 from stale_jax.sampling import Causal
@@ -40,12 +40,12 @@ class GRPO:
     beta: see `nft_loss`.
   """
 
-  group: int = 8
-  kappa: float = 0.2
-  beta: float = 1.0
+  group: int = number(8, least=2)
+  kappa: float = number(0.2)
+  beta: float = number(1.0)
 
   def __post_init__(self):
-    at_least(2, "grpo", group=self.group)
+    check_fields(self, "grpo")
 
   def check(self, experiment) -> None:
     """See `StepSettings`."""

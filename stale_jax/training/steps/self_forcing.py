@@ -23,8 +23,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Batch, Context
-from stale_jax.construct import at_least
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, number
 from stale_jax.objectives import Objective, dmd_loss, dmd_step, predict
 from stale_jax.processes import TimeDensity, clip_times, corrupt
 from stale_jax.sampling import Causal, classifier_free
@@ -54,14 +54,13 @@ class SelfForcing:
     guidance, interval: of the teacher.
   """
 
-  frames: int = 0
-  every: int = 5
-  guidance: float = 3.0
-  interval: tuple[float, float] = (0.0, 1.0)
+  frames: int = number(0, least=0)
+  every: int = number(5, least=1)
+  guidance: float = number(3.0)
+  interval: tuple[float, float] = number((0.0, 1.0), least=0, most=1)
 
   def __post_init__(self):
-    at_least(0, "self_forcing", frames=self.frames)
-    at_least(1, "self_forcing", every=self.every)
+    check_fields(self, "self_forcing")
 
   def check(self, experiment) -> None:
     """See `StepSettings`."""

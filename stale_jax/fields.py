@@ -1,0 +1,162 @@
+"""What a field of a dataclass may hold, declared at the field and checked whenever an object is made.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+  solver: str = choice("euler", SOLVERS)
+  steps: int = number(20, least=1)
+
+  def __post_init__(self):
+    check_fields(self, "sampling")
+"""
+
+import dataclasses
+import difflib
+import math
+import numbers
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stale_jax.errors import UserError
+
+_NUMBERS = {int: numbers.Integral, float: numbers.Real}
+_WORDS = {
+  int: ("a whole number", "whole numbers"),
+  float: ("a number", "numbers"),
+  bool: ("True or False", "truth values"),
+  str: ("a line of text", "lines of text"),
+}
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+  """The clause that helps after "unknown ...": the closest valid word, or all of them."""
+  valid = sorted(valid)
+  close = difflib.get_close_matches(str(word), valid, n=1, cutoff=0.5)
+  return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(valid)}."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Range:
+  """An interval of finite numbers; None is no bound.
+
+  Attributes:
+    least, most: closed bounds.
+    above, below: open bounds.
+  """
+
+  least: float | None = None
+  most: float | None = None
+  above: float | None = None
+  below: float | None = None
+
+  def __contains__(self, value: float) -> bool:
+    return bool(
+      math.isfinite(value)
+      and (self.least is None or value >= self.least)
+      and (self.most is None or value <= self.most)
+      and (self.above is None or value > self.above)
+      and (self.below is None or value < self.below)
+    )
+
+  def __str__(self) -> str:
+    if self.least is not None and self.most is not None:
+      return f"from {_said(self.least)} to {_said(self.most)}"
+    bounds = {"at least": self.least, "above": self.above, "at most": self.most, "less than": self.below}
+    return " and ".join(f"{word} {_said(bound)}" for word, bound in bounds.items() if bound is not None)
+
+  def complaint(self) -> str:
+    """What follows "key=value" in an error message."""
+    if str(self) in ("", "above 0"):
+      return ": a positive number is needed." if str(self) else ": a finite number is needed."
+    lone = [self.least, self.most, self.above, self.below].count(None) == 3
+    if lone:
+      return f": {self} is needed."
+    return f" must lie {self}." if self.most is not None else f" must be {self}."
+
+
+def number(
+  default: Any = dataclasses.MISSING,
+  *,
+  least: float | None = None,
+  most: float | None = None,
+  above: float | None = None,
+  below: float | None = None,
+) -> Any:
+  """A field that holds a number, or a tuple or mapping of numbers, each finite and within the bounds.
+
+  Args:
+    default: of the field; dataclasses.MISSING if it has none; {} for a new empty mapping.
+    least, most: closed bounds.
+    above, below: open bounds.
+  """
+  metadata = {"range": Range(least=least, most=most, above=above, below=below)}
+  if isinstance(default, dict):
+    return dataclasses.field(default_factory=dict, metadata=metadata)
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def choice(default: Any, options: Iterable[str]) -> Any:
+  """A field that holds one of `options`, or a tuple of some of them."""
+  return dataclasses.field(default=default, metadata={"options": tuple(options)})
+
+
+def check_fields(instance: Any, section: str) -> None:
+  """Checks the types and the declared ranges and options of all fields of a dataclass.
+
+  Raises:
+    UserError: names the key as `section.field`, its value and what is needed.
+  """
+  for field in dataclasses.fields(instance):
+    check_value(vars(instance)[field.name], field, f"{section}.{field.name}")
+
+
+def check_value(value: Any, field: dataclasses.Field, key: str) -> None:
+  """Raises UserError unless `field`, which the user knows as `key`, may hold `value`."""
+  if not fits(value, field.type):
+    raise UserError(f"{key}={value!r}: {words(field.type)} is needed.")
+  for one in _elements(value):
+    if "range" in field.metadata and one not in field.metadata["range"]:
+      raise UserError(f"{key}={value}{field.metadata['range'].complaint()}")
+    if "options" in field.metadata and one not in field.metadata["options"]:
+      raise UserError(f"unknown {key} {one!r}: {nearest(one, field.metadata['options'])}")
+
+
+def fits(value: Any, kind: Any) -> bool:
+  """Whether `value` is of the type `kind`; of a type that is not plain (see `words`) everything is."""
+  parts = typing.get_args(kind)
+  if kind in _NUMBERS:
+    return isinstance(value, _NUMBERS[kind]) and not isinstance(value, bool)
+  if kind in (bool, str):
+    return isinstance(value, kind)
+  if typing.get_origin(kind) is tuple:
+    kinds = parts[:1] * len(value) if parts[-1] is ... and isinstance(value, tuple) else parts
+    return isinstance(value, tuple) and len(value) == len(kinds) and all(map(fits, value, kinds))
+  if typing.get_origin(kind) is Mapping:
+    return isinstance(value, Mapping) and all(fits(one, parts[1]) for one in value.values())
+  return True
+
+
+def words(kind: Any, many: bool = False) -> str:
+  """What a plain type is called in an error message."""
+  parts = typing.get_args(kind)
+  if kind in _WORDS:
+    return _WORDS[kind][many]
+  if typing.get_origin(kind) is tuple:
+    count = "" if parts[-1] is ... else f"{len(parts)} "
+    return f"{'tuples' if many else 'a tuple'} of {count}{words(parts[0], True)}"
+  if typing.get_origin(kind) is Mapping:
+    return f"a dictionary of {words(parts[1], True)}"
+  return "values" if many else "a value"
+
+
+def _said(bound: float) -> str:
+  return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+def _elements(value: Any) -> list:
+  """The numbers or words in `value`."""
+  if isinstance(value, Mapping):
+    return [one for part in value.values() for one in _elements(part)]
+  if isinstance(value, tuple):
+    return [one for part in value for one in _elements(part)]
+  return [value]

@@ -1,0 +1,112 @@
+"""A section of a config: keys that are the fields of a dataclass, completed with their defaults."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from stale_jax.construct import check_keys, is_required, plain
+from stale_jax.documentation import attribute_docs, first_line
+from stale_jax.errors import UserError
+from stale_jax.fields import check_value, nearest, words
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+  """What a section of a config may hold.
+
+  Attributes:
+    variants: value of the key `name` -> dataclass whose fields are the other keys. A section with one
+      variant, called "", has no key `name`.
+    default: the variant of a section that gives no name; None if it must give one.
+    given: fields that are no keys, because building fills them in.
+    nested: key -> section that it holds.
+    is_optional: whether the section is off, None, unless a config has it.
+  """
+
+  variants: Mapping[str, type]
+  default: str | None = ""
+  given: tuple[str, ...] = ()
+  nested: Mapping[str, "Section"] = dataclasses.field(default_factory=dict)
+  is_optional: bool = False
+
+  @property
+  def is_named(self) -> bool:
+    """Whether the section has a key `name`."""
+    return "" not in self.variants
+
+  def variant(self, values: Mapping[str, Any]) -> str:
+    """The name of the variant that `values`, the section in some config, are of; it may be unknown."""
+    return values.get("name") or self.default if self.is_named else ""
+
+  def fields(self, variant: str) -> dict[str, dataclasses.Field]:
+    """The keys of a variant, but for `name`."""
+    hidden = ("name", "parent", *self.given)
+    return {f.name: f for f in dataclasses.fields(self.variants[variant]) if f.name not in hidden}
+
+  def docs(self, variant: str) -> dict[str, str]:
+    """key -> meaning."""
+    return attribute_docs(self.variants[variant])
+
+  def summary(self, variant: str) -> str:
+    """One line about a variant."""
+    return first_line(self.variants[variant])
+
+  def complete(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values` with all keys of their variant, in the order of its fields, except required ones not given.
+
+    A key that is None counts as not given.
+
+    Args:
+      values: the section in some config.
+      where: its name in messages.
+
+    Raises:
+      UserError: an unknown key or variant, or a value of another type or outside its range.
+    """
+    values = {key: value for key, value in values.items() if value is not None}
+    name = self.variant(values)
+    if name not in self.variants:
+      raise UserError(f"unknown {where}.name {name!r}: {nearest(name, self.variants)}")
+    fields, whole = self.fields(name), {"name": name} if self.is_named else {}
+    check_keys(values, (*fields, *whole), where)
+    for key, field in fields.items():
+      if key in self.nested:
+        whole[key] = self.nested[key].complete(values.get(key, {}), f"{where}.{key}")
+      elif key in values:
+        whole[key] = plain(values[key], field.type)
+        check_value(whole[key], field, f"{where}.{key}")
+      elif not is_required(field):
+        whole[key] = default_of(field)
+    return whole
+
+  def missing(self, whole: Mapping[str, Any]) -> dict[str, dataclasses.Field]:
+    """The required keys that a completed section lacks."""
+    fields = self.fields(self.variant(whole))
+    return {key: field for key, field in fields.items() if key not in whole and is_required(field)}
+
+
+def only(cls: type, *given: str, is_optional: bool = False) -> Section:
+  """A section whose keys do not depend on a name."""
+  return Section(variants={"": cls}, given=given, is_optional=is_optional)
+
+
+def default_of(field: dataclasses.Field) -> Any:
+  """The default of a field that has one; that of a float is a float, however it is written."""
+  if field.default_factory is not dataclasses.MISSING:
+    return field.default_factory()
+  return plain(field.default, field.type)
+
+
+def is_mapping(field: dataclasses.Field) -> bool:
+  """Whether a key holds a dictionary whose keys are free."""
+  return typing.get_origin(field.type) is Mapping
+
+
+def allowed(field: dataclasses.Field) -> str:
+  """What a key may hold, in words."""
+  if "options" in field.metadata:
+    options = " ".join(map(repr, field.metadata["options"]))
+    return f"{'several' if typing.get_origin(field.type) is tuple else 'one'} of {options}"
+  limits = str(field.metadata.get("range", ""))
+  return f"{words(field.type)}, {limits}" if limits else words(field.type)
