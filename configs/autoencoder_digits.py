@@ -11,42 +11,14 @@ package, as stale_jax/weights/autoencoder.safetensors.
 
 from ml_collections import ConfigDict
 
+from configs import base
+
 
 def get_config() -> ConfigDict:
-  config = ConfigDict()
-  config.seed = 0
-  config.senses = ("sight",)
-  config.source = {"name": "digits", "canvas": 32, "frames": 9, "patch": 1}
-  config.model = {
-    "name": "autoencoder",
-    "space": 4,
-    "time": 2,
-    "channels": 4,
-    # "fsq" with levels=(8, 5, 5, 5) has 1,000 codewords a latent.
-    "bottleneck": "kl",
-    "levels": (),
-    "width": 32,
-    "depth": 1,
-    "dtype": "float32",
-  }
-  # The judge of patches is off.
-  config.objective = {"feature": 0.5, "kl": 1e-3, "adversarial": 0.0}
-  config.optimizer = {
-    "name": "adamw",
-    "schedule": "cosine",
-    "learning_rate": 2e-3,
-    "warmup": 100,
-    "b2": 0.99,
-    "weight_decay": 0.01,
-  }
-  config.ema = {"decay": 0.999}
-  config.mesh = {"data": -1, "fsdp": 1}
-  config.training = {
-    "steps": 3000,
-    "batch": 16,
-    "caption_dropout": 0.0,
-    "log_every": 20,
-    "checkpoint_every": 500,
-    "keep": 3,
-  }
+  config = base.get_autoencoder_config()
+  config.source.update(canvas=32, frames=9, patch=1)
+  # "fsq" with levels=(8, 5, 5, 5) has 1,000 codewords per latent.
+  config.model.update(space=4, time=2, channels=4, bottleneck="kl")
+  config.optimizer.warmup = 100
+  config.training.update(steps=3000, batch=16, caption_dropout=0.0)
   return config

@@ -17,12 +17,12 @@ from configs import digits_micro
 def get_config() -> ConfigDict:
   config = digits_micro.get_config()
   config.senses = ("sight",)
-  config.source = {"name": "digits", "canvas": 12, "frames": 8, "patch": 1, "background": 0.3}
+  config.source.update(frames=8, patch=1, background=0.3)
   config.model.width = 64
   config.model.text_width = 32
   config.objective.weights = {}
   config.artv = {"noise": 0.5, "drop": 0.1, "mask": True, "copy": 0.01}
-  config.rollout = {"noise": 0.2}  # References without any are none that it has seen.
+  config.rollout = {"noise": 0.2}  # Training never showed it references without noise.
   config.training.steps = 5000
   config.training.batch = 32
   # What a frame shows is known from those before it.

@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
   config = digits.get_config()
   config.senses = ("sight", "touch")
   # All four frames in one token: the two halves of a clip cannot disagree.
-  config.source = {"name": "digits", "canvas": 12, "frames": 4, "patch": 4}
+  config.source.update(canvas=12, frames=4, patch=4)
   config.times.independent = False
   config.model.causal = False
   config.model.width = 96

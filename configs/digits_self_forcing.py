@@ -26,10 +26,5 @@ def get_config() -> ConfigDict:
   config.times = {"name": "uniform", "independent": True}
   # The student's: what it is trained for.
   config.sampling = {"solver": "consistency", "steps": 4, "guidance": 1.0, "shift": 6.0, "batch": 64}
-  config.self_forcing = {
-    "frames": 0,  # Of a clip.
-    "every": 3,
-    "guidance": 1.5,
-    "interval": (0.5, 0.95),
-  }
+  config.self_forcing = {"every": 3, "guidance": 1.5, "interval": (0.5, 0.95)}
   return config

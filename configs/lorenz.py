@@ -11,45 +11,17 @@ Lyapunov exponent .82 ± .04 (.81 ± .04) a time unit. It has not been run to th
 
 from ml_collections import ConfigDict
 
+from configs import base
+
 
 def get_config() -> ConfigDict:
-  config = ConfigDict()
-  config.seed = 0
+  config = base.get_config("lorenz", times="logit_normal", optimizer="muon")
   config.senses = ("state",)
-  config.source = {"name": "lorenz", "frames": 64, "patch": 4}
-  config.process = {"name": "uniform_flow"}
+  config.source.update(frames=64, patch=4)
   # A smooth curve is decided early, and its smoothness late: look everywhere.
-  config.times = {"name": "logit_normal", "mean": 0.0, "std": 1.5}
-  config.model = {
-    "width": 128,
-    "text_width": 32,
-    "condition_width": 96,
-    "depth": 4,
-    "heads": 4,
-    "text_length": 40,
-    "dtype": "float32",
-  }
-  config.objective = {"name": "denoising"}
-  config.optimizer = {
-    "name": "muon",
-    "matrix_learning_rate": 0.02,
-    "learning_rate": 2e-3,
-    "warmup": 200,
-    "b2": 0.99,
-    "weight_decay": 0.01,
-  }
-  config.ema = {"decay": 0.999}
-  config.mesh = {"data": -1, "fsdp": 1}
-  config.training = {
-    "steps": 3000,
-    "batch": 64,
-    "accumulate": 1,
-    "caption_dropout": 0.1,
-    "init_from": "",
-    "log_every": 50,
-    "checkpoint_every": 500,
-    "keep": 2,
-  }
+  config.times.update(mean=0.0, std=1.5)
+  config.model.update(width=128, text_width=32, condition_width=96, depth=4, heads=4, text_length=40)
+  config.training.update(steps=3000, log_every=50, keep=2)
   # Guidance would sharpen the law itself.
-  config.sampling = {"solver": "euler", "steps": 50, "guidance": 1.0, "shift": 2.0, "batch": 64}
+  config.sampling.update(steps=50, guidance=1.0, shift=2.0, batch=64)
   return config

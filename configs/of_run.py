@@ -1,13 +1,14 @@
-"""The config of a run again, from its folder's config.json (or any file like it).
+"""The config of a run again, from its folder's config.json (or any file like it, of any format).
 
 python -m experiments.train --config=configs/of_run.py:runs/digits/config.json --workdir=runs/again
 """
 
-import json
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from stale_jax.checkpoints.config_file import read_config
+
 
 def get_config(path: str) -> ConfigDict:
-  return ConfigDict(json.loads(Path(path).read_text()))
+  return ConfigDict(read_config(Path(path)))

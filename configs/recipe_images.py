@@ -10,21 +10,12 @@ Hardware: 2 CPU cores, at this size. Result: none stated; it depends on the vide
 
 from ml_collections import ConfigDict
 
-from configs import folder
+from configs import shards
 
 
 def get_config() -> ConfigDict:
-  config = folder.get_config()
+  config = shards.get_config()
   # A token is of one frame, so that pictures and videos have the same.
-  config.source = {
-    "name": "shards",
-    "path": "",
-    "takedown": "",
-    "frames": 1,
-    "height": 32,
-    "width": 32,
-    "rate": 8.0,
-    "patch": (1, 8, 8),
-  }
+  config.source.update(frames=1, patch=(1, 8, 8))
   config.training.batch = 64
   return config

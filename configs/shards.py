@@ -8,12 +8,8 @@ depends on the shards.
 
 from ml_collections import ConfigDict
 
-from configs import folder
+from configs import base, folder
 
 
 def get_config() -> ConfigDict:
-  config = folder.get_config()
-  source = config.source.to_dict()
-  source.pop("held_out")  # The shards are split already.
-  config.source = {**source, "name": "shards", "takedown": ""}
-  return config
+  return folder.small(base.get_config("shards", times="logit_normal", optimizer="muon"))

@@ -8,58 +8,33 @@ compiler at 480p: 2.7 of 15.75 GiB a chip. It has not been run.
 
 from ml_collections import ConfigDict
 
+from configs import base
+
 # (rows, columns) of the latents of an autoencoder that takes 8x8 pixels, and 1 frame and then 4 at a time.
 LATENTS = {"480p": (60, 104), "720p": (90, 160)}
 
 
 def get_config(resolution: str = "480p") -> ConfigDict:
   height, width = LATENTS[resolution]
-  config = ConfigDict()
-  config.seed = 0
-  config.senses = ("sight",)
+  config = base.get_config("noise", times="logit_normal")
   # 81 frames: 1 + 80 / 4 = 21 latent ones; 32,760 tokens at 480p (480x832), 75,600 at 720p (720x1280).
-  config.source = {
-    "name": "noise",
-    "frames": 21,
-    "height": height,
-    "width": width,
-    "channels": 16,
-    "patch": (1, 2, 2),
-    "rate": 4.0,
-  }
-  config.process = {"name": "uniform_flow"}
-  config.times = {"name": "logit_normal", "mean": -1.5, "std": 1.5}
-  config.model = {
-    "width": 2048,
-    "text_width": 512,
-    "condition_width": 512,
-    "depth": 20,
-    "heads": 16,
-    "text_length": 512,
-    "dtype": "bfloat16",
-    "attention": "splash",
-    "remat": "full",
-    "scan": True,
-  }
-  config.objective = {"name": "denoising"}
-  config.optimizer = {
-    "name": "adamw",
-    "schedule": "constant",
-    "learning_rate": 1e-4,
-    "warmup": 1000,
-    "b2": 0.95,
-    "weight_decay": 0.01,
-  }
-  config.ema = {"decay": 0.9999}
-  config.mesh = {"data": 1, "fsdp": -1, "tensor": 1, "context": 4, "ulysses": 4}
-  config.training = {
-    "steps": 100_000,
-    "batch": 64,
-    "accumulate": 1,
-    "caption_dropout": 0.1,
-    "log_every": 20,
-    "checkpoint_every": 1000,
-    "keep": 3,
-  }
-  config.sampling = {"solver": "euler", "steps": 50, "guidance": 5.0, "shift": 8.0, "batch": 1}
+  config.source.update(frames=21, height=height, width=width, channels=16, patch=(1, 2, 2), rate=4.0)
+  config.times.update(mean=-1.5, std=1.5)
+  config.model.update(
+    width=2048,
+    text_width=512,
+    condition_width=512,
+    depth=20,
+    heads=16,
+    text_length=512,
+    dtype="bfloat16",
+    attention="splash",
+    remat="full",
+    scan=True,
+  )
+  config.optimizer.update(schedule="constant", learning_rate=1e-4, warmup=1000, b2=0.95)
+  config.ema.decay = 0.9999
+  config.mesh.update(data=1, fsdp=-1, context=4, ulysses=4)
+  config.training.update(steps=100_000, checkpoint_every=1000)
+  config.sampling.update(steps=50, guidance=5.0, shift=8.0, batch=1)
   return config

@@ -29,7 +29,7 @@ def main() -> None:
   import jax.numpy as jnp
 
   from stale_jax.checkpoints import excavate, find_snapshots
-  from stale_jax.checkpoints.load import read_config
+  from stale_jax.checkpoints.config_file import read_config
   from stale_jax.checkpoints.posthoc_ema import weights_of
   from stale_jax.checkpoints.weights import save_weights
   from stale_jax.evaluation import evaluate_captions

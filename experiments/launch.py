@@ -12,14 +12,31 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
+from experiments.config_flag import define_config
 from experiments.main import run
+from stale_jax.construct import check_keys, construct
 from stale_jax.errors import UserError
 
-RUN = config_flags.DEFINE_config_file("run", None, "The description of the run.", lock_config=True)
+
+def _complete(config: Mapping[str, Any], overrides: Mapping[str, str]) -> ConfigDict:
+  from stale_jax.launching import Run
+  from stale_jax.sections import only
+
+  run = only(Run)
+  for key in overrides:
+    check_keys([key], run.fields(""), "run")
+  whole = run.complete(config, "run")
+  return ConfigDict({**{key: placeholder(field.type) for key, field in run.missing(whole).items()}, **whole})
+
+
+RUN = define_config("run", _complete, "The description of the run.")
 CLIENT = flags.DEFINE_enum("client", None, ["xpk", "queued", "ssh"], "Who starts it.")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Prints the scripts, and writes and runs nothing.")
 OUT = flags.DEFINE_string("out", "runs/launch", "Folder of the scripts.")
@@ -27,7 +44,6 @@ flags.mark_flags_as_required(["run", "client"])
 
 
 def main() -> int:
-  from stale_jax.construct import construct
   from stale_jax.files import make_folder, write_whole
   from stale_jax.launching import CLIENTS, Run
 

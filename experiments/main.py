@@ -1,6 +1,5 @@
 """How every program starts and how it fails: one clear line, exit code 2, no stack trace."""
 
-import re
 import sys
 from collections.abc import Callable
 
@@ -28,15 +27,12 @@ def _parse() -> None:
   which = "run" if "run" in flags.FLAGS else "config"  # The flag that is a file of Python.
   try:
     rest = flags.FLAGS(sys.argv)
-    if which in flags.FLAGS:
-      flags.FLAGS[which].value.to_dict()  # A missing file is only complained of when it is read.
   except flags.Error as error:
     raise UserError(str(error)) from error
+  except UserError:
+    raise
   # A config is Python, and what it or a wrong override raises while being read is for its author.
   except Exception as error:
-    message = str(error)
-    if close := re.search(r"(\w+)\W+n?Did you mean \W*(\w+)", message):
-      message = f"unknown config key {close[1]}: did you mean {close[2]!r}?"
-    raise UserError(f"cannot read --{which}: {message}") from error
+    raise UserError(f"cannot read --{which}: {error}") from error
   if len(rest) > 1:
     raise UserError(f"unexpected argument {rest[1]!r}; options begin with --.")

@@ -10,11 +10,13 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
+from experiments.config_flag import define_experiment
 from experiments.main import run
-from experiments.tpu import without_tpu
+from experiments.tpu import hide_tpu, without_tpu
 from stale_jax.errors import UserError
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.", lock_config=True)
+hide_tpu()  # Before the flags are parsed: a config imports JAX.
+CONFIG = define_experiment()
 TOPOLOGY = flags.DEFINE_string("topology", None, "Of a slice: v5e:16x16, v5p:4x4x8, v6e:16x16, tpu7x:4x4x4.")
 SLICES = flags.DEFINE_integer("num_slices", 1, "Slices of that topology.", lower_bound=1)
 FIT = flags.DEFINE_boolean("fit", False, "Searches batch, remat and mesh for the fastest that fits.")

@@ -3,12 +3,8 @@
 import os
 
 
-def without_tpu() -> None:
-  """There is no TPU here: JAX is not to use one, and libtpu to look for none, and to be silent.
-
-  Raises:
-    UserError: libtpu, which holds the compiler, is not installed.
-  """
+def hide_tpu() -> None:
+  """Tells JAX, before it is imported, to use no TPU, and libtpu to look for none and be silent."""
   os.environ["JAX_PLATFORMS"] = "cpu"
   # Without these it asks the cloud for a host that is not there, and says so at length.
   quiet = {
@@ -24,6 +20,15 @@ def without_tpu() -> None:
   }
   for name, value in quiet.items():
     os.environ.setdefault(name, value)
+
+
+def without_tpu() -> None:
+  """Hides the TPU, and checks that one can be compiled for all the same.
+
+  Raises:
+    UserError: libtpu, which holds the compiler, is not installed.
+  """
+  hide_tpu()
   from stale_jax.planning.topology import check_compiler  # With it comes JAX.
 
   check_compiler()

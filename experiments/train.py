@@ -9,11 +9,11 @@ Exit codes: 0 done, or saved after SIGTERM; 2 misuse; 3 another process is gone:
 """
 
 from absl import flags
-from ml_collections import config_flags
 
+from experiments.config_flag import define_experiment
 from experiments.main import run
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.", lock_config=True)
+CONFIG = define_experiment()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 PROFILE = flags.DEFINE_string("profile", None, "START:STOP, steps to trace into WORKDIR/profile, for XProf.")
 flags.mark_flags_as_required(["config", "workdir"])

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stale_jax.checkpoints.load import read_config
-from stale_jax.config import build
+from stale_jax.checkpoints.config_file import read_config, write_config
+from stale_jax.config import build, resolve
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
-from stale_jax.files import make_folder, write_whole
+from stale_jax.files import make_folder
 from stale_jax.pipeline import scores_path
 
 ROOT = Path(__file__).parents[1]
@@ -47,10 +47,10 @@ class Cell:
   def prepare(self) -> None:
     """Writes the cell's config; raises UserError if it holds another."""
     path = make_folder(self.folder) / "config.json"
-    if path.exists() and (before := read_config(path)) != self.config:
+    if path.exists() and (before := resolve(read_config(path))) != self.config:
       differing = [key for key in sorted({*before, *self.config}) if before.get(key) != self.config.get(key)]
       raise UserError(f"{self.folder} holds a run with another {', '.join(differing)}; choose another --out.")
-    write_whole(path, json.dumps(self.config, indent=2))
+    write_config(path, self.config)
 
   def scores(self) -> dict[str, dict[str, Any]]:
     """suite -> scores, of those that have been measured."""
@@ -88,22 +88,24 @@ def cells_of(table, out: Path, seeds: int, steps: int | None) -> list[Cell]:
   for seed in range(seeds):
     for row, changes in table["ROWS"].items():
       config = _changed(base, {**changes, **length, "seed": seed})
-      if seed == 0:
-        try:
+      try:
+        config = resolve(config)
+        if seed == 0:
           build(config)
-        except UserError as error:
-          raise UserError(f"row {row!r}: {error}") from error
+      except UserError as error:
+        raise UserError(f"row {row!r}: {error}") from error
       cells.append(Cell(row, seed, out / "cells" / f"{row}-{seed}", config, tuple(table["SUITES"])))
   return cells
 
 
 def _changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-  """`config` with the value at each dotted path replaced, as JSON has it."""
+  """`config` with the value at each dotted path replaced."""
   config = copy.deepcopy(config)
   for path, value in changes.items():
     *parents, key = path.split(".")
     section = config
     for parent in parents:
-      section = section.setdefault(parent, {})
+      section[parent] = section.get(parent) or {}
+      section = section[parent]
     section[key] = value
-  return json.loads(json.dumps(config))
+  return config

@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import math
 import numbers
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -114,7 +115,7 @@ def check_value(value: Any, field: dataclasses.Field, key: str) -> None:
   """Raises UserError unless `field`, which the user knows as `key`, may hold `value`."""
   if not fits(value, field.type):
     raise UserError(f"{key}={value!r}: {words(field.type)} is needed.")
-  for one in _elements(value):
+  for one in _elements(value) if value is not None else ():
     if "range" in field.metadata and one not in field.metadata["range"]:
       raise UserError(f"{key}={value}{field.metadata['range'].complaint()}")
     if "options" in field.metadata and one not in field.metadata["options"]:
@@ -124,6 +125,8 @@ def check_value(value: Any, field: dataclasses.Field, key: str) -> None:
 def fits(value: Any, kind: Any) -> bool:
   """Whether `value` is of the type `kind`; of a type that is not plain (see `words`) everything is."""
   parts = typing.get_args(kind)
+  if types.NoneType in parts:
+    return value is None or fits(value, without_none(kind))
   if kind in _NUMBERS:
     return isinstance(value, _NUMBERS[kind]) and not isinstance(value, bool)
   if kind in (bool, str):
@@ -136,8 +139,15 @@ def fits(value: Any, kind: Any) -> bool:
   return True
 
 
+def without_none(kind: Any) -> Any:
+  """The type that a field of type `kind` holds if it is not None."""
+  others = [part for part in typing.get_args(kind) if part is not types.NoneType]
+  return others[0] if types.NoneType in typing.get_args(kind) else kind
+
+
 def words(kind: Any, many: bool = False) -> str:
   """What a plain type is called in an error message."""
+  kind = without_none(kind)
   parts = typing.get_args(kind)
   if kind in _WORDS:
     return _WORDS[kind][many]

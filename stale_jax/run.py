@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stale_jax.compilation import keep_compiled
-from stale_jax.config import build
+from stale_jax.config import build, resolve
 from stale_jax.memory import keep_memory
 from stale_jax.training.loop import train_loop
 from stale_jax.training.state import State
@@ -15,7 +15,7 @@ def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, in
   """Builds `config` and trains it in `workdir`, or goes on where the last call there stopped.
 
   Args:
-    config: plain data.
+    config: plain data; keys that it leaves out have their defaults.
     workdir: the run's folder: a path, or gs://BUCKET/FOLDER.
     profile: (start, stop), the steps of which a trace is written to the folder's `profile`.
 
@@ -27,4 +27,4 @@ def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, in
   """
   keep_compiled()
   keep_memory()
-  return train_loop(build(config), config, workdir, profile)
+  return train_loop(build(config), resolve(config), workdir, profile)

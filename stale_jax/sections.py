@@ -80,10 +80,14 @@ class Section:
         whole[key] = default_of(field)
     return whole
 
+  def unset(self, whole: Mapping[str, Any]) -> dict[str, dataclasses.Field]:
+    """The keys of a completed section that hold no value."""
+    fields = self.fields(self.variant(whole))
+    return {key: field for key, field in fields.items() if whole.get(key) is None}
+
   def missing(self, whole: Mapping[str, Any]) -> dict[str, dataclasses.Field]:
     """The required keys that a completed section lacks."""
-    fields = self.fields(self.variant(whole))
-    return {key: field for key, field in fields.items() if key not in whole and is_required(field)}
+    return {key: field for key, field in self.unset(whole).items() if is_required(field)}
 
 
 def only(cls: type, *given: str, is_optional: bool = False) -> Section:

@@ -1,16 +1,15 @@
 """A trained model from a run's folder, a weights file or a name: its parameters and its config."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from etils import epath
 
+from stale_jax.checkpoints.config_file import read_config
 from stale_jax.checkpoints.convert import converted
 from stale_jax.checkpoints.named import NAMED
 from stale_jax.checkpoints.reading import newest_part
 from stale_jax.checkpoints.weights import load_weights
-from stale_jax.errors import UserError
 from stale_jax.files import at
 
 
@@ -31,11 +30,3 @@ def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
   """
   params, config = newest_part(folder, "ema"), read_config(epath.Path(folder) / "config.json")
   return converted(params, config.get("senses", ())), config
-
-
-def read_config(path: Path) -> dict[str, Any]:
-  """The config of a run; raises UserError if it cannot be read."""
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise UserError(f"cannot read {path}: {error}") from error

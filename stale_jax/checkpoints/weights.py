@@ -11,6 +11,7 @@ from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from stale_jax.checkpoints.config_file import upgrade, with_format
 from stale_jax.checkpoints.convert import converted
 from stale_jax.errors import UserError
 from stale_jax.files import local_copy, write_whole
@@ -28,7 +29,7 @@ def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) 
     if leads():
       arrays[name] = np.asarray(value, dtype)
   if leads():
-    write_whole(path, save(arrays, metadata={"config": json.dumps(config)}))
+    write_whole(path, save(arrays, metadata={"config": json.dumps(with_format(config))}))
 
 
 def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -42,7 +43,7 @@ def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
     raise UserError(f"no weights at {path}: give a run's folder or a .safetensors file.")
   try:
     with local_copy(path) as file, safe_open(file, framework="numpy") as file:
-      config = json.loads(file.metadata()["config"])
+      config = upgrade(json.loads(file.metadata()["config"]), path)
       flat = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}
   except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
     raise UserError(f"{path} is not a weights file of stale_jax: {error}") from error

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stale_jax.config.sections import check_sections, is_autoencoder
+from stale_jax.config.resolve import resolve
+from stale_jax.config.schema import is_autoencoder
 from stale_jax.config.system import build_autoencoder_system, build_diffusion_system
 from stale_jax.config.training import build_training
 from stale_jax.models.attention import check_backend
@@ -17,8 +18,8 @@ def build_system(config: Mapping[str, Any]) -> System:
   Raises:
     UserError: an unknown section, key or name, or values that do not fit one another.
   """
-  check_sections(config)
-  return build_autoencoder_system(config) if is_autoencoder(config) else build_diffusion_system(config)
+  tree = resolve(config)
+  return build_autoencoder_system(tree) if is_autoencoder(tree) else build_diffusion_system(tree)
 
 
 def build(config: Mapping[str, Any]) -> Experiment:
@@ -32,7 +33,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     data=system.data,
     network=system.network,
     diffusion=system.diffusion,
-    training=build_training(config, system),
+    training=build_training(resolve(config), system),
   )
   if not experiment.is_autoencoder:
     _check_backend(experiment)

@@ -9,8 +9,10 @@ from stale_jax.construct import construct
 from stale_jax.data import build_source
 from stale_jax.data.codec import Codec
 from stale_jax.data.source import Source
+from stale_jax.data.sources.check import SPLITS
 from stale_jax.data.sources.coded import CodedSource
 from stale_jax.errors import UserError
+from stale_jax.fields import check_fields, choice, number
 from stale_jax.models import build_autoencoder
 
 
@@ -30,9 +32,12 @@ class Latents:
   source: Mapping[str, Any]
   autoencoder: str
   cache: str = CodedSource.cache
-  size: int = CodedSource.size
-  split: str = CodedSource.split
-  patch: int = CodedSource.patch
+  size: int = number(CodedSource.size, least=1)
+  split: str = choice(CodedSource.split, SPLITS)
+  patch: int = number(CodedSource.patch, least=1)
+
+  def __post_init__(self):
+    check_fields(self, "source")
 
 
 def build_latents(section: Mapping[str, Any]) -> CodedSource:

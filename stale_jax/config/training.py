@@ -1,8 +1,9 @@
-"""From a config and its system to how the system is trained."""
+"""From a resolved config and its system to how the system is trained."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from stale_jax.config.schema import OPTIMIZERS
 from stale_jax.construct import check_keys, choose, construct
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape
@@ -19,15 +20,11 @@ from stale_jax.objectives import (
 from stale_jax.system import System
 from stale_jax.training.ema import Ema
 from stale_jax.training.experiment import Training
-from stale_jax.training.optimizer import AdamW, Muon
 from stale_jax.training.settings import TrainingSettings
 from stale_jax.training.steps.autoencode import Autoencode
 from stale_jax.training.steps.denoise import Denoise
 from stale_jax.training.steps.registry import STEPS
 from stale_jax.training.steps.train_step import StepSettings
-
-OBJECTIVES = {"denoising": Denoising}
-OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
 
 
 def build_training(config: Mapping[str, Any], system: System) -> Training:
@@ -42,25 +39,22 @@ def build_training(config: Mapping[str, Any], system: System) -> Training:
 
 def _build_shared(config: Mapping[str, Any]) -> dict[str, Any]:
   """What every kind of training has."""
-  seed = config.get("seed", 0)
-  if not 0 <= seed < 2**31:
-    raise UserError(f"seed={seed} must lie from 0 to 2^31 - 1.")
   return {
-    "seed": seed,
-    "settings": construct(TrainingSettings, config.get("training", {}), "training"),
-    "optimizer": choose(OPTIMIZERS, {"name": "adamw", **config.get("optimizer", {})}, "optimizer"),
-    "ema": construct(Ema, config.get("ema", {}), "ema"),
-    "mesh": construct(MeshShape, config.get("mesh", {}), "mesh"),
+    "seed": config["seed"],
+    "settings": construct(TrainingSettings, config["training"], "training"),
+    "optimizer": choose(OPTIMIZERS, config["optimizer"], "optimizer"),
+    "ema": construct(Ema, config["ema"], "ema"),
+    "mesh": construct(MeshShape, config["mesh"], "mesh"),
   }
 
 
 def _build_autoencoding(config: Mapping[str, Any], system: System, shared: dict[str, Any]) -> Training:
-  objective = construct(Reconstruction, config.get("objective", {}), "objective")
+  objective = construct(Reconstruction, config["objective"], "objective")
   return Training(**shared, objective=objective, step=Autoencode())
 
 
 def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str, Any]) -> Training:
-  messup = construct(MessUp, config.get("messup", {}), "messup")
+  messup = construct(MessUp, config["messup"], "messup")
   if messup.noise and system.diffusion.process.is_discrete:
     raise UserError("messup.noise is added to clips, and nothing can be added to tokens: messup.drop can be.")
   return Training(
@@ -72,26 +66,25 @@ def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str
 
 def _build_step(config: Mapping[str, Any], messup: MessUp) -> StepSettings:
   """The kind of training that a section of the config chooses, by default ordinary denoising."""
-  chosen = [name for name in STEPS if config.get(name)]
+  chosen = [name for name in STEPS if config[name] is not None]
   if len(chosen) > 1:
     raise UserError(f"the config's sections {' and '.join(chosen)} are two kinds of training: leave one out.")
   if chosen:
     return construct(STEPS[chosen[0]], config[chosen[0]], chosen[0])
-  corruption = construct(ConditionCorruption, config.get("corruption", {}), "corruption")
+  corruption = construct(ConditionCorruption, config["corruption"], "corruption")
   return Denoise(messup=messup, corruption=corruption)
 
 
 def _build_objective(config: Mapping[str, Any], system: System, settings: TrainingSettings) -> Total:
   """The denoising loss, and the terms that are added to it."""
   source, process, artv = system.data.source, system.diffusion.process, system.diffusion.artv
-  check_keys(config.get("objective", {}).get("weights", {}), source.senses, "objective.weights")
-  section = {"name": "denoising", **config.get("objective", {}), "process": process}
-  denoising = choose(OBJECTIVES, section, "objective")
+  check_keys(config["objective"]["weights"], source.senses, "objective.weights")
+  denoising = construct(Denoising, {**config["objective"], "process": process}, "objective")
   terms = [denoising]
-  if config.get("cringe") is not None:
+  if config["cringe"] is not None:
     terms.append(_build_cringe(config["cringe"], source, settings))
-  dog = config.get("dog") or {"weight": 0.0}
-  if dog.get("weight", DoG.weight):
+  dog = config["dog"]
+  if dog is not None and dog["weight"]:
     given = {"process": process, "weights": denoising.weights}
     terms.append(construct(DoG, {**dog, **given}, "dog"))
   if artv and artv.mask:

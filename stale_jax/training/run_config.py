@@ -1,14 +1,13 @@
 """The config that a run's folder holds, and what a resumed run may change of it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stale_jax.checkpoints.load import read_config
+from stale_jax.checkpoints.config_file import read_config, write_config
+from stale_jax.config.resolve import resolve
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
-from stale_jax.files import write_whole
 from stale_jax.hosts import leads
 from stale_jax.training.ema import Ema
 
@@ -20,24 +19,26 @@ def keep_config(config: Mapping[str, Any], workdir: Path) -> None:
     UserError: the folder holds a run whose weights mean something else.
   """
   path = workdir / "config.json"
-  plain = json.loads(json.dumps(config))
   if path.exists():
-    before, now = _meaning(read_config(path)), _meaning(plain)
+    before, now = _meaning(resolve(read_config(path))), _meaning(resolve(config))
     for name, value in before.items():
       if value != now[name]:
         raise UserError(f"{workdir} holds a run with another {name} ({value}); choose another --workdir.")
   if leads():
-    write_whole(path, json.dumps(plain, indent=2))
+    write_config(path, config)
 
 
 def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
-  """What must stay the same while a run goes on. Takedowns may change: they must be obeyed at any time."""
-  sections = {section: config.get(section) for section in ("senses", "process", "model", "cringe")}
+  """What must stay the same of a resolved config while a run goes on.
+
+  Takedowns may change: they must be obeyed at any time.
+  """
+  sections = {name: config.get(name) for name in ("senses", "process", "model", "cringe")}
   return {
     **sections,
-    "source": _without_takedown(config.get("source")),
-    "ema.tracks": construct(Ema, config.get("ema", {}), "ema").kept,
-    "optimizer.name": config.get("optimizer", {}).get("name", "adamw"),
+    "source": _without_takedown(config["source"]),
+    "ema.tracks": construct(Ema, config["ema"], "ema").kept,
+    "optimizer.name": config["optimizer"]["name"],
   }
 
 

@@ -1,0 +1,104 @@
+"""What overrides of a command line change before their values are set: sections, variants, free keys."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from stale_jax.config.resolve import resolve
+from stale_jax.config.schema import sections_of
+from stale_jax.errors import UserError
+from stale_jax.fields import nearest
+from stale_jax.sections import Section, is_mapping
+
+
+def resolve_for(config: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
+  """The resolved tree in which every path of `overrides` is a key, with its variant's names set already.
+
+  `optimizer.name=adamw` drops those keys that the config gave for another optimizer and adamw lacks; a
+  path into an optional section that is off, or to a new key of a dictionary, makes it.
+
+  Args:
+    config: what a file states.
+    overrides: dotted path -> value, as text.
+
+  Raises:
+    UserError: as `resolve`; a path that is no key.
+  """
+  config = copy.deepcopy(dict(config))
+  names = {path: value for path, value in overrides.items() if path.endswith(".name")}
+  # The network decides which sections there are.
+  for path in sorted(names, key=lambda path: path != "model.name"):
+    _set_name(config, path.split(".")[:-1], names[path])
+  sections = sections_of(config)
+  for path in overrides:
+    name, _, rest = path.partition(".")
+    if rest and config.get(name) is None and name in sections:
+      config[name] = {}
+  tree = resolve(config)
+  for path in overrides:
+    _check_path(tree, path)
+  return tree
+
+
+def _set_name(config: dict[str, Any], where: list[str], name: str) -> None:
+  """Sets the variant of the section at `where` and drops the keys that only the former one has."""
+  before = sections_of(config)
+  section, values = _section_at(before, where), config
+  for key in where:
+    values[key] = values.get(key) or {}
+    values = values[key]
+  former = section and section.variant(values)
+  values["name"] = name
+  if where == ["model"]:
+    _drop_sections(config, before, sections_of(config))
+  if section and section.is_named and {former, name} <= section.variants.keys():
+    for key in section.fields(former).keys() - section.fields(name).keys():
+      values.pop(key, None)
+
+
+def _section_at(sections: Mapping[str, Section], where: list[str]) -> Section | None:
+  """The section at a path; None if there is none."""
+  section = sections.get(where[0])
+  for key in where[1:]:
+    section = section and section.nested.get(key)
+  return section
+
+
+def _drop_sections(config: dict[str, Any], before: Mapping[str, Section], now: Mapping[str, Section]) -> None:
+  """Drops what belonged to the former kind of network alone."""
+  for name, section in before.items():
+    if name not in now or (name != "model" and section.variants.keys().isdisjoint(now[name].variants)):
+      config.pop(name, None)
+
+
+def _check_path(tree: dict[str, Any], path: str) -> None:
+  """Raises UserError unless `path` is a key of `tree`; makes it, as 1, in a dictionary with free keys."""
+  *parents, last = path.split(".")
+  node = tree
+  for depth, key in enumerate([*parents, last]):
+    if not isinstance(node, Mapping) or key not in node:
+      where = ".".join(path.split(".")[:depth]) or "config"
+      if depth == len(parents) and _has_free_keys(tree, parents):
+        node[last] = 1.0
+        return
+      if isinstance(node, Mapping) and (valid := _keys_at(tree, path.split(".")[:depth], node)):
+        if key in valid:
+          return
+        raise UserError(f"unknown config key {where}.{key}: {nearest(key, valid)}")
+      raise UserError(f"unknown config key {where}.{key}: {where} has no keys.")
+    node = node[key]
+
+
+def _has_free_keys(tree: Mapping[str, Any], where: list[str]) -> bool:
+  """Whether the key at `where` holds a dictionary whose keys are free."""
+  if len(where) != 2:
+    return False
+  section = sections_of(tree)[where[0]]
+  fields = section.fields(section.variant(tree[where[0]]))
+  return where[1] in fields and is_mapping(fields[where[1]]) and where[1] not in section.nested
+
+
+def _keys_at(tree: Mapping[str, Any], where: list[str], node: Mapping[str, Any]) -> set[str]:
+  """The keys of the section at `where`, required ones that are missing included."""
+  section = _section_at(sections_of(tree), where) if where else None
+  return {*node, *(section.missing(node) if section else ())}

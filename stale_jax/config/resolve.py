@@ -1,0 +1,44 @@
+"""From what a config states to the whole tree: every key of every section, with its value."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from stale_jax.config.schema import ROOT, is_autoencoder, sections_of
+from stale_jax.construct import check_keys
+from stale_jax.errors import UserError
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
+  """`config` with all its sections and keys; optional sections that are off are None.
+
+  Required keys that `config` lacks stay away: `unset_keys` finds them, and `build` complains of them.
+
+  Raises:
+    UserError: an unknown section, key or name, a section that is missing, or a value of another type or
+      outside its range.
+  """
+  sections, root = sections_of(config), ROOT.fields("")
+  check_keys(config, (*root, *sections), "config of an autoencoder" if is_autoencoder(config) else "config")
+  for name in ("senses", *(name for name, section in sections.items() if section.default is None)):
+    if config.get(name) is None:
+      raise UserError(f"the config lacks its section {name!r}.")
+  tree = ROOT.complete({key: config.get(key) for key in root}, "config")
+  for name, section in sections.items():
+    given = config.get(name)
+    is_off = section.is_optional and given is None
+    tree[name] = None if is_off else section.complete(given or {}, name)
+  return tree
+
+
+def unset_keys(tree: Mapping[str, Any]) -> dict[tuple[str, ...], dataclasses.Field]:
+  """path -> field of each key of a resolved tree that holds no value: required, or None by default."""
+  found = {}
+  for name, section in sections_of(tree).items():
+    if tree[name] is None:
+      continue
+    found |= {(name, key): field for key, field in section.unset(tree[name]).items()}
+    for key, nested in section.nested.items():
+      if inner := tree[name].get(key):
+        found |= {(name, key, part): field for part, field in nested.unset(inner).items()}
+  return found

@@ -1,0 +1,108 @@
+"""Every section and key of a config: its type, default, range and meaning.
+
+The keys of a section are the fields of the dataclass that the section configures, which lies beside the
+code that uses it; the meaning of a key is in the docstring of that class.
+"""
+
+import dataclasses
+from collections import ChainMap
+from collections.abc import Mapping
+from typing import Any
+
+from stale_jax.config.latents import Latents
+from stale_jax.data.build import SOURCES
+from stale_jax.fields import choice, number
+from stale_jax.mesh import MeshShape
+from stale_jax.models import Autoencoder, Transformer
+from stale_jax.objectives import (
+  Artv,
+  ConditionCorruption,
+  Cringe,
+  Denoising,
+  DoG,
+  FirstFrames,
+  MessUp,
+  Reconstruction,
+)
+from stale_jax.processes.build import DENSITIES, PROCESSES
+from stale_jax.sampling import Rollout, Sampling
+from stale_jax.sampling.samplers import KNOWN
+from stale_jax.sections import Section, only
+from stale_jax.training.ema import Ema
+from stale_jax.training.optimizer import AdamW, Muon
+from stale_jax.training.settings import TrainingSettings
+from stale_jax.training.steps.registry import STEPS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Root:
+  """The keys beside the sections.
+
+  Attributes:
+    seed: of everything drawn in training.
+    senses: the senses of the source's clips that the network has, in order.
+  """
+
+  seed: int = number(0, least=0, most=2**31 - 1)
+  senses: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnyRollout(Rollout):
+  """How movies are made, and what keeps long ones alive; each remedy is off by default.
+
+  Attributes:
+    how: as `Rollout`; "auto": "artv" or "causal" if the model was trained so, else "windows".
+  """
+
+  how: str = choice("auto", ("auto", *KNOWN))
+
+
+ROOT = only(Root)
+MODELS = {"transformer": Transformer, "autoencoder": Autoencoder}
+OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
+_PIXELS = Section(variants=SOURCES, default=None)
+_SHARED = {
+  "optimizer": Section(variants=OPTIMIZERS, default="adamw"),
+  "ema": only(Ema),
+  "mesh": only(MeshShape),
+  "training": only(TrainingSettings),
+}
+_MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask")
+
+DIFFUSION = {
+  # A view: a source that a program adds to SOURCES is one here, too.
+  "source": Section(
+    variants=ChainMap({"latents": Latents}, SOURCES), default=None, nested={"source": _PIXELS}
+  ),
+  "process": Section(variants=PROCESSES, default=None),
+  "times": Section(variants=DENSITIES, default="uniform"),
+  "model": Section(variants=MODELS, default="transformer", given=_MODEL_FILLED),
+  "objective": Section(variants={"denoising": Denoising}, default="denoising", given=("process",)),
+  "cringe": only(Cringe, "labels", is_optional=True),
+  "dog": only(DoG, "process", "weights", is_optional=True),
+  "messup": only(MessUp),
+  "corruption": only(ConditionCorruption),
+  "first": only(FirstFrames, "sense"),
+  "artv": only(Artv, is_optional=True),
+  **_SHARED,
+  "sampling": only(Sampling),
+  "rollout": only(AnyRollout),
+  **{name: only(settings, is_optional=True) for name, settings in STEPS.items()},
+}
+AUTOENCODER = {
+  "source": _PIXELS,
+  "model": Section(variants=MODELS, default="transformer", given=("adversary",)),
+  "objective": Section(variants={"reconstruction": Reconstruction}, default="reconstruction"),
+  **_SHARED,
+}
+
+
+def is_autoencoder(config: Mapping[str, Any]) -> bool:
+  """Whether the config's network is an autoencoder."""
+  return (config.get("model") or {}).get("name") == "autoencoder"
+
+
+def sections_of(config: Mapping[str, Any]) -> dict[str, Section]:
+  """The sections that `config` may have, which depend on its network."""
+  return AUTOENCODER if is_autoencoder(config) else DIFFUSION

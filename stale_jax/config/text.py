@@ -1,0 +1,67 @@
+"""A resolved config as text: one line of Python for each key, with its meaning and range; and differences."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stale_jax.config.schema import ROOT, sections_of
+from stale_jax.construct import is_required
+from stale_jax.sections import Section, allowed, default_of
+
+
+def lines(tree: Mapping[str, Any]) -> list[str]:
+  """The whole tree; the keys of optional sections that are off are comments."""
+  docs = ROOT.docs("")
+  out = [
+    _line(f"config.{key}", tree[key], f"{docs[key]} ({allowed(field)})")
+    for key, field in ROOT.fields("").items()
+  ]
+  for name, section in sections_of(tree).items():
+    out.append("")
+    if tree[name] is None:
+      out.append(_line(f"config.{name}", None, f"Off. {section.summary('')}"))
+      out += [f"# {line}" for line in _section_lines(f"config.{name}", section, section.complete({}, name))]
+    else:
+      out.append(f"# {section.summary(section.variant(tree[name]))}")
+      out += _section_lines(f"config.{name}", section, tree[name])
+  return out
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+  """Lines "-key = value" and "+key = value" for each key that differs, of `before` and of `after`."""
+  old, new = dict(_flat(before)), dict(_flat(after))
+  out = []
+  for key in [*old, *(key for key in new if key not in old)]:
+    if key in old and (key not in new or old[key] != new[key]):
+      out.append(f"-{key} = {old[key]!r}")
+    if key in new and (key not in old or old[key] != new[key]):
+      out.append(f"+{key} = {new[key]!r}")
+  return out
+
+
+def _section_lines(where: str, section: Section, values: Mapping[str, Any]) -> Iterator[str]:
+  variant = section.variant(values)
+  if section.is_named:
+    yield _line(f"{where}.name", variant, "one of " + " ".join(map(repr, section.variants)))
+  docs = section.docs(variant)
+  for key, field in section.fields(variant).items():
+    if key in section.nested:
+      yield from _section_lines(f"{where}.{key}", section.nested[key], values[key])
+    elif key in values:
+      is_usual = is_required(field) or default_of(field) == values[key]
+      note = "" if is_usual else f"; default {default_of(field)!r}"
+      yield _line(f"{where}.{key}", values[key], f"{docs.get(key, '')} ({allowed(field)}{note})")
+    else:
+      yield _line(f"{where}.{key}", None, f"{docs.get(key, '')} ({allowed(field)}; must be given)")
+
+
+def _line(key: str, value: Any, comment: str) -> str:
+  return f"{f'{key} = {value!r}':<44}  # {comment}"
+
+
+def _flat(tree: Mapping[str, Any], where: str = "config") -> Iterator[tuple[str, Any]]:
+  """(path, value) of each key; a dictionary without keys is a value."""
+  for key, value in tree.items():
+    if isinstance(value, Mapping) and value:
+      yield from _flat(value, f"{where}.{key}")
+    else:
+      yield f"{where}.{key}", value

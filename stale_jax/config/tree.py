@@ -1,0 +1,34 @@
+"""A resolved config as a `ConfigDict` of ml_collections."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+from stale_jax.config.resolve import resolve, unset_keys
+from stale_jax.fields import without_none
+
+
+def as_config_dict(tree: Mapping[str, Any]) -> ConfigDict:
+  """`tree` with a typed placeholder for each key that holds no value: None until it is set."""
+  config = ConfigDict(dict(tree))
+  for (*parents, key), field in unset_keys(tree).items():
+    node = config
+    for parent in parents:
+      node = node[parent]
+    node[key] = placeholder(without_none(field.type))
+  return config
+
+
+def default_config(senses: tuple[str, ...] = ("sight",), **names: str) -> ConfigDict:
+  """The whole tree with all defaults.
+
+  Args:
+    senses: of the source's clips.
+    **names: section -> variant, as `optimizer="muon"`; source and process have no default.
+
+  Raises:
+    UserError: an unknown section or variant.
+  """
+  return as_config_dict(resolve({"senses": senses, **{key: {"name": name} for key, name in names.items()}}))

@@ -1,0 +1,64 @@
+"""Config flags: any key, with its type; and the program that prints configs."""
+
+import pytest
+
+from tests.programs import finish
+
+DIGITS = "--config=configs/digits.py"
+PARTIAL = """
+from ml_collections import ConfigDict
+
+def get_config():
+  return ConfigDict({"senses": ("state",), "source": {"name": "lorenz"}, "process": {"name": "vp"}})
+"""
+
+
+def test_keys_that_the_file_does_not_list_are_set(tmp_path):
+  (tmp_path / "partial.py").write_text(PARTIAL)
+  flags = {
+    "training.processes": "2",
+    "mesh.tensor": "2",
+    "model.remat": "dots",
+    "cringe.weight": "0.1",
+    "optimizer.name": "adamw",
+    "optimizer.b1": "0.5",
+    "sampling.interval": "(0.25, 0.75)",
+    "process.schedule": "linear",
+  }
+  arguments = [f"--config={tmp_path / 'partial.py'}", *(f"--config.{k}={v}" for k, v in flags.items())]
+  code, out, err = finish("config", *arguments, "--config.objective.weights.state=0.5")
+  assert code == 0, err
+  for key, value in flags.items():
+    text = value if value[0] in "(0123456789" else repr(value)
+    assert f"\nconfig.{key} = {text} " in out, key
+  assert "\nconfig.objective.weights = {'state': 0.5} " in out
+  assert "# optimizer updates in all. (a whole number, at least 1)" in out
+
+
+def test_the_difference_between_two_configs_is_printed():
+  code, out, err = finish(
+    "config", DIGITS, "--config.seed=3", "--diff=configs/digits_cringe.py", "--diff.seed=4"
+  )
+  assert code == 0, err
+  assert out.splitlines() == [
+    "-config.seed = 4",
+    "+config.seed = 3",
+    "-config.cringe.weight = 0.1",
+    "-config.cringe.emoji = '😂'",
+    "+config.cringe = None",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    (["--config.training.procesess=2"], "unknown config key training.procesess: did you mean 'processes'"),
+    (["--config.cringe.wieght=2"], "unknown config key cringe.wieght: did you mean 'weight'"),
+    (["--config.training.steps=many"], "config.training.steps"),
+    (["--config.training.steps=0"], "training.steps=0: at least 1 is needed"),
+    (["--config.optimizer.name=adam"], "unknown optimizer.name 'adam': did you mean 'adamw'"),
+  ],
+)
+def test_misuse_is_one_line(arguments, words):
+  code, out, err = finish("config", DIGITS, *arguments)
+  assert code == 2 and not out and err.count("\n") == 1 and words in err, err
