@@ -60,10 +60,3 @@ def check_keys(section: Mapping[str, Any], valid: Iterable[str], where: str) -> 
   for key in section:
     if key not in valid:
       raise UserError(f"unknown config key {where}.{key}: {nearest(key, valid)}")
-
-
-def at_least(least: int, where: str, **values: int) -> None:
-  """Raises UserError if one of `values`, keys of the section `where`, is less than `least`."""
-  for key, value in values.items():
-    if value < least:
-      raise UserError(f"{where}.{key}={value}: at least {least} is needed.")
