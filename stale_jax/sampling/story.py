@@ -1,16 +1,22 @@
-"""Stories: a clip a panel, all of one character (StoryDiffusion: Zhou et al., arXiv 2405.01434, 3.1).
+"""Stories: one clip per panel, all of one character (StoryDiffusion: Zhou et al., arXiv 2405.01434, 3.1).
 
-What a caption leaves open, there a face and here a handwriting, is drawn anew for every clip. So that it is
-the same in the panels of a story they see one another, without any training: *consistent self-attention*
-puts a random sample of the other panels' tokens before each panel's keys and values, of the same sense, by
-the same projections and at their own positions. Queries stay. The sample is drawn anew every step, and the
-first steps, in which a panel finds its layout, go without.
+What a caption leaves open, there a face and here a handwriting, is drawn anew for every clip. To make it the
+same in all panels, the panels see one another while they are denoised, without any training. *Consistent
+self-attention* puts a random sample of the other panels' tokens before each panel's keys and values, by
+sense, with the same projections and at the tokens' own positions. Queries stay. The sample is drawn anew in
+every step; the first steps, in which a panel finds its layout, go without.
 
-A long story is denoised by a tile of panels that slides over it, so that memory does not grow with the
-story. Half of the tile are always the first panels, by which all others go. (The paper averages, in each
-attention, tiles that overlap. Of ten stories of 16 panels and one prompt, by tiles of four, outputs so
-averaged left a variance of .122 +- .017 between panels, and the first panels .080 +- .016; without either it
-is about .10, and within one tile .014.)
+In a causal rollout (`samplers.causal`) panels are made chunk by chunk, each with a cache of its own. While a
+chunk
+is denoised, each panel sees a sample of all keys that the other panels see: those in their caches and those
+of the chunk. What is kept of a chunk is computed without the others, as for any movie, so that a panel can be
+continued by itself.
+
+A long story is denoised by a tile of panels that slides over it, so that the memory of attention does not
+grow with the story. Half of the tile are always the first panels, which all others follow. (The paper
+averages, in each attention, tiles that overlap. Of ten stories of 16 panels and one prompt, by tiles of four,
+outputs averaged so left a variance of .122 +- .017 between panels, and the first panels .080 +- .016; without
+either it is about .10, and within one tile .014.)
 """
 
 import dataclasses
@@ -34,9 +40,9 @@ class Story:
   """How the panels of a story see one another.
 
   Attributes:
-    rate: share of each other panel's tokens that are seen; 0: none, 1: all.
-    plain: first steps of the solver without.
-    tile: panels that are denoised together, the first half of which are the story's first.
+    rate: share of each other panel's tokens that a panel sees; 0: none, 1: all.
+    plain: number of first solver steps in which panels do not see one another.
+    tile: panels that are denoised together; the first half of them are the first panels of the story.
   """
 
   rate: float = number(0.29, least=0, most=1)
@@ -48,7 +54,7 @@ class Story:
 
 
 def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array, "panels picked"]:
-  """Which tokens of each panel the others see: that share of them, no token twice."""
+  """The tokens of each panel that the others see: a share `rate` of them, no token twice."""
 
   def one(panel):
     return jax.random.permutation(jax.random.fold_in(key, panel), tokens)[: round(rate * tokens)]
@@ -59,7 +65,7 @@ def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array,
 def others(
   x: Float[Array, "batch tokens *rest"], picked: Int[Array, "panels picked"]
 ) -> Float[Array, "batch seen *rest"]:
-  """For each panel the picked tokens of all others; a batch is one or more stories, a panel a row."""
+  """For each panel the picked tokens of all others; a batch holds one or more stories, a panel in each row."""
   panels, count = picked.shape
   rows, _, *rest = x.shape
   x = jnp.reshape(x, (-1, panels, *x.shape[1:]))
@@ -73,7 +79,7 @@ class Panels:
   """The tokens of the other panels, as `models.extra_keys.ExtraKeys` of each.
 
   Attributes:
-    picked: sense -> what the panels see of one another, of `pick`.
+    picked: sense -> the result of `pick`.
     angles, tokens: stream -> those of all keys, the others' before a panel's own.
   """
 
@@ -82,7 +88,7 @@ class Panels:
   tokens: dict[str, Tokens]
 
   def extend(self, block: str, keys: dict[str, Array], values: dict[str, Array]):
-    """The others' keys and values before each panel's own, in any block; a caption is its panel's alone."""
+    """The others' keys and values before each panel's own, in any block; captions are not shared."""
 
     def wide(name, own):
       return _before(own, self.picked[name])[:, None] if name in self.picked else own
@@ -106,12 +112,14 @@ def see(
   angles: dict[str, Array],
   tokens: dict[str, Tokens],
 ) -> Panels:
-  """Lets the panels in each batch see `rate` of one another's tokens, if they are `awake`.
+  """Lets the panels in each batch see a share of one another's tokens.
 
   Args:
-    key: of what is picked.
-    rate, panels, awake: of how many panels a story is, and whether they see one another at all.
-    angles, tokens: stream -> those of the clips' own tokens, as `Transformer` knows them.
+    key: for the choice of tokens.
+    rate: share of each other panel's tokens.
+    panels: of a story.
+    awake: whether panels see one another at all.
+    angles, tokens: stream -> those of all keys of a clip, the cached ones included.
   """
   senses = [name for name, of in tokens.items() if np.max(of.stream) > TEXT]
   picked, turned, seen = {}, dict(angles), dict(tokens)
@@ -125,7 +133,7 @@ def see(
 
     every = jax.tree.map(wide, of)
     strange = jnp.arange(every.real.shape[-1]) < every.real.shape[-1] - math.prod(grid)
-    # Apart, as they are of another clip, the others' are seen by tokens of their own sense alone.
+    # As tokens of another clip, the others' are seen by tokens of their own sense alone.
     seen[name] = every.replace(real=every.real & (awake | ~strange), apart=every.apart | strange)
     turned[name] = wide(jnp.reshape(angles[name], (-1, *grid, angles[name].shape[-1])))[:, 0]
   return Panels(picked, turned, seen)
@@ -141,9 +149,9 @@ def consistent(
 
   Args:
     network: (clip, t, context, more_keys) -> outputs; see `Transformer`.
-    story: at rate 0 it is the network as it is.
-    times: the solver's, by which a denoiser knows its step; a batch of them is a story.
-    key: of the sample, folded with the step.
+    story: at rate 0 the network is returned unchanged.
+    times: of the solver; they tell the denoiser its step. The batch is a story.
+    key: for the choice of tokens, folded with the step.
   """
   panels = min(story.tile, times.shape[1])
   if not story.rate or panels == 1:
@@ -177,7 +185,7 @@ def tiled(denoiser_of: Callable[[Int[Array, "tile"] | None], Denoiser], tile: in
     rows = np.stack([np.concatenate([np.arange(kept), start + np.arange(new)]) for start in starts])
 
     def one(i, outputs):
-      # From the last to the first, which has the last word on the first clips.
+      # From the last tile to the first, whose outputs for the first clips are the ones that stay.
       row = jnp.asarray(rows[::-1])[i]
       here = jax.tree.map(lambda x: jnp.take(x, row, 0), (clip, t, context))
       return {name: outputs[name].at[row].set(x) for name, x in denoiser_of(row)(*here).items()}
