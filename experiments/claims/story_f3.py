@@ -17,7 +17,8 @@ def measure(seed: int) -> dict:
 
   from stale_jax.clip import Context
   from stale_jax.pipeline import load
-  from stale_jax.sampling.samplers import clip_program, guidance_of
+  from stale_jax.sampling.guidance import guidance_of
+  from stale_jax.sampling.samplers import clip_program
   from stale_jax.sampling.story import Story
 
   model = load()

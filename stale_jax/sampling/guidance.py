@@ -1,12 +1,27 @@
 """Guidance: functions from denoiser to denoiser."""
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip, Context
 from stale_jax.processes.process import per_frame
+from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.solvers import Denoiser
+
+
+@flax.struct.dataclass
+class Guidance:
+  """Scale and interval of guidance; see `Sampling`."""
+
+  scale: Float[Array, ""]
+  interval: Float[Array, "2"]
+
+
+def guidance_of(settings: Sampling) -> Guidance:
+  """As arrays, so that one program serves every value."""
+  return Guidance(jnp.float32(settings.guidance), jnp.asarray(settings.interval, jnp.float32))
 
 
 def both_halves(clip: Clip, t: Float[Array, "batch frames"], context: Context) -> tuple[Clip, Array, Context]:

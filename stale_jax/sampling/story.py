@@ -65,7 +65,7 @@ def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array,
 def others(
   x: Float[Array, "batch tokens *rest"], picked: Int[Array, "panels picked"]
 ) -> Float[Array, "batch seen *rest"]:
-  """For each panel the picked tokens of all others; a batch holds one or more stories, a panel in each row."""
+  """For each panel the picked tokens of all others; a batch is one or more stories, one panel in each row."""
   panels, count = picked.shape
   rows, _, *rest = x.shape
   x = jnp.reshape(x, (-1, panels, *x.shape[1:]))

@@ -1,6 +1,6 @@
 """Ways of making movies, behind one protocol."""
 
-from stale_jax.sampling.samplers.all_frames import AllFrames, ClipProgram, Guidance, clip_program, guidance_of
+from stale_jax.sampling.samplers.all_frames import AllFrames, ClipProgram, clip_program
 from stale_jax.sampling.samplers.causal import CausalRollout
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
 from stale_jax.sampling.samplers.complete import complete, complete_batches, every_sense
@@ -15,7 +15,6 @@ __all__ = [
   "Causal",
   "CausalRollout",
   "ClipProgram",
-  "Guidance",
   "NextFrame",
   "Request",
   "Rollout",
@@ -26,6 +25,5 @@ __all__ = [
   "complete",
   "complete_batches",
   "every_sense",
-  "guidance_of",
   "windows",
 ]

@@ -4,31 +4,17 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.processes import Process, named_keys
-from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
 from stale_jax.sampling.sample import sample
 from stale_jax.sampling.samplers.request import Request, refuse
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story, consistent, tiled
-
-
-@flax.struct.dataclass
-class Guidance:
-  """Scale and interval of guidance; see `Sampling`."""
-
-  scale: Float[Array, ""]
-  interval: Float[Array, "2"]
-
-
-def guidance_of(settings: Sampling) -> Guidance:
-  """As arrays, so that one program serves every value."""
-  return Guidance(jnp.float32(settings.guidance), jnp.asarray(settings.interval, jnp.float32))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,13 +87,7 @@ class AllFrames:
     first = request.first and jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), dict(request.first))
     given = next(iter(first.values())).shape[1] if first else 0
     program = clip_program(self.network, self.process, self.senses, request.settings, request.story)
-    context = context_at(request, self.network.text_length)(0)
+    context = request.contexts(self.network.text_length)(0)
     times, steps = request.grid(given + request.frames)
     clip = program.run(params, context, request.keys, times, guidance_of(request.settings), steps, first)
     return iter([{name: x[:, given:] for name, x in jax.device_get(clip).items()}])
-
-
-def context_at(request: Request, length: int) -> Callable[[int], Context]:
-  """frame -> the context there; its text is the same array until a caption changes."""
-  text, micro = request.text(length), {name: jnp.asarray(x) for name, x in request.micro.items()}
-  return lambda frame: Context(text=text(frame), **micro)

@@ -13,7 +13,7 @@ import numpy as np
 from stale_jax.clip import Clip, Sense
 from stale_jax.errors import UserError
 from stale_jax.processes import Process, fold_keys, named_keys
-from stale_jax.sampling.samplers.all_frames import context_at, guidance_of
+from stale_jax.sampling.guidance import guidance_of
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
 from stale_jax.sampling.samplers.complete import every_sense
 from stale_jax.sampling.samplers.kept import KeptFrames, MotionMeter, length, revival
@@ -62,7 +62,7 @@ class CausalRollout:
 
   def _chunks(self, programs: Causal, params, request: Request) -> Iterator[Clip]:
     how, keys, chunk = self.rollout, request.keys, self.rollout.chunk
-    context_of, guidance = context_at(request, self.network.text_length), guidance_of(request.settings)
+    context_of, guidance = request.contexts(self.network.text_length), guidance_of(request.settings)
     times, steps = request.grid(chunk)
     steps = len(times) - 1 if steps is None else steps
     noise, context = np.full(len(request), how.noise, np.float32), context_of(0)

@@ -12,9 +12,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
 from stale_jax.processes import Process, fold_keys
-from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
 from stale_jax.sampling.sample import sample
-from stale_jax.sampling.samplers.all_frames import Guidance, context_at, guidance_of
 from stale_jax.sampling.samplers.complete import every_sense
 from stale_jax.sampling.samplers.kept import KeptFrames, length
 from stale_jax.sampling.samplers.request import Request, refuse
@@ -108,7 +107,7 @@ class NextFrame:
     return self._frames(params, request)
 
   def _frames(self, params, request: Request) -> Iterator[Clip]:
-    settings, context = request.settings, context_at(request, self.network.text_length)
+    settings, context = request.settings, request.contexts(self.network.text_length)
     program = FrameProgram(
       network=self.network,
       process=self.process,

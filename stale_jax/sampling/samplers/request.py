@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-import jax
-from jaxtyping import Array, Int, PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
 
-from stale_jax.clip import Clip
+from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story
@@ -46,14 +46,15 @@ class Request:
     return dataclasses.replace(
       self,
       prompts=[self.prompts[row] for row in rows],
-      keys=self.keys[jax.numpy.asarray(rows)],
+      keys=self.keys[jnp.asarray(rows)],
       first=self.first and {name: x[rows] for name, x in self.first.items()},
       micro={name: x[rows] for name, x in self.micro.items()},
     )
 
-  def text(self, length: int) -> Callable[[int], Int[Array, "batch length"]]:
-    """frame -> tokens of the captions there; the same array until a caption changes."""
-    return captions(self.prompts, length)
+  def contexts(self, length: int) -> Callable[[int], Context]:
+    """frame -> the context there; its text, of `length` bytes, is the same array until a caption changes."""
+    text, micro = captions(self.prompts, length), {n: jnp.asarray(x) for n, x in self.micro.items()}
+    return lambda frame: Context(text=text(frame), **micro)
 
   def grid(self, frames: int) -> tuple[Array, int | None]:
     """(times of a run over so many frames [steps + 1, batch, frames], how many of the steps to take)."""
@@ -61,7 +62,7 @@ class Request:
     if self.most_steps is None:
       return times, None
     missing = self.most_steps - self.settings.steps
-    return jax.numpy.pad(times, ((0, missing), (0, 0), (0, 0))), self.settings.steps
+    return jnp.pad(times, ((0, missing), (0, 0), (0, 0))), self.settings.steps
 
 
 class Sampler(Protocol):

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from stale_jax.clip import Clip, Sense
 from stale_jax.errors import UserError
 from stale_jax.processes import Process, fold_keys
-from stale_jax.sampling.samplers.all_frames import clip_program, context_at, guidance_of
+from stale_jax.sampling.guidance import guidance_of
+from stale_jax.sampling.samplers.all_frames import clip_program
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.sampling.samplers.request import Request, refuse
 
@@ -44,7 +45,7 @@ class Windows:
     """See `Sampler`."""
     refuse(request, "windows", budget=True, story=True)
     program = clip_program(self.network, self.process, self.senses, request.settings)
-    context = context_at(request, self.network.text_length)
+    context = request.contexts(self.network.text_length)
     guidance, (times, steps) = guidance_of(request.settings), request.grid(self.frames)
     noise = jnp.full(len(request), self.noise, jnp.float32)
 
