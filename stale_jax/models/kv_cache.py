@@ -92,19 +92,23 @@ def _frames(kept: Kept, patch: dict[str, int]) -> int:
   return x.shape[1] * patch[name]
 
 
-def part_of(cache: KVCache, movies: int, rows: Int[Array, "part"] | None, size: int) -> KVCache:
-  """The cache of a batch of `size` examples, the first of one or two halves in the cache.
+def part_of(
+  cache: KVCache, movies: int, rows: Int[Array, "part"] | None, size: int, half: Int[Array, ""] | int
+) -> KVCache:
+  """The cache of a batch of `size` examples.
 
   Args:
     cache: of `movies` examples, or twice as many where guidance has two halves.
     movies: in each half.
     rows: which of the movies; None: all.
     size: as many as there are `rows`, or twice as many for both halves.
+    half: which half of the cache, if one of two is asked for.
   """
-  halves = size // (movies if rows is None else len(rows))
+  asked = size // (movies if rows is None else len(rows))
 
   def part(x):
-    x = jnp.reshape(x, (-1, movies, *x.shape[1:]))[:halves]
+    x = jnp.reshape(x, (-1, movies, *x.shape[1:]))
+    x = jax.lax.dynamic_slice_in_dim(x, half, asked) if asked < len(x) else x
     x = x if rows is None else jnp.take(x, rows, 1)
     return jnp.reshape(x, (size, *x.shape[2:]))
 
