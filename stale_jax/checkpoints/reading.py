@@ -12,6 +12,7 @@ from jax.sharding import SingleDeviceSharding
 
 from stale_jax.checkpoints.damage import DamageError, check_files, check_record, decoding, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
+from stale_jax.checkpoints.items import open_manager, restoring
 from stale_jax.errors import UserError
 from stale_jax.files import absolute
 
@@ -42,8 +43,7 @@ def _newest(folder: Path, read: Callable[["_Checkpoint"], Any]) -> Any:
   folder = absolute(folder)
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
     raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
-  handlers = {"state": ocp.PyTreeCheckpointHandler(), "rest": ocp.JsonCheckpointHandler()}
-  with ocp.CheckpointManager(folder / "checkpoints", item_handlers=handlers) as manager:
+  with open_manager(folder / "checkpoints") as manager:
     steps = sorted(manager.all_steps(), reverse=True)
     if not steps:
       raise UserError(f"the run in {folder} has no checkpoint yet.")
@@ -86,16 +86,15 @@ class _Checkpoint:
     device = SingleDeviceSharding(jax.local_devices()[0])
     like = {name: self._saved[name]}
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like)
-    how = ocp.checkpoint_utils.construct_restore_args(like)
-    args = ocp.args.PyTreeRestore(like, restore_args=how, partial_restore=True)
-    found = self._manager.restore(self._step, args=ocp.args.Composite(state=args)).state
+    args = ocp.args.Composite(state=restoring(like, partial=True))
+    found = self._manager.restore(self._step, args=args).state
     self._sums |= word_sums(found)
     return found[name]
 
   def verify(self) -> None:
     """Raises DamageError if what was read is not what was written."""
     if (written := self._rest.get("sums")) is not None:
-      same = all(written[name] == value for name, value in self._sums.items())
+      same = all(written.get(name) == value for name, value in self._sums.items())
     else:
       for name in self.names:
         if name not in self._sums:

@@ -23,6 +23,7 @@ from etils import epath
 from stale_jax.checkpoints.convert import is_unstacked
 from stale_jax.checkpoints.damage import DamageError, check_files, check_record, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
+from stale_jax.checkpoints.items import open_manager, restoring, saving
 from stale_jax.checkpoints.reading import unreadable
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, absolute
@@ -34,11 +35,6 @@ from stale_jax.training.state import State
 # host at 100 MB/s takes 38 minutes.
 PATIENCE = 3600.0
 _NEVER = 10 * 365 * 86400
-
-
-def _manager(folder: Path, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
-  handlers = {"state": ocp.StandardCheckpointHandler(), "rest": ocp.JsonCheckpointHandler()}
-  return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
 
 
 # What fails in a save is told once, by the error it ends in: not also by Orbax, with a trace for each thread
@@ -76,7 +72,7 @@ class Checkpointer:
     options = ocp.CheckpointManagerOptions(
       max_to_keep=self._keep, enable_async_checkpointing=True, async_options=patient
     )
-    self._manager = _manager(self.folder, options)
+    self._manager = open_manager(self.folder, options)
 
   def latest(self) -> int | None:
     """The newest finished checkpoint's step."""
@@ -101,8 +97,7 @@ class Checkpointer:
       parts = _parts(state)
       sums = word_sums(parts)
       rest = {"data": data, "fingerprint": fingerprint(sums, data), "sums": sums}
-      items = ocp.args.Composite(state=ocp.args.StandardSave(parts), rest=ocp.args.JsonSave(rest))
-      self._manager.save(step, args=items)
+      self._manager.save(step, args=saving(parts, rest))
 
   def _wait(self) -> None:
     """Waits for the save under way; raises what it raised, or UserError after `patience` seconds."""
@@ -216,7 +211,7 @@ def _read(manager: ocp.CheckpointManager, folder: epath.Path, step: int, like: A
     DamageError: a bit of them has changed, or another process found the checkpoint damaged.
     OSError: another process cannot read it.
   """
-  items = ocp.args.Composite(state=ocp.args.StandardRestore(like), rest=ocp.args.JsonRestore())
+  items = ocp.args.Composite(state=restoring(like), rest=ocp.args.JsonRestore())
   found, failure = None, None
   try:
     check_files(folder / str(step))
