@@ -9,6 +9,7 @@ from stale_jax.checkpoints.named import SHIPPED
 from stale_jax.checkpoints.weights import save_weights
 from stale_jax.config import build
 from stale_jax.config.latents import build_latents
+from stale_jax.data import Digits
 from stale_jax.errors import UserError
 from stale_jax.training.initial import init_params
 
@@ -114,3 +115,19 @@ def test_what_is_cached_keeps_its_name(tmp_path):
   section = latent_digits.get_config().source.to_dict()
   source = build_latents({**section, "cache": str(tmp_path)})
   assert source._name(source.source.fingerprint) == "55ec9e0fd1be12cc"
+
+
+def test_a_model_of_latents_decodes_without_its_data(coders, tmp_path, monkeypatch):
+  box = latents(coders, tmp_path).box
+
+  def gone(self, index):
+    raise OSError("no data")
+
+  monkeypatch.setattr(Digits, "__getitem__", gone)
+  source = latents(coders, tmp_path)
+  clip = source.decode({"sight": np.zeros((1, 3, 4, 4, 3), np.float32)})
+  assert clip["sight"].shape == (1, 5, 16, 16, 3)
+  np.testing.assert_array_equal(source.box, box)
+  # Where there is no cache, data must be there.
+  with pytest.raises(OSError, match="no data"):
+    latents(coders, tmp_path / "new").decode({"sight": np.zeros((1, 3, 4, 4, 3), np.float32)})
