@@ -2,6 +2,7 @@
 
 import atexit
 import fcntl
+import gc
 import os
 import shutil
 import tempfile
@@ -26,6 +27,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{cache}/xla")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+# Tracing makes objects faster than the collector's defaults are meant for.
+gc.set_threshold(50_000, 20, 50)
 
 KINDS = ("unit", "devices", "system")
 

@@ -1,5 +1,6 @@
 """The programs as a shell would start them, a process each, but what they all import is imported once."""
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -45,6 +46,7 @@ def _run(command: list[str], cwd: Path, out: Path, err: Path) -> None:
   for descriptor, path in ((1, out), (2, err)):
     os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
   os.chdir(cwd)
+  gc.set_threshold(50_000, 20, 50)
   sys.argv = command[2:]
   runpy.run_module(command[2], run_name="__main__")
 

@@ -1,6 +1,7 @@
 """Distributions whose scores and posterior means are known exactly: what samplers are checked against."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,14 @@ from stale_jax.processes.gaussian import Gaussian
 from stale_jax.processes.process import per_frame
 from stale_jax.processes.reflected import kernel_score, log_kernel
 from stale_jax.sampling import Denoiser
+
+
+def _of(process: Process, exact: dict[type, Callable]) -> Callable:
+  """The entry of the process's class or of the nearest that it is derived from."""
+  for cls in type(process).__mro__:
+    if cls in exact:
+      return exact[cls]
+  raise NotImplementedError(f"nothing exact is known for {type(process).__name__}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +55,16 @@ class FoldedMixture:
 
   def noised_density(self, x: Float[np.ndarray, "n"], process: Process, t: float) -> Float[np.ndarray, "n"]:
     """Of x_t on [-1, 1] at one time t under Reflected or UniformFlow, in float64."""
-    if isinstance(process, Reflected):
-      sds = np.hypot(np.array(self.sds), float(process.sigma(t)))
-      return dataclasses.replace(self, sds=tuple(sds)).density((x + 1) / 2) / 2
+    return {Reflected: self._reflected_density, UniformFlow: self._uniform_density}[type(process)](
+      x, process, t
+    )
+
+  def _reflected_density(self, x, process, t):
+    sds = np.hypot(np.array(self.sds), float(process.sigma(t)))
+    return dataclasses.replace(self, sds=tuple(sds)).density((x + 1) / 2) / 2
+
+  def _uniform_density(self, x, process, t):
+    del process
     low, high = (np.clip(((x + side * t) / (1 - t) + 1) / 2, 0, 1) for side in (-1, 1))
     return (self.cdf(high) - self.cdf(low)) / (2 * t)
 
@@ -79,36 +95,39 @@ class FoldedMixture:
     Raises:
       NotImplementedError: for a process other than Reflected and UniformFlow.
     """
-    if isinstance(process, Reflected):
-
-      def one(x, t):
-        sigma = jnp.maximum(per_frame(process.sigma(t), x), process.sigma_min)
-        return process.output_for_score(self.score((x + 1) / 2, sigma), x, t)
-
-    elif type(process) is UniformFlow:
-      # x0 given x_t is this distribution cut to the interval that the noise can have come from.
-      grid = np.linspace(0, 1, 2**16 + 1)
-      middle = (grid[1:] + grid[:-1]) / 2
-      mass = np.append(0, np.cumsum(self.density(middle) * np.diff(grid)))
-      moment = np.append(0, np.cumsum(self.density(middle) * middle * np.diff(grid)))
-
-      def one(x, t):
-        t = per_frame(t, x)
-        scale = jnp.maximum(1 - t, 1e-9)
-        ends = [jnp.clip(((x + side * t) / scale + 1) / 2, 0, 1) for side in (-1, 1)]
-        (f0, f1), (g0, g1) = ([jnp.interp(end, grid, table) for end in ends] for table in (mass, moment))
-        inside = f1 - f0
-        mean = jnp.where(inside > 1e-13, (g1 - g0) / jnp.maximum(inside, 1e-13), sum(ends) / 2)
-        return 2 * mean - 1
-
-    else:
-      raise NotImplementedError(f"no exact denoiser for {type(process).__name__}.")
+    one = _of(process, {Reflected: self._reflected, UniformFlow: self._uniform})(process)
 
     def denoiser(clip: Clip, t, context: Context) -> Clip:
       del context
       return {name: one(x, t) for name, x in clip.items()}
 
     return denoiser
+
+  def _reflected(self, process: Reflected) -> Callable[[Array, Array], Array]:
+    def one(x, t):
+      sigma = jnp.maximum(per_frame(process.sigma(t), x), process.sigma_min)
+      return process.output_for_score(self.score((x + 1) / 2, sigma), x, t)
+
+    return one
+
+  def _uniform(self, process: UniformFlow) -> Callable[[Array, Array], Array]:
+    """x0 given x_t is this distribution cut to the interval that the noise can have come from."""
+    del process
+    grid = np.linspace(0, 1, 2**16 + 1)
+    middle = (grid[1:] + grid[:-1]) / 2
+    mass = np.append(0, np.cumsum(self.density(middle) * np.diff(grid)))
+    moment = np.append(0, np.cumsum(self.density(middle) * middle * np.diff(grid)))
+
+    def one(x, t):
+      t = per_frame(t, x)
+      scale = jnp.maximum(1 - t, 1e-9)
+      ends = [jnp.clip(((x + side * t) / scale + 1) / 2, 0, 1) for side in (-1, 1)]
+      (f0, f1), (g0, g1) = ([jnp.interp(end, grid, table) for end in ends] for table in (mass, moment))
+      inside = f1 - f0
+      mean = jnp.where(inside > 1e-13, (g1 - g0) / jnp.maximum(inside, 1e-13), sum(ends) / 2)
+      return 2 * mean - 1
+
+    return one
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,6 +40,7 @@ def run(bucket, micro_run):
   return micro_run
 
 
+@pytest.mark.slow
 def test_killed_at_an_address_it_ends_with_the_bits_of_one_on_a_disk_left_alone(run, bucket):
   assert fetch(bucket, "runs/micro/weights.safetensors") == (run / "weights.safetensors").read_bytes()
   for path in (run / "snapshots").iterdir():
@@ -52,6 +53,7 @@ def test_killed_at_an_address_it_ends_with_the_bits_of_one_on_a_disk_left_alone(
   assert [line["loss"] for line in there] == [line["loss"] for line in here]
 
 
+@pytest.mark.slow
 def test_a_model_at_an_address_is_measured_and_makes_movies(run, bucket, tmp_path):
   code, out, err = finish("evaluate", f"--workdir={RUN}", "--suite=denoising", "--clips=8", **bucket)
   assert code == 0, err
@@ -67,6 +69,7 @@ def test_a_model_at_an_address_is_measured_and_makes_movies(run, bucket, tmp_pat
     np.testing.assert_array_equal(np.load(there)[sense], values)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_moved_aside_there_too(run, bucket):
   damaged = names(bucket, "runs/micro/checkpoints/40/state/d/")
   for name in damaged:
