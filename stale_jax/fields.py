@@ -107,8 +107,10 @@ def check_fields(instance: Any, section: str) -> None:
   Raises:
     UserError: names the key as `section.field`, its value and what is needed.
   """
+  values = vars(instance)  # Without the parent of a Flax module.
   for field in dataclasses.fields(instance):
-    check_value(vars(instance)[field.name], field, f"{section}.{field.name}")
+    if field.name in values:
+      check_value(values[field.name], field, f"{section}.{field.name}")
 
 
 def check_value(value: Any, field: dataclasses.Field, key: str) -> None:
