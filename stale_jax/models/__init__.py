@@ -1,4 +1,4 @@
-"""Linen modules: the video transformer, its text encoder, the video autoencoder, the motion predictor."""
+"""Networks: the video transformer, the video autoencoder, the motion predictor; and how they are built."""
 
 from stale_jax.models.autoencoder import Autoencoder, decode_next
 from stale_jax.models.build import build_autoencoder, build_model

@@ -58,6 +58,8 @@ def test_a_scan_is_one_program_of_a_block():
     return len(jax.jit(model.apply).lower(small.params(model), *small.inputs()).as_text().splitlines())
 
   assert lines(depth=8) - lines(depth=4) > 4 * (lines(depth=8, scan=True) - lines(depth=4, scan=True))
+  # The default is the CPU's: unrolled.
+  assert lines(depth=4) == lines(depth=4, scan=False)
 
 
 def test_computing_again_saves_memory():
