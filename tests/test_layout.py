@@ -60,7 +60,6 @@ FOREIGN = {
 # Those that are still to go: file -> how many at most. Numbers here only fall.
 PROBES = {
   "models/build.py": 1,
-  "testing/densities.py": 3,
 }
 # Files and classes that are still too long: name -> lines at most. Numbers here only fall.
 LONG = {}

@@ -55,9 +55,8 @@ class FoldedMixture:
 
   def noised_density(self, x: Float[np.ndarray, "n"], process: Process, t: float) -> Float[np.ndarray, "n"]:
     """Of x_t on [-1, 1] at one time t under Reflected or UniformFlow, in float64."""
-    return {Reflected: self._reflected_density, UniformFlow: self._uniform_density}[type(process)](
-      x, process, t
-    )
+    density = _of(process, {Reflected: self._reflected_density, UniformFlow: self._uniform_density})
+    return density(x, process, t)
 
   def _reflected_density(self, x, process, t):
     sds = np.hypot(np.array(self.sds), float(process.sigma(t)))
