@@ -157,6 +157,7 @@ def clip(model):
   return held_out_clips(model.system, 480, 0)
 
 
+@pytest.mark.system
 def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(model):
   result, _ = evaluate_labels(model, 480)
   for name, bar in (("colour", 0.6), ("direction", 0.5), ("speed", 0.65)):
