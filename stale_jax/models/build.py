@@ -64,8 +64,8 @@ def build_autoencoder(section, senses: Sequence[Sense], frames: int, adversary: 
     raise UserError("model.name='autoencoder' codes sight, and the senses lack it.")
   if (model.bottleneck == "fsq") != bool(model.levels):
     raise UserError(f"model.levels={model.levels}: 'fsq' needs 2 or more for each channel, 'kl' none.")
-  for name in ("space", "time"):
-    if (size := getattr(model, name)) & (size - 1):
+  for name, size in (("space", model.space), ("time", model.time)):
+    if size & (size - 1):
       raise UserError(f"model.{name}={size} is not a power of two.")
   if model.time > model.space:
     raise UserError(f"model.time={model.time} is more than model.space={model.space}.")
