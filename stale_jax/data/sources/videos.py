@@ -181,7 +181,7 @@ class Videos(Source):
         if found is None:
           continue
         file, described = found
-        window = self.draw(file, size, rng)
+        window = window_in(file, self.seconds(file), self.rates or (self.rate,), size, rng)
         still = number >= (len(self.buckets) or 1)
         clip = {"sight": self.pictures(file, window)} if still else self.cut(file, window)
       except Unreadable as error:
@@ -194,18 +194,6 @@ class Videos(Source):
       return {"clip": clip, **known, "index": int(index)}
     which = f"{failed} in a row" if failed == _PATIENCE else "all"
     raise UserError(f"of {count} videos (split {self.split!r}) {which} cannot be used; the last: {last}")
-
-  def draw(self, file: File, size: Bucket, rng: np.random.Generator) -> Window:
-    """A window of `file`, drawn anew, at one of the rates that it is long enough for.
-
-    Raises:
-      Unreadable: it is too short for all.
-    """
-    seconds, rates = self.seconds(file), self.rates or (self.rate,)
-    if (window := draw_window(seconds, rates, size, rng)) is None:
-      words = f"is {seconds:.2f} s long; {size.frames} frames need {size.frames / max(rates):.2f} s."
-      raise Unreadable("too_short", name_of(file), words)
-    return window
 
   def measure(self, which: int) -> tuple[int, int, float]:
     """Width, height and seconds of video number `which`, as it is shown. Raises Unreadable."""
@@ -240,6 +228,20 @@ class Videos(Source):
     if described.sound in self.sounds:
       known["audio"] = self.sounds.index(described.sound)
     return known
+
+
+def window_in(
+  file: File, seconds: float, rates: Sequence[float], size: Bucket, rng: np.random.Generator
+) -> Window:
+  """A window of `file`, drawn anew, at one of the rates for which the file is long enough.
+
+  Raises:
+    Unreadable: it is too short for all.
+  """
+  if (window := draw_window(seconds, rates, size, rng)) is None:
+    words = f"is {seconds:.2f} s long; {size.frames} frames need {size.frames / max(rates):.2f} s."
+    raise Unreadable("too_short", name_of(file), words)
+  return window
 
 
 def flat_sense(name: str, channels: tuple[str, ...], source: Videos) -> Sense:
