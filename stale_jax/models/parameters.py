@@ -6,7 +6,7 @@ are *stored stacked*: one array holds them all, with leading axes for the layers
 the streams of equal width).
 
 The draw of a parameter depends on the key and on its path before stacking, by Flax's rule (the SHA-1 hash of
-the path is folded into the key): it is the draw of the Linen modules that these functions have replaced.
+the path is folded into the key): the draw of a Linen module at that path.
 """
 
 import dataclasses

@@ -5,15 +5,13 @@ attention lets all of them see one another (MMDiT: Stable Diffusion 3, arXiv 240
 
 This file has the settings; `network` puts the parts together: `inputs` -> `trunk` (of `block`s, each with a
 mixer of `mixers` or `forms`; run round by `cycle`, with fewer tokens by `merging`) -> `heads`. Parameters are
-declared (`parameters`), and the rest is a function of them. `Transformer` has the `init` and `apply` of Linen
-modules, so that other networks can be Linen modules.
+declared (`parameters`), and the rest is a pure function of them; the Linen module below stores them.
 """
 
-import dataclasses
-import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import MICRO, Clip, Context, Sense
@@ -28,9 +26,12 @@ from stale_jax.models.layers import DTYPES
 from stale_jax.models.network import Network, build_network
 from stale_jax.models.parameters import draw
 
+# What `apply` returns beside the outputs if the collection is mutable: keys and values of the clip; the plot
+# gates of blocks with two forms; what these heads say.
+TOLD = ("kv", "intermediates", "scores", "mask")
 
-@dataclasses.dataclass(frozen=True)
-class Transformer:
+
+class Transformer(nn.Module):
   """The denoiser's network: x0-style outputs for every sense of the clip it is given.
 
   Attributes:
@@ -93,11 +94,7 @@ class Transformer:
   remat: str = choice("none", REMAT)
   scan: bool | None = None
 
-  def clone(self, **fields) -> "Transformer":
-    """The same network but for these fields."""
-    return dataclasses.replace(self, **fields)
-
-  @functools.cached_property
+  @property
   def network(self) -> Network:
     """The parts of which the network is put together."""
     return build_network(self)
@@ -107,48 +104,49 @@ class Transformer:
     """The declaration of every parameter, in the tree that `init` returns."""
     return {"params": self.network.declared}
 
-  def init(self, key: PRNGKeyArray, *example) -> dict[str, Any]:
-    """Parameters drawn from `key`; they depend on no `example`, which Flax's `init` takes."""
-    return draw(self.declared, key)
+  @nn.nowrap
+  def init(self, rngs: PRNGKeyArray | Mapping[str, PRNGKeyArray], *example) -> dict[str, Any]:
+    """Parameters drawn from the key `rngs` (or its "params"); no forward pass of an `example` is needed."""
+    return draw(self.declared, rngs["params"] if isinstance(rngs, Mapping) else rngs)
 
-  def apply(
+  @nn.compact
+  def __call__(
     self,
-    variables: Mapping[str, Any],
     clip: Clip,
     t: Float[Array, "batch frames"],
     context: Context,
     cache: KVCache | None = None,
     more_keys: MoreKeys | None = None,
-    *,
-    rngs: Mapping[str, PRNGKeyArray] | None = None,
-    mutable: Collection[str] | str = (),
-  ) -> Clip | tuple[Clip, dict[str, Any]]:
+  ) -> Clip:
     """Outputs in the shapes of `clip`, the frames that follow those in `cache`.
 
+    Training gives an rng "perturb", the key of all that it perturbs; without it nothing is perturbed.
+
     Args:
-      variables: {"params": parameters}, of `init`.
       clip: noised.
-      t: of its frames.
+      t: the time of each frame.
       context: of the clip.
       cache: keys and values of the frames before.
       more_keys: what else the tokens attend to (`extra_keys`).
-      rngs: "perturb": the key of what training perturbs; without it nothing is.
-      mutable: what else is wanted: "kv", keys and values of the clip's tokens; "intermediates", the plot
-        gates of blocks with two forms; "scores" and "mask", of these heads.
-
-    Returns:
-      The outputs; if anything of `mutable` was named also what was asked for, name -> values.
 
     Raises:
       UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape], nor one of
         another height and width that its patch divides.
     """
-    asked = (mutable,) if isinstance(mutable, str) else tuple(mutable)
     self._check(clip, t)
-    out, told = self.network(
-      variables["params"], clip, t, context, cache, more_keys, (rngs or {}).get("perturb"), asked
-    )
-    return (out, told) if asked else out
+    network, rngs = self.network, self.scope.rngs
+    # Not by `self.param`: a parameter may be called like a field, and its draw depends on its path alone.
+    for name, declared in network.declared.items():
+      if not self.has_variable("params", name):
+        self.put_variable("params", name, draw(declared, rngs["params"].as_jax_rng()))
+    params = {name: self.get_variable("params", name) for name in network.declared}
+    key = rngs["perturb"].as_jax_rng() if "perturb" in rngs else None
+    asked = tuple(name for name in TOLD if self.is_mutable_collection(name) and not self.is_initializing())
+    out, told = network(params, clip, t, context, cache, more_keys, key, asked)
+    for collection, values in told.items():
+      for name, value in values.items():
+        self.put_variable(collection, name, value)
+    return out
 
   def _check(self, clip: Clip, t) -> None:
     known: dict[str, Sense] = {sense.name: sense for sense in self.senses}
