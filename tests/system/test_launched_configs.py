@@ -70,9 +70,9 @@ class Runs:
     name, _, variant = config.partition(":")
     before = BEGINS_WITH.get(config)
     start = {"training.init_from": self.launch(before)} if before else {}
-    videos = self.sources[variant or ("folder" if name == "folder" else "shards")]
     if name.startswith("stale_"):
       return {**SHORT, **LARGE}
+    videos = self.sources[variant or ("folder" if name == "folder" else "shards")]
     if name.startswith("autoencoder"):
       data = {f"source.{key}": value for key, value in {**VIDEO, "path": videos}.items()}
       small = {"source.canvas": 16, "source.frames": 3} if name == "autoencoder_digits" else data
