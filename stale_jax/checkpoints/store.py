@@ -152,7 +152,7 @@ class Checkpointer:
         parts, data = _read(self._manager, self.folder, step, _parts(like))
         return like.replace(**parts), data
       except Exception as error:
-        if self._is_of_older_version(step):
+        if not is_unstacked(like.params) and self._is_unstacked(step):
           raise UserError(
             f"the checkpoints in {self.folder} are of an older version, whose optimizer state cannot be "
             "resumed; to train on from their averaged weights, start a new run with "
@@ -177,8 +177,8 @@ class Checkpointer:
       raise UserError(f"every checkpoint in {self.folder} is damaged; remove the folder to start anew.")
     return None
 
-  def _is_of_older_version(self, step: int) -> bool:
-    """Whether the checkpoint has the former, unstacked layout, as far as its description can be read."""
+  def _is_unstacked(self, step: int) -> bool:
+    """Whether the checkpoint has the former layout, as far as its description can be read."""
     try:
       return is_unstacked(self._manager.item_metadata(step).state.tree["params"])
     except Exception:  # Whatever a broken file makes its readers raise.
