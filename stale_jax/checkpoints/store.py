@@ -21,7 +21,7 @@ from absl import logging
 from etils import epath
 
 from stale_jax.checkpoints.convert import is_unstacked
-from stale_jax.checkpoints.damage import DamageError, check_files, check_record, is_damage, reason
+from stale_jax.checkpoints.damage import DamageError, check_files, check_record, decoding, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.items import open_manager, restoring, saving
 from stale_jax.checkpoints.reading import unreadable
@@ -215,6 +215,8 @@ def _read(manager: ocp.CheckpointManager, folder: epath.Path, step: int, like: A
   found, failure = None, None
   try:
     check_files(folder / str(step))
+    with decoding("state/_METADATA"):
+      manager.item_metadata(step)
     found = manager.restore(step, args=items)
     check_record(found.rest)
   except Exception as error:

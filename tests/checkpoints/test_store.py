@@ -27,7 +27,7 @@ def draw(seed: int, step: int) -> State:
   def params():
     return {
       "params": {
-        f"block_{i}": {"kernel": jnp.asarray(rng.normal(size=(48, 32)), jnp.float32)} for i in range(4)
+        f"layer_{i}": {"kernel": jnp.asarray(rng.normal(size=(48, 32)), jnp.float32)} for i in range(4)
       }
     }
 
@@ -152,7 +152,7 @@ def test_damage_of_any_file_is_found_or_is_of_no_consequence(written, tmp_path, 
 
 
 def _kernel(ema) -> np.ndarray:
-  return np.asarray(ema["params"]["block_0"]["kernel"])
+  return np.asarray(ema["params"]["layer_0"]["kernel"])
 
 
 def test_damage_in_all_files_of_arrays_is_found(run):
