@@ -10,7 +10,7 @@ def open_manager(folder: Any, options: ocp.CheckpointManagerOptions | None = Non
   """The manager of the checkpoints in `folder`.
 
   Arrays are always restored to given shardings: Orbax writes no file that describes those of the run, which
-  took a third of the time of a save, nor its list of chunks.
+  took a good part of the time of a save, nor its list of chunks.
   """
   arrays = ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False)
   registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
