@@ -14,7 +14,7 @@ from stale_jax.data.metadata import (
   from_info,
   from_json,
   from_research,
-  held_out,
+  is_held_out,
   read_described,
   read_research,
   to_json,
@@ -148,15 +148,17 @@ def test_counts_fall_into_buckets_by_their_digits():
 
 def test_a_split_keeps_an_uploader_together_and_has_its_share():
   videos = [Described(uploader=f"user {n}", source_id=str(n)) for n in range(2000)]
-  test = np.array([held_out(video, 0.1) for video in videos])
+  test = np.array([is_held_out(video, 0.1) for video in videos])
   assert 0.08 < test.mean() < 0.12
   # It does not depend on the video where the uploader is known, and does where none is.
   others = [Described(uploader=f"user {n}", source_id=f"another {n}") for n in range(2000)]
-  assert [held_out(video, 0.1) for video in others] == test.tolist()
-  assert 0.08 < np.mean([held_out(Described(source_id=str(n)), 0.1) for n in range(2000)]) < 0.12
-  assert not any(held_out(video, 0.0) for video in videos) and all(held_out(video, 1.0) for video in videos)
+  assert [is_held_out(video, 0.1) for video in others] == test.tolist()
+  assert 0.08 < np.mean([is_held_out(Described(source_id=str(n)), 0.1) for n in range(2000)]) < 0.12
+  assert not any(is_held_out(video, 0.0) for video in videos) and all(
+    is_held_out(video, 1.0) for video in videos
+  )
   # Those of a smaller share are among those of a greater.
-  assert all(held_out(v, 0.2) for v, out in zip(videos, test, strict=True) if out)
+  assert all(is_held_out(v, 0.2) for v, out in zip(videos, test, strict=True) if out)
 
 
 def test_names_are_gone_from_the_anonymous():

@@ -99,9 +99,9 @@ def test_build_names_what_is_wrong():
   assert build_process({"name": "uniform_tokens"}) == UniformTokens()
   with pytest.raises(UserError, match="'cosine'"):
     build_process({"name": "vp", "schedule": "cosin"})
-  with pytest.raises(UserError, match="sigma_min < sigma_max"):
+  with pytest.raises(UserError, match="must be less than sigma_max"):
     build_process({"name": "edm", "sigma_max": 0.001})
-  with pytest.raises(UserError, match="scale=2 must lie"):
+  with pytest.raises(UserError, match="scale=2.0 must lie"):
     build_density({"name": "mode", "scale": 2})
   with pytest.raises(UserError, match="'logit_normal'"):
     build_density({"name": "logitnormal"})

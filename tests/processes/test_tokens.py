@@ -11,6 +11,7 @@ import pytest
 from stale_jax.clip import Context, Sense
 from stale_jax.config import build
 from stale_jax.data import build as data
+from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 from stale_jax.pipeline import Model
 from stale_jax.processes import UniformTokens, grid
@@ -137,7 +138,7 @@ def test_there_is_no_ode(solver):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Words:
+class Words(Source):
   """Two tokens a clip, of the law above."""
 
   frames: int = 1

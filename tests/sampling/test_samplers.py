@@ -7,6 +7,7 @@ import pytest
 
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
+from stale_jax.models.network import Network
 from stale_jax.processes import UniformFlow, fold_keys
 from stale_jax.sampling import Story, classifier_free, consistent, prior, sample
 from stale_jax.sampling.samplers.causal_programs import Causal
@@ -138,14 +139,22 @@ def test_at_rate_1_a_chunk_is_joint_attention_over_all_panels_and_their_pasts(mo
     assert np.abs(ours[name] - plain[name]).max() > 1e-3 and np.abs(ours[name] - alone[name]).max() > 1e-3
 
 
-def test_a_budget_is_spent_in_the_rollout_by_one_program(model):
+def test_a_budget_is_spent_in_the_rollout_by_one_program(model, monkeypatch):
   plain = model.sample(PROMPTS[:1], [3], **SHORT)
-  size = Causal.advance._cache_size()
-  for steps in (2, 3, 1):
+  Causal.advance.clear_cache()
+  traced, evaluate = [], Network.__call__
+
+  def counted(*arguments):
+    traced.append(len(traced))
+    return evaluate(*arguments)
+
+  monkeypatch.setattr(Network, "__call__", counted)
+  for number, steps in enumerate((2, 3, 1)):
     budget = model.sample(PROMPTS[:1], [3], room=4, **{**SHORT, "steps": steps})
+    once = once if number else len(traced)
     if steps == 3:
       close(budget, plain, 1e-6)
-  assert Causal.advance._cache_size() == size + 1
+  assert 0 < len(traced) == once
 
 
 def test_micro_conditions_are_heard_in_a_rollout():

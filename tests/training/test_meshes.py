@@ -112,7 +112,8 @@ def test_a_parameter_lies_as_it_is_declared():
 
   def lies(parameter, mesh=mesh, **fields):
     # The axes in front, of layers and streams, are never cut.
-    spec = declared_spec(mesh, dataclasses.replace(parameter, **fields))
+    parameter = dataclasses.replace(parameter, **fields)
+    spec = declared_spec(mesh, parameter)
     assert spec[: len(parameter.stack)] == (None,) * len(parameter.stack)
     return P(*spec[len(parameter.stack) :])
 

@@ -293,7 +293,8 @@ def test_a_seed_s_clip_does_not_depend_on_the_batch():
   alone = model.sample(prompts[3:4], [3])
   many = model.sample(prompts * 3, [*range(5), *range(5, 15)])
   for name in together:
-    np.testing.assert_array_equal(together[name][3:4], alone[name])
+    # A clip alone is made by a program for one clip, whose products round otherwise.
+    np.testing.assert_allclose(together[name][3:4], alone[name], atol=1e-5)
     np.testing.assert_array_equal(together[name], many[name][:5])
 
 
