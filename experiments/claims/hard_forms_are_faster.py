@@ -21,7 +21,7 @@ def measure(seed: int) -> dict:
 
   sizes = {"canvas": 24, "frames": 4, "patch": 1, "width": WIDTH, "depth": DEPTH}
   models = {mode: build(digits(seed, forms=mode, **sizes)) for mode in ("dense", "hard")}
-  source = models["dense"].source
+  source = models["dense"].data.source
   key = jax.random.key(seed)
   params = init_params(models["dense"], key)
 
@@ -32,7 +32,7 @@ def measure(seed: int) -> dict:
 
   params = jax.tree_util.tree_map_with_path(leaning, params)
   sight = jax.random.uniform(key, (BATCH, source.frames, *source.senses["sight"].shape), minval=-1)
-  text = tokenize([source[0]["caption"]] * BATCH, models["dense"].model.text_length)
+  text = tokenize([source[0]["caption"]] * BATCH, models["dense"].network.text_length)
   given = params, {"sight": sight}, jnp.full(sight.shape[:2], 0.7), Context(text=jnp.asarray(text))
 
   runs = {mode: jax.jit(e.network.apply).lower(*given).compile() for mode, e in models.items()}

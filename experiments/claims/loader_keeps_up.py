@@ -39,6 +39,7 @@ def _compare(kind, seed: int) -> list[tuple[float, float]]:
   import numpy as np
 
   from stale_jax.data import build_senses, build_source, loader
+  from stale_jax.data.sources.videos import window_in
 
   with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(THREADS) as pool:
     for number in range(4):
@@ -52,7 +53,8 @@ def _compare(kind, seed: int) -> list[tuple[float, float]]:
     def bare(index: int) -> int:
       file, _ = source.find(index % source.count())
       rng = np.random.Generator(np.random.Philox(key=[seed, index]))
-      return _decode(file, source.draw(file, source.sizes[0], rng).start)
+      rates = source.rates or (source.rate,)
+      return _decode(file, window_in(file, source.seconds(file), rates, source.sizes[0], rng).start)
 
     rounds = []
     for _ in range(ROUNDS):

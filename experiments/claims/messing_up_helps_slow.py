@@ -65,7 +65,8 @@ def measure(seed: int) -> dict:
 
   from experiments.claims._small import digits
   from stale_jax.data.sources.digits import Digits
-  from stale_jax.evaluation.reader import fitted_reader, frechet
+  from stale_jax.evaluation import frechet
+  from stale_jax.evaluation.reader import fitted_reader
   from stale_jax.testing.models import trained
 
   source = Digits(canvas=12)
