@@ -26,7 +26,7 @@ _DAMAGE = (
 
 
 class DamageError(Exception):
-  """A checkpoint whose bytes are not those that were written."""
+  """The bytes of a checkpoint differ from those that were written."""
 
 
 def is_damage(error: BaseException) -> bool:

@@ -81,7 +81,7 @@ def lanes_of(first: str, others: dict[str, int]) -> tuple[Lane, ...]:
 
   Args:
     first: sense.
-    others: sense -> frames that one of its tokens covers; those that cover alike share a lane.
+    others: sense -> frames that one of its tokens covers; senses with equal values share a lane.
   """
   alike: dict[int, list[str]] = {}
   for name, frames in others.items():

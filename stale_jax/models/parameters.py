@@ -72,7 +72,7 @@ def shapes(declared: Any) -> Any:
 
 
 def draw(declared: Any, key: PRNGKeyArray) -> Any:
-  """Initial values: those that Linen modules of the declared paths would draw from `key`."""
+  """Draws every parameter from `key`, with the same bits as a Linen module at its declared path."""
 
   def one(parameter: Parameter):
     if parameter.init in (ZEROS, ONES):
