@@ -1,5 +1,6 @@
 """How every program starts and how it fails: one clear line, exit code 2, no stack trace."""
 
+import gc
 import sys
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ from stale_jax.errors import UserError
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags, calls `main` and exits with what it returns (None is 0)."""
   logging.set_verbosity(logging.ERROR)
+  # Tracing makes objects faster than the collector's defaults are meant for.
+  gc.set_threshold(50_000, 20, 50)
   try:
     _parse()
     sys.exit(main())

@@ -1,6 +1,8 @@
-"""Few compiled programs, that outlive the process: JAX's persistent cache, and batches of one shape."""
+"""Few programs, that compile quickly and outlive the process."""
 
-from collections.abc import Iterator
+import functools
+import os
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -8,13 +10,44 @@ from jaxtyping import Int
 
 from stale_jax.files import cache_folder
 
+_LEVEL = "xla_backend_optimization_level"
+
 
 def keep_compiled() -> None:
-  """Turns the cache on, unless JAX_COMPILATION_CACHE_DIR (or the caller) has chosen already."""
+  """Turns JAX's persistent cache on, unless JAX_COMPILATION_CACHE_DIR (or the caller) has chosen already."""
   if jax.config.jax_compilation_cache_dir is None:
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     # Without this, XLA's own per-fusion caches are written beside it and never read on CPU.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+def compiler_options(platform: str | None = None) -> dict[str, int]:
+  """For `jax.jit`, of a program for `platform` ("cpu", "gpu", "tpu"), by default for the default device.
+
+  On the CPU LLVM optimizes at its first level. The third, XLA's default, takes half as long again and makes
+  no program of this package faster. A level in XLA_FLAGS stands.
+  """
+  is_cpu = (platform or jax.default_backend()) == "cpu"
+  return {_LEVEL: 1} if is_cpu and _LEVEL not in os.environ.get("XLA_FLAGS", "") else {}
+
+
+def program(method: Callable) -> Callable:
+  """`jax.jit` of a method whose object is static: equal objects share what is compiled.
+
+  It is made by the first call, since no device is known while modules are imported; `jitted()` of the
+  method is what `jax.jit` returned.
+  """
+
+  @functools.cache
+  def jitted():
+    return jax.jit(method, static_argnums=0, compiler_options=compiler_options())
+
+  @functools.wraps(method)
+  def run(self, *args, **kwargs):
+    return jitted()(self, *args, **kwargs)
+
+  run.jitted = jitted
+  return run
 
 
 def batches(count: int, size: int) -> Iterator[Int[np.ndarray, "size"]]:

@@ -31,7 +31,8 @@ def measure(seed: int) -> dict:
     keys = jax.vmap(jax.random.key)(jnp.arange(panels))
     text = jnp.zeros((panels, experiment.network.text_length), jnp.int32)
     given = Context(text=text), keys, settings.times(model.frames), guidance_of(settings)
-    return program.run.lower(program, model.params, *given).compile().memory_analysis().temp_size_in_bytes
+    compiled = program.run.jitted().lower(program, model.params, *given).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
 
   clip = 4 * model.frames * sum(math.prod(sense.shape) for sense in experiment.data.senses)
   whole = {panels: temporaries(panels) for panels in PANELS}

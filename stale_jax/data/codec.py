@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from stale_jax.compilation import batches
+from stale_jax.compilation import batches, compiler_options
 from stale_jax.models import Autoencoder
 
 _BATCH = 32
@@ -61,4 +61,4 @@ class Codec:
 
 @functools.cache
 def _compiled(network: Autoencoder, method: str):
-  return jax.jit(functools.partial(network.apply, method=method))
+  return jax.jit(functools.partial(network.apply, method=method), compiler_options=compiler_options())

@@ -1,6 +1,7 @@
 """The training step as one program for a mesh: compiled by the loop, planned without any device."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from stale_jax.clip import Batch
+from stale_jax.compilation import compiler_options
 from stale_jax.errors import UserError
 from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
 from stale_jax.training.experiment import Experiment
@@ -65,14 +67,15 @@ def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
   shapes = jax.eval_shape(fresh)
   shardings = state_shardings(mesh, shapes, experiment.network.declared)
   state = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+  jit = functools.partial(jax.jit, compiler_options=compiler_options(mesh.devices.flat[0].platform))
   return TrainingProgram(
     mesh=mesh,
     state=state,
     batch=needed(batch_shapes(experiment, mesh), train_step.needs),
     needs=train_step.needs,
-    fresh=jax.jit(fresh, out_shardings=shardings),
-    begin_from=jax.jit(begin_from, out_shardings=shardings),
-    step=jax.jit(on_mesh(mesh, train_step.step), donate_argnums=0, out_shardings=(shardings, None)),
+    fresh=jit(fresh, out_shardings=shardings),
+    begin_from=jit(begin_from, out_shardings=shardings),
+    step=jit(on_mesh(mesh, train_step.step), donate_argnums=0, out_shardings=(shardings, None)),
   )
 
 

@@ -141,7 +141,7 @@ def test_at_rate_1_a_chunk_is_joint_attention_over_all_panels_and_their_pasts(mo
 
 def test_a_budget_is_spent_in_the_rollout_by_one_program(model, monkeypatch):
   plain = model.sample(PROMPTS[:1], [3], **SHORT)
-  Causal.advance.clear_cache()
+  Causal.advance.jitted().clear_cache()
   traced, evaluate = [], Network.__call__
 
   def counted(*arguments):

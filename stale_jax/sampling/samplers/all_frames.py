@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
+from stale_jax.compilation import program
 from stale_jax.processes import Process, named_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
 from stale_jax.sampling.sample import sample
@@ -36,7 +37,7 @@ class ClipProgram:
   is_limited: bool
   story: Story | None = None
 
-  @functools.partial(jax.jit, static_argnums=0)
+  @program
   def run(
     self,
     params,

@@ -5,13 +5,13 @@ they see one another (`sampling.story`).
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
+from stale_jax.compilation import program
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache, empty_cache, part_of, push
 from stale_jax.processes import Process, fold_keys, named_keys
@@ -50,7 +50,7 @@ class Causal:
   limited: bool = True
   story: Story | None = None
 
-  @functools.partial(jax.jit, static_argnums=0)
+  @program
   def keep(
     self,
     params,
@@ -96,7 +96,7 @@ class Causal:
     x = prior(self.process, self.senses, times.shape[-1], keys)
     return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
 
-  @functools.partial(jax.jit, static_argnums=0)
+  @program
   def advance(
     self,
     params,

@@ -1,7 +1,6 @@
 """Movies frame by frame, each after the first frame and the two before it (ART-V; `objectives.artv`)."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
+from stale_jax.compilation import program
 from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
 from stale_jax.processes import Process, fold_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
@@ -38,7 +38,7 @@ class FrameProgram:
   is_guided: bool
   is_limited: bool
 
-  @functools.partial(jax.jit, static_argnums=0)
+  @program
   def run(
     self,
     params,
