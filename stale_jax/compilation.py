@@ -31,23 +31,10 @@ def compiler_options(platform: str | None = None) -> dict[str, int]:
   return {_LEVEL: 1} if is_cpu and _LEVEL not in os.environ.get("XLA_FLAGS", "") else {}
 
 
-def program(method: Callable) -> Callable:
-  """`jax.jit` of a method whose object is static: equal objects share what is compiled.
-
-  It is made by the first call, since no device is known while modules are imported; `jitted()` of the
-  method is what `jax.jit` returned.
-  """
-
-  @functools.cache
-  def jitted():
-    return jax.jit(method, static_argnums=0, compiler_options=compiler_options())
-
-  @functools.wraps(method)
-  def run(self, *args, **kwargs):
-    return jitted()(self, *args, **kwargs)
-
-  run.jitted = jitted
-  return run
+@functools.cache
+def compiled(method: Callable) -> Callable:
+  """`jax.jit` of a method whose object is static: equal objects share what is compiled."""
+  return jax.jit(method, static_argnums=0, compiler_options=compiler_options())
 
 
 def batches(count: int, size: int) -> Iterator[Int[np.ndarray, "size"]]:

@@ -65,17 +65,20 @@ def generated(model, seed: int, step: int, frames: int):
   import jax.numpy as jnp
   import numpy as np
 
+  from stale_jax.compilation import compiled
   from stale_jax.processes import fold_keys
+  from stale_jax.sampling.samplers.causal_programs import Causal
   from stale_jax.training.steps.rollouts import exit_times
   from stale_jax.training.steps.self_forcing import student_programs
 
   programs, (times, context, noise, keys) = student_programs(model.system), conditions(model, seed)
   times = exit_times(times, step)
   cache, clips, caches = programs.start(model.params, times, context, keys), [], []
+  advance = compiled(Causal.advance)
   guidance = jnp.float32(1), jnp.array([0.0, 1.0])
   for number in range(frames):
     own = fold_keys(keys, number)
-    clip, cache = programs.advance(model.params, cache, times, context, noise, own, *guidance, step + 1)
+    clip, cache = advance(programs, model.params, cache, times, context, noise, own, *guidance, step + 1)
     clips.append(jax.device_get(clip))
     caches.append(jax.device_get(cache))
   return {name: np.concatenate([clip[name] for clip in clips], 1) for name in clips[0]}, caches

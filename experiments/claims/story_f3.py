@@ -16,9 +16,10 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
 
   from stale_jax.clip import Context
+  from stale_jax.compilation import compiled
   from stale_jax.pipeline import load
   from stale_jax.sampling.guidance import guidance_of
-  from stale_jax.sampling.samplers import clip_program
+  from stale_jax.sampling.samplers import ClipProgram, clip_program
   from stale_jax.sampling.story import Story
 
   model = load()
@@ -31,8 +32,8 @@ def measure(seed: int) -> dict:
     keys = jax.vmap(jax.random.key)(jnp.arange(panels))
     text = jnp.zeros((panels, experiment.network.text_length), jnp.int32)
     given = Context(text=text), keys, settings.times(model.frames), guidance_of(settings)
-    compiled = program.run.jitted().lower(program, model.params, *given).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    made = compiled(ClipProgram.run).lower(program, model.params, *given).compile()
+    return made.memory_analysis().temp_size_in_bytes
 
   clip = 4 * model.frames * sum(math.prod(sense.shape) for sense in experiment.data.senses)
   whole = {panels: temporaries(panels) for panels in PANELS}

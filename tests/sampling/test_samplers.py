@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stale_jax.clip import Context
+from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.models.network import Network
 from stale_jax.processes import UniformFlow, fold_keys
@@ -126,7 +127,7 @@ def test_at_rate_1_a_chunk_is_joint_attention_over_all_panels_and_their_pasts(mo
   context = Context(text=jnp.asarray(tokenize(PROMPTS, e.network.text_length)))
   past, now = (prior(e.diffusion.process, e.data.senses, 2, fold_keys(keys, i)) for i in range(2))
   t = jnp.full((panels, 2), 0.6)
-  cache = programs.keep(model.params, None, past, context, noise, keys)
+  cache = compiled(Causal.keep)(programs, model.params, None, past, context, noise, keys)
 
   def network(clip, t, context, more_keys=None):
     return programs.model.apply(model.params, clip, t, context, cache, more_keys)
@@ -141,7 +142,7 @@ def test_at_rate_1_a_chunk_is_joint_attention_over_all_panels_and_their_pasts(mo
 
 def test_a_budget_is_spent_in_the_rollout_by_one_program(model, monkeypatch):
   plain = model.sample(PROMPTS[:1], [3], **SHORT)
-  Causal.advance.jitted().clear_cache()
+  compiled(Causal.advance).clear_cache()
   traced, evaluate = [], Network.__call__
 
   def counted(*arguments):

@@ -9,12 +9,14 @@ import pytest
 
 from stale_jax.checkpoints.reading import newest_state
 from stale_jax.clip import Context
+from stale_jax.compilation import compiled
 from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.objectives import dmd_loss, dmd_step
 from stale_jax.pipeline import load
 from stale_jax.processes import fold_keys
 from stale_jax.run import train
+from stale_jax.sampling.samplers.causal_programs import Causal
 from stale_jax.testing.models import drawn
 from stale_jax.text import tokenize
 from stale_jax.training.steps.rollouts import exit_times, joined, roll, taken_again, window_start
@@ -62,8 +64,8 @@ def made(model, chunks: int, step: int):
   noise, guidance = jnp.full(2, e.diffusion.rollout.noise), (jnp.float32(1), jnp.array([0.0, 1.0]))
   cache, clips = programs.start(model.params, times, context, keys), []
   for number in range(chunks):
-    clip, cache = programs.advance(
-      model.params, cache, times, context, noise, fold_keys(keys, number), *guidance, step + 1
+    clip, cache = compiled(Causal.advance)(
+      programs, model.params, cache, times, context, noise, fold_keys(keys, number), *guidance, step + 1
     )
     clips.append(clip)
   return {name: np.concatenate([clip[name] for clip in clips], 1) for name in clips[0]}, cache

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.compilation import program
+from stale_jax.compilation import compiled
 from stale_jax.processes import Process, named_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
 from stale_jax.sampling.sample import sample
@@ -37,7 +37,6 @@ class ClipProgram:
   is_limited: bool
   story: Story | None = None
 
-  @program
   def run(
     self,
     params,
@@ -90,5 +89,6 @@ class AllFrames:
     program = clip_program(self.network, self.process, self.senses, request.settings, request.story)
     context = request.contexts(self.network.text_length)(0)
     times, steps = request.grid(given + request.frames)
-    clip = program.run(params, context, request.keys, times, guidance_of(request.settings), steps, first)
+    run, guidance = compiled(ClipProgram.run), guidance_of(request.settings)
+    clip = run(program, params, context, request.keys, times, guidance, steps, first)
     return iter([{name: x[:, given:] for name, x in jax.device_get(clip).items()}])

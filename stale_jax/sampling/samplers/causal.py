@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from stale_jax.clip import Clip, Sense
+from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.processes import Process, fold_keys, named_keys
 from stale_jax.sampling.guidance import guidance_of
@@ -61,6 +62,7 @@ class CausalRollout:
     return by_rows([self._chunks(programs, params, request.take(some)) for some in rows], rows)
 
   def _chunks(self, programs: Causal, params, request: Request) -> Iterator[Clip]:
+    keep, advance = compiled(Causal.keep), compiled(Causal.advance)
     how, keys, chunk = self.rollout, request.keys, self.rollout.chunk
     context_of, guidance = request.contexts(self.network.text_length), guidance_of(request.settings)
     times, steps = request.grid(chunk)
@@ -73,7 +75,7 @@ class CausalRollout:
     for number, at in enumerate(range(0, given, chunk)):  # In chunks, as they would have been made.
       part = {name: np.asarray(x[:, at : at + chunk]) for name, x in first.items()}
       own = fold_keys(named_keys(keys, "given"), number)
-      cache = programs.keep(params, cache, part, context, noise, own)
+      cache = keep(programs, params, cache, part, context, noise, own)
       past.add(part)
     for number in range(-(-request.frames // chunk)):
       own = fold_keys(keys, number)
@@ -83,9 +85,9 @@ class CausalRollout:
           cache = nothing
         elif number and how.on_change != "keep":
           seen = past.frames if how.on_change == "recache" else past.last(chunk)
-          cache = programs.keep(params, None, seen, context, noise, fold_keys(own, 2))
-      clip, cache = programs.advance(
-        params, cache, times, context, noise, own, guidance.scale, guidance.interval, steps
+          cache = keep(programs, params, None, seen, context, noise, fold_keys(own, 2))
+      clip, cache = advance(
+        programs, params, cache, times, context, noise, own, guidance.scale, guidance.interval, steps
       )
       clip = jax.device_get(clip)
       if how.on_change in ("flush", "recache"):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.compilation import program
+from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache, empty_cache, part_of, push
 from stale_jax.processes import Process, fold_keys, named_keys
@@ -50,7 +50,6 @@ class Causal:
   limited: bool = True
   story: Story | None = None
 
-  @program
   def keep(
     self,
     params,
@@ -96,7 +95,6 @@ class Causal:
     x = prior(self.process, self.senses, times.shape[-1], keys)
     return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
 
-  @program
   def advance(
     self,
     params,
@@ -117,7 +115,7 @@ class Causal:
     """The cache of a movie without frames."""
     x = jax.eval_shape(lambda keys: prior(self.process, self.senses, times.shape[-1], keys), keys)
     noise = jax.ShapeDtypeStruct((len(keys),), jnp.float32)
-    cache = jax.eval_shape(self.keep, params, None, x, context, noise, keys)
+    cache = compiled(Causal.keep).eval_shape(self, params, None, x, context, noise, keys)
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), cache)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.compilation import program
+from stale_jax.compilation import compiled
 from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
 from stale_jax.processes import Process, fold_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
@@ -38,7 +38,6 @@ class FrameProgram:
   is_guided: bool
   is_limited: bool
 
-  @program
   def run(
     self,
     params,
@@ -108,6 +107,7 @@ class NextFrame:
 
   def _frames(self, params, request: Request) -> Iterator[Clip]:
     settings, context = request.settings, request.contexts(self.network.text_length)
+    run = compiled(FrameProgram.run)
     program = FrameProgram(
       network=self.network,
       process=self.process,
@@ -124,7 +124,7 @@ class NextFrame:
     for number in range(request.frames):
       given = conditioning(self.senses, past.frames, len(request))
       own = fold_keys(request.keys, number)
-      frame = program.run(params, context(number), own, times, guidance, *given, noise)
+      frame = run(program, params, context(number), own, times, guidance, *given, noise)
       frame = jax.device_get(frame)
       past.add(frame)
       yield frame

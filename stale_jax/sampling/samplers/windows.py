@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from stale_jax.clip import Clip, Sense
+from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.processes import Process, fold_keys
 from stale_jax.sampling.guidance import guidance_of
-from stale_jax.sampling.samplers.all_frames import clip_program
+from stale_jax.sampling.samplers.all_frames import ClipProgram, clip_program
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.sampling.samplers.request import Request, refuse
 
@@ -44,6 +45,7 @@ class Windows:
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
     refuse(request, "windows", budget=True, story=True)
+    run = compiled(ClipProgram.run)
     program = clip_program(self.network, self.process, self.senses, request.settings)
     context = request.contexts(self.network.text_length)
     guidance, (times, steps) = guidance_of(request.settings), request.grid(self.frames)
@@ -51,7 +53,7 @@ class Windows:
 
     def draw(number: int, frame: int, last: Clip | None) -> Clip:
       own, noised = fold_keys(request.keys, number), None if last is None else noise
-      clip = program.run(params, context(frame), own, times, guidance, steps, last, noised)
+      clip = run(program, params, context(frame), own, times, guidance, steps, last, noised)
       return jax.device_get(clip)
 
     begun = {name: x[:, -self.given :] for name, x in request.first.items()} if request.first else None
