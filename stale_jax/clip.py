@@ -3,6 +3,7 @@
 import dataclasses
 
 import flax.struct
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
@@ -55,6 +56,27 @@ class Sense:
 
 
 @flax.struct.dataclass
+class Read:
+  """What the encoder of a network makes of captions, and of captions that say nothing.
+
+  Attributes:
+    tokens, real: of the captions, and which of the tokens stand for any text.
+    nothing, nothing_real: of as many empty captions.
+  """
+
+  tokens: Float[Array, "batch tokens width"]
+  real: Bool[Array, "batch tokens"]
+  nothing: Float[Array, "batch tokens width"]
+  nothing_real: Bool[Array, "batch tokens"]
+
+  def withhold(self, which: Bool[Array, "batch"]) -> "Read":
+    """As if those captions said nothing."""
+    which = which[:, None]
+    tokens = jnp.where(which[..., None], self.nothing, self.tokens)
+    return self.replace(tokens=tokens, real=jnp.where(which, self.nothing_real, self.real))
+
+
+@flax.struct.dataclass
 class Context:
   """Everything a denoiser is told beside the noised clip.
 
@@ -64,6 +86,7 @@ class Context:
     apart: examples whose senses are denoised each by itself, not seeing the others; None: no example's.
     fps: frames a second; NaN where it is not known, None if it is of nobody. So is
     motion: how much moves (`data.micro`).
+    read: what a network has read in `text` beforehand; None: it reads it when it is called.
   """
 
   text: Int[Array, "batch length"]
@@ -71,6 +94,7 @@ class Context:
   apart: Bool[Array, "batch"] | None = None
   fps: Float[Array, "batch"] | None = None
   motion: Float[Array, "batch"] | None = None
+  read: Read | None = None
 
   def withhold(self, which: Bool[Array, "batch"]) -> "Context":
     """The unconditional context for those examples: no caption, and no sense tells of another.
@@ -78,7 +102,8 @@ class Context:
     Were the senses together, the sound of a digit would stand in for its caption, and the
     unconditional model would know what guidance is to lead away from. Micro-conditions stay, as in SVD.
     """
-    return self.replace(text=drop(self.text, ~which), apart=which)
+    read = None if self.read is None else self.read.withhold(which)
+    return self.replace(text=drop(self.text, ~which), apart=which, read=read)
 
 
 @flax.struct.dataclass

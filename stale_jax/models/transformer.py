@@ -109,6 +109,11 @@ class Transformer(nn.Module):
     """Parameters drawn from the key `rngs` (or its "params"); no forward pass of an `example` is needed."""
     return draw(self.declared, rngs["params"] if isinstance(rngs, Mapping) else rngs)
 
+  @nn.nowrap
+  def read(self, params: dict[str, Any], context: Context) -> Context:
+    """`context` with its captions read: samplers, who call the network many times, read them once."""
+    return self.network.embedding.read(params["params"], context)
+
   @nn.compact
   def __call__(
     self,

@@ -42,32 +42,28 @@ def classifier_free(
   (`Context.withhold`): guidance leads toward the caption and toward senses that agree. Frames whose time lies
   outside `interval` are not guided (limited-interval guidance, Kynkäänniemi et al., arXiv 2404.07724).
 
-  Without an interval both halves are one batch. With one they are evaluated one after the other by one
-  program, the second only where some frame is inside; the program is no larger than that of one half. (Two
-  branches, one for each case, take the compiler half as long again.)
+  Both halves are one batch. Where no frame is inside the interval, the captioned half is evaluated alone.
 
   Args:
     denoiser: of any batch size; of a batch twice as large the captioned half comes first.
     scale: 1 is no guidance.
     interval: the first and the last time at which there is guidance; None: at all times.
   """
+
+  def guided(clip: Clip, t, context: Context) -> tuple[Clip, Clip]:
+    halves = {name: jnp.split(o, 2) for name, o in denoiser(*both_halves(clip, t, context)).items()}
+    return {name: (c, u + scale * (c - u)) for name, (c, u) in halves.items()}
+
   if interval is None or (isinstance(interval, tuple) and interval == (0.0, 1.0)):
-
-    def always(clip: Clip, t, context: Context) -> Clip:
-      halves = {name: jnp.split(o, 2) for name, o in denoiser(*both_halves(clip, t, context)).items()}
-      return {name: u + scale * (c - u) for name, (c, u) in halves.items()}
-
-    return always
+    return lambda clip, t, context: {name: g for name, (_, g) in guided(clip, t, context).items()}
 
   def limited(clip: Clip, t, context: Context) -> Clip:
     inside = (interval[0] <= t) & (t <= interval[1])
 
-    def half(number, answers):
-      told = context.withhold(jnp.full(len(t), number == 1))
-      return {name: answers[name].at[number].set(x) for name, x in denoiser(clip, t, told).items()}
+    def some(clip, t, context):
+      both = guided(clip, t, context)
+      return {name: jnp.where(per_frame(inside, c), g, c) for name, (c, g) in both.items()}
 
-    nothing = {name: jnp.zeros((2, *x.shape), x.dtype) for name, x in clip.items()}
-    answers = jax.lax.fori_loop(0, 1 + inside.any(), half, nothing)
-    return {name: jnp.where(per_frame(inside, c), u + scale * (c - u), c) for name, (c, u) in answers.items()}
+    return jax.lax.cond(inside.any(), some, denoiser, clip, t, context)
 
   return limited

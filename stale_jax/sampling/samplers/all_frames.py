@@ -49,6 +49,7 @@ class ClipProgram:
     noise: Float[Array, "batch"] | None = None,
   ) -> Clip:
     """The clips; see `sample`."""
+    context = self.network.read(params, context)
     denoiser = functools.partial(self.network.apply, params)
     if self.story:
       denoiser = consistent(denoiser, self.story, times, named_keys(keys[0], "story"))

@@ -91,6 +91,7 @@ class Causal:
         denoiser = classifier_free(denoiser, scale, interval if self.limited else None)
       return denoiser
 
+    context = self.model.read(params, context)
     chosen = tiled(denoiser_of, self.story.tile) if self.story else denoiser_of(None)
     x = prior(self.process, self.senses, times.shape[-1], keys)
     return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
