@@ -1,6 +1,7 @@
 """How every program starts and how it fails: one clear line, exit code 2, no stack trace."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 
@@ -16,10 +17,15 @@ def run(main: Callable[[], int | None]) -> None:
   gc.set_threshold(50_000, 20, 50)
   try:
     _parse()
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.exit(code)
   except KeyboardInterrupt:
     print("interrupted.", file=sys.stderr)
     sys.exit(130)
+  except BrokenPipeError:  # Who read the output wants no more of it: `... | head`.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
   except UserError as error:
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     sys.exit(2)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from stale_jax.clip import Clip, Context
 from stale_jax.processes.process import per_frame
 from stale_jax.sampling.settings import Sampling
-from stale_jax.sampling.solvers import Denoiser
+from stale_jax.sampling.solvers import Denoiser, Switch
 
 
 @flax.struct.dataclass
@@ -57,13 +57,11 @@ def classifier_free(
   if interval is None or (isinstance(interval, tuple) and interval == (0.0, 1.0)):
     return lambda clip, t, context: {name: g for name, (_, g) in guided(clip, t, context).items()}
 
-  def limited(clip: Clip, t, context: Context) -> Clip:
-    inside = (interval[0] <= t) & (t <= interval[1])
+  def inside(t):
+    return (interval[0] <= t) & (t <= interval[1])
 
-    def some(clip, t, context):
-      both = guided(clip, t, context)
-      return {name: jnp.where(per_frame(inside, c), g, c) for name, (c, g) in both.items()}
+  def there(clip: Clip, t, context: Context) -> Clip:
+    both = guided(clip, t, context)
+    return {name: jnp.where(per_frame(inside(t), c), g, c) for name, (c, g) in both.items()}
 
-    return jax.lax.cond(inside.any(), some, denoiser, clip, t, context)
-
-  return limited
+  return Switch(inside=lambda t: inside(t).any((-2, -1)), there=there, elsewhere=denoiser)

@@ -1,13 +1,16 @@
 """From the prior to a clip, step by step, in constant memory."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.processes import Process
-from stale_jax.sampling.solvers import Denoiser, Reverse, fitting_solver, frame_keys
+from stale_jax.sampling.solvers import Denoiser, Reverse, Solver, Switch, fitting_solver, frame_keys
 
 
 def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: PRNGKeyArray) -> Clip:
@@ -46,14 +49,14 @@ def solve(
   reverse = Reverse(process=process, denoiser=denoiser, times=times, context=context, keys=keys)
   chosen = fitting_solver(solver, process)
 
-  def body(step, state):
+  def body(reverse, step, state):
     state = chosen.step(reverse, step, state)
     if callback is not None:
       jax.debug.callback(callback, step, chosen.finalize(state), ordered=True)
     return state
 
   count = len(times) - 1 if steps is None else steps
-  return chosen.finalize(jax.lax.fori_loop(0, count, body, chosen.initialize(reverse, x)))
+  return chosen.finalize(_loop(reverse, chosen, count, body, chosen.initialize(reverse, x)))
 
 
 def last_step(
@@ -70,10 +73,42 @@ def last_step(
   reverse = Reverse(process=process, denoiser=denoiser, times=times, context=context, keys=keys)
   chosen = fitting_solver(solver, process)
 
-  def body(step, carry):
+  def body(reverse, step, carry):
     _, state = carry
     return chosen.finalize(state), chosen.step(reverse, step, state)
 
   count = len(times) - 1 if steps is None else steps
-  before, state = jax.lax.fori_loop(0, count, body, (x, chosen.initialize(reverse, x)))
+  before, state = _loop(reverse, chosen, count, body, (x, chosen.initialize(reverse, x)))
   return before, chosen.finalize(state)
+
+
+def _loop(reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
+  """`carry` after `body(reverse, step, carry)` of every step.
+
+  Steps in a row that the same side of a `Switch` takes are a loop of their own: what does not change from
+  step to step is computed once before it. A branch within the loop would compute it at every step.
+  """
+  switch = reverse.denoiser
+  if not isinstance(switch, Switch):
+    return jax.lax.fori_loop(0, count, lambda step, carry: body(reverse, step, carry), carry)
+  inside, there = switch.inside(reverse.times), switch.there
+  if solver.looks_ahead:  # A step may lead inside or out of it.
+    inside, there = inside | jnp.roll(inside, -1), switch
+
+  def run(side: bool):
+    own = dataclasses.replace(reverse, denoiser=there if side else switch.elsewhere)
+
+    def goes_on(numbered):
+      step, _ = numbered
+      return (step < count) & (inside[step] == side)
+
+    def advance(numbered):
+      step, carry = numbered
+      return step + 1, body(own, step, carry)
+
+    return lambda numbered: jax.lax.while_loop(goes_on, advance, numbered)
+
+  def turn(numbered):
+    return jax.lax.cond(inside[numbered[0]], run(True), run(False), numbered)
+
+  return jax.lax.while_loop(lambda numbered: numbered[0] < count, turn, (jnp.int32(0), carry))[1]

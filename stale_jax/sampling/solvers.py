@@ -7,12 +7,12 @@ step to step is one object, `Reverse`. A frame whose time does not fall in a ste
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
 from stale_jax.construct import nearest
@@ -22,6 +22,23 @@ from stale_jax.processes.process import per_frame
 
 # (clip, times [batch, frames], context) -> the network's outputs, in the shapes of the clip.
 Denoiser = Callable[[Clip, Float[Array, "batch frames"], Context], Clip]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Switch:
+  """A denoiser that is one of two, as the times say.
+
+  Attributes:
+    inside: times [batch, frames] -> whether it is `there`.
+    there, elsewhere: the two. `there` is right at any times, but costs more.
+  """
+
+  inside: Callable[[Float[Array, "... batch frames"]], Bool[Array, "..."]]
+  there: Denoiser
+  elsewhere: Denoiser
+
+  def __call__(self, clip: Clip, t: Float[Array, "batch frames"], context: Context) -> Clip:
+    return jax.lax.cond(self.inside(t), self.there, self.elsewhere, clip, t, context)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +79,13 @@ def frame_keys(keys: PRNGKeyArray, name: str, step: int | Int[Array, ""], frames
 
 
 class Solver(Protocol):
-  """How a reverse process is solved."""
+  """How a reverse process is solved.
+
+  Attributes:
+    looks_ahead: whether a step asks the denoiser at the times it ends at, too.
+  """
+
+  looks_ahead: ClassVar[bool]
 
   def fits(self, process: Process) -> bool:
     """Whether the process has what the solver asks of it."""
@@ -85,6 +108,8 @@ def _move(process: Process, x, velocity, t, s):
 @dataclasses.dataclass(frozen=True)
 class Euler:
   """Euler steps of the probability-flow ODE; the state is the clip."""
+
+  looks_ahead = False
 
   def fits(self, process: Process) -> bool:
     """See `Solver`."""
@@ -109,6 +134,8 @@ class Euler:
 class Heun:
   """Second order, two evaluations per step (Karras et al., arXiv 2206.00364, Alg. 1); Euler's step to s =
   0."""
+
+  looks_ahead = True
 
   def fits(self, process: Process) -> bool:
     """See `Solver`."""
@@ -141,6 +168,8 @@ class Heun:
 @dataclasses.dataclass(frozen=True)
 class Ancestral:
   """Steps of the process itself, with fresh noise where it has any."""
+
+  looks_ahead = False
 
   def fits(self, process: Process) -> bool:
     """See `Solver`."""
@@ -175,6 +204,8 @@ class Consistency:
   For students whose x0 is a sample, not a mean (`training/steps/self_forcing.py`). It needs nothing but
   `Process.corrupt`.
   """
+
+  looks_ahead = False
 
   def fits(self, process: Process) -> bool:
     """See `Solver`."""
@@ -225,6 +256,8 @@ class Multistep:
   before, linearly in log(alpha / sigma), to the middle of the step. A frame's first step and its step to
   s = 0 take x0 as it is estimated now.
   """
+
+  looks_ahead = False
 
   def fits(self, process: Process) -> bool:
     """See `Solver`."""
