@@ -36,7 +36,6 @@ ROWS = [
   {"checks", "movie", "pipeline", "run", "cells", "story"},
   {"testing"},
 ]
-UPWARD = set()  # Still to go.
 ALONE = {"processes", "models"}  # Neither knows the other, nor the data.
 LONGEST_FILE, LONGEST_CLASS = 400, 200  # Lines.
 
@@ -57,10 +56,6 @@ FOREIGN = {
   "planning/compiled.py": (1, "devices of JAX, of which only TPUs have slices"),
   "planning/flops.py": (2, "jaxprs, open or closed"),
 }
-# Those that are still to go: file -> how many at most. Numbers here only fall.
-PROBES: dict[str, int] = {}
-# Files and classes that are still too long: name -> lines at most. Numbers here only fall.
-LONG = {}
 
 
 def imports(path):
@@ -85,7 +80,7 @@ MODULES = {named(path): path for path in FILES}
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_dependencies_point_one_way(path):
-  if part(path) == "__init__" or str(path.relative_to(PACKAGE)) in UPWARD:
+  if part(path) == "__init__":
     return
   row = next(i for i, names in enumerate(ROWS) if part(path) in names)
   for name in imports(path):
@@ -179,7 +174,7 @@ def probes(source: str) -> list[str]:
 def test_objects_are_not_probed(path):
   name = str(path.relative_to(PACKAGE))
   found = probes(path.read_text())
-  assert len(found) <= FOREIGN.get(name, (0, ""))[0] + PROBES.get(name, 0), found
+  assert len(found) <= FOREIGN.get(name, (0, ""))[0], found
 
 
 def test_probes_are_found():
@@ -198,13 +193,12 @@ def lengths(path) -> dict[str, int]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_classes_are_short(path):
   for name, lines in lengths(path).items():
-    most = LONGEST_CLASS if " " in name else LONGEST_FILE
-    assert lines <= LONG.get(name, most), f"{name} has {lines} lines"
+    assert lines <= (LONGEST_CLASS if " " in name else LONGEST_FILE), f"{name} has {lines} lines"
 
 
 def test_the_lists_of_exceptions_name_what_is_there():
   names = {str(path.relative_to(PACKAGE)) for path in FILES}
-  assert {*FOREIGN, *PROBES, *(name.split(" ")[0] for name in LONG)} <= names
+  assert set(FOREIGN) <= names
 
 
 def test_importing_is_light_and_brings_no_other_framework():

@@ -1,6 +1,7 @@
 """From the prior to a clip, step by step, in constant memory."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,7 @@ def solve(
     return state
 
   count = len(times) - 1 if steps is None else steps
-  return chosen.finalize(_loop(reverse, chosen, count, body, chosen.initialize(reverse, x)))
+  return chosen.finalize(_loop(denoiser, reverse, chosen, count, body, chosen.initialize(reverse, x)))
 
 
 def last_step(
@@ -78,19 +79,23 @@ def last_step(
     return chosen.finalize(state), chosen.step(reverse, step, state)
 
   count = len(times) - 1 if steps is None else steps
-  before, state = _loop(reverse, chosen, count, body, (x, chosen.initialize(reverse, x)))
+  before, state = _loop(denoiser, reverse, chosen, count, body, (x, chosen.initialize(reverse, x)))
   return before, chosen.finalize(state)
 
 
-def _loop(reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
-  """`carry` after `body(reverse, step, carry)` of every step.
+@functools.singledispatch
+def _loop(denoiser: Denoiser, reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
+  """`carry` after `body(reverse, step, carry)` of every step, where `denoiser` is that of `reverse`."""
+  return jax.lax.fori_loop(0, count, lambda step, carry: body(reverse, step, carry), carry)
 
-  Steps in a row that the same side of a `Switch` takes are a loop of their own: what does not change from
-  step to step is computed once before it. A branch within the loop would compute it at every step.
+
+@_loop.register
+def _(switch: Switch, reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
+  """Steps in a row that the same side of the switch takes are a loop of their own.
+
+  What does not change from step to step is then computed once, before the loop; a branch within the loop
+  would compute it at every step.
   """
-  switch = reverse.denoiser
-  if not isinstance(switch, Switch):
-    return jax.lax.fori_loop(0, count, lambda step, carry: body(reverse, step, carry), carry)
   inside, there = switch.inside(reverse.times), switch.there
   if solver.looks_ahead:  # A step may lead inside or out of it.
     inside, there = inside | jnp.roll(inside, -1), switch

@@ -1,5 +1,6 @@
 """Everything that training carries from step to step."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -50,6 +51,15 @@ def initial_state(
     bad_step=jnp.full((), -1, jnp.int32),
     tracks=tracks,
   )
+
+
+def drawn_state(
+  draw: Callable[[PRNGKeyArray], Any], optimizer: optax.GradientTransformation, ema: Ema, key: PRNGKeyArray
+) -> State:
+  """The state before the first step, of parameters drawn from a part of `key`."""
+  key_init, key_run = jax.random.split(key)
+  params = draw(key_init)
+  return initial_state(params, optimizer, key_run, ema.start(params))
 
 
 def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:

@@ -73,6 +73,7 @@ def test_frame_by_frame_is_the_whole_clip(patch, chunk):
     cache = push(cache, new, patches(network))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("sinks", [0, 1])
 def test_an_endless_movie_sees_its_window_as_a_clip(sinks):
   """With one block keys and values are of a frame alone: the cache is a clip of the frames in the window."""

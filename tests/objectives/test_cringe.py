@@ -157,6 +157,7 @@ def clip(model):
   return held_out_clips(model.system, 480, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(model):
   result, _ = evaluate_labels(model, 480)
@@ -174,6 +175,7 @@ def test_labels_of_unseen_clips_are_read_and_less_so_the_more_noise(model):
     assert at("hinge")[0] < at("hinge")[-1] - 5 * at("hinge_error")[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_the_clip_is_judged_and_not_its_caption(model, clip):
   clip, _ = clip
@@ -194,6 +196,7 @@ def test_the_clip_is_judged_and_not_its_caption(model, clip):
   assert np.abs(one_seen - two_seen).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_the_reward_of_the_truth_is_greater_than_of_any_lie(model, clip):
   clip, labels = clip

@@ -13,6 +13,9 @@ from stale_jax.processes.reflected import fold_box
 from stale_jax.sampling import solve
 from stale_jax.testing.densities import FoldedMixture, empirical_denoiser
 
+# Statistics of many samples.
+pytestmark = pytest.mark.system
+
 MIXTURE = FoldedMixture()
 N = 100_000
 REFLECTED = Reflected(sigma_min=0.005, sigma_max=1.6)

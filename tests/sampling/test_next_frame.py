@@ -39,6 +39,7 @@ def model():
   return drawn(config())
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_a_movie_is_the_network_asked_frame_by_frame(model, noise):
   """After references with noise, of which it is told, and an anchor without."""

@@ -36,6 +36,7 @@ def whole(chunks):
   return {name: np.concatenate([chunk[name] for chunk in chunks], 1) for name in chunks[0]}
 
 
+@pytest.mark.system
 def test_a_causal_rollout_is_the_dense_model_asked_frame_by_frame(model):
   e = model.system
   made = whole(model.rollout(PROMPTS, [3, 4], frames=4, **SHORT))

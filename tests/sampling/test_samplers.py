@@ -72,6 +72,7 @@ def test_outside_the_interval_one_half_is_evaluated_and_nothing_changes(solver):
   assert sum(rows) == np.where(inside, 4, 2).sum() and 0 < inside.sum() < len(asked)
 
 
+@pytest.mark.system
 def test_as_many_clips_are_computed_as_a_power_of_two(model):
   settings = model.settings(batch=8)
   assert [settings.width(count) for count in (1, 2, 3, 4, 5, 8, 9, 100)] == [1, 2, 4, 4, 8, 8, 8, 8]
@@ -91,6 +92,7 @@ def test_as_many_clips_are_computed_as_a_power_of_two(model):
     close(clip, {name: x[: len(clip["sight"])] for name, x in clips[2].items()})
 
 
+@pytest.mark.system
 def test_a_story_is_rolled_out_and_without_others_is_as_many_movies(model):
   plain = model.sample(PROMPTS, range(3), batch=3, **SHORT)
   rolled = whole(model.rollout(PROMPTS, range(3), frames=4, **SHORT))
@@ -119,6 +121,7 @@ def test_panels_hear_of_the_first_ones_in_every_chunk_and_of_none_outside_their_
     assert (np.abs(last - plain).max((1, 2, 3, 4)) > 1e-5).tolist() == [last_is_heard] * 2 + [True]
 
 
+@pytest.mark.system
 def test_at_rate_1_a_chunk_is_joint_attention_over_all_panels_and_their_pasts(model):
   """Against one long attention to the cached and present tokens of all panels, in the second chunk."""
   e, panels = model.system, 3

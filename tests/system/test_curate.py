@@ -127,6 +127,7 @@ def test_the_card_says_it_all(curated):
   assert "http" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 def test_killed_twice_it_ends_with_the_same_bytes_and_does_nothing_twice(videos, curated, tmp_path):
   output = tmp_path / "out"
 

@@ -8,6 +8,8 @@ import pytest
 from tests import micro
 from tests.programs import finish
 
+pytestmark = pytest.mark.slow
+
 CODER = [
   "--config=configs/autoencoder_digits.py",
   "--config.source.canvas=16",

@@ -10,6 +10,8 @@ from tests import micro
 from tests.data.clips import encode
 from tests.programs import finish
 
+pytestmark = pytest.mark.slow
+
 VIDEOS = 8
 SMALL = ("--config.training.batch=4", "--config.training.steps=4", "--config.training.log_every=1")
 

@@ -121,7 +121,13 @@ def runs(tmp_path_factory):
   return Runs(tmp_path_factory.mktemp("launched"))
 
 
+# One of each kind that stands without the others; the rest are slow.
+QUICK = {"digits", "digits_cringe", "folder", "stale_14b:720p"}
+
+
 @pytest.mark.system
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize(
+  "config", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CONFIGS]
+)
 def test_a_launched_config_parses_builds_and_takes_a_step(runs, config):
   assert (runs.launch(config) / "weights.safetensors").is_file()

@@ -4,11 +4,14 @@ import os
 
 import jax
 import numpy as np
+import pytest
 
 from stale_jax.checkpoints.reading import newest_state
 from stale_jax.checkpoints.weights import load_weights
 from tests import micro
 from tests.programs import finish
+
+pytestmark = pytest.mark.slow
 
 
 def train(folder, devices, **overrides):

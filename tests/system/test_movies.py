@@ -21,6 +21,7 @@ def run(micro_run, tmp_path_factory):
   return shutil.copytree(micro_run, tmp_path_factory.mktemp("run") / "micro")
 
 
+@pytest.mark.slow
 def test_evaluate_then_generate(run, tmp_path):
   code, out, err = finish(
     "evaluate", f"--workdir={run}", "--suite=captions", "--clips=12", f"--sheet={tmp_path / 'sheet.png'}"
@@ -104,6 +105,7 @@ def test_bits_of_real_clips_are_a_suite(run):
   assert scores["clips"] == 4 and scores["steps"] == 64
 
 
+@pytest.mark.slow
 def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
   prompt, out = "a red seven moves left quickly", tmp_path / "movies"
   bought = ("--budget_cents=0.1", "--price_per_hour=1", "--solver=euler")

@@ -14,6 +14,8 @@ from tests import micro
 from tests.data.clips import encode
 from tests.programs import finish
 
+pytestmark = pytest.mark.slow
+
 STAGES = ("images", "video", "fine")
 
 

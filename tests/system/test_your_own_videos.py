@@ -27,6 +27,8 @@ from tests import micro
 from tests.data.clips import encode
 from tests.programs import ROOT, finish
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = ROOT / "docs" / "your_own_videos.md"
 STEPS = 10  # The document's, to one of the test's.
 _MODEL = micro.SIZES

@@ -84,6 +84,7 @@ def test_every_mesh_trains_like_one_device():
     same(trained(mesh), one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @on_devices(8)
 def test_every_kind_of_trunk_trains_on_a_mesh_of_all_axes_like_on_one_device(kind):

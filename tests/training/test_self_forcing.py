@@ -132,6 +132,7 @@ def test_windows_begin_anywhere_alike():
   assert len(counts) == 5 and np.sum(np.square(counts - 1000) / 1000) < 13.3  # p > .01
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_a_student_that_is_stopped_ends_with_the_same_bits(tmp_path):
   train(micro.config(**CAUSAL, training__steps=1), tmp_path / "teacher")
@@ -191,6 +192,7 @@ def test_what_does_not_fit_grpo_is_refused(section, key, value, words):
     build(config)
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_motion_is_trained_for_and_a_stopped_run_ends_with_the_same_bits(tmp_path):
   config = micro.config(**CAUSAL, training__steps=2, training__checkpoint_every=1, sampling__steps=2)

@@ -38,6 +38,7 @@ def config(folder, steps=6, **fields):
   return config
 
 
+@pytest.mark.system
 def test_as_many_programs_as_buckets_and_bytes_train_as_their_values_do(folder):
   experiment = build(config(folder))
   program = training_program(experiment)

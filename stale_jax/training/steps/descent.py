@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from stale_jax.clip import Batch, floats
 from stale_jax.training.ema import Ema
-from stale_jax.training.state import State, initial_state, update
+from stale_jax.training.state import State, drawn_state, update
 from stale_jax.training.steps.train_step import Metrics, Needs
 
 # (parameters, batch, key) -> (loss, metrics)
@@ -40,9 +40,7 @@ class Descent:
 
   def init(self, key: PRNGKeyArray) -> State:
     """See `TrainStep`."""
-    key_init, key_run = jax.random.split(key)
-    params = self.draw(key_init)
-    return initial_state(params, self.optimizer, key_run, self.ema.start(params))
+    return drawn_state(self.draw, self.optimizer, self.ema, key)
 
   def begin_from(self, state: State, params) -> State:
     """See `TrainStep`."""

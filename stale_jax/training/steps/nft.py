@@ -22,7 +22,7 @@ from stale_jax.objectives import advantages, global_speeds, motion_reward, nft_l
 from stale_jax.processes import clip_times, corrupt
 from stale_jax.sampling import Causal
 from stale_jax.training.initial import initializer
-from stale_jax.training.state import State, initial_state, update
+from stale_jax.training.state import State, drawn_state, update
 from stale_jax.training.steps.rollouts import check_rollout, movies, rollout_grid, rollout_programs
 from stale_jax.training.steps.train_step import Metrics, Needs
 
@@ -108,9 +108,7 @@ class NftStep:
 
   def init(self, key: PRNGKeyArray) -> State:
     """See `TrainStep`."""
-    key_init, key_run = jax.random.split(key)
-    params = self.draw(key_init)
-    return initial_state(params, self.optimizer, key_run, self.experiment.training.ema.start(params))
+    return drawn_state(self.draw, self.optimizer, self.experiment.training.ema, key)
 
   def begin_from(self, state: State, params) -> State:
     """See `TrainStep`."""

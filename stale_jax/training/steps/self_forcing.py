@@ -30,7 +30,7 @@ from stale_jax.processes import TimeDensity, clip_times, corrupt
 from stale_jax.sampling import Causal, classifier_free
 from stale_jax.system import System
 from stale_jax.training.initial import initializer
-from stale_jax.training.state import State, accept, descend, initial_state
+from stale_jax.training.state import State, accept, descend, drawn_state
 from stale_jax.training.steps.rollouts import (
   Exits,
   check_rollout,
@@ -145,11 +145,9 @@ class SelfForcingStep:
 
   def init(self, key: PRNGKeyArray) -> State:
     """See `TrainStep`."""
-    key_init, key_run = jax.random.split(key)
-    params = self.draw(key_init)
-    ema = self.experiment.training.ema
-    judges = Judges(teacher=params, critic=params, opt_state=self.critic_optimizer.init(params))
-    return initial_state(params, self.optimizer, key_run, ema.start(params)).replace(extra=judges)
+    state = drawn_state(self.draw, self.optimizer, self.experiment.training.ema, key)
+    critic = self.critic_optimizer.init(state.params)
+    return state.replace(extra=Judges(teacher=state.params, critic=state.params, opt_state=critic))
 
   def begin_from(self, state: State, params) -> State:
     """See `TrainStep`; the judges begin from the same parameters."""
