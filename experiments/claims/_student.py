@@ -49,10 +49,12 @@ def _rolled(programs):
   """Training's rollout, compiled once."""
   import jax
 
+  from stale_jax.compilation import compiler_options
   from stale_jax.training.steps.rollouts import roll
 
-  # All of it arguments, as in a training step: of constants the compiler makes other programs.
-  @jax.jit
+  # All of it arguments, as in a training step: of constants the compiler makes other programs. So does
+  # another level of optimization.
+  @functools.partial(jax.jit, compiler_options=compiler_options())
   def run(params, step, start, times, context, noise, keys):
     return roll(programs, params, times, step, context, noise, keys, start, FRAMES)
 
