@@ -56,7 +56,7 @@ class ClipProgram:
     if self.is_guided:
       interval = guidance.interval if self.is_limited else None
       denoiser = classifier_free(denoiser, guidance.scale, interval)
-    if self.story:
+    if self.story and len(keys) > self.story.tile:
       whole = denoiser
       denoiser = tiled(lambda rows: whole, self.story.tile)
     return sample(self.process, denoiser, self.senses, times, context, keys, self.solver, steps, first, noise)

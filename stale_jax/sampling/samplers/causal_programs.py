@@ -92,7 +92,8 @@ class Causal:
       return denoiser
 
     context = self.model.read(params, context)
-    chosen = tiled(denoiser_of, self.story.tile) if self.story else denoiser_of(None)
+    one_tile = self.story is None or movies <= self.story.tile
+    chosen = denoiser_of(None) if one_tile else tiled(denoiser_of, self.story.tile)
     x = prior(self.process, self.senses, times.shape[-1], keys)
     return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
 
