@@ -23,7 +23,7 @@ def run(main: Callable[[], int | None]) -> None:
   except KeyboardInterrupt:
     print("interrupted.", file=sys.stderr)
     sys.exit(130)
-  except BrokenPipeError:  # Who read the output wants no more of it: `... | head`.
+  except BrokenPipeError:  # The reader of stdout has closed it, as in `... | head`.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
   except UserError as error:

@@ -1,8 +1,11 @@
 """Config flags: any key, with its type; and the program that prints configs."""
 
+import subprocess
+import sys
+
 import pytest
 
-from tests.programs import finish
+from tests.programs import ROOT, finish
 
 DIGITS = "--config=configs/digits.py"
 PARTIAL = """
@@ -33,6 +36,12 @@ def test_keys_that_the_file_does_not_list_are_set(tmp_path):
     assert f"\nconfig.{key} = {text} " in out, key
   assert "\nconfig.objective.weights = {'state': 0.5} " in out
   assert "# optimizer updates in all. (a whole number, at least 1)" in out
+
+
+def test_a_reader_that_has_seen_enough_ends_the_program_quietly():
+  command = f"{sys.executable} -m experiments.config {DIGITS} | head -1"
+  done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
+  assert done.stdout.startswith("config.seed = 0") and not done.stderr, done.stderr
 
 
 def test_the_difference_between_two_configs_is_printed():

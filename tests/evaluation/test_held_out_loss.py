@@ -23,7 +23,6 @@ def trained(micro_run):
   return load(micro_run)
 
 
-@pytest.mark.system
 def test_it_is_the_loss_by_brute_force(trained):
   experiment = trained.system
   source = dataclasses.replace(experiment.data.source, split="test")
