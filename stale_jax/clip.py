@@ -56,24 +56,24 @@ class Sense:
 
 
 @flax.struct.dataclass
-class Read:
-  """What the encoder of a network makes of captions, and of captions that say nothing.
+class EncodedText:
+  """The output of a network's text encoder for captions, and for the empty caption.
 
   Attributes:
     tokens, real: of the captions, and which of the tokens stand for any text.
-    nothing, nothing_real: of as many empty captions.
+    empty, empty_real: the same of the empty caption, repeated for every caption.
   """
 
   tokens: Float[Array, "batch tokens width"]
   real: Bool[Array, "batch tokens"]
-  nothing: Float[Array, "batch tokens width"]
-  nothing_real: Bool[Array, "batch tokens"]
+  empty: Float[Array, "batch tokens width"]
+  empty_real: Bool[Array, "batch tokens"]
 
-  def withhold(self, which: Bool[Array, "batch"]) -> "Read":
-    """As if those captions said nothing."""
+  def withhold(self, which: Bool[Array, "batch"]) -> "EncodedText":
+    """The same with those captions replaced by the empty one."""
     which = which[:, None]
-    tokens = jnp.where(which[..., None], self.nothing, self.tokens)
-    return self.replace(tokens=tokens, real=jnp.where(which, self.nothing_real, self.real))
+    tokens = jnp.where(which[..., None], self.empty, self.tokens)
+    return self.replace(tokens=tokens, real=jnp.where(which, self.empty_real, self.real))
 
 
 @flax.struct.dataclass
@@ -86,7 +86,7 @@ class Context:
     apart: examples whose senses are denoised each by itself, not seeing the others; None: no example's.
     fps: frames a second; NaN where it is not known, None if it is of nobody. So is
     motion: how much moves (`data.micro`).
-    read: what a network has read in `text` beforehand; None: it reads it when it is called.
+    encoded: the output of `Transformer.encode_captions`; None: the network encodes `text` itself.
   """
 
   text: Int[Array, "batch length"]
@@ -94,7 +94,7 @@ class Context:
   apart: Bool[Array, "batch"] | None = None
   fps: Float[Array, "batch"] | None = None
   motion: Float[Array, "batch"] | None = None
-  read: Read | None = None
+  encoded: EncodedText | None = None
 
   def withhold(self, which: Bool[Array, "batch"]) -> "Context":
     """The unconditional context for those examples: no caption, and no sense tells of another.
@@ -102,8 +102,8 @@ class Context:
     Were the senses together, the sound of a digit would stand in for its caption, and the
     unconditional model would know what guidance is to lead away from. Micro-conditions stay, as in SVD.
     """
-    read = None if self.read is None else self.read.withhold(which)
-    return self.replace(text=drop(self.text, ~which), apart=which, read=read)
+    encoded = None if self.encoded is None else self.encoded.withhold(which)
+    return self.replace(text=drop(self.text, ~which), apart=which, encoded=encoded)
 
 
 @flax.struct.dataclass

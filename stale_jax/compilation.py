@@ -24,8 +24,8 @@ def keep_compiled() -> None:
 def compiler_options(platform: str | None = None) -> dict[str, int]:
   """For `jax.jit`, of a program for `platform` ("cpu", "gpu", "tpu"), by default for the default device.
 
-  On the CPU LLVM optimizes at its first level. The third, XLA's default, takes half as long again and makes
-  no program of this package faster. A level in XLA_FLAGS stands.
+  On the CPU LLVM optimizes at its first level. The third, XLA's default, takes half as long again; training
+  steps are no faster by it, sampling is by about 5%. A level set in XLA_FLAGS is kept.
   """
   is_cpu = (platform or jax.default_backend()) == "cpu"
   return {_LEVEL: 1} if is_cpu and _LEVEL not in os.environ.get("XLA_FLAGS", "") else {}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from stale_jax.clip import Clip, Context, Read, Sense
+from stale_jax.clip import Clip, Context, EncodedText, Sense
 from stale_jax.models.lanes import Lane, of_clip
 from stale_jax.models.layers import TIME_FEATURES, linear, linear_parameters, rotary_angles, time_features
 from stale_jax.models.micro import micro_condition, micro_parameters
@@ -110,14 +110,14 @@ class Embedding:
       **condition_parameters(self.lanes, width, {sense.name: sense.patch[0] for sense in self.senses}),
     }
 
-  def read(self, params: dict[str, Any], context: Context) -> Context:
-    """See `transformer.Transformer.read`."""
+  def encode_captions(self, params: dict[str, Any], context: Context) -> Context:
+    """See `transformer.Transformer.encode_captions`."""
     text = context.text
     both = jnp.concatenate([text, drop(text[:1], jnp.array([False]))])
     tokens, real = encode_text(params["text"], both, self.dtype)
-    nothing, nothing_real = (jnp.repeat(x[-1:], len(text), 0) for x in (tokens, real))
-    read = Read(tokens=tokens[:-1], real=real[:-1], nothing=nothing, nothing_real=nothing_real)
-    return context.replace(read=read)
+    empty, empty_real = (jnp.repeat(x[-1:], len(text), 0) for x in (tokens, real))
+    encoded = EncodedText(tokens=tokens[:-1], real=real[:-1], empty=empty, empty_real=empty_real)
+    return context.replace(encoded=encoded)
 
   def __call__(
     self,
@@ -130,10 +130,10 @@ class Embedding:
   ) -> Inputs:
     """The inputs of `clip`, whose senses are `present`; `key` is of what training perturbs."""
     dtype = self.dtype
-    if (read := context.read) is None:
+    if context.encoded is None:
       text, text_real = encode_text(params["text"], context.text, dtype)
     else:
-      text, text_real = read.tokens, read.real
+      text, text_real = context.encoded.tokens, context.encoded.real
     text = embedding_noise(_named(key, "text_noise"), text, self.text_noise)
     pooled = self._pooled(params, text, text_real, context)
     features = time_features(t).astype(dtype)

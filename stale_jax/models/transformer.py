@@ -110,9 +110,9 @@ class Transformer(nn.Module):
     return draw(self.declared, rngs["params"] if isinstance(rngs, Mapping) else rngs)
 
   @nn.nowrap
-  def read(self, params: dict[str, Any], context: Context) -> Context:
-    """`context` with its captions read: samplers, who call the network many times, read them once."""
-    return self.network.embedding.read(params["params"], context)
+  def encode_captions(self, params: dict[str, Any], context: Context) -> Context:
+    """`context` with its text encoded, for samplers: they evaluate the network many times for one caption."""
+    return self.network.embedding.encode_captions(params["params"], context)
 
   @nn.compact
   def __call__(

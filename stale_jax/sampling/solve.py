@@ -91,13 +91,13 @@ def _loop(denoiser: Denoiser, reverse: Reverse, solver: Solver, count, body: Cal
 
 @_loop.register
 def _(switch: Switch, reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
-  """Steps in a row that the same side of the switch takes are a loop of their own.
+  """Consecutive steps that evaluate the same denoiser of the switch are one loop.
 
-  What does not change from step to step is then computed once, before the loop; a branch within the loop
-  would compute it at every step.
+  XLA computes what does not change from step to step once, before such a loop. Were there a branch in each
+  step instead, it would compute that in every step.
   """
   inside, there = switch.inside(reverse.times), switch.there
-  if solver.looks_ahead:  # A step may lead inside or out of it.
+  if solver.looks_ahead:  # Either end of a step may be inside.
     inside, there = inside | jnp.roll(inside, -1), switch
 
   def run(side: bool):

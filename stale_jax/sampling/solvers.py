@@ -26,11 +26,11 @@ Denoiser = Callable[[Clip, Float[Array, "batch frames"], Context], Clip]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Switch:
-  """A denoiser that is one of two, as the times say.
+  """A denoiser that evaluates one of two others, depending on the times.
 
   Attributes:
-    inside: times [batch, frames] -> whether it is `there`.
-    there, elsewhere: the two. `there` is right at any times, but costs more.
+    inside: times [batch, frames] -> whether `there` has to be evaluated.
+    there, elsewhere: the two. `there` is correct at all times, but costs more.
   """
 
   inside: Callable[[Float[Array, "... batch frames"]], Bool[Array, "..."]]
@@ -82,7 +82,7 @@ class Solver(Protocol):
   """How a reverse process is solved.
 
   Attributes:
-    looks_ahead: whether a step asks the denoiser at the times it ends at, too.
+    looks_ahead: whether a step also evaluates the denoiser at the times that it ends at.
   """
 
   looks_ahead: ClassVar[bool]

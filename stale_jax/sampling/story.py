@@ -166,24 +166,24 @@ def consistent(
   return denoiser
 
 
-def tiled(denoiser_of: Callable[[Int[Array, "tile"] | None], Denoiser], tile: int) -> Denoiser:
-  """A denoiser of `tile` clips at a time: the first tile, then half of it with each half tile that follows.
+def tiled(denoiser_of: Callable[[Int[Array, "tile"] | None], Denoiser], tile: int, count: int) -> Denoiser:
+  """A denoiser of `count` clips, `tile` at a time: the first tile, then half of it with each next half.
 
   The outputs for the first clips beside later ones are not used: they depend on nothing that follows.
 
   Args:
     denoiser_of: rows of a tile, or None for all clips -> the denoiser of these.
     tile: clips that are denoised together.
+    count: of all clips; where they are one tile, its denoiser is returned.
   """
+  if count <= tile:
+    return denoiser_of(None)
+  kept = tile // 2
+  new = tile - kept
+  starts = np.minimum(np.arange(kept, count, new), count - new)
+  rows = np.stack([np.concatenate([np.arange(kept), start + np.arange(new)]) for start in starts])
 
   def sliding(clip: Clip, t, context: Context) -> Clip:
-    count, kept = len(t), tile // 2
-    if count <= tile:
-      return denoiser_of(None)(clip, t, context)
-    new = tile - kept
-    starts = np.minimum(np.arange(kept, count, new), count - new)
-    rows = np.stack([np.concatenate([np.arange(kept), start + np.arange(new)]) for start in starts])
-
     def one(i, outputs):
       # From the last tile to the first, whose outputs for the first clips are the ones that stay.
       row = jnp.asarray(rows[::-1])[i]

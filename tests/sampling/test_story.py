@@ -94,7 +94,7 @@ def program(story, count, steps):
   guided = classifier_free(denoiser, 3.0)
   if story:
     whole = guided
-    guided = tiled(lambda rows: whole, story.tile)
+    guided = tiled(lambda rows: whole, story.tile, count)
   return jax.jit(
     lambda text: sample(UniformFlow(), guided, small.SENSES, times, Context(text=text), keys, "euler")
   )
@@ -130,7 +130,7 @@ def test_tiles_cover_the_story_and_agree_where_they_overlap(count):
 
   clip = {"a": jnp.arange(2.0 * count).reshape(count, 2)}
   context = Context(text=jnp.arange(3 * count).reshape(count, 3))
-  out = tiled(lambda rows: doubled, 4)(clip, jnp.zeros((count, 2)), context)
+  out = tiled(lambda rows: doubled, 4, count)(clip, jnp.zeros((count, 2)), context)
   want = 2 * clip["a"] + context.text.sum(-1)[:, None]
   np.testing.assert_allclose(out["a"], want, rtol=1e-6)
 
@@ -144,7 +144,8 @@ def test_memory_is_that_of_a_tile():
 
   def temporaries(panels, tile):
     clip, context = {"a": jnp.zeros((panels, 8, 16))}, Context(text=jnp.zeros((panels, 4)))
-    program = jax.jit(tiled(lambda rows: wide, tile)).lower(clip, jnp.zeros((panels, 8)), context).compile()
+    denoiser = jax.jit(tiled(lambda rows: wide, tile, panels))
+    program = denoiser.lower(clip, jnp.zeros((panels, 8)), context).compile()
     return program.memory_analysis().temp_size_in_bytes
 
   few, many, whole = temporaries(8, 4), temporaries(32, 4), temporaries(32, 32)

@@ -49,16 +49,16 @@ class ClipProgram:
     noise: Float[Array, "batch"] | None = None,
   ) -> Clip:
     """The clips; see `sample`."""
-    context = self.network.read(params, context)
+    context = self.network.encode_captions(params, context)
     denoiser = functools.partial(self.network.apply, params)
     if self.story:
       denoiser = consistent(denoiser, self.story, times, named_keys(keys[0], "story"))
     if self.is_guided:
       interval = guidance.interval if self.is_limited else None
       denoiser = classifier_free(denoiser, guidance.scale, interval)
-    if self.story and len(keys) > self.story.tile:
+    if self.story:
       whole = denoiser
-      denoiser = tiled(lambda rows: whole, self.story.tile)
+      denoiser = tiled(lambda rows: whole, self.story.tile, len(keys))
     return sample(self.process, denoiser, self.senses, times, context, keys, self.solver, steps, first, noise)
 
 

@@ -91,9 +91,8 @@ class Causal:
         denoiser = classifier_free(denoiser, scale, interval if self.limited else None)
       return denoiser
 
-    context = self.model.read(params, context)
-    one_tile = self.story is None or movies <= self.story.tile
-    chosen = denoiser_of(None) if one_tile else tiled(denoiser_of, self.story.tile)
+    context = self.model.encode_captions(params, context)
+    chosen = tiled(denoiser_of, self.story.tile, movies) if self.story else denoiser_of(None)
     x = prior(self.process, self.senses, times.shape[-1], keys)
     return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
 

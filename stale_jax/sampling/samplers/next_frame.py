@@ -63,7 +63,7 @@ class FrameProgram:
     noise = noise[:, None] * IS_REFERENCE
     real = jnp.broadcast_to(jnp.append(exists, True), (len(keys), FRAMES))
     context = context.replace(valid={sense.name: real for sense in self.senses})
-    context = self.network.read(params, context)
+    context = self.network.encode_captions(params, context)
     denoiser = copying(self.network, params, given)
     if self.is_guided:
       interval = guidance.interval if self.is_limited else None
