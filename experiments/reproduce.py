@@ -1,44 +1,86 @@
-"""Checks a claim. The last line of stdout is one JSON object; exit code 0 if and only if it holds.
+"""Checks claims. The last line of stdout is one JSON object; the exit code is 0 if and only if it holds.
 
-python -m experiments.reproduce --list | --claim=NAME [--seed=N]
+python -m experiments.reproduce --list
+python -m experiments.reproduce --claim=prior_is_uniform [--seed=1] [--results=docs/results]
 
-A claim is a file of experiments/claims: its docstring says what is claimed, its
-`measure(seed)` returns at least value, bar and holds.
+A claim is a file of experiments/claims. Its docstring says what is claimed; its `measure(seed)` returns at
+least value, bar and holds. --claim may be given several times: claims that train the same models share them.
 """
 
+import datetime
 import importlib
 import json
 import pkgutil
 import platform
+import subprocess
+import time
+from pathlib import Path
 
 from absl import flags
 
 from experiments import claims
 from experiments.main import run
 
-LIST = flags.DEFINE_boolean("list", False, "Names the claims.")
-CLAIM = flags.DEFINE_string("claim", None, "Which to check.")
-SEED = flags.DEFINE_integer("seed", 0, "Of everything drawn.", lower_bound=0, upper_bound=10**6)
+LIST = flags.DEFINE_boolean("list", False, "Lists the claims and exits.")
+CLAIM = flags.DEFINE_multi_string("claim", [], "Name of a claim to check; may be repeated.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=10**6)
+RESULTS = flags.DEFINE_string(
+  "results", None, "Folder (docs/results) in which to record each result as CLAIM.json."
+)
 
 
 def main() -> int:
   from stale_jax.construct import nearest
   from stale_jax.errors import UserError
 
-  found = pkgutil.iter_modules(claims.__path__)
-  names = sorted(module.name for module in found if not module.name.startswith("_"))
+  names = claim_names()
   if LIST.value:
     for name in names:
-      print(f"{name:32}{_module(name).__doc__.splitlines()[0]}")
+      print(f"{name:34} {_module(name).__doc__.splitlines()[0]}")
     return 0
-  if CLAIM.value not in names:
-    raise UserError(f"unknown claim {CLAIM.value!r}: {nearest(CLAIM.value or '', names)}")
-  result = _module(CLAIM.value).measure(SEED.value)
+  if not CLAIM.value:
+    raise UserError("give --claim=NAME, or --list for the names.")
+  for name in CLAIM.value:
+    if name not in names:
+      raise UserError(f"unknown claim {name!r}: {nearest(name, names)}")
+  if RESULTS.value is not None and not Path(RESULTS.value).is_dir():
+    raise UserError(f"--results={RESULTS.value!r} is not a folder.")
+  return 0 if all([_check(name) for name in CLAIM.value]) else 1
+
+
+def claim_names() -> list[str]:
+  """The names of all claims, sorted."""
+  return sorted(m.name for m in pkgutil.iter_modules(claims.__path__) if not m.name.startswith("_"))
+
+
+def _check(name: str) -> bool:
+  """Measures one claim, prints its JSON line, records it under --results; whether it holds."""
   import jax
 
+  commit, began = _commit(), time.monotonic()
+  measured = _module(name).measure(SEED.value)
+  seconds = time.monotonic() - began
   machine = f"{platform.machine()} {platform.system()}, {jax.devices()[0].device_kind}, jax {jax.__version__}"
-  print(json.dumps({"claim": CLAIM.value, **result, "seed": SEED.value, "machine": machine}))
-  return 0 if result["holds"] else 1
+  result = {"claim": name, **measured, "seed": SEED.value, "machine": machine}
+  if RESULTS.value is not None:
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    record = {**result, "seconds": round(seconds, 1), "date": today, "commit": commit}
+    (Path(RESULTS.value) / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+  print(json.dumps(result))
+  return bool(result["holds"])
+
+
+def _commit() -> str | None:
+  """The commit that is being run, with "+" if files differ from it; None outside a checkout."""
+
+  def git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+  try:
+    return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+  except (OSError, subprocess.CalledProcessError):
+    return None
 
 
 def _module(name: str):

@@ -1,10 +1,16 @@
 """Small models that make frames one by one (configs/digits_artv.py), and what is asked of them."""
 
-STEPS = 5000  # Of training, unless a claim is given models that are trained.
+import functools
+
+STEPS = 5000  # Of training, unless a claim is given trained models.
 GIVEN = 3  # First frames of a real clip that a movie goes on from.
 MOVING = 0.1  # Values of a frame that differ by more from the frame before.
 
 
+CLIPS, FRAMES, LAST = 96, 200, 50  # Of the claims on backgrounds: the last frames are measured.
+
+
+@functools.cache
 def trained(seed: int, **changes):
   """The `stale_jax.Model` of the config with `changes` to its section artv."""
   from configs import digits_artv
@@ -57,6 +63,58 @@ def masks(model, real, captions, times, noise: float, seed: int):
 
   keys = jax.random.split(jax.random.key(seed), len(times))
   return np.stack([ask(t, key) for t, key in zip(jnp.asarray(times), keys, strict=True)])
+
+
+@functools.cache
+def background_drift(seed: int) -> dict:
+  """How far still backgrounds drift in movies that continue real clips, with the mask and without it.
+
+  Returns:
+    name ("masked", "unmasked", "real") -> the liveliness scores, and the mean squared distance of the
+    background from what it was, over the last 50 of 200 frames, by two definitions of background:
+    uncovered: the values that the real digit never covers.
+    untouched: the pixels that the real digit never covers, nor any of their eight neighbours.
+  """
+  import numpy as np
+  from scipy.ndimage import maximum_filter
+
+  from stale_jax.evaluation.liveliness import Liveliness, change_of
+
+  models = {"masked": trained(seed), "unmasked": trained(seed, mask=False)}
+  masked = models["masked"]
+  real, captions = real_clips(masked, CLIPS, GIVEN + FRAMES, seed)
+  covered = np.ptp(real, 1) > 0
+  touched = maximum_filter(covered.any(-1), (1, 3, 3))
+  change = change_of(real)
+
+  def scores(sight):
+    meter = Liveliness(masked.frames, change)
+    meter.add(sight)
+    off = np.square(sight - real[:, GIVEN:])[:, -LAST:].mean(1)
+    drift = {"uncovered": float(off[~covered].mean()), "untouched": float(off[~touched].mean())}
+    return {**meter.scores(), **drift}
+
+  movies = {name: follow(model, real, captions, FRAMES) for name, model in models.items()}
+  movies["real"] = real[:, GIVEN:]
+  found = {name: scores(sight) for name, sight in movies.items()}
+  shown = ("uncovered", "untouched", "retention", "explained", "dead", "pace")
+  for name, score in found.items():
+    print(name, {key: float(score[key]) for key in shown})
+  return found
+
+
+def judge_background(found: dict, background: str) -> dict:
+  """The claim on `background` ("uncovered" or "untouched"), from what `background_drift` found."""
+  value = found["masked"][background] / found["unmasked"][background]
+  return {
+    "value": value,
+    "bar": 0.5,
+    "holds": bool(value <= 0.5 and found["masked"]["retention"] >= 0.8),
+    "retention": {name: score["retention"] for name, score in found.items()},
+    "drift": {name: score[background] for name, score in found.items()},
+    "frames": FRAMES,
+    "clips": CLIPS,
+  }
 
 
 def psnr(made, real) -> float:

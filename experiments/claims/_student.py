@@ -135,6 +135,13 @@ def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overr
   return [discrepancy(features(made, window), features(held, window)) for window in range(windows)]
 
 
+def error_slope(errors) -> float:
+  """The slope of the line fitted to the errors of successive windows, per window."""
+  import numpy as np
+
+  return float(np.polyfit(range(len(errors)), errors, 1)[0])
+
+
 def discrepancy(a, b) -> float:
   """The squared maximum mean discrepancy of two sets of features [n, features], unbiased."""
   import numpy as np

@@ -1,0 +1,79 @@
+"""What the turns of a cycle, and merging its tokens, do to the held-out denoising loss of small models."""
+
+import functools
+
+CLIPS = 512
+TURNS_STEPS, MERGE_STEPS = 4000, 1500  # Of training.
+ROUNDS, WARM, BATCH = 60, 5, 64  # Of timing a forward pass.
+
+
+@functools.cache
+def loss_by_turns(seed: int) -> dict:
+  """turns (1, 2, 4) -> held-out losses [clips] of one model of two blocks, trained with 1 to 4 turns."""
+  import dataclasses
+
+  from experiments.claims._small import digits
+  from stale_jax.evaluation.denoising import held_out_losses
+  from stale_jax.pipeline import Model
+  from stale_jax.testing.models import trained
+
+  model = trained(digits(seed, canvas=12, frames=4, patch=2, depth=2, turns=4), TURNS_STEPS)
+
+  def loss(turns: int):
+    network = model.system.network.clone(turns=turns)
+    turned = Model(dataclasses.replace(model.system, network=network), model.params, model.name)
+    return held_out_losses(turned, CLIPS, seed)["sight"].mean(1)
+
+  return {turns: loss(turns) for turns in (1, 2, 4)}
+
+
+@functools.cache
+def merged_and_whole(seed: int) -> tuple[dict, float]:
+  """(name -> held-out losses [clips], time of a forward pass with merging over that without).
+
+  The names are "whole" (trained and run without merging), "merged" (trained and run with it) and
+  "merged without training" (trained without it, run with it). The two programs are timed alternately.
+  """
+  import jax
+  import jax.numpy as jnp
+  import numpy as np
+
+  from experiments.claims._small import digits
+  from experiments.claims._timing import alternate
+  from stale_jax.clip import Context
+  from stale_jax.evaluation.denoising import held_out_losses
+  from stale_jax.pipeline import Model
+  from stale_jax.testing.models import trained
+
+  def config(merge: bool) -> dict:
+    return digits(seed, canvas=16, frames=4, patch=1, depth=8, turns=1, merge=merge)
+
+  models = {
+    name: trained(config(merge), MERGE_STEPS, batch=32)
+    for name, merge in (("whole", False), ("merged", True))
+  }
+  untaught = Model(models["merged"].system, models["whole"].params, "merged without training")
+  losses = {
+    name: held_out_losses(model, CLIPS, seed)["sight"].mean(1)
+    for name, model in {**models, untaught.name: untaught}.items()
+  }
+
+  system = models["whole"].system
+  source = system.data.source
+  sight = np.random.default_rng(seed).uniform(-1, 1, (BATCH, source.frames, *source.senses["sight"].shape))
+  words = jnp.ones((BATCH, system.network.text_length), jnp.int32)
+  inputs = {"sight": jnp.asarray(sight, jnp.float32)}, jnp.full(sight.shape[:2], 0.7), Context(text=words)
+
+  def forward(model):
+    run = jax.jit(model.system.network.apply)
+    return lambda: jax.block_until_ready(run(model.params, *inputs))
+
+  medians = alternate({name: forward(model) for name, model in models.items()}, ROUNDS, WARM)
+  return losses, medians["merged"] / medians["whole"]
+
+
+def standard_error(x) -> float:
+  """Of the mean of independent values."""
+  import numpy as np
+
+  return float(np.std(x, ddof=1) / np.sqrt(len(x)))
