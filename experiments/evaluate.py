@@ -57,8 +57,8 @@ def main() -> None:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
   suite = SUITES[SUITE.value]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
-  if suite.codes != model.system.is_autoencoder:
-    kind = "no autoencoder" if suite.codes else "an autoencoder: take reconstruction"
+  if suite.is_for_autoencoders != model.system.is_autoencoder:
+    kind = "no autoencoder" if suite.is_for_autoencoders else "an autoencoder: take reconstruction"
     raise UserError(f"the suite {SUITE.value!r} cannot measure {model.name}, which is {kind}.")
   settings = {
     "solver": SOLVER.value,
@@ -72,7 +72,7 @@ def main() -> None:
     raise UserError(f"the suite {SUITE.value!r} makes no clips: leave out --{', --'.join(settings)}.")
   sheet = Path(SHEET.value) if SHEET.value else None
   if sheet:
-    if not suite.samples and not suite.codes:
+    if not suite.samples and not suite.is_for_autoencoders:
       raise UserError(f"--sheet shows clips, and the suite {SUITE.value!r} makes none.")
     if "sight" not in [sense.name for sense in model.system.data.senses]:
       raise UserError("--sheet shows pictures, and this model has no sight.")

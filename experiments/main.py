@@ -8,6 +8,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from stale_jax.errors import UserError
+from stale_jax.renamed import arguments_with_new_names
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -35,6 +36,8 @@ def _parse() -> None:
   app.define_help_flags()
   which = "run" if "run" in flags.FLAGS else "config"  # The flag that is a file of Python.
   try:
+    # Overrides of a config are read from there, too.
+    sys.argv = arguments_with_new_names(sys.argv)
     rest = flags.FLAGS(sys.argv)
   except flags.Error as error:
     raise UserError(str(error)) from error

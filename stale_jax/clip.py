@@ -69,7 +69,7 @@ class EncodedText:
   empty: Float[Array, "batch tokens width"]
   empty_real: Bool[Array, "batch tokens"]
 
-  def withhold(self, which: Bool[Array, "batch"]) -> "EncodedText":
+  def drop_condition(self, which: Bool[Array, "batch"]) -> "EncodedText":
     """The same with those captions replaced by the empty one."""
     which = which[:, None]
     tokens = jnp.where(which[..., None], self.empty, self.tokens)
@@ -83,7 +83,8 @@ class Context:
   Attributes:
     text: tokens of `text.tokenize`, 0 where there is none.
     valid: sense -> which frames of which example are real; a sense not named here is all real.
-    apart: examples whose senses are denoised each by itself, not seeing the others; None: no example's.
+    independent_senses: examples in which each sense is denoised independently (no cross-sense
+      attention); None: no example.
     fps: frames a second; NaN where it is not known, None if it is of nobody. So is
     motion: how much moves (`data.micro`).
     encoded: the output of `Transformer.encode_captions`; None: the network encodes `text` itself.
@@ -91,19 +92,19 @@ class Context:
 
   text: Int[Array, "batch length"]
   valid: dict[str, Bool[Array, "batch frames"]] = flax.struct.field(default_factory=dict)
-  apart: Bool[Array, "batch"] | None = None
+  independent_senses: Bool[Array, "batch"] | None = None
   fps: Float[Array, "batch"] | None = None
   motion: Float[Array, "batch"] | None = None
   encoded: EncodedText | None = None
 
-  def withhold(self, which: Bool[Array, "batch"]) -> "Context":
+  def drop_condition(self, which: Bool[Array, "batch"]) -> "Context":
     """The unconditional context for those examples: no caption, and no sense tells of another.
 
     Were the senses together, the sound of a digit would stand in for its caption, and the
     unconditional model would know what guidance is to lead away from. Micro-conditions stay, as in SVD.
     """
-    encoded = None if self.encoded is None else self.encoded.withhold(which)
-    return self.replace(text=drop(self.text, ~which), apart=which, encoded=encoded)
+    encoded = None if self.encoded is None else self.encoded.drop_condition(which)
+    return self.replace(text=drop(self.text, ~which), independent_senses=which, encoded=encoded)
 
 
 @flax.struct.dataclass

@@ -31,6 +31,7 @@ from stale_jax.errors import UserError
 from stale_jax.files import at
 from stale_jax.memory import keep_memory, zeros_on_disk
 from stale_jax.movie import Movie, movies_of
+from stale_jax.renamed import with_new_names
 from stale_jax.sampling import Request, Rollout, Sampling, Story, complete, complete_batches
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.script import FrameScript, Script
@@ -244,6 +245,7 @@ class Model:
 
 def _divided(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
   """(settings of `Rollout` that are not None, all other overrides)."""
+  overrides = with_new_names("rollout", overrides)
   own = {name: value for name, value in overrides.items() if name in _ROLLOUT and value is not None}
   return own, {name: value for name, value in overrides.items() if name not in _ROLLOUT}
 

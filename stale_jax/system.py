@@ -7,7 +7,7 @@ from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 from stale_jax.models import Autoencoder, Transformer
 from stale_jax.objectives import Artv, FirstFrames
-from stale_jax.processes import Process, TimeDensity
+from stale_jax.processes import Process, TimeSampler
 from stale_jax.sampling import AllFrames, CausalRollout, NextFrame, Rollout, Sampler, Sampling, Windows
 
 
@@ -40,7 +40,7 @@ class Diffusion:
   """
 
   process: Process
-  time_sampler: TimeDensity
+  time_sampler: TimeSampler
   first: FirstFrames
   artv: Artv | None
   causal: bool
@@ -95,5 +95,7 @@ class System:
         raise UserError(
           "how='windows': the model was not trained to go on from given frames; train with first.share=.5."
         )
-      return Windows(**parts, frames=frames, given=rollout.given, noise=rollout.noise)
+      return Windows(
+        **parts, frames=frames, conditioning_frames=rollout.conditioning_frames, noise=rollout.noise
+      )
     return AllFrames(**parts)

@@ -19,6 +19,7 @@ ROWS = [
     "fields",
     "construct",
     "documentation",
+    "renamed",
     "sections",
     "files",
     "text",

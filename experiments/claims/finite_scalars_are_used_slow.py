@@ -16,13 +16,13 @@ def measure(seed: int) -> dict:
 
   from experiments.claims._small import autoencoder
   from stale_jax.evaluation import evaluate_reconstruction
-  from stale_jax.models.autoencoder import fold, lengthen
+  from stale_jax.models.autoencoder import lengthen, space_to_depth
   from stale_jax.testing.models import trained
 
   model = trained(autoencoder(seed, canvas=12, model={"bottleneck": "fsq", "levels": LEVELS}), STEPS)
   said, clip = evaluate_reconstruction(model, clips=CLIPS)
   coder = model.system.network
-  blocks = np.asarray(fold(lengthen(clip["sight"][::2], coder.time), coder.time, coder.space))
+  blocks = np.asarray(space_to_depth(lengthen(clip["sight"][::2], coder.time), coder.time, coder.space))
   blank, codes = float((blocks.max(-1) < -0.99).mean()), math.prod(LEVELS)
   nats = -blank * math.log(blank) - (1 - blank) * math.log((1 - blank) / (codes - 1))
   value = said["codes"]

@@ -7,6 +7,7 @@ from typing import Any
 from stale_jax.config.schema import ROOT, is_autoencoder, sections_of
 from stale_jax.construct import check_keys
 from stale_jax.errors import UserError
+from stale_jax.renamed import with_new_names
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,9 +26,11 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
       raise UserError(f"the config lacks its section {name!r}.")
   tree = ROOT.complete({key: config.get(key) for key in root}, "config")
   for name, section in sections.items():
-    given = config.get(name)
-    is_off = section.is_optional and given is None
-    tree[name] = None if is_off else section.complete(given or {}, name)
+    stated = config.get(name)
+    if stated is None and section.is_optional:
+      tree[name] = None
+    else:
+      tree[name] = section.complete(with_new_names(name, stated or {}), name)
   return tree
 
 

@@ -24,7 +24,7 @@ from stale_jax.objectives import (
   MessUp,
   Reconstruction,
 )
-from stale_jax.processes.build import DENSITIES, PROCESSES
+from stale_jax.processes.build import PROCESSES, TIME_SAMPLERS
 from stale_jax.sampling import Rollout, Sampling
 from stale_jax.sampling.samplers import KNOWN
 from stale_jax.sections import Section, only
@@ -76,7 +76,7 @@ DIFFUSION = {
     variants=ChainMap({"latents": Latents}, SOURCES), default=None, nested={"source": _PIXELS}
   ),
   "process": Section(variants=PROCESSES, default=None),
-  "times": Section(variants=DENSITIES, default="uniform"),
+  "times": Section(variants=TIME_SAMPLERS, default="uniform"),
   "model": Section(variants=MODELS, default="transformer", given=_MODEL_FILLED),
   "objective": Section(variants={"denoising": Denoising}, default="denoising", given=("process",)),
   "cringe": only(Cringe, "labels", is_optional=True),

@@ -11,7 +11,7 @@ from stale_jax.data import build_senses, build_source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_autoencoder, build_model
 from stale_jax.objectives import Artv, ConditionCorruption, FirstFrames, MessUp
-from stale_jax.processes import Process, TimeDensity, build_density, build_process
+from stale_jax.processes import Process, TimeSampler, build_process, build_time_sampler
 from stale_jax.sampling import Rollout, Sampling
 from stale_jax.system import Data, Diffusion, System
 
@@ -29,7 +29,7 @@ def build_diffusion_system(config: Mapping[str, Any]) -> System:
   data = build_data(config)
   process = build_process(config["process"])
   artv = _build_artv(config, data.senses, process)
-  time_sampler = build_density(config["times"])
+  time_sampler = build_time_sampler(config["times"])
   network = _build_denoiser(config, data, artv)
   diffusion = _build_diffusion(config, data, process, time_sampler, artv, network)
   return System(data=data, network=network, diffusion=diffusion)
@@ -94,7 +94,7 @@ def _build_diffusion(
   config: Mapping[str, Any],
   data: Data,
   process: Process,
-  time_sampler: TimeDensity,
+  time_sampler: TimeSampler,
   artv: Artv | None,
   network: Transformer,
 ) -> Diffusion:

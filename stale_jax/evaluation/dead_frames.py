@@ -163,7 +163,7 @@ def find_dead_frames(
     raise UserError(f"count={count}, futures={futures}, segments={segments}: 2, 1 and 2 at least are needed.")
   if "sight" not in [sense.name for sense in model.system.data.senses]:
     raise UserError("dead frames are seen, and this model has no sight.")
-  how = {"how": "windows", "given": 1, **how}
+  how = {"how": "windows", "conditioning_frames": 1, **how}
   test = dataclasses.replace(model.source, split="test")
   examples = [test[seed * 1000 + i] for i in range(count * futures)]
   prompts, seeds = [e["caption"] for e in examples], [seed * 1000 + i for i in range(count * futures)]

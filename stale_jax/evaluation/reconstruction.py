@@ -11,7 +11,7 @@ from stale_jax.clip import Clip
 from stale_jax.compilation import batches
 from stale_jax.errors import UserError
 from stale_jax.models import Autoencoder
-from stale_jax.models.autoencoder import fold, lengthen, unfold
+from stale_jax.models.autoencoder import depth_to_space, lengthen, space_to_depth
 
 ABOUT = {
   "mse": "mean square of what is lost of held-out clips, which lie in [-1, 1]; the less the better",
@@ -89,11 +89,11 @@ def _coded(coder: Autoencoder, params, x):
 
 
 def _blocks(x, coder: Autoencoder):
-  return np.asarray(fold(lengthen(x, coder.time), coder.time, coder.space))
+  return np.asarray(space_to_depth(lengthen(x, coder.time), coder.time, coder.space))
 
 
 def _unblocked(x, coder: Autoencoder):
-  return np.asarray(unfold(x, coder.time, coder.space))[:, coder.time - 1 :]
+  return np.asarray(depth_to_space(x, coder.time, coder.space))[:, coder.time - 1 :]
 
 
 def _sight(source, start: int, count: int) -> Float[np.ndarray, "count frames height width 3"]:

@@ -26,7 +26,7 @@ class Suite:
     about: what each score to be shown means, in order; `loss/sight` is shown with `loss`.
     samples: whether it makes clips, and so takes a sampler's settings.
     compares: whether `measure` takes a `reference`, another model.
-    codes: whether it measures an autoencoder, and shows what becomes of clips; the others cannot.
+    is_for_autoencoders: whether it measures an autoencoder on real clips, instead of generated ones.
     panels: scores -> what `media.curves` draws of them, of a suite that makes rollouts; `measure` then takes
       `seconds`.
   """
@@ -35,7 +35,7 @@ class Suite:
   about: Mapping[str, str]
   samples: bool = True
   compares: bool = False
-  codes: bool = False
+  is_for_autoencoders: bool = False
   panels: Callable | None = None
 
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
@@ -62,6 +62,6 @@ SUITES = {
     contamination.evaluate_contamination, contamination.ABOUT, samples=False, compares=True
   ),
   "reconstruction": Suite(
-    reconstruction.evaluate_reconstruction, reconstruction.ABOUT, samples=False, codes=True
+    reconstruction.evaluate_reconstruction, reconstruction.ABOUT, samples=False, is_for_autoencoders=True
   ),
 }

@@ -75,7 +75,9 @@ class Residual(nn.Module):
     return x + scale * CausalConv(width, self.dtype, name="second")(nn.silu(_norm(y)))
 
 
-def fold(x: Float[Array, "b t h w c"], time: int, space: int) -> Float[Array, "b t/time h/space w/space c*n"]:
+def space_to_depth(
+  x: Float[Array, "b t h w c"], time: int, space: int
+) -> Float[Array, "b t/time h/space w/space c*n"]:
   """Moves blocks of time x space x space into channels."""
   b, t, h, w, c = x.shape
   x = jnp.reshape(x, (b, t // time, time, h // space, space, w // space, space, c))
@@ -83,10 +85,10 @@ def fold(x: Float[Array, "b t h w c"], time: int, space: int) -> Float[Array, "b
   return jnp.reshape(x, (b, t // time, h // space, w // space, time * space**2 * c))
 
 
-def unfold(
+def depth_to_space(
   x: Float[Array, "b t h w c"], time: int, space: int
 ) -> Float[Array, "b t*time h*space w*space c/n"]:
-  """Undoes `fold`."""
+  """Undoes `space_to_depth`."""
   b, t, h, w, c = x.shape
   x = jnp.reshape(x, (b, t, h, w, time, space, space, c // (time * space**2)))
   x = jnp.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7))
@@ -166,7 +168,7 @@ class Autoencoder(nn.Module):
   def _code(self, x):
     x = lengthen(x.astype(self.dtype), self.time)
     for i, fold_time in enumerate(self.folds):
-      x = self.down[i](fold(x, fold_time, 2))
+      x = self.down[i](space_to_depth(x, fold_time, 2))
       for block in self.encoder[i]:
         x = block(x)
     return self.code(nn.silu(_norm(x))).astype(jnp.float32)
@@ -188,7 +190,7 @@ class Autoencoder(nn.Module):
     for i in reversed(range(len(self.folds))):
       for block in self.decoder[i]:
         x = block(x)
-      x = unfold(self.up[i](nn.silu(_norm(x)) if i == 0 else x), self.folds[i], 2)
+      x = depth_to_space(self.up[i](nn.silu(_norm(x)) if i == 0 else x), self.folds[i], 2)
     return x.astype(jnp.float32)
 
   def judge(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w"]:
@@ -239,7 +241,7 @@ class Judge(nn.Module):
   def __call__(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w"]:
     x = x.astype(self.dtype)
     for stage in range(2):
-      x = fold(x, 1, 2)
+      x = space_to_depth(x, 1, 2)
       x = nn.leaky_relu(CausalConv(self.width * 2**stage, self.dtype, name=f"conv_{stage}")(x), 0.2)
     return Dense(1, dtype=self.dtype, name="real")(x)[..., 0].astype(jnp.float32)
 

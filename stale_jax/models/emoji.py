@@ -28,4 +28,4 @@ def scores(
   model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context
 ) -> Float[Array, "batch labels"]:
   """Scores of the clip alone: every caption is withheld, as it was from what the head learnt from."""
-  return scored(model, params, clip, t, context.withhold(jnp.ones(len(t), bool)))[1]
+  return scored(model, params, clip, t, context.drop_condition(jnp.ones(len(t), bool)))[1]

@@ -87,6 +87,8 @@ def past_keys(
       int(now.stream.flat[0]),
       frames,
       placed=len(sense.shape) > 1,
-      apart=None if isinstance(now.apart, np.ndarray) else now.apart[:, 0, 0],
+      independent_senses=None
+      if isinstance(now.independent_senses, np.ndarray)
+      else now.independent_senses[:, 0, 0],
     )
   return Past(cache=cache, own_angles=own, own_tokens=mine, angles=every, tokens=seen)

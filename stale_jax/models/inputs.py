@@ -138,10 +138,10 @@ class Embedding:
     pooled = self._pooled(params, text, text_real, context)
     features = time_features(t).astype(dtype)
     # Where there is but one sense, none is denoised independently of another.
-    apart = context.apart if len(self.senses) > 1 else None
+    independent_senses = context.independent_senses if len(self.senses) > 1 else None
     streams = {"text": text[:, None]}
     angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.head_width)}
-    tokens = {"text": stream_tokens(text_real[:, None], TEXT, apart=apart)}
+    tokens = {"text": stream_tokens(text_real[:, None], TEXT, independent_senses=independent_senses)}
     for number, sense in enumerate(present, 1):
       name, valid = sense.name, context.valid.get(sense.name)
       x = clip[name].astype(dtype)
@@ -154,7 +154,9 @@ class Embedding:
       real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
       real = drop_tokens(_named(key, f"{name}_drop"), jnp.repeat(real, place, 1), self.token_drop)
       last, placed = (np.arange(time) + 1) * sense.patch[0] - 1, len(sense.shape) > 1
-      tokens[name] = stream_tokens(jnp.reshape(real, (batch, time, place)), number, last, placed, apart)
+      tokens[name] = stream_tokens(
+        jnp.reshape(real, (batch, time, place)), number, last, placed, independent_senses
+      )
     return Inputs(
       streams=streams,
       conditions=self._conditions(params, streams, features, pooled),

@@ -42,7 +42,7 @@ class _Mask(masks.Mask):
 
 def _mask(rule: Rule, tokens: Tokens) -> masks.Mask:
   n = tokens.stream.shape[1]
-  everyone = rule == Rule() and not tokens.apart.any() and (tokens.stream != EMOJI).all()
+  everyone = rule == Rule() and not tokens.independent_senses.any() and (tokens.stream != EMOJI).all()
   return masks.FullMask((n, n)) if everyone else _Mask(rule, tokens)
 
 
@@ -52,9 +52,11 @@ def splash(rule: Rule, tokens: Tokens) -> Attention:
   Raises:
     UserError: who sees whom differs from example to example by more than padding.
   """
-  fixed = (tokens.stream, tokens.frame, tokens.place, tokens.apart)
+  fixed = (tokens.stream, tokens.frame, tokens.place, tokens.independent_senses)
   if not all(isinstance(x, np.ndarray) for x in fixed):
-    raise UserError("model.attention=splash is for models of one sense: others are denoised apart at times.")
+    raise UserError(
+      "model.attention=splash needs a model of one sense; of several, some examples have independent ones."
+    )
   n = tokens.stream.shape[1]
   block = min(_BLOCK, -(-n // _LANES) * _LANES)
   missing = -n % block
@@ -62,8 +64,14 @@ def splash(rule: Rule, tokens: Tokens) -> Attention:
   def padded(x):
     return np.pad(x[:1], ((0, 0), (0, missing)))
 
-  stream, frame, place, apart = map(padded, fixed)
-  known = Tokens(real=np.ones_like(apart), stream=stream, frame=frame, place=place, apart=apart)
+  stream, frame, place, independent_senses = map(padded, fixed)
+  known = Tokens(
+    real=np.ones_like(independent_senses),
+    stream=stream,
+    frame=frame,
+    place=place,
+    independent_senses=independent_senses,
+  )
 
   def attend(q, k, v, of_q, of_k):
     heads, width = q.shape[2:]

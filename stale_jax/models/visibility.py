@@ -27,15 +27,16 @@ class Tokens:
     stream: TEXT, EMOJI or the number of a sense.
     frame: the last that a token covers; -1 for text, which is of no time.
     place: a number within the frame; -1 for what is of no place, such as text or sound.
-    apart: whether the senses of this example are blind to one another (`Context.apart`); of a key of
-      another example, it is seen by its own sense alone.
+    independent_senses: whether this example's senses do not attend to one another
+      (`Context.independent_senses`). Keys of another example with this flag are visible to their own sense
+      only.
   """
 
   real: Bool[Array, "batch *tokens"]
   stream: Int[Array, "batch *tokens"]
   frame: Int[Array, "batch *tokens"]
   place: Int[Array, "batch *tokens"]
-  apart: Bool[Array, "batch *tokens"]
+  independent_senses: Bool[Array, "batch *tokens"]
 
 
 def stream_tokens(
@@ -43,7 +44,7 @@ def stream_tokens(
   stream: int,
   frames: Int[np.ndarray, "time"] | int = -1,
   placed: bool = False,
-  apart: Bool[Array, "batch"] | None = None,
+  independent_senses: Bool[Array, "batch"] | None = None,
 ) -> Tokens:
   """Those of one stream: `frames` is the last frame of each time; are its places places?
 
@@ -59,7 +60,9 @@ def stream_tokens(
     stream=fixed(stream),
     frame=fixed(np.reshape(frames, (-1, 1))),
     place=fixed(np.arange(place) if placed else -1),
-    apart=fixed(False) if apart is None else jnp.broadcast_to(apart[:, None, None], real.shape),
+    independent_senses=fixed(False)
+    if independent_senses is None
+    else jnp.broadcast_to(independent_senses[:, None, None], real.shape),
   )
 
 
@@ -108,8 +111,8 @@ class Rule:
 
     real = k.real[:, None]
     of, to = both(q.stream, k.stream)
-    # A sense that is apart sees itself and the caption, which then sees no sense; the others do not see it.
-    own, its = both(q.apart, k.apart)
+    # An independent sense sees itself and the caption, which then sees no sense; the others do not see it.
+    own, its = both(q.independent_senses, k.independent_senses)
     seen = real & (~(own | its) | (of == to) | (to == TEXT))
     # The emoji sees every sense and not the text; whoever saw it would see through it what it sees.
     emoji = of == EMOJI

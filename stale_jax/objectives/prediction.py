@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Batch, Clip
-from stale_jax.processes import Corruption, Process, TimeDensity, clip_times, corrupt
+from stale_jax.processes import Corruption, Process, TimeSampler, clip_times, corrupt
 from stale_jax.processes.process import per_frame
 
 
@@ -32,20 +32,20 @@ class Prediction:
 def predict(
   denoiser,
   process: Process,
-  density: TimeDensity,
+  time_sampler: TimeSampler,
   batch: Batch,
   key: PRNGKeyArray,
   says_more: bool = False,
   held: tuple[Array, Array] | None = None,
 ) -> Prediction:
-  """Corrupts each clip of the batch at times drawn from `density` and asks the denoiser.
+  """Corrupts each clip of the batch at times drawn from `time_sampler` and asks the denoiser.
 
   With `says_more` the denoiser answers (clip, other fields of the prediction). `held`, (which, when)
   [batch, frames], are frames at times of their own (`FirstFrames.give`).
   """
   size, frames = next(iter(batch.clip.values())).shape[:2]
   key_time, key_noise = jax.random.split(key)
-  t = clip_times(key_time, density, size, frames)
+  t = clip_times(key_time, time_sampler, size, frames)
   if held is not None:
     t = jnp.where(held[0], held[1], t)
   corruption = corrupt(process, batch.clip, t, key_noise)

@@ -1,6 +1,6 @@
 """How a clip goes stale, and how one step is undone."""
 
-from stale_jax.processes.build import build_density, build_process
+from stale_jax.processes.build import build_process, build_time_sampler
 from stale_jax.processes.flow import UniformFlow
 from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.interpolant import Interpolant, anchored
@@ -12,7 +12,7 @@ from stale_jax.processes.times import (
   LogitNormal,
   Mode,
   Shifted,
-  TimeDensity,
+  TimeSampler,
   Uniform,
   clip_times,
   grid,
@@ -32,12 +32,12 @@ __all__ = [
   "Process",
   "Reflected",
   "Shifted",
-  "TimeDensity",
+  "TimeSampler",
   "Uniform",
   "UniformFlow",
   "UniformTokens",
   "anchored",
-  "build_density",
+  "build_time_sampler",
   "build_process",
   "clip_times",
   "corrupt",

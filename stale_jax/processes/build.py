@@ -5,7 +5,7 @@ from stale_jax.processes.flow import UniformFlow
 from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.process import Process
 from stale_jax.processes.reflected import Reflected
-from stale_jax.processes.times import CosMap, LogitNormal, Mode, Shifted, TimeDensity, Uniform
+from stale_jax.processes.times import CosMap, LogitNormal, Mode, Shifted, TimeSampler, Uniform
 from stale_jax.processes.tokens import UniformTokens
 
 PROCESSES = {
@@ -16,7 +16,7 @@ PROCESSES = {
   "edm": EDM,
   "uniform_tokens": UniformTokens,
 }
-DENSITIES = {
+TIME_SAMPLERS = {
   "uniform": Uniform,
   "logit_normal": LogitNormal,
   "mode": Mode,
@@ -30,6 +30,6 @@ def build_process(section) -> Process:
   return choose(PROCESSES, section, "process")
 
 
-def build_density(section) -> TimeDensity:
-  """`section.name` is one of DENSITIES; the other keys are its fields."""
-  return choose(DENSITIES, section, "times")
+def build_time_sampler(section) -> TimeSampler:
+  """`section.name` is one of TIME_SAMPLERS; the other keys are its fields."""
+  return choose(TIME_SAMPLERS, section, "times")

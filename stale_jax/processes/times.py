@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stale_jax.fields import check_fields, number
 
 
-class TimeDensity(Protocol):
+class TimeSampler(Protocol):
   """A density on [0, 1] by its quantile function; time 1 is the prior."""
 
   independent: bool
@@ -104,14 +104,14 @@ def shift(t, factor: float):
   return factor * t / (1 + (factor - 1) * t)
 
 
-def stratified(key: PRNGKeyArray, density: TimeDensity, batch: int) -> Float[Array, "batch"]:
+def stratified(key: PRNGKeyArray, density: TimeSampler, batch: int) -> Float[Array, "batch"]:
   """One draw an example, spread evenly over the batch (Kingma et al., arXiv 2107.00630, I.1)."""
   u = (jax.random.uniform(key) + jnp.arange(batch) / batch) % 1.0
   return density.quantile(u)
 
 
 def clip_times(
-  key: PRNGKeyArray, density: TimeDensity, batch: int, frames: int
+  key: PRNGKeyArray, density: TimeSampler, batch: int, frames: int
 ) -> Float[Array, "batch frames"]:
   """One draw a clip, or, of an independent density, one a frame; each frame's spread over the batch."""
   if not density.independent:

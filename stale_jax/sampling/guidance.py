@@ -25,9 +25,9 @@ def guidance_of(settings: Sampling) -> Guidance:
 
 
 def both_halves(clip: Clip, t: Float[Array, "batch frames"], context: Context) -> tuple[Clip, Array, Context]:
-  """Each twice over in one batch, with its context first and then with none (`Context.withhold`)."""
+  """Each twice over in one batch, with its context first and then with none (`Context.drop_condition`)."""
   everyone = jnp.ones(len(context.text), bool)
-  nothing, context = context.withhold(everyone), context.replace(apart=~everyone)
+  nothing, context = context.drop_condition(everyone), context.replace(independent_senses=~everyone)
   return jax.tree.map(lambda c, u: jnp.concatenate([c, u]), (clip, t, context), (clip, t, nothing))
 
 
@@ -39,8 +39,9 @@ def classifier_free(
   """output_u + scale (output_c - output_u) (Ho and Salimans, arXiv 2207.12598).
 
   The unconditional half is a clip of which nothing is known, with no attention between senses
-  (`Context.withhold`): guidance leads toward the caption and toward senses that agree. Frames whose time lies
-  outside `interval` are not guided (limited-interval guidance, Kynkäänniemi et al., arXiv 2404.07724).
+  (`Context.drop_condition`): guidance leads toward the caption and toward senses that agree. Frames whose
+  time lies outside `interval` are not guided (limited-interval guidance, Kynkäänniemi et al., arXiv
+  2404.07724).
 
   Both halves are one batch. Where no frame is inside the interval, the captioned half is evaluated alone.
 

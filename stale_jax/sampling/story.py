@@ -134,7 +134,9 @@ def see(
     every = jax.tree.map(wide, of)
     strange = jnp.arange(every.real.shape[-1]) < every.real.shape[-1] - math.prod(grid)
     # As tokens of another clip, the others' are seen by tokens of their own sense alone.
-    seen[name] = every.replace(real=every.real & (awake | ~strange), apart=every.apart | strange)
+    seen[name] = every.replace(
+      real=every.real & (awake | ~strange), independent_senses=every.independent_senses | strange
+    )
     turned[name] = wide(jnp.reshape(angles[name], (-1, *grid, angles[name].shape[-1])))[:, 0]
   return Panels(picked, turned, seen)
 

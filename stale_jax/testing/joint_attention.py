@@ -31,7 +31,7 @@ class Joint:
       own = jnp.asarray(np.repeat(np.eye(panels, dtype=bool), count, 1))[:, None]
       told = own if name == "text" else jnp.ones_like(own)
       self.tokens[name] = all_tokens.replace(
-        real=all_tokens.real & told, apart=jnp.where(own, all_tokens.apart, True)
+        real=all_tokens.real & told, independent_senses=jnp.where(own, all_tokens.independent_senses, True)
       )
       self.angles[name] = jnp.tile(jnp.asarray(angles[name]), (panels, 1))
     return self

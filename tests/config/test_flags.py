@@ -5,8 +5,11 @@ import sys
 
 import pytest
 
+from stale_jax.config import resolve
+from stale_jax.renamed import with_new_names
 from tests.programs import ROOT, finish
 
+PROCESS = {"process": {"name": "uniform_flow"}}
 DIGITS = "--config=configs/digits.py"
 PARTIAL = """
 from ml_collections import ConfigDict
@@ -42,6 +45,21 @@ def test_a_reader_that_has_seen_enough_ends_the_program_quietly():
   command = f"{sys.executable} -m experiments.config {DIGITS} | head -1"
   done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
   assert done.stdout.startswith("config.seed = 0") and not done.stderr, done.stderr
+
+
+def test_old_names_still_work_and_say_what_they_are_called_now():
+  """On the command line, in a file or an old config.json, and in Python."""
+  code, out, err = finish("config", "--config=configs/digits_micro.py", "--config.rollout.given=3")
+  assert code == 0 and "\nconfig.rollout.conditioning_frames = 3 " in out, err
+  assert "rollout.given is now called conditioning_frames" in err
+  with pytest.warns(FutureWarning, match="rollout.given is now called conditioning_frames"):
+    tree = resolve({"senses": ("sight",), "source": {"name": "digits"}, **PROCESS, "rollout": {"given": 2}})
+  assert tree["rollout"]["conditioning_frames"] == 2 and "given" not in tree["rollout"]
+  with pytest.warns(FutureWarning):
+    assert with_new_names("rollout", {"given": 2, "how": "windows"}) == {
+      "conditioning_frames": 2,
+      "how": "windows",
+    }
 
 
 def test_the_difference_between_two_configs_is_printed():

@@ -27,8 +27,8 @@ class Planted:
     assert len(prompts) == len(seeds)
     return {"sight": np.stack([self.source[seed]["clip"]["sight"] for seed in seeds])}
 
-  def rollout(self, prompts, seeds, *, frames, first, how, given):
-    assert how == "windows" and given == 1 and first["sight"].shape[1] == 1
+  def rollout(self, prompts, seeds, *, frames, first, how, conditioning_frames):
+    assert how == "windows" and conditioning_frames == 1 and first["sight"].shape[1] == 1
     sight = first["sight"][:, 0]
     for _ in range(frames):
       lit = (sight.max((1, 2, 3)) > -0.9)[:, None, None, None]

@@ -41,11 +41,11 @@ MOVIES = {
     {"seconds": 2.5, "chunk": 2, "sinks": 2, "sink_decay": 0.9, "rope_jitter": 0.5, "revive": 0.5, **SHORT},
   ),
   # Windows.
-  "windows": ("first", None, {"seconds": 1.5, "given": 2, **SHORT}),
+  "windows": ("first", None, {"seconds": 1.5, "conditioning_frames": 2, **SHORT}),
   "windows_causal": (
     "causal",
     ("sight",),
-    {"seconds": 2.0, "how": "windows", "given": 4, "noise": 0.1, **SHORT},
+    {"seconds": 2.0, "how": "windows", "conditioning_frames": 4, "noise": 0.1, **SHORT},
   ),
   # A frame after the other.
   "next_frame": ("artv", None, {"seconds": 1.0, **SHORT}),

@@ -27,13 +27,15 @@ BATCH, HEADS, WIDTH = 2, 4, 8
 STREAMS = {"text": (TEXT, 1, 8, False), "sight": (1, 6, 5, True), "sound": (2, 6, 1, False)}
 
 
-def streams(apart=None, emoji=True):
+def streams(independent_senses=None, emoji=True):
   """Tokens of every stream; of the first example some bytes and frames are not real."""
   out = {}
   for name, (number, time, place, placed) in STREAMS.items():
     real = np.ones((BATCH, time, place), bool)
     real[0, -1, -3:] = name == "sound"
-    out[name] = stream_tokens(jnp.asarray(real), number, np.arange(time) if number else -1, placed, apart)
+    out[name] = stream_tokens(
+      jnp.asarray(real), number, np.arange(time) if number else -1, placed, independent_senses
+    )
   return out | ({"emoji": stream_tokens(jnp.ones((BATCH, 1, 1), bool), EMOJI)} if emoji else {})
 
 
@@ -87,7 +89,7 @@ def check(rule, backend, tokens, mesh=None, atol=2e-5):
 def test_it_is_the_dense_one(backend, name):
   check(RULES[name], backend, streams())
   if backend == "xla":
-    check(RULES[name], backend, streams(apart=jnp.array([True, False])))
+    check(RULES[name], backend, streams(independent_senses=jnp.array([True, False])))
 
 
 @pytest.mark.parametrize("emoji", [False, True])
@@ -117,7 +119,7 @@ MESHES = {
 def test_cut_along_a_mesh_it_is_the_dense_one(name):
   mesh = MeshShape(**MESHES[name]).build()
   for rule in RULES.values():
-    check(rule, "xla", streams(apart=jnp.array([True, False])), mesh)
+    check(rule, "xla", streams(independent_senses=jnp.array([True, False])), mesh)
 
 
 @on_devices(8)
@@ -134,8 +136,8 @@ def test_a_kernel_goes_round_no_ring():
 
 
 def test_the_kernel_is_for_one_sense():
-  with pytest.raises(UserError, match="models of one sense"):
-    check(Rule(), "splash", streams(apart=jnp.array([True, False])))
+  with pytest.raises(UserError, match="a model of one sense"):
+    check(Rule(), "splash", streams(independent_senses=jnp.array([True, False])))
 
 
 ALONE = {"dtype": "bfloat16", "senses": 1, "joint": True, "mesh": MeshShape()}
@@ -144,7 +146,7 @@ ALONE = {"dtype": "bfloat16", "senses": 1, "joint": True, "mesh": MeshShape()}
 @pytest.mark.parametrize(
   ("backend", "fields", "words"),
   [
-    ("splash", {"senses": 2}, "models of one sense, and this has 2"),
+    ("splash", {"senses": 2}, "a model of one sense, and this has 2"),
     ("splash", {"joint": False}, "leave model.forms and model.merge out"),
     ("splash", {"mesh": MeshShape(context=4, ulysses=2)}, "set mesh.ulysses to mesh.context, 4"),
     ("cudnn", {"mesh": MeshShape(context=2)}, "set mesh.ulysses to mesh.context, 2"),
@@ -165,5 +167,5 @@ def test_a_kernel_without_room_for_past_frames_makes_no_rollouts():
 
 
 def test_a_config_is_refused_when_it_is_built():
-  with pytest.raises(UserError, match="model.attention=splash is for models of one sense, and this has 2"):
+  with pytest.raises(UserError, match="model.attention=splash is for a model of one sense, and this has 2"):
     build(micro.config(model__attention="splash"))

@@ -10,7 +10,7 @@ import pytest
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
 from stale_jax.models import Autoencoder, build_autoencoder, decode_next
-from stale_jax.models.autoencoder import CausalConv, _log_logistic, fold, lengthen, unfold
+from stale_jax.models.autoencoder import CausalConv, _log_logistic, depth_to_space, lengthen, space_to_depth
 
 KINDS = {
   "kl": {"width": 8, "channels": 3},
@@ -31,11 +31,11 @@ def made(kind, frames=5, size=16):
 
 def test_folding_moves_blocks_into_channels():
   x = np.random.default_rng(0).normal(size=(2, 4, 6, 6, 3)).astype(np.float32)
-  y = np.asarray(fold(x, 2, 3))
+  y = np.asarray(space_to_depth(x, 2, 3))
   for t, h, w in itertools.product(range(2), range(2), range(2)):
     block = x[:, 2 * t : 2 * t + 2, 3 * h : 3 * h + 3, 3 * w : 3 * w + 3]
     np.testing.assert_array_equal(y[:, t, h, w], block.reshape(2, -1))
-  np.testing.assert_array_equal(unfold(y, 2, 3), x)
+  np.testing.assert_array_equal(depth_to_space(y, 2, 3), x)
 
 
 def test_a_convolution_is_that_of_places_and_then_of_this_and_the_two_frames_before():

@@ -26,27 +26,27 @@ FRAMES, PLACES, TEXT_BYTES, SOUND = 6, 8, 8, 7
 
 
 def tokens():
-  """Of two examples: a short caption; missing frames, and senses apart."""
+  """Of two examples: a short caption; missing frames, and independent senses."""
   places = list(itertools.product([1], range(FRAMES), range(PLACES)))
   sound = [(2, frame % FRAMES, -1) for frame in range(SOUND)]
   each = [(TEXT, -1, -1)] * TEXT_BYTES + places + sound + [(EMOJI, -1, -1)]
   stream, frame, place = (np.broadcast_to(x, (2, len(each))) for x in np.array(each).T)
-  real, apart = np.ones((2, len(each)), bool), np.zeros((2, len(each)), bool)
+  real, independent_senses = np.ones((2, len(each)), bool), np.zeros((2, len(each)), bool)
   real[0, 5:TEXT_BYTES] = False
   real[1, 40:50] = False
-  apart[1] = True
-  return Tokens(real=real, stream=stream, frame=frame, place=place, apart=apart)
+  independent_senses[1] = True
+  return Tokens(real=real, stream=stream, frame=frame, place=place, independent_senses=independent_senses)
 
 
 def sees(rule, a, b):
   """The rule in words, a pair at a time."""
-  (_, of, now, here, apart), (real, to, then, there, _) = a, b
+  (_, of, now, here, independent), (real, to, then, there, _) = a, b
   if not real:
     return False
   if of == EMOJI:
     if to == TEXT:
       return False
-  elif to == EMOJI or (apart and to not in (of, TEXT)):
+  elif to == EMOJI or (independent and to not in (of, TEXT)):
     return False
   if rule.causal and then > now and of != EMOJI:
     return False
@@ -64,7 +64,10 @@ def test_a_rule_is_what_it_says_of_every_pair(name):
   of = tokens()
   for example in range(2):
     each = list(
-      zip(*(getattr(of, f)[example] for f in ("real", "stream", "frame", "place", "apart")), strict=True)
+      zip(
+        *(getattr(of, f)[example] for f in ("real", "stream", "frame", "place", "independent_senses")),
+        strict=True,
+      )
     )
     want = np.array([[sees(RULES[name], a, b) for b in each] for a in each])
     np.testing.assert_array_equal(RULES[name](of, of)[example], want)

@@ -200,8 +200,8 @@ def test_merging_respects_masks(params, merging):
     for sense in out:
       np.testing.assert_array_equal(out[sense], other[sense])
   together = merging(params, clip, t, context)
-  out = merging(params, clip, t, context.replace(apart=jnp.array([True, False])))
-  everyone = context.replace(apart=jnp.array([True, True]))
+  out = merging(params, clip, t, context.replace(independent_senses=jnp.array([True, False])))
+  everyone = context.replace(independent_senses=jnp.array([True, True]))
   alone = merging(params, {"sight": clip["sight"]}, t, everyone)
   np.testing.assert_allclose(out["sight"][0], alone["sight"][0], atol=1e-5)
   small.close({name: x[1] for name, x in out.items()}, {name: x[1] for name, x in together.items()})

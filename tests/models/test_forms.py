@@ -65,7 +65,7 @@ def test_restricted_attention_is_masked_attention(form, apart):
   for number, (name, (times, places)) in enumerate(SHAPES.items()):
     real = jnp.asarray(rng.random((2, times, places)) < 0.7) | (name in ("text", "emoji"))
     number = EMOJI if name == "emoji" else number
-    who[name] = stream_tokens(real, number, apart=jnp.array([apart, False]))
+    who[name] = stream_tokens(real, number, independent_senses=jnp.array([apart, False]))
     for t in range(times):
       for p in range(places):
         time.append(t if name in HAVING["anthropomorphic"] else None)
@@ -250,9 +250,9 @@ def test_apart_each_sense_is_denoised_as_if_it_were_alone(params, dense, bias):
   given = lean(params, bias)
   clip, t, context = small.inputs()
   together = dense(given, clip, t, context)
-  out = dense(given, clip, t, context.replace(apart=jnp.array([True, False])))
+  out = dense(given, clip, t, context.replace(independent_senses=jnp.array([True, False])))
   for name in clip:
-    alone = dense(given, {name: clip[name]}, t, context.replace(apart=jnp.array([True, True])))
+    alone = dense(given, {name: clip[name]}, t, context.replace(independent_senses=jnp.array([True, True])))
     np.testing.assert_allclose(out[name][0], alone[name][0], atol=1e-5)
     np.testing.assert_allclose(out[name][1], together[name][1], atol=1e-5)
     assert np.abs(out[name][0] - together[name][0]).max() > 1e-4

@@ -66,16 +66,16 @@ def test_every_sense_and_the_caption_reach_every_other(inputs, apply):
 def test_apart_each_sense_is_denoised_as_if_it_were_alone(inputs, apply):
   clip, t, context = inputs
   together = apply(clip, t, context)
-  out = apply(clip, t, context.replace(apart=jnp.array([True, False])))
+  out = apply(clip, t, context.replace(independent_senses=jnp.array([True, False])))
   for name in clip:
-    alone = apply({name: clip[name]}, t, context.replace(apart=jnp.array([True, True])))
+    alone = apply({name: clip[name]}, t, context.replace(independent_senses=jnp.array([True, True])))
     np.testing.assert_allclose(out[name][0], alone[name][0], atol=1e-5)
     np.testing.assert_allclose(out[name][1], together[name][1], atol=1e-5)
     assert np.abs(out[name][0] - together[name][0]).max() > 1e-4
   # Withheld, nothing is left of the caption or of the other senses, by whatever way.
-  withheld = apply(clip, t, context.withhold(jnp.array([True, True])))
+  withheld = apply(clip, t, context.drop_condition(jnp.array([True, True])))
   other = {name: clip[name] if name == "sight" else -clip[name] for name in clip}
-  nothing = Context(text=jnp.asarray(text.tokenize(["", ""], 24)), apart=jnp.array([True, True]))
+  nothing = Context(text=jnp.asarray(text.tokenize(["", ""], 24)), independent_senses=jnp.array([True, True]))
   np.testing.assert_allclose(apply(other, t, nothing)["sight"], withheld["sight"], atol=1e-5)
 
 
@@ -95,8 +95,8 @@ def test_scores_are_read_off_every_sense_and_change_nothing(inputs, emoji):
   def ask(clip, context):
     return both(clip, context)[:2]
 
-  apart = context.withhold(jnp.array([True, True]))
-  for told in (context, apart):
+  independent_senses = context.drop_condition(jnp.array([True, True]))
+  for told in (context, independent_senses):
     out, base, unasked = both(clip, told)
     assert base.shape == (2, 5)
     # Nobody sees the token: with it and without, each sense is what it would be.
@@ -104,10 +104,10 @@ def test_scores_are_read_off_every_sense_and_change_nothing(inputs, emoji):
       np.testing.assert_allclose(out[name], unasked[name], atol=1e-5)
     for changed in clip:
       other, given = ask({**clip, changed: -clip[changed]}, told)
-      # The token sees every sense, apart or not; apart, it tells none of another.
+      # The token sees every sense, independent or not; if they are independent, it tells none of another.
       assert np.abs(given - base).max() > 1e-4, changed
       for name in clip:
-        if told is apart and name != changed:
+        if told is independent_senses and name != changed:
           np.testing.assert_allclose(other[name], out[name], atol=1e-5)
   # What is not real is not judged.
   masked = context.replace(valid={"touch": jnp.zeros((2, 8), bool)})

@@ -52,8 +52,8 @@ def test_what_is_not_real_changes_nothing(batch):
 
 
 def test_times_are_the_density_s_and_senses_share_them(batch):
-  density = LogitNormal(mean=-1.5, std=0.5)
-  prediction = predict(half, UniformFlow(), density, batch, jax.random.key(1))
+  time_sampler = LogitNormal(mean=-1.5, std=0.5)
+  prediction = predict(half, UniformFlow(), time_sampler, batch, jax.random.key(1))
   t = np.asarray(prediction.t)
   assert (t == t[:, :1]).all() and t.shape == (SIZE, FRAMES)
   logit = np.log((1 - t[:, 0]) / t[:, 0])
@@ -68,7 +68,7 @@ def test_captions_and_company_are_withheld_together_and_as_often_as_said(batch, 
     labels, micro, mask = 0, (), False
 
     def apply(self, params, clip, t, context, rngs):
-      seen.append((context.text, context.apart))
+      seen.append((context.text, context.independent_senses))
       return half(clip, t, context)
 
   process = UniformFlow()
@@ -77,14 +77,14 @@ def test_captions_and_company_are_withheld_together_and_as_often_as_said(batch, 
     process=process,
     time_sampler=Uniform(),
     objective=Denoising(process=process),
-    drop_condition=share,
+    condition_dropout=share,
   )
   counts = []
   for key in range(20):
     loss({}, batch, jax.random.key(key))
-    words, apart = seen[-1]
+    words, independent_senses = seen[-1]
     silent = (np.asarray(words)[:, 1:] == 0).all(1)
-    np.testing.assert_array_equal(silent, apart)
+    np.testing.assert_array_equal(silent, independent_senses)
     np.testing.assert_array_equal(np.asarray(words)[~silent], np.asarray(batch.context.text)[~silent])
     counts.append(silent.mean())
   assert np.mean(counts) == pytest.approx(share, abs=0.05)

@@ -8,7 +8,7 @@ import pytest
 from stale_jax.clip import Batch, Context
 from stale_jax.errors import UserError
 from stale_jax.objectives import Denoising, FirstFrames, hold, predict
-from stale_jax.processes import UniformFlow, build_density
+from stale_jax.processes import UniformFlow, build_time_sampler
 
 SIZE, FRAMES = 400, 6
 
@@ -46,7 +46,7 @@ def test_a_share_is_given_and_half_of_it_without_the_other_senses(batch):
 
 
 def test_they_are_at_their_own_times_and_no_loss(batch):
-  process, density = UniformFlow(), build_density({"name": "uniform"})
+  process, time_sampler = UniformFlow(), build_time_sampler({"name": "uniform"})
   held, shown, judged = FirstFrames(share=1.0, noise=0.1).give(batch, jax.random.key(0))
   seen = {}
 
@@ -56,11 +56,11 @@ def test_they_are_at_their_own_times_and_no_loss(batch):
       name: jnp.where(t.reshape(*t.shape, *[1] * (x.ndim - 2)) < 0.1, 1e3, 0.0) for name, x in clip.items()
     }
 
-  prediction = predict(denoiser, process, density, shown, jax.random.key(1), held=held)
+  prediction = predict(denoiser, process, time_sampler, shown, jax.random.key(1), held=held)
   np.testing.assert_array_equal(seen["t"][:, 0], held[1][:, 0])
   assert (seen["t"][:, 1:] == seen["t"][:, 1:2]).all() and not (seen["t"][:, 0] == seen["t"][:, 1]).any()
   assert np.abs(seen["clip"]["sight"][:, 0]).max() <= 0.1
-  plain = predict(denoiser, process, density, batch, jax.random.key(1))
+  plain = predict(denoiser, process, time_sampler, batch, jax.random.key(1))
   np.testing.assert_array_equal(prediction.t[:, 1:], plain.t[:, 1:])
   # The network is wrong by far at given frames only, but for the few others that are as clean.
   late = np.asarray(prediction.t[:, 1]) >= 0.1

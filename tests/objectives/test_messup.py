@@ -57,7 +57,7 @@ def shown(process, batch, messup, key=0, corruption=None, dropout=0.0):
     process=process,
     time_sampler=Uniform(),
     objective=spy,
-    drop_condition=dropout,
+    condition_dropout=dropout,
     messup=messup,
     corruption=corruption,
   )
@@ -133,7 +133,7 @@ def test_what_is_off_changes_no_other_draw(batch):
   plain, one = shown(UniformFlow(), batch, MessUp(), dropout=0.3)
   messy, two = shown(UniformFlow(), batch, dropout=0.3, **every)
   np.testing.assert_array_equal(plain.t, messy.t)
-  np.testing.assert_array_equal(plain.context.apart, messy.context.apart)
+  np.testing.assert_array_equal(plain.context.independent_senses, messy.context.independent_senses)
   np.testing.assert_array_equal(one.corruption["a"].x_t, two.corruption["a"].x_t)
 
 
@@ -145,7 +145,7 @@ def test_training_without_is_bitwise_today_s_and_the_config_reaches_the_network(
 
   def today(params, batch, key):
     key_drop, key_predict = jax.random.split(key)
-    batch = batch.replace(context=batch.context.withhold(jax.random.uniform(key_drop, (8,)) < 0.1))
+    batch = batch.replace(context=batch.context.drop_condition(jax.random.uniform(key_drop, (8,)) < 0.1))
     denoiser = lambda clip, t, context: e.network.apply(params, clip, t, context)  # noqa: E731
     return e.training.objective(
       predict(denoiser, e.diffusion.process, e.diffusion.time_sampler, batch, key_predict), batch

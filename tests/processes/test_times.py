@@ -17,8 +17,8 @@ from stale_jax.processes import (
   Shifted,
   Uniform,
   UniformTokens,
-  build_density,
   build_process,
+  build_time_sampler,
   grid,
   shift,
 )
@@ -33,7 +33,7 @@ def mode_cdf(t, s):
 
 
 @pytest.mark.parametrize(
-  ("density", "cdf"),
+  ("time_sampler", "cdf"),
   [
     (Uniform(), lambda t: t),
     (LogitNormal(mean=-1.5, std=0.7), lambda t: norm.cdf((np.log(t / (1 - t)) - 1.5) / 0.7)),
@@ -43,9 +43,9 @@ def mode_cdf(t, s):
     (CosMap(), lambda t: 2 / np.pi * np.arctan(t / (1 - t))),
   ],
 )
-def test_draws_follow_the_density(density, cdf):
+def test_draws_follow_the_density(time_sampler, cdf):
   keys = jax.random.split(jax.random.key(0), 2000)
-  draws = np.concatenate(jax.vmap(lambda key: stratified(key, density, 4))(keys), dtype=np.float64)
+  draws = np.concatenate(jax.vmap(lambda key: stratified(key, time_sampler, 4))(keys), dtype=np.float64)
   assert kstest(draws, cdf).pvalue > 0.01
 
 
@@ -82,18 +82,18 @@ def test_the_shift_keeps_what_a_mean_tells():
 
 def test_quantiles_end_at_the_ends():
   ends = jnp.array([0.0, 1.0])
-  for density in (Uniform(), Mode(), Mode(scale=-1.0), CosMap(), Shifted()):
-    np.testing.assert_allclose(density.quantile(ends), ends, atol=1e-6)
-    assert (jnp.diff(density.quantile(jnp.linspace(0, 1, 100))) > 0).all()
+  for time_sampler in (Uniform(), Mode(), Mode(scale=-1.0), CosMap(), Shifted()):
+    np.testing.assert_allclose(time_sampler.quantile(ends), ends, atol=1e-6)
+    assert (jnp.diff(time_sampler.quantile(jnp.linspace(0, 1, 100))) > 0).all()
 
 
 def test_build_names_what_is_wrong():
   assert build_process({"name": "reflected", "sigma_max": 2.0}) == Reflected(sigma_max=2.0)
-  assert build_density({"name": "shifted", "factor": 2.0}) == Shifted(factor=2.0)
+  assert build_time_sampler({"name": "shifted", "factor": 2.0}) == Shifted(factor=2.0)
   with pytest.raises(UserError, match="process.sigma_mx: did you mean 'sigma_max'"):
     build_process({"name": "reflected", "sigma_mx": 2.0})
-  assert build_density({"name": "mode", "scale": 1.0}) == Mode(scale=1.0)
-  assert build_density({"name": "cosmap"}) == CosMap()
+  assert build_time_sampler({"name": "mode", "scale": 1.0}) == Mode(scale=1.0)
+  assert build_time_sampler({"name": "cosmap"}) == CosMap()
   assert build_process({"name": "vp", "schedule": "linear"}) == VP(schedule="linear")
   assert build_process({"name": "edm", "sigma_max": 40.0}) == EDM(sigma_max=40.0)
   assert build_process({"name": "uniform_tokens"}) == UniformTokens()
@@ -102,9 +102,9 @@ def test_build_names_what_is_wrong():
   with pytest.raises(UserError, match="must be less than sigma_max"):
     build_process({"name": "edm", "sigma_max": 0.001})
   with pytest.raises(UserError, match="scale=2.0 must lie"):
-    build_density({"name": "mode", "scale": 2})
+    build_time_sampler({"name": "mode", "scale": 2})
   with pytest.raises(UserError, match="'logit_normal'"):
-    build_density({"name": "logitnormal"})
+    build_time_sampler({"name": "logitnormal"})
 
 
 def test_independent_frames_have_times_of_their_own():

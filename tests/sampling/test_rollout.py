@@ -99,7 +99,7 @@ def test_each_window_begins_with_the_last_frames_of_the_one_before(given):
 
 def test_windows_go_on_from_the_frames_they_are_given(model):
   """The second window is what the sampler makes of the first one's end."""
-  made = whole(model.rollout(PROMPTS, [3, 4], frames=6, how="windows", given=2, **SHORT))
+  made = whole(model.rollout(PROMPTS, [3, 4], frames=6, how="windows", conditioning_frames=2, **SHORT))
   first = {name: jnp.asarray(x[:, 2:4]) for name, x in made.items()}
   e = model.system
   context = Context(text=jnp.asarray(tokenize(PROMPTS, e.network.text_length)))
@@ -250,7 +250,7 @@ def test_every_remedy_does_something_and_nothing_before_it_can(model, remedy):
   [
     ({"how": "causl"}, "did you mean 'causal'?"),
     ({"sinks": 3}, "leave nothing of 4 frames"),
-    ({"how": "windows", "given": 4}, "leaves nothing of 4 frames"),
+    ({"how": "windows", "conditioning_frames": 4}, "leaves nothing of a window of 4 frames"),
     ({"noise": 2.0}, "must lie from 0 to 1"),
     ({"sink": 1}, "sampling.sink"),
     ({"seeds": [2**64]}, "seeds lie from 0"),

@@ -51,8 +51,8 @@ def test_outside_the_interval_one_half_is_evaluated_and_nothing_changes(solver):
     return network.apply(params, clip, t, context)
 
   def dense(clip, t, context):
-    free = network.apply(params, clip, t, context.withhold(jnp.ones(2, bool)))
-    told = network.apply(params, clip, t, context.replace(apart=jnp.zeros(2, bool)))
+    free = network.apply(params, clip, t, context.drop_condition(jnp.ones(2, bool)))
+    told = network.apply(params, clip, t, context.replace(independent_senses=jnp.zeros(2, bool)))
     inside = (t >= interval[0]) & (t <= interval[1])
     weight = {
       n: jnp.where(inside, scale, 1.0).reshape(*t.shape, *(1,) * (x.ndim - 2)) for n, x in free.items()
@@ -179,7 +179,7 @@ def test_micro_conditions_are_heard_in_a_rollout():
     ({"how": "windows", "sinks": 2}, "set how to causal"),
     ({"how": "windows", "on_change": "recache"}, "on_change='recache' does nothing"),
     ({"how": "all_frames", "noise": 0.1}, "noise=0.1 does nothing"),
-    ({"given": 2}, "set how to windows"),
+    ({"conditioning_frames": 2}, "set how to windows"),
     ({"how": "artv"}, "does not make frames one by one"),
   ],
 )

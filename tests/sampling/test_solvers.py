@@ -25,8 +25,8 @@ def context(batch):
 def wild(clip, t, context):
   """A network that answers anything, depending on all its inputs example by example."""
   shift = jnp.sum(context.text, -1)
-  if context.apart is not None:
-    shift += 5 * context.apart
+  if context.independent_senses is not None:
+    shift += 5 * context.independent_senses
 
   def answer(x):
     return 3 * jnp.sin(7 * x + jnp.reshape(shift, (-1, *(1,) * (x.ndim - 1))))
@@ -113,7 +113,7 @@ def test_guidance_is_its_formula():
   keys = jax.vmap(jax.random.key)(jnp.arange(3))
   x, t = prior(UniformFlow(), SENSES, 4, keys), jnp.full((3, 4), 0.5)
   words = context(3)
-  nothing = Context(text=jnp.asarray(text.tokenize([""] * 3, 16)), apart=jnp.ones(3, bool))
+  nothing = Context(text=jnp.asarray(text.tokenize([""] * 3, 16)), independent_senses=jnp.ones(3, bool))
   conditional, unconditional = wild(x, t, words), wild(x, t, nothing)
   guided = classifier_free(wild, 2.5)(x, t, words)
   for name in x:

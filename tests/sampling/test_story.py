@@ -24,12 +24,14 @@ STREAMS = {"text": (TEXT, 1, 5), "sight": (1, 2, 4), "touch": (2, 2, 1)}
 PROMPTS = ["a red two moves up", "a red two", "two", "a two moves left quickly", "a red two runs"]
 
 
-def tokens(batch, apart):
+def tokens(batch, independent_senses):
   out = {}
   for name, (number, time, place) in STREAMS.items():
     real = np.ones((batch, time, place), bool)
     real[1, -1, -1] = name == "touch"  # Of one panel a byte and a patch are not real.
-    out[name] = stream_tokens(jnp.asarray(real), number, np.arange(time) if number else -1, True, apart)
+    out[name] = stream_tokens(
+      jnp.asarray(real), number, np.arange(time) if number else -1, True, independent_senses
+    )
   return out
 
 

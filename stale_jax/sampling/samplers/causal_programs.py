@@ -79,8 +79,8 @@ class Causal:
       """The denoiser of those movies; None: of all."""
 
       def network(clip, t, context, more_keys=None):
-        # Guidance may ask for one half alone, which is the one without context where `apart` is set.
-        half = 0 if context.apart is None else context.apart[0].astype(jnp.int32)
+        # Guidance may ask for one half alone: the one without context if `independent_senses` is set.
+        half = 0 if context.independent_senses is None else context.independent_senses[0].astype(jnp.int32)
         seen = part_of(cache, movies, rows, len(t), half)
         return self.model.apply(params, clip, t, context, seen, more_keys)
 

@@ -11,7 +11,7 @@ KNOWN = {
   "all_frames": (),
   "artv": ("noise",),
   "causal": ("chunk", "window", "sinks", "sink_decay", "rope_jitter", "noise", "revive", "on_change"),
-  "windows": ("given", "noise"),
+  "windows": ("conditioning_frames", "noise"),
 }
 
 
@@ -24,7 +24,7 @@ class Rollout:
       whole clips, each of which begins with the last frames of the clip before. "artv": frame by frame, after
       the first frame and the two before (`objectives.artv`). "all_frames": all frames of a movie together, at
       any length.
-    given: windows: how many last frames the next window begins with.
+    conditioning_frames: windows: how many of its last frames the next window starts from.
     chunk: causal: frames that are made together.
     window: causal: most frames that are seen, including those being made; 0: as many as a clip of training
       has.
@@ -41,7 +41,7 @@ class Rollout:
   """
 
   how: str = choice("causal", KNOWN)
-  given: int = number(1, least=1)
+  conditioning_frames: int = number(1, least=1)
   chunk: int = number(1, least=1)
   window: int = number(0, least=0)
   sinks: int = number(0, least=0)
@@ -55,15 +55,15 @@ class Rollout:
     check_fields(self, "rollout")
 
   def replaced(self, **overrides) -> "Rollout":
-    """These settings with those that are given and not None.
+    """A copy of these settings in which `overrides` that are not None are replaced.
 
     Raises:
       UserError: a setting that is impossible, or is not the default's and unknown to this way of sampling.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    new = dataclasses.replace(self, **given)
+    stated = {name: value for name, value in overrides.items() if value is not None}
+    new = dataclasses.replace(self, **stated)
     default = Rollout()
-    for name, value in given.items():
+    for name, value in stated.items():
       if name != "how" and name not in KNOWN[new.how] and value != vars(default)[name]:
         ways = " or ".join(how for how, known in KNOWN.items() if name in known)
         raise UserError(f"rollout {name}={value!r} does nothing where how={new.how!r}: set how to {ways}.")

@@ -1,7 +1,7 @@
 """Movies in windows: whole clips, each of which begins with the last frames of the clip before.
 
-One given frame is last-frame chaining, more are overlapping windows. For models that were trained to continue
-given frames (`objectives.first_frames`) or with a time for each frame.
+One conditioning frame is last-frame chaining, more are overlapping windows. For models that were trained to
+continue given frames (`objectives.first_frames`) or with a time for each frame.
 """
 
 import dataclasses
@@ -27,20 +27,23 @@ class Windows:
   Attributes:
     network, process, senses: of the model.
     frames: of a window.
-    given: last frames of a window that the next one begins with.
-    noise: the time that they are brought to.
+    conditioning_frames: number of last frames of a window that the next one starts from.
+    noise: the time to which these are noised.
   """
 
   network: Callable
   process: Process
   senses: tuple[Sense, ...]
   frames: int
-  given: int
+  conditioning_frames: int
   noise: float
 
   def __post_init__(self):
-    if self.given >= self.frames:
-      raise UserError(f"rollout given={self.given} leaves nothing of {self.frames} frames.")
+    if self.conditioning_frames >= self.frames:
+      raise UserError(
+        f"rollout.conditioning_frames={self.conditioning_frames} leaves nothing of a window of {self.frames} "
+        f"frames; use at most {self.frames - 1}."
+      )
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
@@ -56,20 +59,24 @@ class Windows:
       clip = run(program, params, context(frame), own, times, guidance, steps, last, noised)
       return jax.device_get(clip)
 
-    begun = {name: x[:, -self.given :] for name, x in request.first.items()} if request.first else None
-    return windows(draw, request.frames, self.given, begun)
+    kept = self.conditioning_frames
+    begun = {name: x[:, -kept:] for name, x in request.first.items()} if request.first else None
+    return windows(draw, request.frames, kept, begun)
 
 
 def windows(
-  draw: Callable[[int, int, Clip | None], Clip], frames: int, given: int, first: Clip | None = None
+  draw: Callable[[int, int, Clip | None], Clip],
+  frames: int,
+  conditioning_frames: int,
+  first: Clip | None = None,
 ) -> Iterator[Clip]:
   """The new frames of each window in turn, until there are `frames`.
 
   Args:
     draw: (number of the window, number of its first new frame, the frames that it begins with) -> all its
-      frames, more than `given`.
+      frames, more than `conditioning_frames`.
     frames: of the movie.
-    given: the last frames of each window that the next one begins with.
+    conditioning_frames: number of last frames of each window that the next one starts from.
     first: frames that the first window begins with; they are not yielded.
   """
   made, number, last = 0, 0, first
@@ -77,6 +84,6 @@ def windows(
     clip = draw(number, made, last)
     old = 0 if last is None else length(last)
     fresh = {name: x[:, old:][:, : frames - made] for name, x in clip.items()}
-    last = {name: x[:, -given:] for name, x in clip.items()}
+    last = {name: x[:, -conditioning_frames:] for name, x in clip.items()}
     made, number = made + length(fresh), number + 1
     yield fresh

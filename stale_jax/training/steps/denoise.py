@@ -20,7 +20,7 @@ from stale_jax.objectives import (
   masked,
   predict,
 )
-from stale_jax.processes import Process, TimeDensity
+from stale_jax.processes import Process, TimeSampler
 from stale_jax.training.initial import initializer
 from stale_jax.training.steps.descent import Descent, Loss, on_floats
 from stale_jax.training.steps.train_step import CLIP, LABELS, MICRO
@@ -63,7 +63,7 @@ class Denoise:
       process=diffusion.process,
       time_sampler=diffusion.time_sampler,
       objective=training.objective.measured(experiment.data.source),
-      drop_condition=training.settings.caption_dropout,
+      condition_dropout=training.settings.caption_dropout,
       messup=self.messup,
       corruption=self.corruption,
       given_frames=diffusion.artv or diffusion.first,
@@ -80,7 +80,7 @@ class DenoisingLoss:
     process: the noising law.
     time_sampler: of the times that clips are noised to.
     objective: what judges the network's answer.
-    drop_condition: the share of examples without a caption, for classifier-free guidance; each
+    condition_dropout: the share of examples without a caption, for classifier-free guidance; each
       micro-condition, by itself, is unknown in as many.
     messup, corruption: see `Denoise`.
     given_frames: which frames of a clip are given.
@@ -88,9 +88,9 @@ class DenoisingLoss:
 
   network: Transformer
   process: Process
-  time_sampler: TimeDensity
+  time_sampler: TimeSampler
   objective: Objective
-  drop_condition: float
+  condition_dropout: float
   messup: MessUp = MessUp()
   corruption: ConditionCorruption = ConditionCorruption()
   given_frames: FirstFrames | Artv = FirstFrames()
@@ -102,8 +102,8 @@ class DenoisingLoss:
       jax.random.fold_in(key, zlib.crc32(name)) for name in (b"swap", b"noise", b"perturb", b"first")
     )
     batch = batch.replace(context=self.corruption.swap(batch.context, key_swap))
-    dropped = jax.random.uniform(key_drop, batch.index.shape) < self.drop_condition
-    context = forget(batch.context.withhold(dropped), self.network.micro, self.drop_condition, key)
+    dropped = jax.random.uniform(key_drop, batch.index.shape) < self.condition_dropout
+    context = forget(batch.context.drop_condition(dropped), self.network.micro, self.condition_dropout, key)
     batch = batch.replace(context=context)
     held, batch, judged = self.given_frames.give(batch, key_first)
     denoiser = self._denoiser(params, batch, {"perturb": key_inside})

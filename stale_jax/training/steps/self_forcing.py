@@ -26,7 +26,7 @@ from stale_jax.clip import Batch, Context
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, number
 from stale_jax.objectives import Objective, dmd_loss, dmd_step, predict
-from stale_jax.processes import TimeDensity, clip_times, corrupt
+from stale_jax.processes import TimeSampler, clip_times, corrupt
 from stale_jax.sampling import Causal, classifier_free
 from stale_jax.system import System
 from stale_jax.training.initial import initializer
@@ -138,7 +138,7 @@ class SelfForcingStep:
   times: Float[Array, "steps+1 batch frames"]
   noise: Float[Array, "batch"]
   objective: Objective
-  time_sampler: TimeDensity
+  time_sampler: TimeSampler
   optimizer: optax.GradientTransformation
   critic_optimizer: optax.GradientTransformation
   needs: Needs = frozenset()
