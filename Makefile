@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: movie test test-slow lint plans
+.PHONY: movie test test-slow lint plans results
 
 # Trains the shipped model a little further, measures it, and makes three five-sense movies with it.
 movie: .venv/installed
@@ -23,6 +23,10 @@ test-slow: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Renders docs/results.md from docs/results.
+results: .venv/installed
+	$(BIN)/python -m experiments.results
 
 # What the large configs need and cost, on 256 chips of v5e and on a v5p-256 (256 cores, 128 chips).
 plans: .venv/installed

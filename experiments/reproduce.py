@@ -8,9 +8,7 @@ least value, bar and holds. --claim may be given several times: claims that trai
 """
 
 import datetime
-import importlib
 import json
-import pkgutil
 import platform
 import subprocess
 import time
@@ -33,10 +31,10 @@ def main() -> int:
   from stale_jax.construct import nearest
   from stale_jax.errors import UserError
 
-  names = claim_names()
+  names = claims.names()
   if LIST.value:
     for name in names:
-      print(f"{name:34} {_module(name).__doc__.splitlines()[0]}")
+      print(f"{name:34} {claims.sentence(name)}")
     return 0
   if not CLAIM.value:
     raise UserError("give --claim=NAME, or --list for the names.")
@@ -48,17 +46,12 @@ def main() -> int:
   return 0 if all([_check(name) for name in CLAIM.value]) else 1
 
 
-def claim_names() -> list[str]:
-  """The names of all claims, sorted."""
-  return sorted(m.name for m in pkgutil.iter_modules(claims.__path__) if not m.name.startswith("_"))
-
-
 def _check(name: str) -> bool:
   """Measures one claim, prints its JSON line, records it under --results; whether it holds."""
   import jax
 
   commit, began = _commit(), time.monotonic()
-  measured = _module(name).measure(SEED.value)
+  measured = claims.module(name).measure(SEED.value)
   seconds = time.monotonic() - began
   machine = f"{platform.machine()} {platform.system()}, {jax.devices()[0].device_kind}, jax {jax.__version__}"
   result = {"claim": name, **measured, "seed": SEED.value, "machine": machine}
@@ -81,10 +74,6 @@ def _commit() -> str | None:
     return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
   except (OSError, subprocess.CalledProcessError):
     return None
-
-
-def _module(name: str):
-  return importlib.import_module(f"experiments.claims.{name}")
 
 
 if __name__ == "__main__":
