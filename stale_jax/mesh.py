@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -160,6 +160,7 @@ def path_name(path) -> str:
   return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
+@runtime_checkable
 class Declared(Protocol):
   """What the mesh asks of a declared parameter (`models.parameters.Parameter`).
 

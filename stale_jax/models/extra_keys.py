@@ -6,7 +6,7 @@ and tokens of the keys so far, and puts its own in front.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,7 @@ from stale_jax.models.visibility import Tokens, stream_tokens
 Streams = dict[str, Array]
 
 
+@runtime_checkable
 class ExtraKeys(Protocol):
   """What joint attention needs to know of more keys than there are queries.
 

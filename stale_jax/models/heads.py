@@ -7,7 +7,7 @@ their own parameters and, if they need one, a stream of their own. The transform
 
 import dataclasses
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,7 @@ class Final:
   senses: tuple[Sense, ...]
 
 
+@runtime_checkable
 class Head(Protocol):
   """A head that runs where it is asked for.
 

@@ -5,7 +5,7 @@ and joint attention; `forms.TwoForms` is another mixer.
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -49,6 +49,7 @@ class Where:
   extra: tuple[ExtraKeys, ...] = ()
 
 
+@runtime_checkable
 class Stack(Protocol):
   """How a model stacks declarations of its blocks."""
 
@@ -59,6 +60,7 @@ class Stack(Protocol):
     """Declarations that no stream has, stacked over layers."""
 
 
+@runtime_checkable
 class Mixer(Protocol):
   """From the streams at the entry of a block to what each token has heard of the others."""
 

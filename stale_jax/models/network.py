@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -31,6 +31,7 @@ from stale_jax.models.mixers import JointAttention, Mixer, Where
 from stale_jax.models.trunk import Trunk
 
 
+@runtime_checkable
 class Settings(Protocol):
   """The fields of `transformer.Transformer`, which documents them."""
 

@@ -1,6 +1,6 @@
 """What every objective of a denoiser is."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -8,6 +8,7 @@ from stale_jax.clip import Batch
 from stale_jax.objectives.prediction import Prediction
 
 
+@runtime_checkable
 class Objective(Protocol):
   """A loss of a network's answer to a corrupted batch. It is pure and reads no data: JAX traces it."""
 
@@ -20,6 +21,7 @@ class Objective(Protocol):
     return self
 
 
+@runtime_checkable
 class Term(Protocol):
   """An objective before the data are measured. Every `Objective` is a `Term`."""
 

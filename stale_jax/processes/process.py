@@ -1,6 +1,6 @@
 """The protocol every process follows: how a clip goes stale, and how one step is undone."""
 
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -21,6 +21,7 @@ class Corruption(NamedTuple):
   target: Array
 
 
+@runtime_checkable
 class Process(Protocol):
   """One array going from data (time 0) to the prior (time 1), and back.
 

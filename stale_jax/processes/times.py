@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stale_jax.fields import check_fields, number
 
 
+@runtime_checkable
 class TimeSampler(Protocol):
   """A density on [0, 1] by its quantile function; time 1 is the prior."""
 

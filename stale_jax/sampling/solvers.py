@@ -7,7 +7,7 @@ step to step is one object, `Reverse`. A frame whose time does not fall in a ste
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import flax.struct
 import jax
@@ -78,6 +78,7 @@ def frame_keys(keys: PRNGKeyArray, name: str, step: int | Int[Array, ""], frames
   return jax.vmap(lambda key: jax.vmap(lambda frame: jax.random.fold_in(key, frame))(jnp.arange(frames)))(own)
 
 
+@runtime_checkable
 class Solver(Protocol):
   """How a reverse process is solved.
 

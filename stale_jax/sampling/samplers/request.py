@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -65,6 +65,7 @@ class Request:
     return jnp.pad(times, ((0, missing), (0, 0), (0, 0))), self.settings.steps
 
 
+@runtime_checkable
 class Sampler(Protocol):
   """A way of making movies. It is built once, checks a request when it is called, and yields chunks.
 

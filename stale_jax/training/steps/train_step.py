@@ -1,6 +1,6 @@
 """What a kind of training is: a first state, a step, and the parts of a batch that the step reads."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -26,6 +26,7 @@ def needed(batch: Batch, needs: Needs) -> Batch:
   )
 
 
+@runtime_checkable
 class TrainStep(Protocol):
   """One kind of training, ready to be laid out on a mesh (`training.program`).
 
@@ -51,6 +52,7 @@ class TrainStep(Protocol):
     ...
 
 
+@runtime_checkable
 class StepSettings(Protocol):
   """Settings of one kind of training, as a config describes them; frozen."""
 
