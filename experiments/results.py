@@ -70,7 +70,9 @@ def _claims_table(names: Sequence[str], recorded: Mapping[str, Mapping[str, Any]
 
 
 def _claim_row(name: str, result: Mapping[str, Any]) -> list[str]:
+  missed = [condition for condition, is_met in result.get("conditions", {}).items() if not is_met]
   note = f" ({result['note']})" if result.get("note") else ""
+  note += f" **Not met: {'; '.join(missed)}.**" if missed else ""
   return [
     f"{_link(name)}: {claims.sentence(name)}{note}",
     _number(result["value"]),

@@ -106,10 +106,12 @@ def background_drift(seed: int) -> dict:
 def judge_background(found: dict, background: str) -> dict:
   """The claim on `background` ("uncovered" or "untouched"), from what `background_drift` found."""
   value = found["masked"][background] / found["unmasked"][background]
+  conditions = {"motion retention at least .8": bool(found["masked"]["retention"] >= 0.8)}
   return {
     "value": value,
     "bar": 0.5,
-    "holds": bool(value <= 0.5 and found["masked"]["retention"] >= 0.8),
+    "holds": value <= 0.5 and all(conditions.values()),
+    "conditions": conditions,
     "retention": {name: score["retention"] for name, score in found.items()},
     "drift": {name: score[background] for name, score in found.items()},
     "frames": FRAMES,

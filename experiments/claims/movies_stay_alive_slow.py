@@ -25,10 +25,16 @@ def measure(seed: int) -> dict:
     f"dead {found['dead']:.4f} (real {real['dead']:.4f}); caption {found['caption/first']:.3f}, at the end "
     f"{found['caption/last']:.3f}; saturation drifts by {drift:.3f}"
   )
+  conditions = {
+    "dead frames at most 1.2 times real ones": found["dead"] <= 1.2 * real["dead"],
+    "captions at least .9": caption >= 0.9,
+    "saturation drift at most .05": drift <= 0.05,
+  }
   return {
     "value": kept,
     "bar": 0.8,
-    "holds": kept >= 0.8 and found["dead"] <= 1.2 * real["dead"] and caption >= 0.9 and drift <= 0.05,
+    "holds": kept >= 0.8 and all(conditions.values()),
+    "conditions": conditions,
     "dead": found["dead"],
     "real_dead": real["dead"],
     "caption": caption,

@@ -41,10 +41,16 @@ def measure(seed: int) -> dict:
   upper = value + t.ppf(0.975, SEEDS - 1) * error
   levels = [float(np.mean(run["student"]) / np.mean(run["teacher, guided"])) for run in runs]
   level = float(np.mean(levels))
+  conditions = {
+    "the teacher's error grows": bool(slopes["teacher"].mean() > 0),
+    "upper end of the interval at most .7": bool(upper <= 0.7),
+    "level at most 1": level <= 1,
+  }
   return {
     "value": float(value),
     "bar": 0.7,
-    "holds": bool(slopes["teacher"].mean() > 0 and upper <= 0.7 and level <= 1),
+    "holds": all(conditions.values()),
+    "conditions": conditions,
     "interval": [float(2 * value - upper), float(upper)],
     "level": level,
     "levels": levels,

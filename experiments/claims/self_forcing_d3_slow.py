@@ -34,10 +34,15 @@ def compared(short, long, seed: int) -> dict:
   found = {"self_forcing": scores(short), "self_forcing++": scores(long)}
   value, before = (found[name]["retention_end"] for name in ("self_forcing++", "self_forcing"))
   drift = found["self_forcing++"]["luma_drift"]
+  conditions = {
+    "at least 1.5 times that of Self-Forcing": value >= 1.5 * before,
+    "luma drift at most .05": drift <= 0.05,
+  }
   return {
     "value": value,
     "bar": 0.8,
-    "holds": value >= 0.8 and value >= 1.5 * before and drift <= 0.05,
+    "holds": value >= 0.8 and all(conditions.values()),
+    "conditions": conditions,
     "over_self_forcing": value / max(before, 1e-6),
     "luma_drift": drift,
     "scores": found,

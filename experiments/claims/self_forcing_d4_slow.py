@@ -40,6 +40,7 @@ def compared(before, after, seed: int) -> dict:
     "value": float(value),
     "bar": 0.7,
     "holds": bool(value <= 0.7 and kept >= 0.9),
+    "conditions": {"speed kept at least .9": bool(kept >= 0.9)},
     "speed_kept": float(kept),
     "speed": [float(old.mean()), float(new.mean())],
     "variance": [float(old.var(1).mean()), float(new.var(1).mean())],
