@@ -14,7 +14,7 @@ MICRO = ("fps", "motion")
 
 # sense -> [batch, frames, *sense.shape], values in [-1, 1]; a missing sense is absent. On its way to a device
 # sight may be bytes (`floats`), and in other buckets its frames have another height and width (`Sense.on`).
-Clip = dict[str, Array]
+Clip = dict[str, Array | np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
