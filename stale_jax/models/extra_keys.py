@@ -1,7 +1,7 @@
-"""Keys and values that the tokens of a clip attend to besides their own: earlier frames, other clips.
+"""Extra keys and values for joint attention: those of earlier frames or of other clips.
 
-Every kind of them serves one protocol, `ExtraKeys`, and several can be chained: each is made from the angles
-and tokens of the keys so far, and puts its own in front.
+Each kind implements the protocol `ExtraKeys`. Several can be chained: each is built from the angles and
+tokens of all keys so far and prepends its own.
 """
 
 import dataclasses
@@ -23,32 +23,42 @@ Streams = dict[str, Array]
 
 @runtime_checkable
 class ExtraKeys(Protocol):
-  """What joint attention needs to know of more keys than there are queries.
+  """Keys and values that are prepended to those of a clip. Queries are unchanged.
 
   Attributes:
-    angles: stream -> rotary angles of all its keys.
-    tokens: stream -> the tokens of all its keys, [batch or 1, time, place].
+    angles: stream -> rotary angles of all keys, extra ones first: [*batch, keys, head_width / 2].
+    tokens: stream -> tokens of all keys in the same order, [batch or 1, time, place].
   """
 
   angles: Streams
   tokens: dict[str, Tokens]
 
   def extend(self, block: str, keys: Streams, values: Streams) -> tuple[Streams, Streams]:
-    """Keys and values of that block with the extra ones in front; keys are not yet turned."""
+    """Prepends the extra keys and values.
+
+    Args:
+      block: the name of the block, for example "block_0".
+      keys: stream -> keys before the rotary embedding, [batch, time, place, heads, head_width].
+      values: stream -> values, likewise.
+
+    Returns:
+      (keys, values) with the extra ones first.
+    """
 
 
-# (angles, tokens) of the keys so far -> what comes before them.
+# (angles, tokens) of all keys so far -> the extra keys to prepend to them.
 MoreKeys = Callable[[Streams, dict[str, Tokens]], ExtraKeys]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Past:
-  """The frames before those of a clip, kept in a cache. The caption has no past.
+  """The cached keys and values of the frames before a clip, as `ExtraKeys`. The caption has none.
 
   Attributes:
-    cache: their keys and values.
-    own_angles, own_tokens: stream -> those of the clip's own tokens, which come after the past.
-    angles, tokens: see `ExtraKeys`.
+    cache: keys and values of the past frames.
+    own_angles: stream -> rotary angles of the clip's own tokens, at their positions after the past frames.
+    own_tokens: stream -> the clip's own tokens, with frame numbers that continue those of the past.
+    angles, tokens: of all keys, see `ExtraKeys`.
   """
 
   cache: KVCache
@@ -60,30 +70,38 @@ class Past:
   def extend(self, block: str, keys: Streams, values: Streams) -> tuple[Streams, Streams]:
     """See `ExtraKeys`."""
 
-    def both(past, now):
+    def prepend(past, now):
       return {n: jnp.concatenate([past[n], x], 1) if n in past else x for n, x in now.items()}
 
-    return both(self.cache.keys[block], keys), both(self.cache.values[block], values)
+    return prepend(self.cache.keys[block], keys), prepend(self.cache.values[block], values)
 
 
 def past_keys(
   cache: KVCache, senses: tuple[Sense, ...], head_width: int, angles: Streams, tokens: dict[str, Tokens]
 ) -> Past:
-  """The frames in `cache`, before the streams `senses` of a clip with those `tokens`."""
-  own, mine, every, seen = dict(angles), dict(tokens), dict(angles), dict(tokens)
+  """Places a clip after the frames in `cache`.
+
+  Args:
+    cache: keys and values of the past frames.
+    senses: the senses of the clip.
+    head_width: width of an attention head.
+    angles: stream -> rotary angles of the clip's tokens, as if the clip began at time 0.
+    tokens: stream -> the clip's tokens, as if it began at frame 0.
+  """
+  own_angles, own_tokens, all_angles, all_tokens = dict(angles), dict(tokens), dict(angles), dict(tokens)
   for sense in senses:
     name, now, each = sense.name, tokens[sense.name], sense.patch[0]
     batch, time, place = now.real.shape
     slots = next(iter(cache.keys.values()))[name].shape[1]
-    # Empty slots come first: without them the window begins at position 0, as a clip does.
+    # Empty slots come first; subtracting them lets the window begin at time 0, like a clip in training.
     empty = slots * each - cache.frames
-    turned = rotary_angles(positions(sense, (slots + time) * each), head_width)
-    every[name] = turned - empty * rotary_angles(np.eye(1, 3), head_width)
-    own[name] = every[name][slots * place :]
+    from_first_slot = rotary_angles(positions(sense, (slots + time) * each), head_width)
+    all_angles[name] = from_first_slot - empty * rotary_angles(np.eye(1, 3), head_width)
+    own_angles[name] = all_angles[name][slots * place :]
     filled = jnp.broadcast_to((jnp.arange(slots) * each >= empty)[:, None], (batch, slots, place))
     frames = (np.arange(slots + time) + 1) * each - 1
-    mine[name] = dataclasses.replace(now, frame=now.frame + slots * each)
-    seen[name] = stream_tokens(
+    own_tokens[name] = dataclasses.replace(now, frame=now.frame + slots * each)
+    all_tokens[name] = stream_tokens(
       jnp.concatenate([filled, now.real], 1),
       int(now.stream.flat[0]),
       frames,
@@ -92,4 +110,4 @@ def past_keys(
       if isinstance(now.independent_senses, np.ndarray)
       else now.independent_senses[:, 0, 0],
     )
-  return Past(cache=cache, own_angles=own, own_tokens=mine, angles=every, tokens=seen)
+  return Past(cache=cache, own_angles=own_angles, own_tokens=own_tokens, angles=all_angles, tokens=all_tokens)

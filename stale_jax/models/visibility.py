@@ -1,7 +1,8 @@
-"""Who sees whom, said in a few numbers a token and not in a matrix of all pairs.
+"""Attention masks, described by a few numbers per token instead of a matrix of all pairs.
 
-Every kind of attention reads this one description: it can be grouped, merged and cut along tokens as
-they are, and any block of the matrix follows from the tokens of its rows and columns.
+`Tokens` holds these numbers; `Rule` maps the tokens of queries and keys to a boolean mask. Every attention
+backend reads this description. It is grouped, merged and sharded along tokens like any other array, and any
+block of the mask can be computed from the tokens of its rows and columns alone.
 """
 
 import dataclasses
@@ -14,22 +15,23 @@ from jaxtyping import Array, Bool, Int
 
 from stale_jax.errors import UserError
 
-# Streams by number: the senses follow the text.
+# Stream numbers; the senses are numbered from 1.
 TEXT, EMOJI = 0, -1
 
 
 @flax.struct.dataclass
 class Tokens:
-  """What a rule asks of tokens; a batch of 1 stands for any.
+  """The properties of tokens that a `Rule` reads. An array with a batch axis of 1 broadcasts over the batch.
 
   Attributes:
-    real: padding is seen by nobody.
+    real: False for padding, which is never visible.
     stream: TEXT, EMOJI or the number of a sense.
-    frame: the last that a token covers; -1 for text, which is of no time.
-    place: a number within the frame; -1 for what is of no place, such as text or sound.
-    independent_senses: whether this example's senses do not attend to one another
-      (`Context.independent_senses`). Keys of another example with this flag are visible to their own sense
-      only.
+    frame: index of the last frame that the token covers; -1 for text and the emoji, which have no time.
+    place: index of the token within its frame; -1 for tokens without a position in space, such as text or
+      sound.
+    independent_senses: whether the senses of this example do not attend to one another
+      (`Context.independent_senses`). Keys from another example with this flag are visible only to queries
+      of the same sense.
   """
 
   real: Bool[Array, "batch *tokens"]
@@ -46,9 +48,17 @@ def stream_tokens(
   placed: bool = False,
   independent_senses: Bool[Array, "batch"] | None = None,
 ) -> Tokens:
-  """Those of one stream: `frames` is the last frame of each time; are its places places?
+  """The tokens of one stream.
 
-  What holds for every example alike is NumPy's: known while a program is traced.
+  Fields that are equal for all examples are NumPy arrays with a batch axis of 1, so that they are known while
+  a program is traced.
+
+  Args:
+    real: False for padding.
+    stream: TEXT, EMOJI or the number of a sense.
+    frames: last frame that the tokens of each time step cover; -1 for streams without time.
+    placed: whether the tokens of one time step have different positions in space.
+    independent_senses: see `Tokens`; None: False for every example.
   """
   _, time, place = real.shape
 
@@ -67,7 +77,13 @@ def stream_tokens(
 
 
 def join(streams: dict[str, Tokens], batch: int | None = None) -> Tokens:
-  """Those of all streams in turn, [batch, tokens]: of so many examples, or of 1 where all are alike."""
+  """Concatenates the tokens of all streams to [batch, tokens].
+
+  Args:
+    streams: stream -> tokens [batch or 1, time, place].
+    batch: size of the batch axis of the result; None: the largest among the streams, 1 if no field differs
+      between examples.
+  """
 
   def joined(*x):
     np_or_jnp = np if all(isinstance(part, np.ndarray) for part in x) else jnp
@@ -80,14 +96,18 @@ def join(streams: dict[str, Tokens], batch: int | None = None) -> Tokens:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
-  """Full attention, unless its fields say otherwise; text is always seen.
+  """Computes attention masks. By default attention is full. Text is visible to every query but the emoji.
 
   Attributes:
-    causal: nobody but the emoji sees a later frame; text sees text alone, for it would pass on what it saw.
-    window: how many frames back (and, if not causal, forth) are seen, one's own among them; 0: all.
-    sinks: so many first frames are seen from everywhere, whatever the window.
-    along: "time": among tokens of one place; "space": of one frame; "": among all. What is of no
-      place or of no time shares everyone's (as `models.forms`).
+    causal: no query except the emoji sees a later frame. Text sees only text; otherwise it would pass
+      information from later frames on to earlier ones.
+    window: a query sees keys fewer than `window` frames before it (and, if not causal, after it); 0: all.
+    sinks: number of first frames that are visible to every query, whatever the window.
+    along: "time": attention among tokens of the same place; "space": among tokens of the same frame; "":
+      among all tokens. Tokens without that coordinate see, and are seen by, all (see `models.forms`).
+
+  Raises:
+    UserError: `window` or `sinks` is negative, `sinks` is set without a window, or `along` is unknown.
   """
 
   causal: bool = False
@@ -97,33 +117,34 @@ class Rule:
 
   def __post_init__(self):
     if self.window < 0 or self.sinks < 0:
-      raise UserError(f"attention window={self.window}, sinks={self.sinks}: neither can be negative.")
+      raise UserError(f"attention window={self.window}, sinks={self.sinks}: both must be 0 or more.")
     if self.sinks and not self.window:
-      raise UserError(f"attention sinks={self.sinks} are for a window, and there is none.")
+      raise UserError(f"attention sinks={self.sinks} are for a window: set window, or leave sinks out.")
     if self.along not in ("", "time", "space"):
-      raise UserError(f"attention along={self.along!r}: it is 'time', 'space' or ''.")
+      raise UserError(f"attention along={self.along!r} is unknown: use 'time', 'space' or ''.")
 
   def __call__(self, q: Tokens, k: Tokens) -> Bool[Array, "batch to from"]:
-    """Whether each token of `q` sees each of `k`."""
+    """The mask: True where the query token of `q` sees the key token of `k`."""
 
-    def both(asking, asked):
-      return asking[:, :, None], asked[:, None]
+    def pairs(of_q, of_k):
+      return of_q[:, :, None], of_k[:, None]
 
     real = k.real[:, None]
-    of, to = both(q.stream, k.stream)
-    # An independent sense sees itself and the caption, which then sees no sense; the others do not see it.
-    own, its = both(q.independent_senses, k.independent_senses)
-    seen = real & (~(own | its) | (of == to) | (to == TEXT))
-    # The emoji sees every sense and not the text; whoever saw it would see through it what it sees.
-    emoji = of == EMOJI
-    seen = (emoji & real & (to != TEXT)) | (~emoji & seen & (to != EMOJI))
-    now, then = both(q.frame, k.frame)
+    q_stream, k_stream = pairs(q.stream, k.stream)
+    # An independent sense sees itself and the caption. The caption then sees no sense, since it would pass on
+    # what it sees.
+    q_independent, k_independent = pairs(q.independent_senses, k.independent_senses)
+    seen = real & (~(q_independent | k_independent) | (q_stream == k_stream) | (k_stream == TEXT))
+    # The emoji sees every sense but not the text. No other token sees the emoji, so it changes no output.
+    emoji = q_stream == EMOJI
+    seen = (emoji & real & (k_stream != TEXT)) | (~emoji & seen & (k_stream != EMOJI))
+    q_frame, k_frame = pairs(q.frame, k.frame)
     if self.causal:
-      seen &= (then <= now) | emoji
+      seen &= (k_frame <= q_frame) | emoji
     if self.window:
-      near = abs(now - then) < self.window
-      seen &= near | (then < self.sinks) | (now < 0)  # Text, at -1, is before every sink.
+      near = abs(q_frame - k_frame) < self.window
+      seen &= near | (k_frame < self.sinks) | (q_frame < 0)  # Text keys, at frame -1, count as sinks.
     if self.along:
-      a, b = both(q.place, k.place) if self.along == "time" else (now, then)
+      a, b = pairs(q.place, k.place) if self.along == "time" else (q_frame, k_frame)
       seen &= (a == b) | (a < 0) | (b < 0)
     return seen
