@@ -15,7 +15,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from stale_jax.errors import UserError
@@ -29,11 +29,17 @@ _WORDS = {
 }
 
 
+def closest(word: str, valid: Iterable[str]) -> str | None:
+  """The valid word that is most similar to `word`; None if none is similar."""
+  close = difflib.get_close_matches(str(word), sorted(valid), n=1, cutoff=0.5)
+  return close[0] if close else None
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
-  """The clause that helps after "unknown ...": the closest valid word, or all of them."""
+  """The clause that follows "unknown ..." in an error message: the closest valid word, or all of them."""
   valid = sorted(valid)
-  close = difflib.get_close_matches(str(word), valid, n=1, cutoff=0.5)
-  return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(valid)}."
+  close = closest(word, valid)
+  return f"did you mean {close!r}?" if close else f"valid: {', '.join(valid)}."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,9 +102,12 @@ def number(
   return dataclasses.field(default=default, metadata=metadata)
 
 
-def choice(default: Any, options: Iterable[str]) -> Any:
-  """A field that holds one of `options`, or a tuple of some of them."""
-  return dataclasses.field(default=default, metadata={"options": tuple(options)})
+def choice(default: Any, options: Collection[str]) -> Any:
+  """A field that holds one of `options`, or a tuple of some of them.
+
+  `options` is read at each check, so that an entry added to a registry later is an option as well.
+  """
+  return dataclasses.field(default=default, metadata={"options": options})
 
 
 def check_fields(instance: Any, section: str) -> None:

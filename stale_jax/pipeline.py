@@ -32,7 +32,7 @@ from stale_jax.files import at
 from stale_jax.memory import keep_memory, zeros_on_disk
 from stale_jax.movie import Movie, movies_of
 from stale_jax.renamed import with_new_names
-from stale_jax.sampling import Request, Rollout, Sampling, Story, complete, complete_batches
+from stale_jax.sampling import Request, Rollout, Sampling, Story, complete, complete_batches, replaced
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.script import FrameScript, Script
 from stale_jax.story import check_story, story_of
@@ -254,7 +254,7 @@ def _settings(model: Model, overrides: Mapping[str, Any], rolls: bool) -> tuple[
   """The settings of a call; `rolls`: movies may be longer than a clip of training."""
   diffusion, (own, others) = model.system.diffusion, _divided(overrides)
   usual = diffusion.rollout.how if rolls or diffusion.causal or diffusion.artv else "all_frames"
-  return diffusion.rollout.replaced(**{"how": usual, **own}), model.settings(**others)
+  return replaced(diffusion.rollout, **{"how": usual, **own}), model.settings(**others)
 
 
 def _request(model: Model, prompts, seeds, frames: int, settings: Sampling, first, micro, **more) -> Request:

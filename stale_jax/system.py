@@ -4,11 +4,10 @@ import dataclasses
 
 from stale_jax.clip import Sense
 from stale_jax.data.source import Source
-from stale_jax.errors import UserError
 from stale_jax.models import Autoencoder, Transformer
 from stale_jax.objectives import Artv, FirstFrames
 from stale_jax.processes import Process, TimeSampler
-from stale_jax.sampling import AllFrames, CausalRollout, NextFrame, Rollout, Sampler, Sampling, Windows
+from stale_jax.sampling import Rollout, Sampler, Sampling, build_sampler
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,24 +77,4 @@ class System:
     Raises:
       UserError: the model was not trained for it, or the settings do not fit its frames.
     """
-    how, diffusion, frames = rollout.how, self.diffusion, self.data.source.frames
-    parts = {"network": self.network, "process": diffusion.process, "senses": self.data.senses}
-    if how == "causal":
-      if not diffusion.causal:
-        raise UserError("how='causal': the model is not causal; set model.causal and times.independent.")
-      return CausalRollout(**parts, frames=frames, rollout=rollout)
-    if how == "artv":
-      if not diffusion.artv:
-        raise UserError("how='artv': the model does not make frames one by one; train with config.artv.")
-      return NextFrame(**parts, noise=rollout.noise)
-    if diffusion.artv:
-      raise UserError(f"how={how!r}: the model makes frames one by one, not clips after given frames.")
-    if how == "windows":
-      if not diffusion.continues:
-        raise UserError(
-          "how='windows': the model was not trained to go on from given frames; train with first.share=.5."
-        )
-      return Windows(
-        **parts, frames=frames, conditioning_frames=rollout.conditioning_frames, noise=rollout.noise
-      )
-    return AllFrames(**parts)
+    return build_sampler(rollout, self)

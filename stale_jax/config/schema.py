@@ -25,8 +25,7 @@ from stale_jax.objectives import (
   Reconstruction,
 )
 from stale_jax.processes.build import PROCESSES, TIME_SAMPLERS
-from stale_jax.sampling import Rollout, Sampling
-from stale_jax.sampling.samplers import KNOWN
+from stale_jax.sampling import SAMPLERS, Rollout, Sampling
 from stale_jax.sections import Section, only
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import AdamW, Muon
@@ -55,7 +54,7 @@ class AnyRollout(Rollout):
     how: as `Rollout`; "auto": "artv" or "causal" if the model was trained so, else "windows".
   """
 
-  how: str = choice("auto", ("auto", *KNOWN))
+  how: str = choice("auto", ChainMap(SAMPLERS, {"auto": None}))
 
 
 ROOT = only(Root)
@@ -88,7 +87,6 @@ DIFFUSION = {
   **_SHARED,
   "sampling": only(Sampling),
   "rollout": only(AnyRollout),
-  **{name: only(settings, is_optional=True) for name, settings in STEPS.items()},
 }
 AUTOENCODER = {
   "source": _PIXELS,
@@ -105,4 +103,6 @@ def is_autoencoder(config: Mapping[str, Any]) -> bool:
 
 def sections_of(config: Mapping[str, Any]) -> dict[str, Section]:
   """The sections that `config` may have, which depend on its network."""
-  return AUTOENCODER if is_autoencoder(config) else DIFFUSION
+  if is_autoencoder(config):
+    return AUTOENCODER
+  return DIFFUSION | {name: only(settings, is_optional=True) for name, settings in STEPS.items()}

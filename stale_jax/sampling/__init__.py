@@ -3,6 +3,7 @@
 from stale_jax.sampling.guidance import classifier_free
 from stale_jax.sampling.sample import sample
 from stale_jax.sampling.samplers import (
+  SAMPLERS,
   AllFrames,
   Causal,
   CausalRollout,
@@ -11,9 +12,11 @@ from stale_jax.sampling.samplers import (
   Rollout,
   Sampler,
   Windows,
+  build_sampler,
   causal_programs,
   complete,
   complete_batches,
+  replaced,
   windows,
 )
 from stale_jax.sampling.settings import Sampling
@@ -22,6 +25,7 @@ from stale_jax.sampling.solvers import SOLVERS, Denoiser, Reverse, Solver
 from stale_jax.sampling.story import Story, consistent, tiled
 
 __all__ = [
+  "SAMPLERS",
   "SOLVERS",
   "AllFrames",
   "Causal",
@@ -36,6 +40,7 @@ __all__ = [
   "Solver",
   "Story",
   "Windows",
+  "build_sampler",
   "causal_programs",
   "classifier_free",
   "complete",
@@ -43,6 +48,7 @@ __all__ = [
   "consistent",
   "last_step",
   "prior",
+  "replaced",
   "sample",
   "solve",
   "tiled",

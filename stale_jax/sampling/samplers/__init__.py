@@ -5,12 +5,13 @@ from stale_jax.sampling.samplers.causal import CausalRollout
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
 from stale_jax.sampling.samplers.complete import complete, complete_batches, every_sense
 from stale_jax.sampling.samplers.next_frame import NextFrame
+from stale_jax.sampling.samplers.registry import SAMPLERS, build_sampler, replaced
 from stale_jax.sampling.samplers.request import Request, Sampler
-from stale_jax.sampling.samplers.rollout import KNOWN, Rollout
+from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.samplers.windows import Windows, windows
 
 __all__ = [
-  "KNOWN",
+  "SAMPLERS",
   "AllFrames",
   "Causal",
   "CausalRollout",
@@ -20,10 +21,12 @@ __all__ = [
   "Rollout",
   "Sampler",
   "Windows",
+  "build_sampler",
   "causal_programs",
   "clip_program",
   "complete",
   "complete_batches",
   "every_sense",
+  "replaced",
   "windows",
 ]

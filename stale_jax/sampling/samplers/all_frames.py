@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import compiled
+from stale_jax.errors import UserError
 from stale_jax.processes import Process, named_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
 from stale_jax.sampling.sample import sample
-from stale_jax.sampling.samplers.request import Request, refuse
+from stale_jax.sampling.samplers.request import Request, parts_of, refuse
+from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story, consistent, tiled
 
@@ -78,9 +81,16 @@ class AllFrames:
     network, process, senses: of the model.
   """
 
+  settings: ClassVar[tuple[str, ...]] = ()
   network: Callable
   process: Process
   senses: tuple[Sense, ...]
+
+  @classmethod
+  def build(cls, rollout: Rollout, system) -> "AllFrames":
+    """See `Sampler`."""
+    refuse_next_frame(system, "all_frames")
+    return cls(**parts_of(system))
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
@@ -93,3 +103,9 @@ class AllFrames:
     run, guidance = compiled(ClipProgram.run), guidance_of(request.settings)
     clip = run(program, params, context, request.keys, times, guidance, steps, first)
     return iter([{name: x[:, given:] for name, x in jax.device_get(clip).items()}])
+
+
+def refuse_next_frame(system, how: str) -> None:
+  """Raises UserError if the model of `system` was trained to make frames one by one (`objectives.artv`)."""
+  if system.diffusion.artv:
+    raise UserError(f"how={how!r}: the model makes frames one by one, not clips after given frames.")

@@ -6,6 +6,7 @@ time for each frame in training. The cache is of constant size (`models.kv_cache
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -18,7 +19,7 @@ from stale_jax.sampling.guidance import guidance_of
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
 from stale_jax.sampling.samplers.complete import every_sense
 from stale_jax.sampling.samplers.kept import KeptFrames, MotionMeter, length, revival
-from stale_jax.sampling.samplers.request import Request
+from stale_jax.sampling.samplers.request import Request, parts_of
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story
@@ -35,11 +36,28 @@ class CausalRollout:
     rollout: see `Rollout`.
   """
 
+  settings: ClassVar[tuple[str, ...]] = (
+    "chunk",
+    "window",
+    "sinks",
+    "sink_decay",
+    "rope_jitter",
+    "noise",
+    "revive",
+    "on_change",
+  )
   network: Callable
   process: Process
   senses: tuple[Sense, ...]
   frames: int
   rollout: Rollout
+
+  @classmethod
+  def build(cls, rollout: Rollout, system) -> "CausalRollout":
+    """See `Sampler`."""
+    if not system.diffusion.causal:
+      raise UserError("how='causal': the model is not causal; set model.causal and times.independent.")
+    return cls(**parts_of(system), frames=system.data.source.frames, rollout=rollout)
 
   def programs(self, settings: Sampling, story: Story | None = None) -> Causal:
     """The compiled programs for those settings; raises UserError if the rollout's do not fit the model."""

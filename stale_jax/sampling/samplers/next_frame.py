@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +11,15 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import compiled
+from stale_jax.errors import UserError
 from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
 from stale_jax.processes import Process, fold_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
 from stale_jax.sampling.sample import sample
 from stale_jax.sampling.samplers.complete import every_sense
 from stale_jax.sampling.samplers.kept import KeptFrames, length
-from stale_jax.sampling.samplers.request import Request, refuse
+from stale_jax.sampling.samplers.request import Request, parts_of, refuse
+from stale_jax.sampling.samplers.rollout import Rollout
 
 FRAMES = GIVEN + 1  # That the network sees: the given ones and the new one.
 
@@ -96,10 +99,18 @@ class NextFrame:
     noise: the time that the two frames before are brought to.
   """
 
+  settings: ClassVar[tuple[str, ...]] = ("noise",)
   network: Callable
   process: Process
   senses: tuple[Sense, ...]
   noise: float
+
+  @classmethod
+  def build(cls, rollout: Rollout, system) -> "NextFrame":
+    """See `Sampler`."""
+    if not system.diffusion.artv:
+      raise UserError("how='artv': the model does not make frames one by one; train with config.artv.")
+    return cls(**parts_of(system), noise=rollout.noise)
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""

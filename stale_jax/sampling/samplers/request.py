@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
+from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story
 from stale_jax.script import FrameScript, captions, turns
@@ -71,9 +72,28 @@ class Sampler(Protocol):
 
   The chunks follow one another in time, sense -> [movies, new frames, *shape], on the host; conditioning
   frames are not repeated. Memory does not grow with the number of chunks.
+
+  Attributes:
+    settings: names of the settings of `Rollout` that it reads.
   """
 
+  settings: ClassVar[tuple[str, ...]]
+
+  @classmethod
+  def build(cls, rollout: Rollout, system) -> "Sampler":
+    """The sampler of `system` with the settings `rollout`.
+
+    Raises:
+      UserError: the model was not trained for it, or the settings do not fit the frames of the model.
+    """
+    ...
+
   def __call__(self, params, request: Request) -> Iterator[Clip]: ...
+
+
+def parts_of(system) -> dict[str, Any]:
+  """The fields of `system` that every sampler has."""
+  return {"network": system.network, "process": system.diffusion.process, "senses": system.data.senses}
 
 
 def refuse(request: Request, how: str, *, budget: bool = False, story: bool = False, script: bool = False):

@@ -1,18 +1,10 @@
-"""The settings of movies longer than the clips of training, and which sampler knows which of them."""
+"""The settings of movies longer than the clips of training."""
 
 import dataclasses
 
-from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 
 ON_CHANGE = ("keep", "flush", "recache", "cut")
-# Way of sampling -> the settings of `Rollout` that it knows.
-KNOWN = {
-  "all_frames": (),
-  "artv": ("noise",),
-  "causal": ("chunk", "window", "sinks", "sink_decay", "rope_jitter", "noise", "revive", "on_change"),
-  "windows": ("conditioning_frames", "noise"),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +32,7 @@ class Rollout:
       dropped.
   """
 
-  how: str = choice("causal", KNOWN)
+  how: str = "causal"  # A key of `SAMPLERS`; checked where the sampler is built.
   conditioning_frames: int = number(1, least=1)
   chunk: int = number(1, least=1)
   window: int = number(0, least=0)
@@ -53,18 +45,3 @@ class Rollout:
 
   def __post_init__(self):
     check_fields(self, "rollout")
-
-  def replaced(self, **overrides) -> "Rollout":
-    """A copy of these settings in which `overrides` that are not None are replaced.
-
-    Raises:
-      UserError: a setting that is impossible, or is not the default's and unknown to this way of sampling.
-    """
-    stated = {name: value for name, value in overrides.items() if value is not None}
-    new = dataclasses.replace(self, **stated)
-    default = Rollout()
-    for name, value in stated.items():
-      if name != "how" and name not in KNOWN[new.how] and value != vars(default)[name]:
-        ways = " or ".join(how for how, known in KNOWN.items() if name in known)
-        raise UserError(f"rollout {name}={value!r} does nothing where how={new.how!r}: set how to {ways}.")
-    return new

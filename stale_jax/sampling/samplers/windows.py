@@ -6,6 +6,7 @@ continue given frames (`objectives.first_frames`) or with a time for each frame.
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,10 @@ from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.processes import Process, fold_keys
 from stale_jax.sampling.guidance import guidance_of
-from stale_jax.sampling.samplers.all_frames import ClipProgram, clip_program
+from stale_jax.sampling.samplers.all_frames import ClipProgram, clip_program, refuse_next_frame
 from stale_jax.sampling.samplers.kept import length
-from stale_jax.sampling.samplers.request import Request, refuse
+from stale_jax.sampling.samplers.request import Request, parts_of, refuse
+from stale_jax.sampling.samplers.rollout import Rollout
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Windows:
     noise: the time to which these are noised.
   """
 
+  settings: ClassVar[tuple[str, ...]] = ("conditioning_frames", "noise")
   network: Callable
   process: Process
   senses: tuple[Sense, ...]
@@ -44,6 +47,21 @@ class Windows:
         f"rollout.conditioning_frames={self.conditioning_frames} leaves nothing of a window of {self.frames} "
         f"frames; use at most {self.frames - 1}."
       )
+
+  @classmethod
+  def build(cls, rollout: Rollout, system) -> "Windows":
+    """See `Sampler`."""
+    refuse_next_frame(system, "windows")
+    if not system.diffusion.continues:
+      raise UserError(
+        "how='windows': the model was not trained to go on from given frames; train with first.share=.5."
+      )
+    return cls(
+      **parts_of(system),
+      frames=system.data.source.frames,
+      conditioning_frames=rollout.conditioning_frames,
+      noise=rollout.noise,
+    )
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""

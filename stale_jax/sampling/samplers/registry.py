@@ -1,0 +1,51 @@
+"""The samplers that `rollout.how` chooses from. A new one is a new file and a line here."""
+
+import dataclasses
+from typing import Any
+
+from stale_jax.errors import UserError
+from stale_jax.fields import nearest
+from stale_jax.sampling.samplers.all_frames import AllFrames
+from stale_jax.sampling.samplers.causal import CausalRollout
+from stale_jax.sampling.samplers.next_frame import NextFrame
+from stale_jax.sampling.samplers.request import Sampler
+from stale_jax.sampling.samplers.rollout import Rollout
+from stale_jax.sampling.samplers.windows import Windows
+
+# rollout.how -> sampler.
+SAMPLERS: dict[str, type[Sampler]] = {
+  "all_frames": AllFrames,
+  "artv": NextFrame,
+  "causal": CausalRollout,
+  "windows": Windows,
+}
+
+
+def build_sampler(rollout: Rollout, system) -> Sampler:
+  """The sampler of `system` that `rollout` describes.
+
+  Raises:
+    UserError: there is none of that name, the model was not trained for it, or the settings do not fit the
+      frames of the model.
+  """
+  if rollout.how not in SAMPLERS:
+    raise UserError(f"unknown rollout.how {rollout.how!r}: {nearest(rollout.how, SAMPLERS)}")
+  return SAMPLERS[rollout.how].build(rollout, system)
+
+
+def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
+  """A copy of `rollout` in which the `overrides` that are not None are replaced.
+
+  Raises:
+    UserError: an unknown sampler, an impossible setting, or a setting that is not at its default and that the
+      sampler does not read.
+  """
+  stated = {name: value for name, value in overrides.items() if value is not None}
+  new, default = dataclasses.replace(rollout, **stated), Rollout()
+  if new.how not in SAMPLERS:
+    raise UserError(f"unknown rollout.how {new.how!r}: {nearest(new.how, SAMPLERS)}")
+  for name, value in stated.items():
+    if name != "how" and name not in SAMPLERS[new.how].settings and value != vars(default)[name]:
+      ways = " or ".join(how for how, sampler in SAMPLERS.items() if name in sampler.settings)
+      raise UserError(f"rollout {name}={value!r} does nothing where how={new.how!r}: set how to {ways}.")
+  return new
