@@ -12,7 +12,7 @@ from experiments.config_flag import define_experiment
 from experiments.main import run
 
 CONFIG = define_experiment()
-DIFF = define_experiment("diff")
+DIFF = define_experiment("diff", "Config file to compare with.")
 flags.mark_flag_as_required("config")
 
 

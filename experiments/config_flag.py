@@ -1,4 +1,4 @@
-"""A flag that is a config file, each key of whose schema can be set by a flag of its own.
+"""A flag whose value is a config file, with a flag of its own for each key of the file's schema.
 
 --config=configs/digits.py --config.training.processes=2 --config.cringe.weight=0.1
 """
@@ -6,13 +6,22 @@
 import re
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-# From what a file states, and the overrides as text, to the whole tree.
+from stale_jax.errors import UserError
+from stale_jax.fields import closest
+
+# (what a file states, the overrides as text) -> the whole tree.
 Complete = Callable[[Mapping[str, Any], Mapping[str, str]], ConfigDict]
+
+# The folder that holds the package `configs`: the checkout, or site-packages.
+_ROOT = Path(__file__).parents[1]
+
+flags.disclaim_key_flags()  # The flags defined here belong to the program that asks for them.
 
 
 def define_config(name: str, complete: Complete, help_string: str) -> flags.FlagHolder:
@@ -23,13 +32,15 @@ def define_config(name: str, complete: Complete, help_string: str) -> flags.Flag
   return holder
 
 
-def define_experiment(name: str = "config") -> flags.FlagHolder:
-  """Defines the flag of the config of an experiment."""
-  return define_config(name, _complete_experiment, "The experiment.")
+def define_experiment(
+  name: str = "config", help_string: str = "Config file. experiments.config prints its keys."
+) -> flags.FlagHolder:
+  """Defines the flag of an experiment's config."""
+  return define_config(name, _complete_experiment, f"{help_string} --{name}.KEY=VALUE sets a key.")
 
 
 def _complete_experiment(config: Mapping[str, Any], overrides: Mapping[str, str]) -> ConfigDict:
-  from stale_jax.config import as_config_dict, resolve_for  # With it comes JAX.
+  from stale_jax.config import as_config_dict, resolve_for  # This imports JAX.
 
   return as_config_dict(resolve_for(config, overrides))
 
@@ -38,29 +49,49 @@ class _Parser(flags.ArgumentParser):
   """Completes and locks a config when it is loaded, before its overrides are parsed.
 
   Attributes:
-    name: of the flag.
-    loads: parser from a path to what the file there says.
+    name: name of the flag.
+    loader: parser from a path to what the file states.
     complete: see `Complete`.
   """
 
-  def __init__(self, name: str, loads: flags.ArgumentParser, complete: Complete):
-    self.name, self.loads, self.complete = name, loads, complete
+  def __init__(self, name: str, loader: flags.ArgumentParser, complete: Complete):
+    self.name, self.loader, self.complete = name, loader, complete
 
   def parse(self, path: str) -> ConfigDict:
-    """The complete config of the file at `path`."""
-    loaded = self.loads.parse(path)
+    """The complete config of the file at `path`, which may end in ":ARGUMENT"."""
+    file, colon, argument = path.partition(":")
+    loaded = self.loader.parse(f"{find_config(file)}{colon}{argument}")
     stated = loaded if isinstance(loaded, dict) else loaded.to_dict()
     config = self.complete(stated, _overrides(self.name))
     config.lock()
     return config
 
   def flag_type(self) -> str:
-    """As its help says."""
-    return self.loads.flag_type()
+    """The type as the loader names it."""
+    return self.loader.flag_type()
+
+
+def find_config(name: str) -> str:
+  """The path of a config file: relative to the current folder, or else one of the installed `configs`.
+
+  Raises:
+    UserError: there is no such file; names the nearest one that exists.
+  """
+  path = Path(name)
+  if path.is_file():
+    return name
+  if path.parts[:1] == ("configs",) and (_ROOT / path).is_file():
+    return str(_ROOT / path)
+  existing = {file.stem: f"configs/{file.name}" for file in (_ROOT / "configs").glob("[!_]*.py")}
+  if path.parent.is_dir():
+    existing |= {file.stem: str(file) for file in path.parent.glob("[!_]*.py")}
+  near = closest(path.stem, existing)
+  hint = f"did you mean {existing[near]}?" if near else f"known configs: {', '.join(sorted(existing))}."
+  raise UserError(f"{name} does not exist; {hint}")
 
 
 def _overrides(name: str) -> dict[str, str]:
-  """dotted path -> text of the overrides of the flag `name` on this program's command line."""
+  """dotted path -> text, for each override of the flag `name` on the command line."""
   argv, found = flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False), {}
   for argument, following in zip(argv, [*argv[1:], ""], strict=True):
     if match := re.fullmatch(rf"--?(?:no)?{name}\.([\w.]+)(?:=(.*))?", argument, re.DOTALL):

@@ -1,24 +1,35 @@
-"""How every program starts and how it fails: one clear line, exit code 2, no stack trace."""
+"""How every program starts, explains itself and fails: one clear line, exit code 2, no stack trace."""
 
 import gc
+import inspect
+import itertools
 import os
+import re
 import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
 
 from stale_jax.errors import UserError
+from stale_jax.progress import Stage
 from stale_jax.renamed import arguments_with_new_names
+
+_HELP = re.compile("-h|--?(help|helpshort|helpfull)|-[?]")
 
 
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags, calls `main` and exits with what it returns (None is 0)."""
   logging.set_verbosity(logging.ERROR)
-  # Tracing makes objects faster than the collector's defaults are meant for.
+  # The collector's default thresholds are too low for the many objects that tracing creates.
   gc.set_threshold(50_000, 20, 50)
   try:
-    _parse()
-    code = main()
+    if any(map(_HELP.fullmatch, sys.argv[1:])):
+      print(_help())
+      sys.stdout.flush()
+      sys.exit(0)
+    with Stage(f"starting {_program()}", note="importing JAX takes some seconds", repeats=False):
+      _parse()
+      code = main()
     sys.stdout.flush()
     sys.exit(code)
   except KeyboardInterrupt:
@@ -32,19 +43,71 @@ def run(main: Callable[[], int | None]) -> None:
     sys.exit(2)
 
 
+def _program() -> str:
+  """The name of the running program, for example "experiments.train"."""
+  spec = sys.modules["__main__"].__spec__
+  return spec.name if spec else sys.argv[0]
+
+
+def _help() -> str:
+  """The program's docstring and its own flags."""
+  text = f"{inspect.cleandoc(sys.modules['__main__'].__doc__)}\n\nFlags of {_program()}:\n"
+  own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+  return text + "\n".join(_describe(flag) for flag in sorted(own, key=lambda flag: flag.name))
+
+
+def _describe(flag: flags.Flag) -> str:
+  """A flag's name, meaning and default, as lines of help."""
+  name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
+  words = flag.help.partition(";\n")[0]  # Without absl's line about repeating a flag.
+  if flag.default not in (None, "", []) and not flag.boolean:
+    words += f" (default: {flag.default_as_str})"
+  return flags.text_wrap(f"{name}: {words}", length=100, indent="      ", firstline_indent="  ")
+
+
 def _parse() -> None:
+  """Parses the command line.
+
+  Raises:
+    UserError: an unknown or misspelt flag, a value that does not fit, a missing flag, an empty text.
+  """
   app.define_help_flags()
-  which = "run" if "run" in flags.FLAGS else "config"  # The flag that is a file of Python.
+  config = "run" if "run" in flags.FLAGS else "config"  # The flag whose value is a Python file.
   try:
-    # Overrides of a config are read from there, too.
+    # `config_flags` reads the overrides from sys.argv.
     sys.argv = arguments_with_new_names(sys.argv)
+    _check_not_empty(sys.argv)
     rest = flags.FLAGS(sys.argv)
   except flags.Error as error:
-    raise UserError(str(error)) from error
+    raise UserError(_missing(str(error)) or str(error)) from error
   except UserError:
     raise
-  # A config is Python, and what it or a wrong override raises while being read is for its author.
+  # A config is Python: whatever it raises, or a wrong override raises, concerns its author.
   except Exception as error:
-    raise UserError(f"cannot read --{which}: {error}") from error
+    raise UserError(f"cannot read --{config}: {error}") from error
   if len(rest) > 1:
     raise UserError(f"unexpected argument {rest[1]!r}; options begin with --.")
+
+
+def _check_not_empty(arguments: list[str]) -> None:
+  """Refuses `--out=` and `--out ""`, which an unset shell variable leaves behind, for every text flag.
+
+  A flag whose default is the empty string may be empty, and so may the prompts, which are checked later.
+  """
+  for argument, following in itertools.zip_longest(arguments[1:], arguments[2:]):
+    name, equals, value = argument.partition("=")
+    name = name.lstrip("-")
+    if not argument.startswith("-") or name not in flags.FLAGS:
+      continue
+    value = value if equals else following
+    flag = flags.FLAGS[name]
+    if value is None or value.strip() or flag.boolean or flag.allow_hide_cpp or flag.default == "":
+      continue
+    if flag.flag_type() in ("string", "config object"):
+      raise UserError(f"--{name} is empty: give a value (is a shell variable unset?).")
+
+
+def _missing(message: str) -> str | None:
+  """What to say if absl's `message` is about a required flag without a value; else None."""
+  match = re.match(r"flag --(\w+)=None: Flag --\w+ must have a value", message)
+  return match and f"--{match[1]} is missing: {flags.FLAGS[match[1]].help}"

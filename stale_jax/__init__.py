@@ -6,7 +6,9 @@ movie = model.generate("a red seven moves left quickly", seed=0)
 
 import importlib
 
-# Loaded on first use, so that `import stale_jax` takes no time.
+from stale_jax.progress import Stage
+
+# Public names and their modules, imported on first use: `import stale_jax` is fast.
 _OFFERS = {"load": "pipeline", "Model": "pipeline", "Movie": "movie", "UserError": "errors", "train": "run"}
 __all__ = list(_OFFERS)
 
@@ -14,4 +16,5 @@ __all__ = list(_OFFERS)
 def __getattr__(name: str):
   if name not in _OFFERS:
     raise AttributeError(f"module 'stale_jax' has no attribute {name!r}")
-  return getattr(importlib.import_module(f"stale_jax.{_OFFERS[name]}"), name)
+  with Stage("importing JAX"):
+    return getattr(importlib.import_module(f"stale_jax.{_OFFERS[name]}"), name)

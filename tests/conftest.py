@@ -25,6 +25,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
   atexit.register(shutil.rmtree, cache, ignore_errors=True)
   os.environ["XDG_CACHE_HOME"] = cache
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{cache}/xla")
+os.environ.setdefault("STALE_JAX_QUIET", "1")  # Programs print no progress lines (stale_jax/progress.py).
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 

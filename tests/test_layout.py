@@ -27,6 +27,7 @@ ROWS = [
     "compilation",
     "memory",
     "mesh",
+    "progress",
   },
   {"clip"},
   {"processes", "models", "data"},
