@@ -16,14 +16,14 @@ from stale_jax.config import build, resolve
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
-from stale_jax.files import make_folder
+from stale_jax.files import AnyPath, make_folder
 from stale_jax.pipeline import scores_path
 
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "experiments" / "tables"
 
 
-def read_table(path: Path) -> dict[str, Any]:
+def read_table(path: AnyPath) -> dict[str, Any]:
   """The names of a table's file: __doc__, BASE, SUITES, ROWS; raises UserError if it has not all of them."""
   try:
     table = runpy.run_path(str(path))
@@ -40,7 +40,7 @@ class Cell:
 
   row: str
   seed: int
-  folder: Path
+  folder: AnyPath
   config: dict[str, Any]
   suites: tuple[str, ...]
 
@@ -70,7 +70,7 @@ class Cell:
         yield "experiments.evaluate", f"--workdir={self.folder}", f"--suite={suite}"
 
 
-def cells_of(table, out: Path, seeds: int, steps: int | None) -> list[Cell]:
+def cells_of(table, out: AnyPath, seeds: int, steps: int | None) -> list[Cell]:
   """The cells of a table, all rows with one seed and then with the next.
 
   Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Key
 
 from stale_jax.clip import Clip
 from stale_jax.data import build_senses
@@ -53,7 +53,7 @@ def check_rollout(
     raise UserError(f"{name} makes latents, which are not rolled out: ask for clips as it was trained.")
 
 
-def keys_of(seeds: Sequence[int]) -> PRNGKeyArray:
+def keys_of(seeds: Sequence[int]) -> Key[Array, "batch"]:
   """One key per seed; raises UserError if a seed is impossible."""
   if min(seeds) < 0 or max(seeds) >= 2**32:
     raise UserError(f"seeds lie from 0 to 2^32 - 1; got {min(seeds)} to {max(seeds)}.")

@@ -14,6 +14,8 @@ from etils import epath
 
 from stale_jax.errors import UserError
 
+# On a disk, or an address.
+AnyPath = Path | epath.Path
 # Numbers of the errors that mean: no room for it.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Seconds in which a bucket is to answer; without network its client tries for minutes.
@@ -25,7 +27,7 @@ def cache_folder() -> Path:
   return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stale_jax"
 
 
-def at(place: str | Path) -> epath.Path:
+def at(place: str | AnyPath) -> epath.Path:
   """`place` as a path that does not depend on the working directory: a local one, or gs://BUCKET/FOLDER.
 
   Raises:
@@ -47,13 +49,13 @@ def at(place: str | Path) -> epath.Path:
   return epath.Path(place)
 
 
-def absolute(place: str | Path) -> epath.Path:
+def absolute(place: str | AnyPath) -> epath.Path:
   """`place`, no longer relative; an address, which epath's own method takes for a relative path, as it is."""
   place = epath.Path(place)
   return place if is_address(place) else place.absolute()
 
 
-def is_address(place: str | Path) -> bool:
+def is_address(place: str | AnyPath) -> bool:
   """Whether `place` is not on a disk."""
   return "://" in os.fspath(place)
 
@@ -77,7 +79,7 @@ def _reach(bucket: epath.Path) -> None:
     raise UserError(f"cannot reach {bucket}: {reason}.")
 
 
-def make_folder(folder: str | Path) -> epath.Path:
+def make_folder(folder: str | AnyPath) -> epath.Path:
   """Creates `folder` if need be; raises UserError if it cannot be written."""
   folder = epath.Path(folder)
   try:
@@ -90,7 +92,7 @@ def make_folder(folder: str | Path) -> epath.Path:
   return folder
 
 
-def write_whole(path: str | Path, data: str | bytes) -> None:
+def write_whole(path: str | AnyPath, data: str | bytes) -> None:
   """Writes a file so that it is there whole or not at all; raises UserError if it cannot be written."""
   path, data = epath.Path(path), data.encode() if isinstance(data, str) else data
   if is_address(path):  # What is put there appears when all of it has come.
@@ -110,7 +112,7 @@ def write_whole(path: str | Path, data: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def local_copy(path: str | Path) -> Iterator[Path]:
+def local_copy(path: str | AnyPath) -> Iterator[Path]:
   """The file at `path`, for those that read disks only: a copy, while the context lasts, of one elsewhere."""
   path = epath.Path(path)
   if not is_address(path):
@@ -129,7 +131,7 @@ class Written:
     local: where to write.
   """
 
-  def __init__(self, folder: str | Path):
+  def __init__(self, folder: str | AnyPath):
     self._folder, self._copied, self._temporary = epath.Path(folder), {}, None
     if is_address(self._folder):
       self._temporary = tempfile.TemporaryDirectory()

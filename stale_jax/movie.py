@@ -6,12 +6,12 @@ import re
 import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stale_jax.clip import Clip, Sense
+from stale_jax.files import AnyPath
 from stale_jax.media import movie_html, save_movie
 
 
@@ -50,12 +50,12 @@ class Movie:
     """Its senses by name."""
     return {sense.name: sense for sense in self.senses if sense.name in self.clip}
 
-  def save(self, folder: str | Path, codec: str = "h264") -> Path | None:
+  def save(self, folder: str | AnyPath, codec: str = "h264") -> AnyPath | None:
     """Writes video, effects and arrays into `folder`; returns the video's path (see `media.save_movie`)."""
     info = {"prompt": self.prompt, "seed": self.seed, **self.how}
     return save_movie(folder, self.stem, self.clip, self.described(), info, codec)
 
-  def page_entry(self, video: Path | None) -> tuple:
+  def page_entry(self, video: AnyPath | None) -> tuple:
     """What the page of movies wants of it; `video` is what `save` returned."""
     return self.clip, self.described(), self.prompt, self.facts, video
 

@@ -1,17 +1,17 @@
 """A training run, from its config to its weights."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from stale_jax.compilation import keep_compiled
 from stale_jax.config import build, resolve
+from stale_jax.files import AnyPath
 from stale_jax.memory import keep_memory
 from stale_jax.training.loop import train_loop
 from stale_jax.training.state import State
 
 
-def train(config: Mapping[str, Any], workdir: str | Path, profile: tuple[int, int] | None = None) -> State:
+def train(config: Mapping[str, Any], workdir: str | AnyPath, profile: tuple[int, int] | None = None) -> State:
   """Builds `config` and trains it in `workdir`, or goes on where the last call there stopped.
 
   Args:

@@ -6,11 +6,10 @@ Format 1, whose files do not name it, leaves out keys that have their default; a
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from stale_jax.errors import UserError
-from stale_jax.files import write_whole
+from stale_jax.files import AnyPath, write_whole
 
 FORMAT = 2
 _OFF_IF_EMPTY = ("dog", "self_forcing", "grpo")
@@ -42,7 +41,7 @@ def upgrade(written: Mapping[str, Any], where: Any) -> dict[str, Any]:
   return config
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: AnyPath) -> dict[str, Any]:
   """A run's config; raises UserError if it cannot be read."""
   try:
     return upgrade(json.loads(path.read_text()), path)
@@ -50,6 +49,6 @@ def read_config(path: Path) -> dict[str, Any]:
     raise UserError(f"cannot read {path}: {error}") from error
 
 
-def write_config(path: Path, config: Mapping[str, Any]) -> None:
+def write_config(path: AnyPath, config: Mapping[str, Any]) -> None:
   """Writes a run's config in one piece."""
   write_whole(path, json.dumps(with_format(config), indent=2))

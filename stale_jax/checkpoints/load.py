@@ -1,6 +1,5 @@
 """A trained model from a run's folder, a weights file or a name: its parameters and its config."""
 
-from pathlib import Path
 from typing import Any
 
 from etils import epath
@@ -10,10 +9,10 @@ from stale_jax.checkpoints.convert import converted
 from stale_jax.checkpoints.named import NAMED
 from stale_jax.checkpoints.reading import newest_part
 from stale_jax.checkpoints.weights import load_weights
-from stale_jax.files import at
+from stale_jax.files import AnyPath, at
 
 
-def model_at(name: str | Path) -> tuple[Any, dict[str, Any]]:
+def model_at(name: str | AnyPath) -> tuple[Any, dict[str, Any]]:
   """(averaged parameters, config) of a run's folder, a weights file or, by name (`NAMED`), of the package.
 
   Raises:
@@ -23,7 +22,7 @@ def model_at(name: str | Path) -> tuple[Any, dict[str, Any]]:
   return newest_ema(path) if path.is_dir() else load_weights(path)
 
 
-def newest_ema(folder: Path) -> tuple[Any, dict[str, Any]]:
+def newest_ema(folder: AnyPath) -> tuple[Any, dict[str, Any]]:
   """(averaged parameters of the newest undamaged checkpoint, config) of a run.
 
   Of the checkpoint only these arrays are read. Raises UserError like `reading.newest_part`.

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ from jaxtyping import Float
 
 from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.errors import UserError
-from stale_jax.files import make_folder
+from stale_jax.files import AnyPath, make_folder
 from stale_jax.hosts import leads
 from stale_jax.training.ema import gamma_of
 
@@ -37,10 +36,10 @@ class Snapshot:
 
   step: int
   std: float
-  path: Path
+  path: AnyPath
 
 
-def save_snapshots(folder: Path, step: int, tracks: Mapping[float, Any], config: dict[str, Any]) -> None:
+def save_snapshots(folder: AnyPath, step: int, tracks: Mapping[float, Any], config: dict[str, Any]) -> None:
   """Writes the averages (std -> parameters) of `step` to the run's folder, in float32."""
   into = epath.Path(folder) / "snapshots"
   if leads():
@@ -49,14 +48,14 @@ def save_snapshots(folder: Path, step: int, tracks: Mapping[float, Any], config:
     save_weights(into / f"{step}_{std}.safetensors", params, config, jnp.float32)
 
 
-def find_snapshots(folder: Path) -> list[Snapshot]:
+def find_snapshots(folder: AnyPath) -> list[Snapshot]:
   """All of a run's, by step."""
   files = (epath.Path(folder) / "snapshots").glob("*.safetensors")
   named = ((re.fullmatch(r"(\d+)_([\d.e-]+)", path.stem), path) for path in files)
   return sorted(Snapshot(int(name[1]), float(name[2]), path) for name, path in named if name)
 
 
-def drop_snapshots_after(folder: Path, step: int) -> None:
+def drop_snapshots_after(folder: AnyPath, step: int) -> None:
   """Removes those that a run resumed from `step` is going to take again."""
   for snapshot in find_snapshots(folder):
     if snapshot.step > step and leads():

@@ -1,7 +1,6 @@
 """Reads checkpoints of a run without moving anything: the run may still be going on."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,10 +13,10 @@ from stale_jax.checkpoints.damage import DamageError, check_files, check_record,
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.items import open_manager, restoring
 from stale_jax.errors import UserError
-from stale_jax.files import absolute
+from stale_jax.files import AnyPath, absolute
 
 
-def newest_state(folder: Path) -> dict[str, Any]:
+def newest_state(folder: AnyPath) -> dict[str, Any]:
   """The whole state of the newest undamaged checkpoint, as plain dictionaries of arrays on one device.
 
   Raises:
@@ -26,7 +25,7 @@ def newest_state(folder: Path) -> dict[str, Any]:
   return _newest(folder, lambda checkpoint: {name: checkpoint.part(name) for name in checkpoint.names})
 
 
-def newest_part(folder: Path, name: str) -> Any:
+def newest_part(folder: AnyPath, name: str) -> Any:
   """One field of the newest undamaged state (see `training.state.State`); no other arrays are read.
 
   A checkpoint of an older version has one fingerprint for all of its arrays, which are then all read, one
@@ -38,7 +37,7 @@ def newest_part(folder: Path, name: str) -> Any:
   return _newest(folder, lambda checkpoint: checkpoint.part(name))
 
 
-def _newest(folder: Path, read: Callable[["_Checkpoint"], Any]) -> Any:
+def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
   """What `read` makes of the newest checkpoint that is not damaged."""
   folder = absolute(folder)
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():

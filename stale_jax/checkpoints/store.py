@@ -12,7 +12,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +25,7 @@ from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.items import open_manager, restoring, saving
 from stale_jax.checkpoints.reading import unreadable
 from stale_jax.errors import UserError
-from stale_jax.files import FULL, absolute
+from stale_jax.files import FULL, AnyPath, absolute
 from stale_jax.hosts import all_agree, leads
 from stale_jax.mesh import path_name
 from stale_jax.training.state import State
@@ -55,7 +54,7 @@ class Checkpointer:
     UserError: the folder cannot be written.
   """
 
-  def __init__(self, folder: Path, keep: int = 3, patience: float = PATIENCE):
+  def __init__(self, folder: AnyPath, keep: int = 3, patience: float = PATIENCE):
     self._patience = patience
     self.folder = absolute(folder) / "checkpoints"
     try:

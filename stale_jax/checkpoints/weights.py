@@ -1,7 +1,6 @@
 """Weights to give away: one safetensors file with the config that made them."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,11 +13,11 @@ from safetensors.numpy import save
 from stale_jax.checkpoints.config_file import upgrade, with_format
 from stale_jax.checkpoints.convert import converted
 from stale_jax.errors import UserError
-from stale_jax.files import local_copy, write_whole
+from stale_jax.files import AnyPath, local_copy, write_whole
 from stale_jax.hosts import leads, whole
 
 
-def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) -> None:
+def save_weights(path: AnyPath, params, config: dict[str, Any], dtype=jnp.float16) -> None:
   """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece.
 
   Of several processes each must call this, and the first writes; no other ever holds more than one array.
@@ -32,7 +31,7 @@ def save_weights(path: Path, params, config: dict[str, Any], dtype=jnp.float16) 
     write_whole(path, save(arrays, metadata={"config": json.dumps(with_format(config))}))
 
 
-def load_weights(path: Path) -> tuple[Any, dict[str, Any]]:
+def load_weights(path: AnyPath) -> tuple[Any, dict[str, Any]]:
   """(params in float32, config) of a file of `save_weights`, of now or of before parameters were stacked.
 
   Raises:

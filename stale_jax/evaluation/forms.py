@@ -14,7 +14,7 @@ from stale_jax.models import Transformer
 
 
 def plots(
-  model: Transformer, params, context: Context, times: Float[Array, "steps+1"], frames: int
+  model: Transformer, params, context: Context, times: Float[Array, "grid"], frames: int
 ) -> Float[np.ndarray, "prompts steps blocks"]:
   """The weight of the vehicular form in each block at each step; above .5 the hard mode takes it.
 

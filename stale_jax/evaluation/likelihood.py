@@ -61,7 +61,7 @@ class Bits(NamedTuple):
   outside: Float[Array, "batch"]
 
 
-def path(steps: int, start: float = START) -> Float[np.ndarray, "steps+1"]:
+def path(steps: int, start: float = START) -> Float[np.ndarray, "{steps}+1"]:
   """Times from `start` to 1, equally spaced in their logit but for the last."""
   logits = np.linspace(np.log(start / (1 - start)), np.log((1 - _END) / _END), steps)
   return np.append(1 / (1 + np.exp(-logits)), 1.0)
@@ -71,7 +71,7 @@ def likelihood(
   process: Process,
   denoiser: Denoiser,
   clip: Clip,
-  times: Float[Array, "steps+1"],
+  times: Float[Array, "grid"],
   context: Context,
   key: PRNGKeyArray,
   probes: int = 4,

@@ -1,9 +1,9 @@
 """Columns and cells of the comparison of remedies for long movies (`experiments.remedies`)."""
 
 import json
-from pathlib import Path
 
 from stale_jax.errors import UserError
+from stale_jax.files import AnyPath
 
 ABOUT = {
   "live@10": "liveliness of the tenth window and the two before it",
@@ -31,7 +31,7 @@ def scores_of(found: dict, windows: int) -> dict[str, float]:
   return said | {"saturation": found["saturation_drift"], "luma": found["luma_drift"]}
 
 
-def read_cell(path: Path, settings: dict) -> dict | None:
+def read_cell(path: AnyPath, settings: dict) -> dict | None:
   """What was found, None if it is not there yet; raises UserError if it was found with other settings."""
   if not path.exists():
     return None

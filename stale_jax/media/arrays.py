@@ -12,13 +12,14 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
+from stale_jax.files import AnyPath
 
 # What json, numpy, zipfile and a Sense say of files that are cut off or not ours.
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def write_arrays(
-  stem: Path, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], info: Mapping[str, Any]
+  stem: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], info: Mapping[str, Any]
 ) -> None:
   """Writes `stem`.npz (every sense as it is) and `stem`.json (`info`, and each sense's description)."""
   with stem.with_name(stem.name + ".npz").open("wb") as file:
@@ -28,7 +29,7 @@ def write_arrays(
   stem.with_name(stem.name + ".json").write_text(text + "\n", encoding="utf-8")
 
 
-def read_arrays(stem: Path) -> tuple[dict[str, np.ndarray], dict[str, Sense], dict[str, Any]]:
+def read_arrays(stem: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, Sense], dict[str, Any]]:
   """(clip, senses, info): what `write_arrays` was given, bit for bit.
 
   Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stale_jax.files import write_whole
+from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.page import data_url, document
 
 _KEPT, _OTHER = "#2f9e77", "#b4b6c2"
@@ -55,7 +55,7 @@ _UNREADABLE = {
 _MEASURED = {"dark": "light", "static": "motion", "text": "text"}
 
 
-def write_data_card(path: Path, said: Mapping[str, Any]) -> None:
+def write_data_card(path: AnyPath, said: Mapping[str, Any]) -> None:
   """Writes the card to `path`, self-contained.
 
   Args:

@@ -2,13 +2,12 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from stale_jax.files import write_whole
+from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.page import data_url, document
 from stale_jax.media.picture import contact_sheet, enlarge, png, to_bytes
 
@@ -31,7 +30,7 @@ _SHOWN = 16  # Of the stillest and of the liveliest.
 
 
 def write_dead_frames(
-  path: Path,
+  path: AnyPath,
   scores: Mapping[str, Any],
   movies: Float[np.ndarray, "n frames height width 3"],
   pictures: Float[np.ndarray, "m height width 3"],

@@ -12,20 +12,20 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
-from stale_jax.files import make_folder
+from stale_jax.files import AnyPath, make_folder
 from stale_jax.media.arrays import write_arrays
 from stale_jax.media.sem import write_sem
 from stale_jax.media.video import suffix, write_video
 
 
 def save_movie(
-  folder: str | Path,
+  folder: str | AnyPath,
   stem: str,
   clip: Mapping[str, np.ndarray],
   senses: Mapping[str, Sense],
   info: Mapping[str, Any],
   codec: str = "h264",
-) -> Path | None:
+) -> AnyPath | None:
   """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`, each whole.
 
   If one cannot be made, none is written. Without sight there is no video, and without a sensory

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stale_jax.clip import Sense
-from stale_jax.files import write_whole
+from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.picture import png, shrink, to_bytes
 from stale_jax.media.plots import plot
 
@@ -37,7 +37,7 @@ def data_url(kind: str, data: bytes) -> str:
 
 
 def _movie(
-  clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: Path | None
+  clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: AnyPath | None
 ) -> str:
   name, values = next(iter(clip.items()))
   # By data-seconds the script and the style know that something plays.
@@ -50,7 +50,7 @@ def _movie(
   )
 
 
-def _look(sight: np.ndarray, rate: float, video: Path) -> str:
+def _look(sight: np.ndarray, rate: float, video: AnyPath) -> str:
   """Player and storyboard."""
   kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
   # An odd number apart: of every fourth frame, what comes back after eight would seem to stand still.
@@ -70,7 +70,7 @@ def _look(sight: np.ndarray, rate: float, video: Path) -> str:
 
 
 def movie_html(
-  clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: Path | None
+  clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: AnyPath | None
 ) -> str:
   """One movie, [frames, *shape] a sense, with its own style and script: for a notebook's output.
 
@@ -82,8 +82,8 @@ def movie_html(
 
 
 def write_page(
-  path: Path,
-  movies: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, Sense], str, str, Path | None]],
+  path: AnyPath,
+  movies: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, Sense], str, str, AnyPath | None]],
   scores: Sequence[tuple[str, float, float | None, str]],
   measured: str,
   command: str,

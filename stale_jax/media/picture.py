@@ -2,7 +2,6 @@
 
 import io
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Float, UInt8
 from stale_jax.clip import intensity
 from stale_jax.data.decode.picture import resize
 from stale_jax.errors import UserError
+from stale_jax.files import AnyPath
 
 
 def to_bytes(
@@ -52,7 +52,7 @@ def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
   return out.getvalue()
 
 
-def read_picture(path: str | Path, height: int, width: int) -> Float[np.ndarray, "height width 3"]:
+def read_picture(path: str | AnyPath, height: int, width: int) -> Float[np.ndarray, "height width 3"]:
   """A picture file (PNG, JPEG, ...) in [-1, 1], scaled until it covers height x width, its middle cut out.
 
   Raises:

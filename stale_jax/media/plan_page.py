@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stale_jax.files import write_whole
+from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.page import document
 
 # Legible on light and on dark; in the order in which they are needed.
@@ -86,7 +86,7 @@ def _number(value, unit: str = "") -> str:
 
 
 def write_plan(
-  path: Path, said: Mapping[str, Any], points: Sequence[tuple[int, float, float]], command: str
+  path: AnyPath, said: Mapping[str, Any], points: Sequence[tuple[int, float, float]], command: str
 ) -> None:
   """Writes the page of a plan to `path`, self-contained.
 

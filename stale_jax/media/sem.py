@@ -3,12 +3,12 @@
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense, intensity
+from stale_jax.files import AnyPath
 
 SEDL = "urn:mpeg:mpeg-v:2010:01-SEDL-NS"
 SEV = "urn:mpeg:mpeg-v:2010:01-SEV-NS"
@@ -55,7 +55,7 @@ def _runs(level: Float[np.ndarray, "frames"], least: int) -> list[list[int]]:
   return runs
 
 
-def write_sem(path: Path, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense]) -> int:
+def write_sem(path: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense]) -> int:
   """Writes the effects of the clip's senses [frames, channels] in order of time.
 
   Intensities are multiples of 5 per cent, within 10 of the sense's; an effect lasts .1 s at

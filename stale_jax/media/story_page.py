@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stale_jax.files import write_whole
+from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.page import data_url, document
 from stale_jax.media.picture import png, shrink, to_bytes
 
@@ -29,8 +29,8 @@ def _frames(sight: np.ndarray, kind: str) -> str:
 
 
 def write_story(
-  path: Path,
-  panels: Sequence[tuple[Mapping[str, np.ndarray], str, Path]],
+  path: AnyPath,
+  panels: Sequence[tuple[Mapping[str, np.ndarray], str, AnyPath]],
   between: Sequence[np.ndarray],
   about: str,
   command: str,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -11,6 +10,7 @@ from stale_jax.clip import Sense
 from stale_jax.construct import nearest
 from stale_jax.data.decode.mux import mux
 from stale_jax.errors import UserError
+from stale_jax.files import AnyPath
 from stale_jax.media.picture import enlarge, to_bytes
 from stale_jax.media.sound import synthesise
 
@@ -30,7 +30,7 @@ def suffix(codec: str) -> str:
 
 
 def write_video(
-  path: Path, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], codec: str = "h264"
+  path: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], codec: str = "h264"
 ) -> None:
   """Writes sight [frames, height, width, 3], and sound if there is any, to `path`.
 

@@ -77,7 +77,7 @@ class Residual(nn.Module):
 
 def space_to_depth(
   x: Float[Array, "b t h w c"], time: int, space: int
-) -> Float[Array, "b t/time h/space w/space c*n"]:
+) -> Float[Array, "b t//{time} h//{space} w//{space} c*{time}*{space}**2"]:
   """Moves blocks of time x space x space into channels."""
   b, t, h, w, c = x.shape
   x = jnp.reshape(x, (b, t // time, time, h // space, space, w // space, space, c))
@@ -87,7 +87,7 @@ def space_to_depth(
 
 def depth_to_space(
   x: Float[Array, "b t h w c"], time: int, space: int
-) -> Float[Array, "b t*time h*space w*space c/n"]:
+) -> Float[Array, "b t*{time} h*{space} w*{space} c//({time}*{space}**2)"]:
   """Undoes `space_to_depth`."""
   b, t, h, w, c = x.shape
   x = jnp.reshape(x, (b, t, h, w, time, space, space, c // (time * space**2)))
@@ -95,7 +95,9 @@ def depth_to_space(
   return jnp.reshape(x, (b, t * time, h * space, w * space, -1))
 
 
-def lengthen(x: Float[Array, "batch frames *shape"], time: int) -> Float[Array, "batch frames+time-1 *shape"]:
+def lengthen(
+  x: Float[Array, "batch frames *shape"], time: int
+) -> Float[Array, "batch frames+{time}-1 *shape"]:
   """The first frame `time` times: it is a group of its own."""
   return jnp.concatenate([jnp.repeat(x[:, :1], time - 1, 1), x], 1)
 

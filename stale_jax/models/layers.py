@@ -107,7 +107,7 @@ def time_features(
 
 def rotary_angles(
   positions: Float[np.ndarray, "tokens 3"], head_width: int, theta: float = 100.0
-) -> Float[np.ndarray, "tokens head_width//2"]:
+) -> Float[np.ndarray, "tokens {head_width}//2"]:
   """Angles of 3-D rotary embedding: half the head's pairs turn with time, a quarter each with y and x.
 
   `positions` is (time in frames, y, x in patches). Su et al., RoFormer, arXiv 2104.09864.
@@ -120,7 +120,7 @@ def rotary_angles(
   return np.concatenate(angles, -1).astype(np.float32)
 
 
-def rotary_jitter(heads: int, head_width: int, spread: float) -> Float[np.ndarray, "heads head_width//2"]:
+def rotary_jitter(heads: int, head_width: int, spread: float) -> Float[np.ndarray, "{heads} {head_width}//2"]:
   """How much faster each head turns with time if its theta is theta (1 + spread U(-1, 1)).
 
   Heads that turn alike come to the same place together, a movie to the same frame again (multi-head RoPE
@@ -135,7 +135,7 @@ def rotary_jitter(heads: int, head_width: int, spread: float) -> Float[np.ndarra
 
 
 def rotate(
-  x: Float[Array, "*tokens heads width"], angles: Float[Array, "*tokens heads|1 width//2"]
+  x: Float[Array, "*tokens heads width"], angles: Float[Array, "*#tokens #heads width//2"]
 ) -> Float[Array, "*tokens heads width"]:
   """Turns each pair (i, i + width/2) of the last axis by its angle."""
   cos, sin = (f(angles).astype(x.dtype) for f in (jnp.cos, jnp.sin))

@@ -7,20 +7,20 @@ frame, draws each by itself, so that a sample does not depend on the batch that 
 import zlib
 
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key
 
 from stale_jax.clip import Clip
 from stale_jax.processes.process import Corruption, Process
 
 
-def fold_keys(keys: PRNGKeyArray, number) -> PRNGKeyArray:
+def fold_keys(keys: Key[Array, "*shape"], number) -> Key[Array, "*shape"]:
   """`jax.random.fold_in` of every key in an array of keys of any shape."""
   if keys.ndim:
     return jax.vmap(lambda key: fold_keys(key, number))(keys)
   return jax.random.fold_in(keys, number)
 
 
-def named_keys(keys: PRNGKeyArray, name: str) -> PRNGKeyArray:
+def named_keys(keys: Key[Array, "*shape"], name: str) -> Key[Array, "*shape"]:
   """The keys of one use of `keys`, by its name: a sense, or a part of a program."""
   return fold_keys(keys, zlib.crc32(name.encode()))
 
@@ -29,7 +29,7 @@ def corrupt_array(
   process: Process,
   x: Float[Array, "batch frames *shape"],
   t: Float[Array, "batch frames"],
-  keys: PRNGKeyArray,
+  keys: Key[Array, "..."],
 ) -> Corruption:
   """`Process.corrupt` of one array, with keys of shape (), [batch] or [batch, frames]."""
   if not keys.ndim:
@@ -45,7 +45,7 @@ def corrupt_array(
 
 
 def corrupt(
-  process: Process, clip: Clip, t: Float[Array, "batch frames"], keys: PRNGKeyArray
+  process: Process, clip: Clip, t: Float[Array, "batch frames"], keys: Key[Array, "..."]
 ) -> dict[str, Corruption]:
   """Corrupts every sense of `clip` at the same times; the noise of a sense does not depend on the others.
 

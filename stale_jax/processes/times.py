@@ -126,6 +126,6 @@ def clip_times(
   return jax.vmap(one, out_axes=1)(jax.random.split(key, frames))
 
 
-def grid(steps: int, factor: float = 1.0) -> Float[Array, "steps+1"]:
+def grid(steps: int, factor: float = 1.0) -> Float[Array, "{steps}+1"]:
   """Times from 1 to 0, shifted: a factor above 1 takes smaller steps near the noise."""
   return shift(jnp.linspace(1.0, 0.0, steps + 1), factor)

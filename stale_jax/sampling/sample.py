@@ -1,7 +1,7 @@
 """The whole of generation as one jittable function."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.objectives import hold
@@ -11,7 +11,7 @@ from stale_jax.sampling.solvers import Denoiser
 
 
 def renoise(
-  process: Process, clip: Clip, noise: Float[Array, "batch *frames"], keys: PRNGKeyArray
+  process: Process, clip: Clip, noise: Float[Array, "batch *frames"], keys: Key[Array, "batch"]
 ) -> tuple[Clip, Float[Array, "batch frames"]]:
   """(`clip` brought to the times `noise`, of examples or of frames; these times). At 0 it stays as it is."""
   noise = jnp.reshape(noise, (len(noise), -1))
@@ -23,9 +23,9 @@ def sample(
   process: Process,
   denoiser: Denoiser,
   senses: tuple[Sense, ...],
-  times: Float[Array, "steps+1 batch frames"],
+  times: Float[Array, "grid batch frames"],
   context: Context,
-  keys: PRNGKeyArray,
+  keys: Key[Array, "batch"],
   solver: str,
   steps: Int[Array, ""] | None = None,
   first: Clip | None = None,

@@ -54,7 +54,7 @@ class Sampling:
     """How many clips a program makes at once, if `count` are asked for."""
     return min(self.batch, 1 << (count - 1).bit_length())
 
-  def times(self, frames: int) -> Float[Array, "steps+1 batch frames"]:
+  def times(self, frames: int) -> Float[Array, "{self.steps}+1 {self.batch} {frames}"]:
     """From 1 to 0, every frame together."""
     times = grid(self.steps, self.shift)
     return jnp.broadcast_to(times[:, None, None], (len(times), self.batch, frames))

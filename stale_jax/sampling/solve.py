@@ -7,14 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.processes import Process
 from stale_jax.sampling.solvers import Denoiser, Reverse, Solver, Switch, fitting_solver, frame_keys
 
 
-def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: PRNGKeyArray) -> Clip:
+def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: Key[Array, "batch"]) -> Clip:
   """Draws time 1 of `len(keys)` clips, each example and frame by itself."""
 
   def draw(sense):
@@ -28,9 +28,9 @@ def solve(
   process: Process,
   denoiser: Denoiser,
   x: Clip,
-  times: Float[Array, "steps+1 batch frames"],
+  times: Float[Array, "grid batch frames"],
   context: Context,
-  keys: PRNGKeyArray,
+  keys: Key[Array, "batch"],
   solver: str = "euler",
   callback: Callable[[Array, Clip], None] | None = None,
   steps: Int[Array, ""] | None = None,
@@ -64,9 +64,9 @@ def last_step(
   process: Process,
   denoiser: Denoiser,
   x: Clip,
-  times: Float[Array, "steps+1 batch frames"],
+  times: Float[Array, "grid batch frames"],
   context: Context,
-  keys: PRNGKeyArray,
+  keys: Key[Array, "batch"],
   solver: str = "euler",
   steps: Int[Array, ""] | None = None,
 ) -> tuple[Clip, Clip]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from stale_jax.clip import Clip, Context
 from stale_jax.construct import nearest
@@ -55,9 +55,9 @@ class Reverse:
 
   process: Process
   denoiser: Denoiser
-  times: Float[Array, "steps+1 batch frames"]
+  times: Float[Array, "grid batch frames"]
   context: Context
-  keys: PRNGKeyArray
+  keys: Key[Array, "batch"]
 
   def between(self, step: Int[Array, ""]) -> tuple[Array, Array]:
     """The times that a step begins and ends at."""
@@ -67,12 +67,14 @@ class Reverse:
     """The denoiser's outputs."""
     return self.denoiser(x, t, self.context)
 
-  def noise_keys(self, name: str, step: Int[Array, ""]) -> PRNGKeyArray:
+  def noise_keys(self, name: str, step: Int[Array, ""]) -> Key[Array, "batch frames"]:
     """The keys of a sense's fresh noise in a step, [batch, frames]."""
     return frame_keys(self.keys, name, step + 1, self.times.shape[2])
 
 
-def frame_keys(keys: PRNGKeyArray, name: str, step: int | Int[Array, ""], frames: int) -> PRNGKeyArray:
+def frame_keys(
+  keys: Key[Array, "batch"], name: str, step: int | Int[Array, ""], frames: int
+) -> Key[Array, "batch {frames}"]:
   """One key per example and frame, [batch, frames], whatever else is in the batch."""
   own = fold_keys(named_keys(keys, name), step)
   return jax.vmap(lambda key: jax.vmap(lambda frame: jax.random.fold_in(key, frame))(jnp.arange(frames)))(own)

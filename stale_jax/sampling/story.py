@@ -144,7 +144,7 @@ def see(
 def consistent(
   network: Callable[..., Clip],
   story: Story,
-  times: Float[Array, "steps+1 batch frames"],
+  times: Float[Array, "grid batch frames"],
   key: PRNGKeyArray,
 ) -> Denoiser:
   """`network` with consistent self-attention among the panels of a tile.

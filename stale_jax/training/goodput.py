@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stale_jax.files import write_whole
+from stale_jax.files import AnyPath, write_whole
 
 
 class Goodput:
@@ -25,7 +25,7 @@ class Goodput:
     productive: seconds of steps that stay from earlier starts.
   """
 
-  def __init__(self, folder: Path, productive: float = 0.0):
+  def __init__(self, folder: AnyPath, productive: float = 0.0):
     self._productive = productive
     self._first = _first_start(folder / "started.json")
     # What has been counted reaches to here.
@@ -51,7 +51,7 @@ class Goodput:
     }
 
 
-def _first_start(path: Path) -> float:
+def _first_start(path: AnyPath) -> float:
   """When the run began, on this boot's monotonic clock (so possibly below 0); now, if it begins."""
   now = {"boot": _boot(), "monotonic": time.monotonic(), "wall": time.time()}
   try:

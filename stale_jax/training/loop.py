@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapsho
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import save_weights
 from stale_jax.errors import UserError
-from stale_jax.files import FULL, at
+from stale_jax.files import FULL, AnyPath, at
 from stale_jax.hosts import leads, whole
 from stale_jax.training.begin import first_state, given_params
 from stale_jax.training.experiment import Experiment
@@ -31,7 +30,7 @@ from stale_jax.training.state import State
 def train_loop(
   experiment: Experiment,
   config: Mapping[str, Any],
-  workdir: str | Path,
+  workdir: str | AnyPath,
   profile: tuple[int, int] | None = None,
 ) -> State:
   """Trains `experiment` in `workdir`, or goes on where the last call there stopped.
@@ -68,7 +67,7 @@ def train_loop(
 def _train(
   experiment: Experiment,
   config: Mapping[str, Any],
-  workdir: Path,
+  workdir: AnyPath,
   stopping: Callable[[int], bool],
   window: tuple[int, int] | None,
 ) -> State:
@@ -138,7 +137,7 @@ class _Run:
 
   experiment: Experiment
   config: Mapping[str, Any]
-  workdir: Path
+  workdir: AnyPath
   program: TrainingProgram
   feed: Feed
   checkpoints: Checkpointer

@@ -4,9 +4,8 @@ import contextlib
 import json
 import sys
 import time
-from pathlib import Path
 
-from stale_jax.files import Written, write_whole
+from stale_jax.files import AnyPath, Written, write_whole
 from stale_jax.training.goodput import Goodput
 
 
@@ -19,7 +18,7 @@ class Metrics:
     total: steps of the run.
   """
 
-  def __init__(self, folder: Path, start: int, total: int):
+  def __init__(self, folder: AnyPath, start: int, total: int):
     from tensorboardX import SummaryWriter
 
     self._written = Written(folder)
@@ -32,7 +31,7 @@ class Metrics:
     self._total, self._step, self._time, self._waited = total, start, time.monotonic(), 0.0
     self._live = sys.stdout.isatty()
 
-  def _drop_after(self, start: int, before: Path) -> float:
+  def _drop_after(self, start: int, before: AnyPath) -> float:
     """Begins the file with what `before` holds; returns the productive seconds of what is left."""
     productive = 0.0
     if not before.exists():

@@ -8,7 +8,6 @@ a picture without another model.
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,6 +23,7 @@ from stale_jax.compilation import batches
 from stale_jax.construct import construct
 from stale_jax.data import Digits
 from stale_jax.data.sources.digits import COLOURS
+from stale_jax.files import AnyPath
 from stale_jax.models import Autoencoder, MotionPredictor
 from stale_jax.models.motion_predictor import interpolated
 from stale_jax.training.steps.motion import MotionStep
@@ -66,7 +66,7 @@ class MotionModel:
 
   def between(
     self, start: Float[np.ndarray, "batch h w 3"], end: Float[np.ndarray, "batch h w 3"]
-  ) -> Float[np.ndarray, "batch frames-2 h w 3"]:
+  ) -> Float[np.ndarray, "batch {self.frames}-2 h w 3"]:
     """The pictures between these."""
     return self.decode(self.predict(self.encode(start), self.encode(end))[:, 1:-1])
 
@@ -147,7 +147,7 @@ def _untrained(predictor: MotionPredictor, source: Digits) -> MotionModel:
   )
 
 
-def save_motion(path: Path, model: MotionModel) -> None:
+def save_motion(path: AnyPath, model: MotionModel) -> None:
   """Writes the predictor's weights, for `load_motion`."""
   predictor = model.predictor
   kept = {"width": predictor.width, "depth": predictor.depth, "heads": predictor.heads}
@@ -155,7 +155,7 @@ def save_motion(path: Path, model: MotionModel) -> None:
 
 
 @functools.cache
-def load_motion(path: Path = MOTION) -> MotionModel:
+def load_motion(path: AnyPath = MOTION) -> MotionModel:
   """The predictor in `path`, by default the one that comes with the package.
 
   Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from stale_jax.errors import UserError
-from stale_jax.files import Written
+from stale_jax.files import AnyPath, Written
 
 
 def parse_window(text: str) -> tuple[int, int]:
@@ -24,7 +24,7 @@ def parse_window(text: str) -> tuple[int, int]:
 class Profile:
   """Traces the steps of `window`, (start, stop), into `folder`; none if it is None."""
 
-  def __init__(self, folder: Path, window: tuple[int, int] | None):
+  def __init__(self, folder: AnyPath, window: tuple[int, int] | None):
     self._folder, self._window, self._on = Path(folder), window, None
 
   def before(self, step: int) -> None:

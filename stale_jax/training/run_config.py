@@ -1,18 +1,18 @@
 """The config that a run's folder holds, and what a resumed run may change of it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from stale_jax.checkpoints.config_file import read_config, write_config
 from stale_jax.config.resolve import resolve
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
+from stale_jax.files import AnyPath
 from stale_jax.hosts import leads
 from stale_jax.training.ema import Ema
 
 
-def keep_config(config: Mapping[str, Any], workdir: Path) -> None:
+def keep_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
   """Writes `config` to the folder's config.json.
 
   Raises:

@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from stale_jax.clip import Sense
 from stale_jax.data.decode.container import Unreadable
+from stale_jax.files import AnyPath
 
 # What the files' readers say of broken ones.
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, EOFError, ZeroDivisionError)
@@ -41,7 +42,7 @@ Track = dict[str, dict[str, Callable[[Frames], Frames]]]
 
 
 def read_tracks(
-  video: str | Path, senses: Mapping[str, Sense], times: Frames
+  video: str | AnyPath, senses: Mapping[str, Sense], times: Frames
 ) -> dict[str, Float[np.ndarray, "frames channels"]]:
   """Those of `senses` that a track beside `video` tells, in [-1, 1], at `times` in seconds.
 
@@ -66,7 +67,7 @@ def read_tracks(
 
 
 @functools.lru_cache(maxsize=256)
-def _arrays(path: Path, changed: int) -> Track:
+def _arrays(path: AnyPath, changed: int) -> Track:
   described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["senses"]
   track: Track = {}
   with np.load(path) as file:
@@ -86,7 +87,7 @@ def _sampled(values: np.ndarray, rate: float, times: Frames) -> Frames:
 
 
 @functools.lru_cache(maxsize=256)
-def _effects(path: Path, changed: int) -> Track:
+def _effects(path: AnyPath, changed: int) -> Track:
   root = ET.parse(path).getroot()
   scale = float({_local(key): value for key, value in root.attrib.items()}["timeScale"])
   events: dict[str, dict[str, list]] = {}
@@ -147,7 +148,7 @@ def _lasting(events: list[tuple[float, float, float]], times: Frames) -> Frames:
 
 
 @functools.lru_cache(maxsize=256)
-def _haptics(path: Path, changed: int) -> Track:
+def _haptics(path: AnyPath, changed: int) -> Track:
   file = json.loads(path.read_text(encoding="utf-8"))
   scale = float(file.get("timescale", 1000))
   channels: dict[str, Callable] = {}

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import compiled
@@ -44,8 +44,8 @@ class ClipProgram:
     self,
     params,
     context: Context,
-    keys: PRNGKeyArray,
-    times: Float[Array, "steps+1 batch frames"],
+    keys: Key[Array, "batch"],
+    times: Float[Array, "grid batch frames"],
     guidance: Guidance,
     steps: Int[Array, ""] | None = None,
     first: Clip | None = None,

@@ -8,7 +8,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import compiled
@@ -57,7 +57,7 @@ class Causal:
     clip: Clip,
     context: Context,
     noise: Float[Array, "batch"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, "batch"],
   ) -> KVCache:
     """The cache with `clip` behind, brought to the times `noise`; None: a cache without frames."""
     clip, t = renoise(self.process, clip, noise, keys)
@@ -100,10 +100,10 @@ class Causal:
     self,
     params,
     cache: KVCache,
-    times: Float[Array, "steps+1 batch frames"],
+    times: Float[Array, "grid batch frames"],
     context: Context,
     noise: Float[Array, "batch"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, "batch"],
     scale: Float[Array, ""],
     interval: Float[Array, "2"],
     steps: Int[Array, ""],
@@ -112,7 +112,7 @@ class Causal:
     _, clip = self.make(params, cache, times, context, keys, steps, scale, interval)
     return clip, self.keep(params, cache, clip, context, noise, fold_keys(keys, 1))
 
-  def start(self, params, times, context: Context, keys: PRNGKeyArray) -> KVCache:
+  def start(self, params, times, context: Context, keys: Key[Array, "batch"]) -> KVCache:
     """The cache of a movie without frames."""
     x = jax.eval_shape(lambda keys: prior(self.process, self.senses, times.shape[-1], keys), keys)
     noise = jax.ShapeDtypeStruct((len(keys),), jnp.float32)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import compiled
@@ -45,8 +45,8 @@ class FrameProgram:
     self,
     params,
     context: Context,
-    keys: PRNGKeyArray,
-    times: Float[Array, "steps+1 batch 4"],
+    keys: Key[Array, "batch"],
+    times: Float[Array, "grid batch 4"],
     guidance: Guidance,
     given: Clip,
     exists: Bool[Array, "given"],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Key
 
 from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
@@ -31,7 +31,7 @@ class Request:
   """
 
   prompts: Sequence[str | FrameScript]
-  keys: PRNGKeyArray
+  keys: Key[Array, "batch"]
   frames: int
   settings: Sampling
   first: Clip | None = None

@@ -100,7 +100,7 @@ class NftStep:
   settings: GRPO
   draw: Callable[[PRNGKeyArray], Any]
   programs: Causal
-  times: Float[Array, "steps+1 batch frames"]
+  times: Float[Array, "grid batch frames"]
   noise: Float[Array, "batch"]
   usual_speed: float
   optimizer: optax.GradientTransformation

@@ -11,7 +11,7 @@ import dataclasses
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
@@ -61,7 +61,7 @@ def roll(
   step: Int[Array, ""],
   context: Context,
   noise: Array,
-  keys: PRNGKeyArray,
+  keys: Key[Array, "batch"],
   start: Int[Array, ""] | None,
   chunks: int,
 ) -> tuple[Exits, KVCache]:
@@ -107,7 +107,7 @@ def taken_again(programs: Causal, params, exits: Exits, t: Array, context: Conte
 
 
 def movies(
-  programs: Causal, params, times, context: Context, noise, keys: PRNGKeyArray, chunks: int, guidance
+  programs: Causal, params, times, context: Context, noise, keys: Key[Array, "batch"], chunks: int, guidance
 ) -> Clip:
   """One movie of `chunks` per key, as generation makes it."""
 

@@ -135,7 +135,7 @@ class SelfForcingStep:
   settings: SelfForcing
   draw: Callable[[PRNGKeyArray], Any]
   programs: Causal
-  times: Float[Array, "steps+1 batch frames"]
+  times: Float[Array, "grid batch frames"]
   noise: Float[Array, "batch"]
   objective: Objective
   time_sampler: TimeSampler
