@@ -1,9 +1,9 @@
-"""Finds the best length of a run's EMA after the run. The last line of stdout is one JSON object.
+"""Finds the best EMA length of a run, after the run (post-hoc EMA). The last line of stdout is one JSON object.
 
 python -m experiments.excavate --workdir=runs/digits [--std=.03,.05,.07,.1,.15,.2] [--out=best.safetensors]
 
-The run must have taken snapshots: train with --config.ema.snapshots=32. A length is a relative
-standard deviation: .1 averages over about a tenth of the run. Post-hoc EMA is by Karras et al.,
+The run must have saved snapshots: train with --config.ema.snapshots=32. An EMA length is given as a relative
+standard deviation: .1 averages over about a tenth of the run. The method is post-hoc EMA of Karras et al.,
 arXiv 2312.02696 (EDM2), section 3.
 """
 
@@ -14,14 +14,15 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder.")
-STD = flags.DEFINE_list("std", [".03", ".05", ".07", ".1", ".15", ".2"], "The lengths to try.")
-CLIPS = flags.DEFINE_integer("clips", 240, "How many to generate at each length.")
-OUT = flags.DEFINE_string("out", None, "Writes the best as weights (.safetensors) here.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Run folder.")
+STD = flags.DEFINE_list("std", [".03", ".05", ".07", ".1", ".15", ".2"], "EMA lengths to try, separated by commas.")
+CLIPS = flags.DEFINE_integer("clips", 240, "Clips to generate for each length.")
+OUT = flags.DEFINE_string("out", None, "Weights file (.safetensors) to write, with the best length.")
 flags.mark_flags_as_required(["workdir"])
 
-SHOWN = ("frechet", "digit", "colour", "direction", "speed", "sense_f1")
+SHOWN = ("frechet", "kid", "digit", "colour", "direction", "speed", "sense_f1")
 
 
 def main() -> None:
@@ -44,13 +45,14 @@ def main() -> None:
   if OUT.value:
     make_folder(Path(OUT.value).parent)
 
-  def measure(params) -> dict:
-    # Arrays of one kind, wherever they come from: the sampler is compiled once.
+  def measure(params, name: str) -> dict:
+    # The same kind of array for every length, so that the sampler is compiled once.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     model = Model(trained.system, params, trained.name)
-    return evaluate_captions(model, CLIPS.value)[0]
+    with Stage(f"measuring {name}"):
+      return evaluate_captions(model, CLIPS.value)[0]
 
-  own = measure(trained.params)
+  own = measure(trained.params, "the run's own EMA")
   shown = [key for key in SHOWN if own[key] is not None]
 
   def show(name, scores):
@@ -60,12 +62,12 @@ def main() -> None:
   show("run's own", own)
   rows = []
   for std, misfit in zip(stds, misfits, strict=True):
-    scores = measure(excavate(snapshots, std))
+    scores = measure(excavate(snapshots, std), f"std={std:g}")
     show(f"{std:g}", scores)
     rows.append({"std": std, "misfit": misfit, **{key: scores[key] for key in shown}})
   best = min(rows, key=lambda row: row["frechet"])
   print(
-    f"by the Fréchet distance (real to real: {own['frechet_floor']:.1f}) the best is std={best['std']:g}."
+    f"std={best['std']:g} has the smallest Fréchet distance (between real clips: {own['frechet_floor']:.1f})."
   )
   if OUT.value:
     save_weights(Path(OUT.value), excavate(snapshots, best["std"]), read_config(workdir / "config.json"))
@@ -75,6 +77,7 @@ def main() -> None:
     "snapshots": len(snapshots),
     "clips": CLIPS.value,
     "frechet_floor": own["frechet_floor"],
+    "kid_floor": own["kid_floor"],
     "own": {key: own[key] for key in shown},
     "excavated": rows,
     "best": best["std"],
@@ -93,7 +96,7 @@ def _stds(words: list[str]) -> list[float]:
   except ValueError:
     stds = []
   if not stds:
-    raise UserError(f"--std={','.join(words)}: numbers are needed, between commas.")
+    raise UserError(f"--std={','.join(words)}: give numbers, separated by commas.")
   return stds
 
 

@@ -118,6 +118,7 @@ def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overr
 
   import numpy as np
 
+  from stale_jax.evaluation import kernel_distance
   from stale_jax.evaluation.reader import fitted_reader
 
   length = model.frames
@@ -132,7 +133,7 @@ def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overr
   def features(clips, window: int):
     return np.asarray(read(clips[:, window * length :][:, :length]).features, np.float64)
 
-  return [discrepancy(features(made, window), features(held, window)) for window in range(windows)]
+  return [kernel_distance(features(made, window), features(held, window)) for window in range(windows)]
 
 
 def error_slope(errors) -> float:
@@ -140,17 +141,3 @@ def error_slope(errors) -> float:
   import numpy as np
 
   return float(np.polyfit(range(len(errors)), errors, 1)[0])
-
-
-def discrepancy(a, b) -> float:
-  """The squared maximum mean discrepancy of two sets of features [n, features], unbiased."""
-  import numpy as np
-
-  def kernel(x, y):
-    return (x @ y.T / x.shape[1] + 1) ** 3
-
-  def among(x):
-    k = kernel(x, x)
-    return (k.sum() - np.trace(k)) / (len(x) * (len(x) - 1))
-
-  return float(among(a) + among(b) - 2 * kernel(a, b).mean())

@@ -7,6 +7,8 @@ of the folder and once of the shards. Error is the Fréchet distance of what it 
 scenes that neither has seen; its features are the means of blocks of 4x4 pixels in every frame, and the
 logarithms of the energies of bands. Value is the worst of the seeds' ratios, curated over polluted; bar .9.
 `of_the_data` are the distances of the training windows themselves, which a model can hardly better.
+`kid_of_each_seed` are the ratios of the kernel distance (KID) of the same features, which is not biased by
+the number of clips.
 """
 
 ORIGINALS, HELD_OUT = 40, 160  # Videos.
@@ -35,12 +37,15 @@ def measure(seed: int) -> dict:
       "curated": windows({"name": "shards", "path": str(output / "clips/1.0.0")}, seed),
     }
   distance = Distance(real)
-  of_the_data = {name: distance(sight[:CLIPS]) for name, sight in data.items()}
+  of_the_data = {name: distance(sight[:CLIPS])["frechet"] for name, sight in data.items()}
   print("Fréchet distance of the training windows: " + _listed(of_the_data))
   errors: dict[str, list[float]] = {name: [] for name in data}
+  kid: dict[str, list[float]] = {name: [] for name in data}
   for run in range(SEEDS * seed, SEEDS * (seed + 1)):
     for name, sight in data.items():
-      errors[name].append(distance(made(sight, run)))
+      found = distance(made(sight, run))
+      errors[name].append(found["frechet"])
+      kid[name].append(found["kid"])
     print(f"seed {run}: of what is made: " + _listed({name: each[-1] for name, each in errors.items()}))
   ratios = np.divide(errors["curated"], errors["polluted"])
   return {
@@ -48,6 +53,8 @@ def measure(seed: int) -> dict:
     "bar": 0.9,
     "holds": bool(ratios.max() <= 0.9),
     "of_each_seed": ratios.tolist(),
+    "kid_of_each_seed": np.divide(kid["curated"], kid["polluted"]).tolist(),
+    "kid": kid,
     **errors,
     "of_the_data": of_the_data,
     "steps": STEPS,
@@ -104,17 +111,18 @@ def made(sight, seed: int):
 
 
 class Distance:
-  """Fréchet distance of clips to `real` ones, of features each of which varies 1 among these."""
+  """Fréchet and kernel distance of clips to `real` clips; features have variance 1 over the real clips."""
 
   def __init__(self, real):
     found = self._features(real)
     self._mean, self._std = found.mean(0), found.std(0)
     self._real = (found - self._mean) / self._std
 
-  def __call__(self, sight) -> float:
-    from stale_jax.evaluation import frechet
+  def __call__(self, sight) -> dict[str, float]:
+    from stale_jax.evaluation import frechet, kernel_distance
 
-    return frechet((self._features(sight) - self._mean) / self._std, self._real)
+    features = (self._features(sight) - self._mean) / self._std
+    return {"frechet": frechet(features, self._real), "kid": kernel_distance(features, self._real)}
 
   def _features(self, sight):
     import numpy as np

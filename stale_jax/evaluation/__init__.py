@@ -7,6 +7,7 @@ from stale_jax.evaluation.denoising import evaluate_denoising
 from stale_jax.evaluation.dynamics import evaluate_dynamics
 from stale_jax.evaluation.entropy import entropy
 from stale_jax.evaluation.frechet import frechet
+from stale_jax.evaluation.kernel_distance import kernel_distance
 from stale_jax.evaluation.labels import evaluate_labels, reward, score
 from stale_jax.evaluation.likelihood import clip_bits, evaluate_likelihood
 from stale_jax.evaluation.liveliness import Liveliness, change_of
@@ -36,6 +37,7 @@ __all__ = [
   "evaluate_reconstruction",
   "f1",
   "frechet",
+  "kernel_distance",
   "reward",
   "score",
 ]

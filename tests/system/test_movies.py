@@ -28,8 +28,10 @@ def test_evaluate_then_generate(run, tmp_path):
   )
   assert code == 0, err
   scores = json.loads(out.splitlines()[-1])
-  keys = "digit colour direction speed sense_f1 frechet frechet_floor nearest_train real".split()
-  assert set(keys) <= set(scores) and scores["real"]["colour"] > 0.9
+  keys = (
+    "digit colour direction speed sense_f1 frechet frechet_floor kid kid_floor nearest_train real".split()
+  )
+  assert set(keys.split()) <= set(scores) and scores["real"]["colour"] > 0.9
   assert json.loads((run / "evaluation.json").read_text()) == {"captions": scores}
   assert scores["clips"] == 12 and scores["how"]["steps"] == 4
   assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
@@ -90,7 +92,7 @@ def test_excavation_measures_lengths_that_were_never_tracked(run, tmp_path):
   assert json.loads((run / "excavation.json").read_text()) == result
   assert [row["std"] for row in result["excavated"]] == [0.07, 0.1] and result["best"] in (0.07, 0.1)
   assert result["step"] == 40 and result["snapshots"] == 12 and result["frechet_floor"] > 0
-  assert all("frechet" in row and "digit" in row for row in (result["own"], *result["excavated"]))
+  assert all({"frechet", "kid", "digit"} <= set(row) for row in (result["own"], *result["excavated"]))
   weights, _ = load_weights(best)
   want = excavate(find_snapshots(run), result["best"])
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), weights, want)
