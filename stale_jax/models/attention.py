@@ -14,7 +14,7 @@ from stale_jax.models.splash import splash
 from stale_jax.models.visibility import EMOJI, Rule, Tokens, join
 
 # The logical axes of queries, keys and values of a stream.
-LAID = ("batch", None, "tokens", "heads", None)
+QKV_AXES = ("batch", None, "tokens", "heads", None)
 
 # Stream -> (times, places).
 Shapes = dict[str, tuple[int, int]]
@@ -46,7 +46,7 @@ def project(
 
   def one(own, x):
     qkv = linear(own["qkv"], x, dtype)
-    qkv = constrain(jnp.reshape(qkv, (*x.shape[:3], heads, 3, head_width)), *LAID[:4], None, None)
+    qkv = constrain(jnp.reshape(qkv, (*x.shape[:3], heads, 3, head_width)), *QKV_AXES[:4], None, None)
     q, k, v = (qkv[..., i, :] for i in range(3))
     return rms_norm(own["query_norm"], q, dtype), rms_norm(own["key_norm"], k, dtype), v
 
@@ -57,8 +57,8 @@ def project(
   return tuple(split(lanes, {key: part[i] for key, part in parts.items()}, order) for i in range(3))
 
 
-def turn(
-  streams: dict[str, Array], angles, faster: Float[np.ndarray, "heads width/2"] | None = None
+def apply_rotary(
+  streams: dict[str, Array], angles, faster: Float[np.ndarray, "heads half_width"] | None = None
 ) -> dict[str, Float[Array, "batch time place heads width"]]:
   """Queries or keys at their rotary positions; `angles`: stream -> [*batch, tokens, width/2].
 
@@ -72,12 +72,12 @@ def turn(
   return {name: one(x, angles[name]) for name, x in streams.items()}
 
 
-def together(streams: dict[str, Array]) -> Float[Array, "batch tokens heads width"]:
+def concat_streams(streams: dict[str, Array]) -> Float[Array, "batch tokens heads width"]:
   """All streams' tokens in turn."""
   return jnp.concatenate([jnp.reshape(x, (len(x), -1, *x.shape[3:])) for x in streams.values()], 1)
 
 
-def asunder(x: Float[Array, "batch tokens *rest"], shapes: Shapes) -> dict[str, Array]:
+def split_streams(x: Float[Array, "batch tokens *rest"], shapes: Shapes) -> dict[str, Array]:
   """Undoes `together`: streams [batch, time, place, *rest], of these times and places."""
   ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
   cut = zip(shapes.items(), jnp.split(x, ends, 1), strict=True)
@@ -170,7 +170,9 @@ def attend(
     def local(q, k, v, of_q, of_k):
       of_q, of_k = join(of_q), join(of_k)
       inner = BACKENDS[backend](rule, of_k)
-      return asunder(inner(together(q), together(k), together(v), of_q, of_k)[0], shapes_of(q))
+      return split_streams(
+        inner(concat_streams(q), concat_streams(k), concat_streams(v), of_q, of_k)[0], shapes_of(q)
+      )
 
     if seen is None and rule.causal and backend == "xla":
       return _by_halves(local, q, k, v, tokens)
@@ -194,10 +196,12 @@ def attend(
 
   def local(q, k, v, tokens):
     of = join(tokens, len(next(iter(q.values()))))
-    return asunder(inner(together(q), together(k), together(v), of, of)[0], shapes_of(q))
+    return split_streams(
+      inner(concat_streams(q), concat_streams(k), concat_streams(v), of, of)[0], shapes_of(q)
+    )
 
-  laid = jax.tree.map(lambda x: spec(mesh, x.shape, LAID), q)
-  lists = jax.tree.map(lambda x: spec(mesh, x.shape, LAID[:3]), tokens)
+  laid = jax.tree.map(lambda x: spec(mesh, x.shape, QKV_AXES), q)
+  lists = jax.tree.map(lambda x: spec(mesh, x.shape, QKV_AXES[:3]), tokens)
   spread = jax.shard_map(
     local,
     mesh=mesh,
@@ -255,7 +259,7 @@ def proportional_attention(
   q: Float[Array, "batch to heads width"],
   k: Float[Array, "batch from heads width"],
   v: Float[Array, "batch from heads width"],
-  mask: Bool[Array, "batch to|1 from"],
+  mask: Bool[Array, "batch #to from"],
   size: Float[Array, "batch from"],
 ) -> tuple[Float[Array, "batch to heads width"], Float[Array, "batch heads to from"]]:
   """Attention to tokens each of which stands for `size` equal ones, and its probabilities.

@@ -15,10 +15,10 @@ from jaxtyping import Array, Float
 from stale_jax.mesh import constrain
 from stale_jax.models.lanes import Lane, join
 from stale_jax.models.layers import linear, linear_parameters, modulate
-from stale_jax.models.mixers import Mixer, Where
+from stale_jax.models.mixers import Mixer, TokenLayout
 from stale_jax.models.parameters import ZEROS, Draws, stacked
 
-_LAID = ("batch", None, "tokens", None)
+_STREAM_AXES = ("batch", None, "tokens", None)
 
 # Name -> which values of a block are kept for its gradient.
 REMAT = {
@@ -91,7 +91,7 @@ class Block:
     lanes: tuple[Lane, ...],
     streams: dict[str, Float[Array, "*streams batch time place width"]],
     conditions: dict[str, Float[Array, "*streams batch time condition_width"]],
-    where: Where,
+    layout: TokenLayout,
     name: str,
     draws: Draws | None = None,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -107,24 +107,24 @@ class Block:
     """
 
     def run(params, streams, conditions):
-      return self._run(params, lanes, streams, conditions, where, name, draws)
+      return self._run(params, lanes, streams, conditions, layout, name, draws)
 
     # `where` is closed over: as an argument what NumPy knows of it would no longer be known while tracing.
     run = jax.checkpoint(run, policy=REMAT[self.remat]) if self.remat != "none" else run
     return run(params, streams, conditions)
 
-  def _run(self, params, lanes, streams, conditions, where, name, draws):
+  def _run(self, params, lanes, streams, conditions, layout, name, draws):
     modulations, entered = {}, {}
     for lane in lanes:
       own = lane.parameters(params, "modulation")
       at = lane.key
       entered[at], modulations[at] = lane.map(self._enter)(own, streams[at], conditions[at])
-    attended, told = self.mixer(params, lanes, entered, conditions["text"], where, name, draws)
+    attended, aux = self.mixer(params, lanes, entered, conditions["text"], layout, name, draws)
     attended, out = join(lanes, attended), {}
     for lane in lanes:
       own, at = lane.parameters(params, "out", "up", "down"), lane.key
       out[at] = lane.map(self._leave)(own, streams[at], attended[at], modulations[at])
-    return out, told
+    return out, aux
 
   def _enter(self, own, x, condition):
     """(what the mixer is given of a stream, the rest of the stream's modulation)."""
@@ -135,8 +135,8 @@ class Block:
     """The stream after attention and perceptron."""
     gate, shift, scale, gate_mlp = modulation
     y = linear(own["out"], jnp.reshape(attended, (*x.shape[:3], -1)), self.dtype)
-    x = constrain(x + gate[:, :, None] * y, *_LAID)
+    x = constrain(x + gate[:, :, None] * y, *_STREAM_AXES)
     h = jax.nn.gelu(linear(own["up"], modulate(x, shift, scale), self.dtype))
-    h = constrain(h, *_LAID[:3], "hidden")
+    h = constrain(h, *_STREAM_AXES[:3], "hidden")
     y = linear(own["down"], h, self.dtype)
-    return constrain(x + gate_mlp[:, :, None] * y, *_LAID)
+    return constrain(x + gate_mlp[:, :, None] * y, *_STREAM_AXES)

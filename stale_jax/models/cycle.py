@@ -20,7 +20,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from stale_jax.models.lanes import Lane
 from stale_jax.models.layers import TIME_FEATURES, linear, linear_parameters, time_features
-from stale_jax.models.mixers import Where
+from stale_jax.models.mixers import TokenLayout
 from stale_jax.models.parameters import ZEROS, named_key, stacked
 
 
@@ -54,9 +54,9 @@ class Cycle:
     lanes: tuple[Lane, ...],
     streams: dict[str, Array],
     conditions: dict[str, Array],
-    where: Where,
+    layout: TokenLayout,
     key: PRNGKeyArray | None = None,
-    tells: bool = False,
+    return_aux: bool = False,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
     """See `trunk.Trunk`; what blocks tell has a leading axis for turns if there are several.
 
@@ -65,17 +65,17 @@ class Cycle:
     """
     entry = streams
     keys = None if key is None else jax.random.split(key, self.turns)
-    carried = {lane.key: lane for lane in lanes if lane.key in where.timed}
+    carried = {lane.key: lane for lane in lanes if lane.key in layout.timed}
 
     def turn(streams, number):
       hint = linear(params["turn"], time_features(jnp.float32(number) / 8).astype(self.dtype), self.dtype)
-      told = {at: condition + hint for at, condition in conditions.items()}
+      aux = {at: condition + hint for at, condition in conditions.items()}
       fed = dict(entry)
       for at, lane in carried.items():
         inject = lane.map(lambda own, x: linear(own["inject"], x, self.dtype))
         fed[at] = streams[at] + inject(lane.parameters(params, "inject"), entry[at])
       own = None if keys is None else keys[number]
-      return self.trunk(params, lanes, fed, told, where, own, tells)
+      return self.trunk(params, lanes, fed, aux, layout, own, return_aux)
 
     if key is None and self.turns == 1:
       return turn(streams, 0)

@@ -29,11 +29,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from stale_jax.errors import UserError
-from stale_jax.models.attention import asunder, project, projection_parameters, together, turn
+from stale_jax.models.attention import (
+  apply_rotary,
+  concat_streams,
+  project,
+  projection_parameters,
+  split_streams,
+)
 from stale_jax.models.context_parallel import dense
 from stale_jax.models.lanes import Lane
 from stale_jax.models.layers import linear, linear_parameters
-from stale_jax.models.mixers import Stack, Where
+from stale_jax.models.mixers import Stack, TokenLayout
 from stale_jax.models.parameters import ZEROS
 from stale_jax.models.perturbation import concrete
 from stale_jax.models.visibility import Rule, Tokens, join
@@ -137,16 +143,23 @@ class TwoForms:
     return {"forms": {**forms, **stack.alone(plot, "forms/")}}
 
   def __call__(
-    self, params, lanes: tuple[Lane, ...], entered: dict[str, Array], condition, where: Where, block, draws
+    self,
+    params,
+    lanes: tuple[Lane, ...],
+    entered: dict[str, Array],
+    condition,
+    layout: TokenLayout,
+    block,
+    draws,
   ) -> tuple[dict[str, Float[Array, "batch time place heads head_width"]], dict[str, Array]]:
     """See `mixers.Mixer`; also tells the gate, the weight of the vehicular form, [batch], as "plot".
 
     Raises:
       UserError: senses differ in their tokens along time, or along place if they have any.
     """
-    having = {1: where.timed, 2: where.placed}
+    having = {1: layout.timed, 2: layout.placed}
     for axis, names in having.items():
-      if len({where.shapes[name][axis - 1] for name in names}) > 1:
+      if len({layout.shapes[name][axis - 1] for name in names}) > 1:
         raise UserError(f"model.forms needs senses of one patch along {'time' if axis == 1 else 'space'}.")
     params, batch = params["forms"], len(condition)
     logit = linear(params["plot_modulation"], jax.nn.silu(condition), self.dtype)
@@ -154,13 +167,13 @@ class TwoForms:
     if self.mode == "concrete" and draws is not None:
       logit = concrete(draws("forms", "throw"), logit)
     gate = jax.nn.sigmoid(logit)
-    who = join(where.tokens, batch)
+    who = join(layout.tokens, batch)
 
     def run(form, entered, who):
-      sizes = self.heads, self.head_width, self.dtype, where.shapes
+      sizes = self.heads, self.head_width, self.dtype, layout.shapes
       q, k, v = project(params[form], lanes, entered, *sizes)
-      q, k, v = map(together, (turn(q, where.angles), turn(k, where.angles), v))
-      return restricted_attention(q, k, v, who, where.shapes, having[FORMS[form]], FORMS[form])
+      q, k, v = map(concat_streams, (apply_rotary(q, layout.angles), apply_rotary(k, layout.angles), v))
+      return restricted_attention(q, k, v, who, layout.shapes, having[FORMS[form]], FORMS[form])
 
     if self.mode != "hard":
       one, other = (run(form, entered, who) for form in FORMS)
@@ -168,7 +181,7 @@ class TwoForms:
       mixed = weight * one + (1 - weight) * other
     else:
       mixed = _likelier(run, gate > 0.5, lanes, entered, who)
-    return asunder(mixed, where.shapes), {"plot": gate}
+    return split_streams(mixed, layout.shapes), {"plot": gate}
 
 
 def _likelier(run: Callable, vehicular: Bool[Array, "batch"], lanes, entered, who: Tokens) -> Array:

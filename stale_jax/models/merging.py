@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stale_jax.models.attention import shapes_of
 from stale_jax.models.lanes import Lane, join, of_clip, split
-from stale_jax.models.mixers import Where
+from stale_jax.models.mixers import TokenLayout
 from stale_jax.models.trunk import Trunk
 from stale_jax.models.visibility import Rule
 from stale_jax.models.visibility import join as join_tokens
@@ -103,40 +103,40 @@ class MergingTrunk:
     lanes: tuple[Lane, ...],
     streams: dict[str, Array],
     conditions: dict[str, Array],
-    where: Where,
+    layout: TokenLayout,
     key: PRNGKeyArray | None = None,
-    tells: bool = False,
+    return_aux: bool = False,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
     """See `Trunk`."""
     first, *others = self.trunk.layers(params["blocks"])
     block, batch = self.trunk.block, len(conditions["text"])
-    count = sum(time * place for time, place in where.shapes.values())
-    where = dataclasses.replace(where, size=jnp.ones((batch, count), jnp.float32))
-    streams, told = block(first, lanes, streams, conditions, where, "block_0")
-    before = split(lanes, streams, where.shapes)
-    merges, fewer, where = _merged(before, jax.lax.stop_gradient(told["probabilities"]), where)
+    count = sum(time * place for time, place in layout.shapes.values())
+    layout = dataclasses.replace(layout, size=jnp.ones((batch, count), jnp.float32))
+    streams, aux = block(first, lanes, streams, conditions, layout, "block_0")
+    before = split(lanes, streams, layout.shapes)
+    merges, fewer, layout = _merged(before, jax.lax.stop_gradient(aux["probabilities"]), layout)
     narrow = of_clip(self.lanes, fewer)
     streams, conditions = join(narrow, fewer), join(narrow, split(lanes, conditions))
     for layer, own in enumerate(others, 1):
-      streams, _ = block(own, narrow, streams, conditions, where, f"block_{layer}")
-    after = split(narrow, streams, where.shapes)
+      streams, _ = block(own, narrow, streams, conditions, layout, f"block_{layer}")
+    after = split(narrow, streams, layout.shapes)
     restored = {
       name: merges[name].restore(before[name], x) if name in merges else x for name, x in after.items()
     }
     return join(lanes, restored), {}
 
 
-def _merged(streams: dict[str, Array], p: Float[Array, "batch heads to from"], where: Where):
+def _merged(streams: dict[str, Array], p: Float[Array, "batch heads to from"], layout: TokenLayout):
   """(stream -> its merge, the streams merged, where their tokens are), after the probabilities `p`."""
-  every = join_tokens(where.tokens, len(p))
+  every = join_tokens(layout.tokens, len(p))
   sizes, merges, fewer, turned, left, start = [], {}, {}, {}, {}, 0
   for name, x in streams.items():
     group = x.shape[:3]
     own = slice(start, start + x.shape[1] * x.shape[2])
     first, start = start, own.stop
-    if name not in where.placed:
-      sizes.append(where.size[:, own])
-      fewer[name], turned[name], left[name] = x, where.angles[name], where.tokens[name]
+    if name not in layout.placed:
+      sizes.append(layout.size[:, own])
+      fewer[name], turned[name], left[name] = x, layout.angles[name], layout.tokens[name]
       continue
     # Only the tokens that the stream sees, its own among them, are asked: what is masked has no say.
     asking = jax.tree.map(lambda x, i=first: x[:, i : i + 1], every)
@@ -146,13 +146,13 @@ def _merged(streams: dict[str, Array], p: Float[Array, "batch heads to from"], w
     merge = merge_third(jax.lax.stop_gradient(x), jnp.reshape(received, group), real)
     merges[name], fewer[name] = merge, merge(x)
     sizes.append(jnp.reshape(merge.size, (len(p), -1)))
-    angles = where.angles[name]
+    angles = layout.angles[name]
     wide = jnp.broadcast_to(jnp.reshape(angles, (1, *group[1:], -1)), (*group, angles.shape[-1]))
     turned[name] = jnp.reshape(_take(wide, merge.kept), (len(p), -1, wide.shape[-1]))
     left[name] = jax.tree.map(
-      lambda x, m=merge, g=group: jnp.take_along_axis(jnp.broadcast_to(x, g), m.kept, 2), where.tokens[name]
+      lambda x, m=merge, g=group: jnp.take_along_axis(jnp.broadcast_to(x, g), m.kept, 2), layout.tokens[name]
     )
-  where = dataclasses.replace(
-    where, angles=turned, tokens=left, shapes=shapes_of(fewer), size=jnp.concatenate(sizes, 1)
+  layout = dataclasses.replace(
+    layout, angles=turned, tokens=left, shapes=shapes_of(fewer), size=jnp.concatenate(sizes, 1)
   )
-  return merges, fewer, where
+  return merges, fewer, layout

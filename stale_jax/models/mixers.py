@@ -12,13 +12,13 @@ from jaxtyping import Array, Float
 
 from stale_jax.models.attention import (
   Shapes,
-  asunder,
+  apply_rotary,
   attend,
+  concat_streams,
   project,
   projection_parameters,
   proportional_attention,
-  together,
-  turn,
+  split_streams,
 )
 from stale_jax.models.extra_keys import ExtraKeys
 from stale_jax.models.lanes import Lane
@@ -28,7 +28,7 @@ from stale_jax.models.visibility import Rule, Tokens, join
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Where:
+class TokenLayout:
   """Everything about the tokens of a clip but their content: the same in every block.
 
   Attributes:
@@ -73,7 +73,7 @@ class Mixer(Protocol):
     lanes: tuple[Lane, ...],
     entered: dict[str, Array],
     condition: Float[Array, "batch 1 condition_width"],
-    where: Where,
+    layout: TokenLayout,
     block: str,
     draws: Draws | None,
   ) -> tuple[dict[str, Float[Array, "batch time place heads head_width"]], dict[str, Any]]:
@@ -114,22 +114,26 @@ class JointAttention:
     own = {name: projection_parameters(width, self.heads, self.head_width) for name, width in widths.items()}
     return stack(own)
 
-  def __call__(self, params, lanes, entered, condition, where: Where, block: str, draws):
+  def __call__(self, params, lanes, entered, condition, layout: TokenLayout, block: str, draws):
     """See `Mixer`. Tells the keys and values of the senses; or where tokens have sizes the probabilities."""
-    q, k, v = project(params, lanes, entered, self.heads, self.head_width, self.dtype, where.tokens)
-    if where.size is not None:
-      q, k, v = map(together, (turn(q, where.angles), turn(k, where.angles), v))
-      every = join(where.tokens, len(condition))
-      attended, p = proportional_attention(q, k, v, Rule()(every, every), where.size)
-      return asunder(attended, where.shapes), {"probabilities": p}
-    told = {
-      "keys": {name: k[name] for name in where.timed},
-      "values": {name: v[name] for name in where.timed},
+    q, k, v = project(params, lanes, entered, self.heads, self.head_width, self.dtype, layout.tokens)
+    if layout.size is not None:
+      q, k, v = map(concat_streams, (apply_rotary(q, layout.angles), apply_rotary(k, layout.angles), v))
+      every = join(layout.tokens, len(condition))
+      attended, p = proportional_attention(q, k, v, Rule()(every, every), layout.size)
+      return split_streams(attended, layout.shapes), {"probabilities": p}
+    aux = {
+      "keys": {name: k[name] for name in layout.timed},
+      "values": {name: v[name] for name in layout.timed},
     }
-    angles, seen = where.angles, None
-    for extra in where.extra:
+    angles, seen = layout.angles, None
+    for extra in layout.extra:
       k, v = extra.extend(block, k, v)
       angles, seen = extra.angles, extra.tokens
     jitter = rotary_jitter(self.heads, self.head_width, self.rope_jitter) if self.rope_jitter else None
-    q, k, rule = turn(q, where.angles, jitter), turn(k, angles, jitter), Rule(causal=self.causal)
-    return attend(q, k, v, where.tokens, self.backend, rule, seen), told
+    q, k, rule = (
+      apply_rotary(q, layout.angles, jitter),
+      apply_rotary(k, angles, jitter),
+      Rule(causal=self.causal),
+    )
+    return attend(q, k, v, layout.tokens, self.backend, rule, seen), aux

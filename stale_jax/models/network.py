@@ -27,7 +27,7 @@ from stale_jax.models.inputs import Embedding, Inputs
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.lanes import Lane, join, lanes_of, of_clip, split
 from stale_jax.models.merging import MergingTrunk
-from stale_jax.models.mixers import JointAttention, Mixer, Where
+from stale_jax.models.mixers import JointAttention, Mixer, TokenLayout
 from stale_jax.models.trunk import Trunk
 
 
@@ -103,7 +103,7 @@ class Network:
     for head in heads:
       inputs = head.enter(params, inputs)
     inputs, extra = self._placed(inputs, present, cache, more_keys)
-    where = Where(
+    layout = TokenLayout(
       angles=inputs.angles,
       tokens=inputs.tokens,
       shapes=shapes_of(inputs.streams),
@@ -111,7 +111,7 @@ class Network:
       placed=tuple(sense.name for sense in present if len(sense.shape) > 1),
       extra=extra,
     )
-    streams, told = self._through(params, inputs, where, key, "kv" in asked or "intermediates" in asked)
+    streams, aux = self._through(params, inputs, layout, key, "kv" in asked or "intermediates" in asked)
     lanes = of_clip(self.lanes[1:], {sense.name: streams[sense.name] for sense in present})
     final = Final(
       streams=streams,
@@ -122,7 +122,7 @@ class Network:
     )
     read = {head.name: head(params, final, key) for head in heads}
     said = {name: {part: (x,) for part, x in own.items()} for name, own in read.items()}
-    return output(params, final, self.dtype), {**_told(told, asked), **said}
+    return output(params, final, self.dtype), {**_told(aux, asked), **said}
 
   def _placed(
     self, inputs: Inputs, present: tuple[Sense, ...], cache, more_keys
@@ -137,12 +137,12 @@ class Network:
       extra.append(more_keys(seen.angles, seen.tokens))
     return inputs, tuple(extra)
 
-  def _through(self, params, inputs: Inputs, where: Where, key, tells: bool):
+  def _through(self, params, inputs: Inputs, layout: TokenLayout, key, return_aux: bool):
     """(streams behind the trunk, block -> what it tells)."""
     lanes = of_clip(with_heads(self.lanes, self.heads), inputs.streams)
     streams, conditions = join(lanes, inputs.streams), join(lanes, inputs.conditions)
-    streams, told = self.trunk(params, lanes, streams, conditions, where, key, tells)
-    return split(lanes, streams, inputs.tokens), told
+    streams, aux = self.trunk(params, lanes, streams, conditions, layout, key, return_aux)
+    return split(lanes, streams, inputs.tokens), aux
 
 
 def with_heads(lanes: tuple[Lane, ...], heads: tuple[Head, ...]) -> tuple[Lane, ...]:
@@ -151,14 +151,14 @@ def with_heads(lanes: tuple[Lane, ...], heads: tuple[Head, ...]) -> tuple[Lane, 
   return (*lanes, *(Lane(stored=name, members=(name,)) for name in names))
 
 
-def _told(told: dict[str, dict[str, Any]], asked: tuple[str, ...]) -> dict[str, Any]:
+def _told(aux: dict[str, dict[str, Any]], asked: tuple[str, ...]) -> dict[str, Any]:
   """What the blocks tell, by what was asked for."""
   out = {}
   if "kv" in asked:
-    out["kv"] = {block: {"keys": (own["keys"],), "values": (own["values"],)} for block, own in told.items()}
+    out["kv"] = {block: {"keys": (own["keys"],), "values": (own["values"],)} for block, own in aux.items()}
   if "intermediates" in asked:
     out["intermediates"] = {
-      block: {"forms": {"plot": own["plot"]}} for block, own in told.items() if "plot" in own
+      block: {"forms": {"plot": own["plot"]}} for block, own in aux.items() if "plot" in own
     }
   return out
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from stale_jax.mesh import current_mesh, declared_spec, device_kind
 from stale_jax.models.block import Block
 from stale_jax.models.lanes import Lane
-from stale_jax.models.mixers import Where
+from stale_jax.models.mixers import TokenLayout
 from stale_jax.models.parameters import Draws, named_key
 
 
@@ -42,9 +42,9 @@ class Trunk:
     lanes: tuple[Lane, ...],
     streams: dict[str, Array],
     conditions: dict[str, Array],
-    where: Where,
+    layout: TokenLayout,
     key: PRNGKeyArray | None = None,
-    tells: bool = False,
+    return_aux: bool = False,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
     """(streams after all blocks, block -> what it tells if `tells`); arguments as those of `Block`.
 
@@ -52,14 +52,14 @@ class Trunk:
     """
     params = params["blocks"]
     scan = device_kind() != "cpu" if self.scan is None else self.scan
-    if scan and self.depth > 1 and not tells and not where.extra:
-      return self._scanned(params, lanes, streams, conditions, where, key), {}
-    told = {}
+    if scan and self.depth > 1 and not return_aux and not layout.extra:
+      return self._scanned(params, lanes, streams, conditions, layout, key), {}
+    aux = {}
     for layer, own in enumerate(self.layers(params)):
       name = f"block_{layer}"
       draws = None if key is None else Draws(key=key, path=(name,), number=self.number)
-      streams, told[name] = self.block(own, lanes, streams, conditions, where, name, draws)
-    return streams, told
+      streams, aux[name] = self.block(own, lanes, streams, conditions, layout, name, draws)
+    return streams, aux
 
   def layers(self, blocks: dict[str, Any]) -> list[dict[str, Any]]:
     """The parameters of each block."""
@@ -68,7 +68,7 @@ class Trunk:
     parts = [jax.lax.split(x, (1,) * self.depth) for x in leaves]
     return [jax.tree.unflatten(structure, [part[i][0] for part in parts]) for i in range(self.depth)]
 
-  def _scanned(self, params, lanes, streams, conditions, where, key):
+  def _scanned(self, params, lanes, streams, conditions, layout, key):
     mesh = current_mesh()
 
     def cast(x, parameter):
@@ -80,7 +80,7 @@ class Trunk:
     def step(streams, given):
       layer, own = given
       draws = None if key is None else Draws(key=jax.random.fold_in(named_key(key, 1), layer))
-      out, _ = self.block(own, lanes, streams, conditions, where, "block", draws)
+      out, _ = self.block(own, lanes, streams, conditions, layout, "block", draws)
       return out, None
 
     given = jnp.arange(self.depth), jax.tree.map(cast, params, self.declared)

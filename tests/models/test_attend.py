@@ -9,7 +9,14 @@ from jax.sharding import NamedSharding, PartitionSpec
 from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape, on_mesh
-from stale_jax.models.attention import asunder, attend, check_backend, check_cache, shapes_of, together
+from stale_jax.models.attention import (
+  attend,
+  check_backend,
+  check_cache,
+  concat_streams,
+  shapes_of,
+  split_streams,
+)
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, join, stream_tokens
 from stale_jax.planning.flops import count
 from tests import micro
@@ -57,10 +64,12 @@ def reference(rule, tokens, given):
   everyone = join(tokens, BATCH)
 
   def dense(q, k, v):
-    flat_q, flat_k, flat_v = (together({name: x[name] for name in tokens}) for x in (q, k, v))
+    flat_q, flat_k, flat_v = (concat_streams({name: x[name] for name in tokens}) for x in (q, k, v))
     logits = jnp.einsum("bqhd,bkhd->bhqk", flat_q, flat_k) / np.sqrt(WIDTH)
     p = jax.nn.softmax(jnp.where(rule(everyone, everyone)[:, None], logits, -jnp.inf), -1)
-    return asunder(jnp.einsum("bhqk,bkhd->bqhd", p, flat_v), shapes_of({name: q[name] for name in tokens}))
+    return split_streams(
+      jnp.einsum("bhqk,bkhd->bqhd", p, flat_v), shapes_of({name: q[name] for name in tokens})
+    )
 
   with jax.enable_x64(True):
     return jax.device_get(pulled(dense, *jax.tree.map(jnp.asarray, given)))

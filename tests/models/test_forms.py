@@ -13,7 +13,7 @@ from stale_jax.models.block import BlockStack
 from stale_jax.models.build import build_model
 from stale_jax.models.forms import FORMS, TwoForms, restricted_attention
 from stale_jax.models.lanes import Lane
-from stale_jax.models.mixers import Where
+from stale_jax.models.mixers import TokenLayout
 from stale_jax.models.parameters import draw
 from stale_jax.models.visibility import EMOJI, Rule, join, stream_tokens
 from tests.models import small
@@ -117,7 +117,7 @@ def test_the_gate_starts_in_the_middle_and_has_a_gradient():
   stack = BlockStack(depth=1, lanes=lanes)
   declared = forms.parameters({name: 8 for name in shapes}, 5, stack)
   senses = {"timed": ("sight", "touch"), "placed": ("sight",)}
-  where = Where(angles=angles, tokens=tokens, shapes={n: s[1:3] for n, s in shapes.items()}, **senses)
+  layout = TokenLayout(angles=angles, tokens=tokens, shapes={n: s[1:3] for n, s in shapes.items()}, **senses)
 
   @jax.jit
   def run(key):
@@ -125,7 +125,7 @@ def test_the_gate_starts_in_the_middle_and_has_a_gradient():
     weight = {name: rng.standard_normal((2, *shape[1:3], 2, 6)) for name, shape in shapes.items()}
 
     def loss(params):
-      attended, _ = forms(params, lanes, streams, condition, where, "", None)
+      attended, _ = forms(params, lanes, streams, condition, layout, "", None)
       return sum(jnp.sum(weight[name] * x) for name, x in attended.items())
 
     grads = jax.grad(loss)(params)

@@ -9,7 +9,7 @@ import pytest
 
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
-from stale_jax.models.attention import attend, turn
+from stale_jax.models.attention import apply_rotary, attend
 from stale_jax.models.layers import rotary_angles
 from stale_jax.models.visibility import TEXT, stream_tokens
 from stale_jax.processes import UniformFlow
@@ -50,12 +50,13 @@ def test_it_is_dense_attention_to_what_was_picked(rate):
   )
   panels = see(jax.random.key(1), rate, PANELS, jnp.bool_(True), angles, of)
   wide_k, wide_v = panels.extend("any", k, v)
-  got = attend(turn(q, angles), turn(wide_k, panels.angles), wide_v, of, seen=panels.tokens)
+  got = attend(apply_rotary(q, angles), apply_rotary(wide_k, panels.angles), wide_v, of, seen=panels.tokens)
 
   def flat(x):
     return np.asarray(x, np.float64).reshape(len(x), -1, HEADS, WIDTH)
 
-  q, k, v = ({n: flat(x) for n, x in part.items()} for part in (turn(q, angles), turn(k, angles), v))
+  rotated = apply_rotary(q, angles), apply_rotary(k, angles)
+  q, k, v = ({n: flat(x) for n, x in part.items()} for part in (*rotated, v))
   real = {n: np.asarray(x.real).reshape(batch, -1) for n, x in of.items()}
   for i in range(batch):
     for name in STREAMS:
