@@ -1,4 +1,4 @@
-"""Attention: projections to queries, keys and values, and joint attention of all streams."""
+"""Attention: projections to queries, keys and values, and joint attention over all streams."""
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,12 @@ from stale_jax.models.visibility import EMOJI, Rule, Tokens, join
 # The logical axes of queries, keys and values of a stream.
 QKV_AXES = ("batch", None, "tokens", "heads", None)
 
-# Stream -> (times, places).
+# Stream -> (time steps, places per time step).
 Shapes = dict[str, tuple[int, int]]
 
 
 def projection_parameters(width: int, heads: int, head_width: int):
-  """Declares the parameters of `project` for a stream of that width."""
+  """Declares the parameters of `project` for a stream of width `width`."""
   return {
     "qkv": linear_parameters(width, 3 * heads * head_width, axes=("width", "heads"), orthogonal=True),
     "query_norm": rms_norm_parameters(head_width),
@@ -32,53 +32,62 @@ def projection_parameters(width: int, heads: int, head_width: int):
 def project(
   params, lanes: tuple[Lane, ...], entered: dict[str, Array], heads: int, head_width: int, dtype, order
 ) -> tuple[dict[str, Array], ...]:
-  """Queries, keys and values before `turn`: stream -> [batch, time, place, heads, head_width].
+  """Computes queries, keys and values with QK-norm, before the rotary embedding.
 
-  The three of a head lie together, so that a cut between heads cuts nothing else.
+  The features of `qkv` are ordered (head, q/k/v, width), so that sharding the heads keeps the query, key and
+  value of a head on one device.
 
   Args:
     params: `{lane}_qkv`, `{lane}_query_norm` and `{lane}_key_norm`.
-    lanes: of the clip.
-    entered: lane -> [streams if several, batch, time, place, width].
-    heads, head_width, dtype: of attention.
-    order: the streams, in the order of the result.
+    lanes: the lanes of the clip.
+    entered: lane -> normed and modulated tokens, [batch, time, place, width]; a lane of several streams has
+      a leading axis for them.
+    heads, head_width: number and width of the attention heads.
+    dtype: dtype of the computation.
+    order: the names of the streams in the order of the results.
+
+  Returns:
+    (queries, keys, values), each stream -> [batch, time, place, heads, head_width].
   """
 
-  def one(own, x):
-    qkv = linear(own["qkv"], x, dtype)
+  def project_stream(params, x):
+    qkv = linear(params["qkv"], x, dtype)
     qkv = constrain(jnp.reshape(qkv, (*x.shape[:3], heads, 3, head_width)), *QKV_AXES[:4], None, None)
     q, k, v = (qkv[..., i, :] for i in range(3))
-    return rms_norm(own["query_norm"], q, dtype), rms_norm(own["key_norm"], k, dtype), v
+    return rms_norm(params["query_norm"], q, dtype), rms_norm(params["key_norm"], k, dtype), v
 
   parts = {}
   for lane in lanes:
-    own = lane.parameters(params, "qkv", "query_norm", "key_norm")
-    parts[lane.key] = lane.map(one)(own, entered[lane.key])
+    lane_params = lane.parameters(params, "qkv", "query_norm", "key_norm")
+    parts[lane.key] = lane.map(project_stream)(lane_params, entered[lane.key])
   return tuple(split(lanes, {key: part[i] for key, part in parts.items()}, order) for i in range(3))
 
 
 def apply_rotary(
   streams: dict[str, Array], angles, faster: Float[np.ndarray, "heads half_width"] | None = None
 ) -> dict[str, Float[Array, "batch time place heads width"]]:
-  """Queries or keys at their rotary positions; `angles`: stream -> [*batch, tokens, width/2].
+  """Applies the rotary embedding to queries or keys.
 
-  `faster`: by how much each pair of each head turns faster than `angles` say.
+  Args:
+    streams: stream -> [batch, time, place, heads, width].
+    angles: stream -> [tokens, width/2] or [batch, tokens, width/2].
+    faster: factor on the angles for each pair of channels in each head (`layers.rotary_jitter`); None: 1.
   """
 
-  def one(x, a):
+  def rotate_stream(x, a):
     a = jnp.reshape(a, (*a.shape[:-2], *x.shape[1:3], 1, a.shape[-1]))
     return rotate(x, a if faster is None else a * faster)
 
-  return {name: one(x, angles[name]) for name, x in streams.items()}
+  return {name: rotate_stream(x, angles[name]) for name, x in streams.items()}
 
 
 def concat_streams(streams: dict[str, Array]) -> Float[Array, "batch tokens heads width"]:
-  """All streams' tokens in turn."""
+  """Flattens the streams [batch, time, place, ...] and concatenates them along the tokens."""
   return jnp.concatenate([jnp.reshape(x, (len(x), -1, *x.shape[3:])) for x in streams.values()], 1)
 
 
 def split_streams(x: Float[Array, "batch tokens *rest"], shapes: Shapes) -> dict[str, Array]:
-  """Undoes `together`: streams [batch, time, place, *rest], of these times and places."""
+  """Inverse of `concat_streams`: stream -> [batch, time, place, *rest], with (time, place) from `shapes`."""
   ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
   cut = zip(shapes.items(), jnp.split(x, ends, 1), strict=True)
   return {name: jnp.reshape(part, (len(x), *shape, *x.shape[2:])) for (name, shape), part in cut}
@@ -96,46 +105,52 @@ def _cudnn(rule: Rule, _) -> Attention:
   )
 
 
-# (rule, the tokens of the keys as far as they are known) -> attention to all of them.
+# Name -> (rule, tokens of the keys, NumPy where known while tracing) -> attention.
 BACKENDS = {"xla": lambda rule, _: dense(rule), "cudnn": _cudnn, "splash": splash}
 
 
 def check_backend(backend: str, *, dtype: str, senses: int, joint: bool, mesh: MeshShape) -> None:
-  """Refuses what the backend cannot do, before anything is traced.
+  """Checks that the backend supports a model, before anything is traced.
 
   Args:
     backend: one of BACKENDS.
-    dtype: of the computation.
-    senses: how many the model has.
-    joint: whether blocks attend jointly: no forms, no merged tokens.
-    mesh: the model is trained on.
+    dtype: dtype of the computation.
+    senses: number of senses of the model.
+    joint: whether the blocks use plain joint attention, without two forms and without token merging.
+    mesh: the mesh that the model is trained on.
 
   Raises:
-    UserError: it cannot be done; says what to set instead.
+    UserError: the backend does not support this model; the message says what to set instead.
   """
   if backend == "xla":
     return
   name = f"model.attention={backend}"
   if not joint:
-    raise UserError(f"{name} is for joint attention: leave model.forms and model.merge out, or set 'xla'.")
+    raise UserError(f"{name} needs joint attention: leave model.forms and model.merge out, or set 'xla'.")
   if mesh.context != 1 and mesh.context != mesh.ulysses:
-    raise UserError(f"{name} goes round no ring: set mesh.ulysses to mesh.context, {mesh.context}, or 'xla'.")
+    raise UserError(
+      f"{name} does not support ring attention: set mesh.ulysses to mesh.context, {mesh.context}, or 'xla'."
+    )
   if backend == "cudnn" and dtype == "float32":
     raise UserError(
-      f"{name} takes no model.dtype=float32: set 'bfloat16' or 'float16', or model.attention='xla'."
+      f"{name} does not support model.dtype=float32: set 'bfloat16' or 'float16', or model.attention='xla'."
     )
   if backend == "splash" and senses > 1:
     raise UserError(
-      f"{name} is for models of one sense, and this has {senses}: others are denoised independently at "
-      "times; set 'xla'."
+      f"{name} is for a model of one sense, and this has {senses}, which some training examples denoise "
+      "independently: set 'xla'."
     )
 
 
 def check_cache(backend: str) -> None:
-  """Raises UserError if the backend cannot attend to the keys and values of earlier frames."""
+  """Checks that the backend can attend to cached keys and values of earlier frames.
+
+  Raises:
+    UserError: it cannot.
+  """
   if backend == "splash":
     raise UserError(
-      "model.attention=splash needs as many keys as queries, and rollouts keep past ones: set 'xla'."
+      "model.attention=splash needs as many keys as queries, but rollouts attend to a KV cache: set 'xla'."
     )
 
 
@@ -148,22 +163,26 @@ def attend(
   rule: Rule = Rule(),  # noqa: B008
   seen: dict[str, Tokens] | None = None,
 ) -> dict[str, Float[Array, "batch time place heads width"]]:
-  """Joint attention of all streams under `rule`, cut along the mesh if there is one.
+  """Joint attention over the tokens of all streams, sharded along the mesh if there is one.
 
   Args:
     q, k, v: stream -> [batch, time, place, heads, width].
-    tokens: stream -> [batch or 1, time, place].
+    tokens: stream -> tokens of the queries, [batch or 1, time, place].
     backend: one of BACKENDS: "xla" runs anywhere, "cudnn" on a GPU, "splash" on a TPU.
-    rule: who sees whom.
-    seen: as `tokens`, of the keys, where there are more of these than of queries; else the same.
+    rule: the attention mask.
+    seen: stream -> tokens of the keys, if there are extra keys; None: the same as `tokens`.
+
+  Returns:
+    Stream -> attended values, [batch, time, place, heads, width].
 
   Raises:
-    UserError: `backend` cannot do that.
+    UserError: `backend` does not support `seen` or ring attention, or there are extra keys on a mesh that
+      shards tokens.
   """
   if seen is not None:
     check_cache(backend)
   mesh = current_mesh()
-  # What comes out of control flow is in another order.
+  # JAX transformations return dictionaries with sorted keys; restore the order of the streams.
   q, k, v = ({name: x[name] for name in tokens} for x in (q, k, v))
   if mesh is None or (backend == "xla" and parts(mesh, "tokens") == 1):
 
@@ -175,14 +194,14 @@ def attend(
       )
 
     if seen is None and rule.causal and backend == "xla":
-      return _by_halves(local, q, k, v, tokens)
+      return _causal_halves(local, q, k, v, tokens)
     return local(q, k, v, tokens, tokens if seen is None else seen)
   if seen is not None:
-    raise UserError("keys of other frames are for a mesh that cuts no clip: set mesh.context to 1.")
+    raise UserError("extra keys (past frames, other panels) need an unsharded clip: set mesh.context=1.")
 
-  # Each device has its part of the places of every stream. Where they do not divide, some are of no clip.
+  # Each device holds an equal part of the places of every stream, which are padded to a multiple.
   ways = parts(mesh, "tokens")
-  whole = {name: x.shape[2] for name, x in q.items()}
+  places = {name: x.shape[2] for name, x in q.items()}
 
   def padded(x):
     missing = -x.shape[2] % ways
@@ -192,7 +211,7 @@ def attend(
     return np_or_jnp.pad(x, ((0, 0), (0, 0), (0, missing), *((0, 0),) * (x.ndim - 3)))
 
   q, k, v, tokens = jax.tree.map(padded, (q, k, v, tokens))
-  inner = _spread(rule, backend, mesh, tokens)
+  inner = _sharded(rule, backend, mesh, tokens)
 
   def local(q, k, v, tokens):
     of = join(tokens, len(next(iter(q.values()))))
@@ -200,25 +219,26 @@ def attend(
       inner(concat_streams(q), concat_streams(k), concat_streams(v), of, of)[0], shapes_of(q)
     )
 
-  laid = jax.tree.map(lambda x: spec(mesh, x.shape, QKV_AXES), q)
-  lists = jax.tree.map(lambda x: spec(mesh, x.shape, QKV_AXES[:3]), tokens)
-  spread = jax.shard_map(
+  qkv_specs = jax.tree.map(lambda x: spec(mesh, x.shape, QKV_AXES), q)
+  token_specs = jax.tree.map(lambda x: spec(mesh, x.shape, QKV_AXES[:3]), tokens)
+  sharded = jax.shard_map(
     local,
     mesh=mesh,
-    in_specs=(laid, laid, laid, lists),
-    out_specs=laid,
-    check_vma=backend == "xla",  # A kernel does not say along which axes its answer varies.
+    in_specs=(qkv_specs, qkv_specs, qkv_specs, token_specs),
+    out_specs=qkv_specs,
+    check_vma=backend == "xla",  # Kernels do not declare the mesh axes along which their results vary.
   )
-  return {name: x[:, :, : whole[name]] for name, x in spread(q, k, v, tokens).items()}
+  return {name: x[:, :, : places[name]] for name, x in sharded(q, k, v, tokens).items()}
 
 
-def _by_halves(local, q, k, v, tokens: dict[str, Tokens]) -> dict[str, Array]:
-  """Causal attention: the earlier half of the frames to itself, then the later half to all.
+def _causal_halves(local, q, k, v, tokens: dict[str, Tokens]) -> dict[str, Array]:
+  """Causal attention in two parts: the earlier half of the frames to itself, the later half to all frames.
 
-  The quarter of all pairs in which a frame would ask for a later one is never looked at.
+  This skips the quarter of all pairs in which an earlier query meets a later key; all of it is masked.
   """
   middle = max(int(of.frame.max()) for of in tokens.values()) // 2
-  # So many times of each stream are earlier; the emoji, which is of no time, sees all.
+  # Number of time steps of each stream in the earlier half. The emoji, at frame -1, sees all frames, so it
+  # belongs to the later half.
   times = {
     name: int(((of.frame <= middle) & (of.stream != EMOJI))[0, :, 0].sum()) for name, of in tokens.items()
   }
@@ -237,11 +257,13 @@ def _by_halves(local, q, k, v, tokens: dict[str, Tokens]) -> dict[str, Array]:
   return {name: jnp.concatenate([x[name] for x in (first, then) if name in x], 1) for name in q}
 
 
-def _spread(rule: Rule, backend: str, mesh, tokens: dict[str, Tokens]) -> Attention:
-  """Attention to all the tokens of a clip, of which each device has its part; for inside `shard_map`."""
+def _sharded(rule: Rule, backend: str, mesh, tokens: dict[str, Tokens]) -> Attention:
+  """Attention over the tokens of a clip that are sharded over devices, for use inside `shard_map`."""
   if mesh.shape["ring"] > 1:
     if backend != "xla":
-      raise UserError(f"model.attention={backend} goes round no ring: set mesh.ulysses to mesh.context.")
+      raise UserError(
+        f"model.attention={backend} does not support ring attention: set mesh.ulysses to mesh.context."
+      )
     local = ring(dense(rule), "ring")
   else:
     count = mesh.shape["ulysses"]
@@ -249,7 +271,7 @@ def _spread(rule: Rule, backend: str, mesh, tokens: dict[str, Tokens]) -> Attent
     def part(i):
       return jax.tree.map(lambda x: x[:, :, i * x.shape[2] // count : (i + 1) * x.shape[2] // count], tokens)
 
-    # In the order in which an all-to-all brings them together.
+    # The order of the tokens after the all-to-all: device by device.
     order = join({str(i): join(part(i)) for i in range(count)})
     local = BACKENDS[backend](rule, order)
   return ulysses(local, "ulysses") if mesh.shape["ulysses"] > 1 else local
@@ -262,10 +284,13 @@ def proportional_attention(
   mask: Bool[Array, "batch #to from"],
   size: Float[Array, "batch from"],
 ) -> tuple[Float[Array, "batch to heads width"], Float[Array, "batch heads to from"]]:
-  """Attention to tokens each of which stands for `size` equal ones, and its probabilities.
+  """Proportional attention: each key counts as `size` equal keys.
 
   softmax(q k / sqrt(width) + log size): Bolya et al., Token Merging, arXiv 2210.09461, eq. 1.
-  Where all sizes are 1 it is ordinary attention; a size of 0 is a token that is not there.
+  If all sizes are 1 this is ordinary attention; keys of size 0 are masked.
+
+  Returns:
+    (attended values, attention probabilities [batch, heads, to, from]).
   """
   seen = mask & (size > 0)[:, None]
   out, _, p = softmax_attention(q, k, v, seen, jnp.log(jnp.where(size > 0, size, 1)))

@@ -1,7 +1,8 @@
-"""A block of the transformer: a mixer over all streams, then a perceptron a stream, both modulated.
+"""A transformer block: a mixer over all streams, then an MLP per stream, both modulated.
 
-Modulation is adaLN-zero (DiT, arXiv 2212.09748) from the caption and from the times of the frames a token
-covers, so that frames may be at different times. Blocks are stored stacked (`parameters`).
+Modulation is adaLN-zero (DiT, arXiv 2212.09748). Its inputs are the caption and the diffusion times of the
+frames that a token covers, so different frames may be at different times. The parameters of all blocks are
+stored stacked (`parameters`).
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from stale_jax.models.parameters import ZEROS, Draws, stacked
 
 _STREAM_AXES = ("batch", None, "tokens", None)
 
-# Name -> which values of a block are kept for its gradient.
+# Name -> which intermediate values of a block are saved for the backward pass.
 REMAT = {
   "none": jax.checkpoint_policies.everything_saveable,
   "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -30,7 +31,7 @@ REMAT = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockStack:
-  """How blocks are stacked: `mixers.Stack`, over `depth` layers and the streams of each of `lanes`."""
+  """Implements `mixers.Stack` for `depth` blocks over the streams of `lanes`."""
 
   depth: int
   lanes: tuple[Lane, ...]
@@ -54,13 +55,13 @@ class BlockStack:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Block:
-  """One block.
+  """One transformer block.
 
   Attributes:
-    mixer: how tokens hear of one another.
-    width: of what it says of a token, over all heads.
-    dtype: of the computation.
-    remat: one of REMAT.
+    mixer: moves information between tokens.
+    width: width of the mixer's output, heads * head_width.
+    dtype: dtype of the computation.
+    remat: which intermediate values the backward pass recomputes, one of REMAT.
   """
 
   mixer: Mixer
@@ -71,10 +72,17 @@ class Block:
   def parameters(
     self, depth: int, lanes: Sequence[Lane], widths: dict[str, int], condition_width: int
   ) -> dict[str, Any]:
-    """Declares the parameters of `depth` blocks over the streams of `lanes`, stream -> width."""
+    """Declares the parameters of `depth` blocks, stacked.
+
+    Args:
+      depth: number of blocks.
+      lanes: the lanes of the model.
+      widths: stream -> width.
+      condition_width: width of the conditions.
+    """
     stack = BlockStack(depth=depth, lanes=tuple(lanes))
 
-    def own(width):
+    def stream_parameters(width):
       return {
         "modulation": linear_parameters(condition_width, 6 * width, ZEROS),
         "out": linear_parameters(self.width, width, axes=("heads", "width"), orthogonal=True),
@@ -83,7 +91,7 @@ class Block:
       }
 
     mixing = self.mixer.parameters(widths, condition_width, stack)
-    return {**stack({name: own(width) for name, width in widths.items()}), **mixing}
+    return {**stack({name: stream_parameters(width) for name, width in widths.items()}), **mixing}
 
   def __call__(
     self,
@@ -95,48 +103,52 @@ class Block:
     name: str,
     draws: Draws | None = None,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The streams after the block, and what its mixer tells besides.
+    """Applies the block.
 
     Args:
-      params: of this layer.
-      lanes: of the clip.
-      streams, conditions: of each lane.
-      where: the tokens are.
-      name: of the block.
-      draws: keys of what its mixer draws; None in sampling.
+      params: the parameters of this layer.
+      lanes: the lanes of the clip.
+      streams: lane -> tokens.
+      conditions: lane -> conditions.
+      layout: positions, masks and shapes of the tokens.
+      name: the name of the block.
+      draws: PRNG keys for the mixer in training; None when sampling.
+
+    Returns:
+      (lane -> tokens after the block, auxiliary outputs of the mixer).
     """
 
     def run(params, streams, conditions):
       return self._run(params, lanes, streams, conditions, layout, name, draws)
 
-    # `where` is closed over: as an argument what NumPy knows of it would no longer be known while tracing.
+    # Closing over `layout` keeps its NumPy arrays concrete; as an argument they would become tracers.
     run = jax.checkpoint(run, policy=REMAT[self.remat]) if self.remat != "none" else run
     return run(params, streams, conditions)
 
   def _run(self, params, lanes, streams, conditions, layout, name, draws):
     modulations, entered = {}, {}
     for lane in lanes:
-      own = lane.parameters(params, "modulation")
+      lane_params = lane.parameters(params, "modulation")
       at = lane.key
-      entered[at], modulations[at] = lane.map(self._enter)(own, streams[at], conditions[at])
+      entered[at], modulations[at] = lane.map(self._enter)(lane_params, streams[at], conditions[at])
     attended, aux = self.mixer(params, lanes, entered, conditions["text"], layout, name, draws)
     attended, out = join(lanes, attended), {}
     for lane in lanes:
-      own, at = lane.parameters(params, "out", "up", "down"), lane.key
-      out[at] = lane.map(self._leave)(own, streams[at], attended[at], modulations[at])
+      lane_params, at = lane.parameters(params, "out", "up", "down"), lane.key
+      out[at] = lane.map(self._leave)(lane_params, streams[at], attended[at], modulations[at])
     return out, aux
 
-  def _enter(self, own, x, condition):
-    """(what the mixer is given of a stream, the rest of the stream's modulation)."""
-    parts = jnp.split(linear(own["modulation"], jax.nn.silu(condition), self.dtype), 6, -1)
+  def _enter(self, params, x, condition):
+    """Norms and modulates a stream. Returns (input of the mixer, modulation for `_leave`)."""
+    parts = jnp.split(linear(params["modulation"], jax.nn.silu(condition), self.dtype), 6, -1)
     return modulate(x, *parts[:2]), parts[2:]
 
-  def _leave(self, own, x, attended, modulation):
-    """The stream after attention and perceptron."""
+  def _leave(self, params, x, attended, modulation):
+    """Adds the projected output of the mixer and the MLP to a stream."""
     gate, shift, scale, gate_mlp = modulation
-    y = linear(own["out"], jnp.reshape(attended, (*x.shape[:3], -1)), self.dtype)
+    y = linear(params["out"], jnp.reshape(attended, (*x.shape[:3], -1)), self.dtype)
     x = constrain(x + gate[:, :, None] * y, *_STREAM_AXES)
-    h = jax.nn.gelu(linear(own["up"], modulate(x, shift, scale), self.dtype))
+    h = jax.nn.gelu(linear(params["up"], modulate(x, shift, scale), self.dtype))
     h = constrain(h, *_STREAM_AXES[:3], "hidden")
-    y = linear(own["down"], h, self.dtype)
+    y = linear(params["down"], h, self.dtype)
     return constrain(x + gate_mlp[:, :, None] * y, *_STREAM_AXES)

@@ -1,13 +1,13 @@
-"""Exact attention over tokens that are cut along axes of the mesh: all-to-all, ring, and both.
+"""Context parallelism: exact attention over tokens sharded along mesh axes, by all-to-all, ring, or both.
 
-*Ulysses* (DeepSpeed Ulysses, arXiv 2309.14509): an all-to-all hands every device all tokens of its
-share of the heads, and another takes the answer back. *Ring* (Ring Attention, arXiv 2310.01889): the
-keys go round, a device at a time, and the partial answers are joined by their normalisers, as in
-flash attention. Their composition, heads within a host and tokens between hosts, is the 2-D scheme
-of USP (arXiv 2405.07719).
+*Ulysses* (DeepSpeed Ulysses, arXiv 2309.14509): an all-to-all gives each device all tokens of its share of
+the heads, and a second one sends the outputs back. *Ring* (Ring Attention, arXiv 2310.01889): keys and values
+travel around a ring of devices, and the partial outputs are combined by their log normalisers, as in flash
+attention. Their composition, heads within a host and tokens between hosts, is the 2-D scheme of USP
+(arXiv 2405.07719).
 
-What is called local here sees whole blocks and returns, with its answer, the logarithm of its
-normaliser: the dense one below, or a kernel. These functions are for the inside of `jax.shard_map`.
+Both wrap a *local* attention on one device (`dense` or a kernel), which also returns the log of its softmax
+normaliser. These functions run inside `jax.shard_map`.
 """
 
 import functools
@@ -19,10 +19,10 @@ from jaxtyping import Array, Bool, Float
 
 from stale_jax.models.visibility import Rule, Tokens
 
-# In place of minus infinity, whose differences are not numbers.
+# Used for masked logits instead of -inf, since inf - inf is NaN.
 _NONE = -1e30
 
-# (q, k, v, tokens of q, tokens of k) -> the answer and the log of its normaliser; None where none is asked.
+# (q, k, v, tokens of q, tokens of k) -> (output, log of its normaliser); None from backends without one.
 Attention = Callable[
   [
     Float[Array, "batch to heads width"],
@@ -44,40 +44,40 @@ def softmax_attention(
 ) -> tuple[
   Float[Array, "batch to heads width"], Float[Array, "batch heads to"], Float[Array, "batch heads to from"]
 ]:
-  """All pairs at once, softmax in float32 at least; who sees nobody answers 0.
+  """Dense softmax attention, in float32 or wider. Queries with no visible key return 0.
 
-  On the CPU each pass over all pairs costs as much as a product: they are masked once, and what comes
-  out is normalised in their place.
+  On the CPU each pass over all pairs costs as much as a matrix product, so the logits are masked once and the
+  output is normalised instead of the probabilities.
 
   Args:
-    q, k, v: of the tokens.
-    seen: by whom which.
+    q, k, v: queries, keys and values.
+    seen: the mask, True where a query sees a key.
     bias: added to the logits of each key.
 
   Returns:
-    The answer, the logarithm of its normaliser, and the probabilities, which cost nothing where unused.
+    (output, log of the softmax normaliser, probabilities). XLA removes the probabilities if they are unused.
   """
   q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
   dtype = jnp.promote_types(q.dtype, jnp.float32)
   logits = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=dtype)
   logits = logits if bias is None else logits + bias[:, None, None]
   logits = jnp.where(seen[:, None], logits, _NONE)
-  # Never as low as the logits of those who are not seen: even where there are no others these come to 0.
+  # Keeps the maximum far above _NONE, so that exp(masked logit - top) is 0 even if every key is masked.
   top = jnp.maximum(jax.lax.stop_gradient(logits.max(-1)), _NONE / 2)
   weight = jnp.exp(logits - top[..., None])
   total = weight.sum(-1)
-  alone = total == 0
-  total = jnp.where(alone, 1, total)
+  sees_none = total == 0
+  total = jnp.where(sees_none, 1, total)
   out = jnp.einsum("bhqk,bhkd->bhqd", weight.astype(v.dtype), v) / total[..., None]
-  normaliser = jnp.where(alone, _NONE, top + jnp.log(total))
+  normaliser = jnp.where(sees_none, _NONE, top + jnp.log(total))
   return out.astype(v.dtype).swapaxes(1, 2), normaliser, weight / total[..., None]
 
 
 def dense(rule: Rule) -> Attention:
-  """`softmax_attention` under `rule`."""
+  """Dense attention under `rule`: `softmax_attention` as an `Attention`."""
 
   def attend(q, k, v, of_q, of_k):
-    # Traced: NumPy would make the matrix of all pairs here and now, 5 GiB at 75 thousand tokens.
+    # As JAX arrays: from NumPy tokens the mask would become a constant, 5 GiB at 75 thousand tokens.
     out, normaliser, _ = softmax_attention(q, k, v, rule(*jax.tree.map(jnp.asarray, (of_q, of_k))))
     return out, normaliser.swapaxes(1, 2)
 
@@ -85,16 +85,17 @@ def dense(rule: Rule) -> Attention:
 
 
 def _join(a, b):
-  """The answer to the union of two disjoint sets of keys."""
+  """Combines the (output, log normaliser) of two disjoint sets of keys into those of their union."""
   total = jnp.logaddexp(a[1], b[1])
   wa, wb = (jnp.exp(x[1] - total)[..., None].astype(a[0].dtype) for x in (a, b))
   return wa * a[0] + wb * b[0], total
 
 
 def ring(local: Attention, axis: str) -> Attention:
-  """`local`, over keys that are cut along `axis`; each block is computed again for its gradient.
+  """Ring attention over keys sharded along the mesh axis `axis`.
 
-  The next block is on its way while this one is attended to.
+  The next block of keys is sent while the current one is attended to. The backward pass recomputes each
+  block.
   """
   local = jax.checkpoint(local)
 
@@ -106,30 +107,33 @@ def ring(local: Attention, axis: str) -> Attention:
       return jax.tree.map(lambda x: jax.lax.ppermute(x, axis, onward), x)
 
     def body(carry, _):
-      (k, v, of_k), found = carry
+      (k, v, of_k), result = carry
       arriving = pass_on((k, v, of_k))
-      return (arriving, _join(found, local(q, k, v, of_q, of_k))), None
+      return (arriving, _join(result, local(q, k, v, of_q, of_k))), None
 
     first = local(q, k, v, of_q, of_k)
-    # In float32, which many small parts are added up in.
-    found = first[0].astype(first[1].dtype), first[1]
+    # Accumulate in float32, the dtype of the normaliser.
+    result = first[0].astype(first[1].dtype), first[1]
     if size > 1:
-      (last, found), _ = jax.lax.scan(body, (pass_on((k, v, of_k)), found), length=size - 2)
+      (last, result), _ = jax.lax.scan(body, (pass_on((k, v, of_k)), result), length=size - 2)
       k, v, of_k = last
-      found = _join(found, local(q, k, v, of_q, of_k))
-    return found[0].astype(q.dtype), found[1]
+      result = _join(result, local(q, k, v, of_q, of_k))
+    return result[0].astype(q.dtype), result[1]
 
   return attend
 
 
 def ulysses(inner: Attention, axis: str) -> Attention:
-  """`inner`, given all tokens along `axis` of a share of the heads, which `axis` must divide."""
+  """Runs `inner` on all tokens of a share of the heads, exchanged by all-to-all along the mesh axis `axis`.
+
+  The size of `axis` must divide the number of heads.
+  """
 
   def attend(q, k, v, of_q, of_k):
     swap = functools.partial(jax.lax.all_to_all, axis_name=axis, tiled=True)
     q, k, v = (swap(x, split_axis=2, concat_axis=1) for x in (q, k, v))
-    everyone = functools.partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
-    of_q, of_k = jax.tree.map(everyone, (of_q, of_k))
+    gather = functools.partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
+    of_q, of_k = jax.tree.map(gather, (of_q, of_k))
     out, normaliser = inner(q, k, v, of_q, of_k)
     return jax.tree.map(lambda x: swap(x, split_axis=1, concat_axis=2), (out, normaliser))
 

@@ -1,22 +1,22 @@
-"""Two forms of attention and the plot that chooses between them (Stale Diffusion, arXiv 2404.01079).
+"""Two forms of attention, mixed by a gate (Stale Diffusion, arXiv 2404.01079).
 
-A block may look along time at each place, its *vehicular* form (motion), or over space in each
-frame, its *anthropomorphic* form (appearance). Factorised space-time attention of this kind is
-Latte's (arXiv 2401.03048), there in alternate layers; here a *plot gate* mixes the two, computed
-from the caption and the time. In the hard mode, for inference, a block computes only the form to
-which its gate leans: the gate is known before the block runs, for nothing of the clip enters it.
+The *vehicular* form attends along time at each place (motion); the *anthropomorphic* form attends over space
+within each frame (appearance). Latte (arXiv 2401.03048) alternates such factorised space-time attention
+between layers. Here every block has both forms and a *plot gate* mixes them. The gate is computed from the
+caption and the time only, so it is known before the block runs. In the hard mode, for inference, a block
+computes only the form with the larger weight.
 
-One rule says who sees whom: a token sees those that share its coordinate, place or time, and one
-that has no such coordinate shares everyone's. Text has neither, and is seen by all and sees all in
-both forms; touch, sound and the like have a time but no place.
+In each form a token sees the tokens with the same coordinate: the place in the vehicular form, the frame in
+the anthropomorphic form. Tokens without that coordinate see, and are seen by, all tokens. Text has neither
+coordinate; senses such as touch and sound have a time but no place.
 
-Each form has its own queries, keys and values, so that the hard mode also saves the projections
-of the form that is not taken (at small sizes most of the cost) and neither form has to look with
-the other's eyes. What is read out of them shares one layer, after they are mixed.
+Each form has its own queries, keys and values, so that the hard mode also saves the projections of the other
+form (most of the cost at small sizes) and the forms need not share features. The mixed result goes through
+one shared output layer.
 
-Forms that were always mixed lean on each other, and neither is worth much alone. For the hard mode a model
-is trained with *concrete* gates: noise on their logits, drawn anew for each example and block, throws them
-toward the one form or the other, until they decide by themselves (`models.perturbation`).
+If the forms are always mixed in training, neither works well alone. A model for the hard mode is trained with
+*concrete* gates instead: noise on the logits, drawn for each example and block, pushes each gate toward 0 or
+1 until the logits are decisive by themselves (`models.perturbation.concrete`).
 """
 
 import dataclasses
@@ -44,10 +44,10 @@ from stale_jax.models.parameters import ZEROS
 from stale_jax.models.perturbation import concrete
 from stale_jax.models.visibility import Rule, Tokens, join
 
-# How the two are mixed: weighted; weighted by gates that training draws; the likelier one alone.
+# How the forms are mixed: weighted by the gate; by a gate with noise in training; only the likelier form.
 MODES = ("dense", "concrete", "hard")
 
-# Form -> the coordinate that tokens must share: an axis of a stream [batch, time, place, width].
+# Form -> the axis of a stream [batch, time, place, width] whose coordinate tokens must share.
 FORMS = {"vehicular": 2, "anthropomorphic": 1}
 
 
@@ -55,19 +55,21 @@ def restricted_attention(
   q: Float[Array, "batch tokens heads width"],
   k: Float[Array, "batch tokens heads width"],
   v: Float[Array, "batch tokens heads width"],
-  who: Tokens,
+  tokens: Tokens,
   shapes: dict[str, tuple[int, int]],
   having: tuple[str, ...],
   axis: int,
 ) -> Float[Array, "batch tokens heads width"]:
-  """Attention among tokens that share a coordinate; its cost is that of the groups, not of all pairs.
+  """Attention among tokens that share a coordinate. The cost is that of the groups, not of all pairs.
+
+  Tokens of streams without the coordinate see, and are seen by, all tokens.
 
   Args:
-    q, k, v: of the streams' tokens in turn.
-    who: the same tokens, of which a rule may let fewer see one another besides.
-    shapes: stream -> (time, place).
-    having: the streams whose tokens have the coordinate.
-    axis: of the coordinate: 1 for time, 2 for place.
+    q, k, v: queries, keys and values of the concatenated streams.
+    tokens: the same tokens, for the default mask (`visibility.Rule`), which also applies.
+    shapes: stream -> (time steps, places per time step).
+    having: names of the streams whose tokens have the coordinate.
+    axis: axis of the coordinate in a stream: 1 for time, 2 for place.
   """
   ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
   others = [name for name in shapes if name not in having]
@@ -77,7 +79,7 @@ def restricted_attention(
     return dict(zip(shapes, jnp.split(x, ends, 1), strict=True))
 
   def grouped(x):
-    """[batch, groups, tokens of it, ...]"""
+    """Groups the tokens that have the coordinate: [batch, groups, tokens per group, ...]."""
     x = {name: jnp.reshape(part, (len(x), *shapes[name], *x.shape[2:])) for name, part in parts(x).items()}
     return jnp.concatenate([x[name] if axis == 1 else x[name].swapaxes(1, 2) for name in having], 2)
 
@@ -85,9 +87,9 @@ def restricted_attention(
     return jnp.concatenate([parts(x)[name] for name in others], 1)
 
   def seen(x):
-    """What a group sees: itself and the rest."""
-    own, rest_ = grouped(x), rest(x)
-    return jnp.concatenate([own, jnp.broadcast_to(rest_[:, None], (*own.shape[:2], *rest_.shape[1:]))], 2)
+    """The keys of each group: its own tokens, then all tokens without the coordinate."""
+    group, rest_ = grouped(x), rest(x)
+    return jnp.concatenate([group, jnp.broadcast_to(rest_[:, None], (*group.shape[:2], *rest_.shape[1:]))], 2)
 
   out = {}
   if having:
@@ -96,15 +98,15 @@ def restricted_attention(
       return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), x)
 
     queries = grouped(q)
-    of = (jax.tree.map(grouped, who), jax.tree.map(seen, who))
-    attended, _ = attention(*one_batch((queries, seen(k), seen(v), *of)))
+    of_q, of_k = jax.tree.map(grouped, tokens), jax.tree.map(seen, tokens)
+    attended, _ = attention(*one_batch((queries, seen(k), seen(v), of_q, of_k)))
     attended = jnp.reshape(attended, queries.shape)
     widths = [shapes[name][3 - axis - 1] for name in having]
     for name, part in zip(having, jnp.split(attended, np.cumsum(widths)[:-1], 2), strict=True):
       part = part if axis == 1 else part.swapaxes(1, 2)
       out[name] = jnp.reshape(part, (len(q), -1, *q.shape[2:]))
   if others:
-    attended, _ = attention(rest(q), k, v, jax.tree.map(rest, who), who)
+    attended, _ = attention(rest(q), k, v, jax.tree.map(rest, tokens), tokens)
     widths = [shapes[name][0] * shapes[name][1] for name in others]
     out |= dict(zip(others, jnp.split(attended, np.cumsum(widths)[:-1], 1), strict=True))
   return jnp.concatenate([out[name] for name in shapes], 1)
@@ -112,18 +114,19 @@ def restricted_attention(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TwoForms:
-  """Both forms, weighted by the plot gate; in the hard mode each example's likelier one alone.
+  """Mixer with two forms of attention, weighted by the plot gate.
 
-  Concrete gates are drawn where there is a key, as in training; else they are dense ones.
+  In the mode "hard" each example computes only its likelier form. If all examples of the batch choose the
+  same form, the batch runs as a whole. Otherwise each half does if its examples agree, since classifier-free
+  guidance puts the conditional and the unconditional clips in one batch. Otherwise the half runs example by
+  example. So no result depends on the rest of the batch and no unused form is computed.
 
-  A batch whose examples take the same form runs as one, and so does each half of another, for guidance puts
-  the captioned and the uncaptioned clips in one batch; what is left goes example by example, so that no
-  clip depends on its company and no form is computed in vain.
+  In the mode "concrete" the gate is drawn if there is a PRNG key, as in training; else it is that of "dense".
 
   Attributes:
     mode: one of MODES.
-    heads, head_width: of attention.
-    dtype: of the computation.
+    heads, head_width: number and width of the attention heads.
+    dtype: dtype of the computation.
   """
 
   mode: str
@@ -135,10 +138,10 @@ class TwoForms:
     """See `mixers.Mixer`."""
     forms = {}
     for form in FORMS:
-      own = {
+      projections = {
         name: projection_parameters(width, self.heads, self.head_width) for name, width in widths.items()
       }
-      forms[form] = stack(own, f"forms/{form}/")
+      forms[form] = stack(projections, f"forms/{form}/")
     plot = {"plot_modulation": linear_parameters(condition_width, 1, ZEROS)}
     return {"forms": {**forms, **stack.alone(plot, "forms/")}}
 
@@ -152,65 +155,70 @@ class TwoForms:
     block,
     draws,
   ) -> tuple[dict[str, Float[Array, "batch time place heads head_width"]], dict[str, Array]]:
-    """See `mixers.Mixer`; also tells the gate, the weight of the vehicular form, [batch], as "plot".
+    """See `mixers.Mixer`. The auxiliary output "plot" is the weight of the vehicular form, [batch].
 
     Raises:
-      UserError: senses differ in their tokens along time, or along place if they have any.
+      UserError: the senses differ in their number of time steps, or those with places in their number of
+        places.
     """
     having = {1: layout.timed, 2: layout.placed}
     for axis, names in having.items():
-      if len({layout.shapes[name][axis - 1] for name in names}) > 1:
-        raise UserError(f"model.forms needs senses of one patch along {'time' if axis == 1 else 'space'}.")
+      sizes = {name: layout.shapes[name][axis - 1] for name in names}
+      if len(set(sizes.values())) > 1:
+        raise UserError(
+          f"model.forms needs senses with equal numbers of tokens along {'time' if axis == 1 else 'space'}, "
+          f"and these have {sizes}: change their patches, or set model.forms='none'."
+        )
     params, batch = params["forms"], len(condition)
     logit = linear(params["plot_modulation"], jax.nn.silu(condition), self.dtype)
     logit = logit.astype(jnp.float32)[:, 0, 0]
     if self.mode == "concrete" and draws is not None:
       logit = concrete(draws("forms", "throw"), logit)
     gate = jax.nn.sigmoid(logit)
-    who = join(layout.tokens, batch)
+    tokens = join(layout.tokens, batch)
 
-    def run(form, entered, who):
+    def run(form, entered, tokens):
       sizes = self.heads, self.head_width, self.dtype, layout.shapes
       q, k, v = project(params[form], lanes, entered, *sizes)
       q, k, v = map(concat_streams, (apply_rotary(q, layout.angles), apply_rotary(k, layout.angles), v))
-      return restricted_attention(q, k, v, who, layout.shapes, having[FORMS[form]], FORMS[form])
+      return restricted_attention(q, k, v, tokens, layout.shapes, having[FORMS[form]], FORMS[form])
 
     if self.mode != "hard":
-      one, other = (run(form, entered, who) for form in FORMS)
+      one, other = (run(form, entered, tokens) for form in FORMS)
       weight = gate[:, None, None, None].astype(one.dtype)
       mixed = weight * one + (1 - weight) * other
     else:
-      mixed = _likelier(run, gate > 0.5, lanes, entered, who)
+      mixed = _likelier_form(run, gate > 0.5, lanes, entered, tokens)
     return split_streams(mixed, layout.shapes), {"plot": gate}
 
 
-def _likelier(run: Callable, vehicular: Bool[Array, "batch"], lanes, entered, who: Tokens) -> Array:
-  """Of each example the form that is chosen, and no other is computed."""
+def _likelier_form(run: Callable, vehicular: Bool[Array, "batch"], lanes, entered, tokens: Tokens) -> Array:
+  """Computes only the chosen form of each example; see `TwoForms`."""
 
-  def choose(vehicular, entered, who):
-    return jax.lax.cond(vehicular, *(functools.partial(run, form) for form in FORMS), entered, who)
+  def choose(vehicular, entered, tokens):
+    return jax.lax.cond(vehicular, *(functools.partial(run, form) for form in FORMS), entered, tokens)
 
-  # Examples first: of a lane of several streams they are the second axis.
-  def examples(given):
-    chosen, entered, who = given
-    return chosen, {lane.key: _swapped(lane, entered[lane.key]) for lane in lanes}, who
+  # Moves the batch axis first; in a lane of several streams it is the second. Its own inverse.
+  def batch_first(args):
+    chosen, entered, tokens = args
+    return chosen, {lane.key: _swapped(lane, entered[lane.key]) for lane in lanes}, tokens
 
-  def alone(example):
-    _, entered, who = examples(jax.tree.map(lambda x: x[None], example))
-    return choose(example[0], entered, who)[0]
+  def run_example(example):
+    _, entered, tokens = batch_first(jax.tree.map(lambda x: x[None], example))
+    return choose(example[0], entered, tokens)[0]
 
-  def same(otherwise, given):
-    chosen, entered, who = examples(given)
-    alike = jnp.all(chosen == chosen[0])
-    return jax.lax.cond(alike, lambda: choose(chosen[0], entered, who), lambda: otherwise(given))
+  def run_if_equal(otherwise, args):
+    chosen, entered, tokens = batch_first(args)
+    equal = jnp.all(chosen == chosen[0])
+    return jax.lax.cond(equal, lambda: choose(chosen[0], entered, tokens), lambda: otherwise(args))
 
-  def halves(given):
-    middle, one_by_one = len(vehicular) // 2, functools.partial(jax.lax.map, alone)
-    first, second = (jax.tree.map(op, given) for op in (lambda x: x[:middle], lambda x: x[middle:]))
-    return jnp.concatenate([same(one_by_one, first), same(one_by_one, second)])
+  def run_halves(args):
+    middle, one_by_one = len(vehicular) // 2, functools.partial(jax.lax.map, run_example)
+    first, second = (jax.tree.map(op, args) for op in (lambda x: x[:middle], lambda x: x[middle:]))
+    return jnp.concatenate([run_if_equal(one_by_one, first), run_if_equal(one_by_one, second)])
 
-  given = examples((vehicular, entered, who))
-  return choose(vehicular[0], entered, who) if len(vehicular) == 1 else same(halves, given)
+  args = batch_first((vehicular, entered, tokens))
+  return choose(vehicular[0], entered, tokens) if len(vehicular) == 1 else run_if_equal(run_halves, args)
 
 
 def _swapped(lane: Lane, x: Array) -> Array:

@@ -1,7 +1,7 @@
-"""Mixers: how the tokens of all streams hear of one another in a block.
+"""Token mixers: the part of a block that moves information between tokens.
 
-A block knows no attention; it is given a mixer, which brings its own parameters. This file has the protocol
-and joint attention; `forms.TwoForms` is another mixer.
+A block does not depend on the kind of attention: it calls a mixer, which declares its own parameters. This
+file contains the protocol and joint attention; `forms.TwoForms` is another mixer.
 """
 
 import dataclasses
@@ -29,15 +29,17 @@ from stale_jax.models.visibility import Rule, Tokens, join
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenLayout:
-  """Everything about the tokens of a clip but their content: the same in every block.
+  """The positions, masks and shapes of a clip's tokens, which are the same in every block.
 
   Attributes:
-    angles: stream -> rotary angles, [*batch, tokens, head_width / 2].
-    tokens: stream -> what a rule asks of them, in the order of the streams.
-    shapes: stream -> (times, places).
-    timed, placed: the senses; and those whose tokens have a place.
-    size: how many tokens each token of all streams in turn stands for, [batch, tokens]; None: one.
-    extra: what the tokens attend to besides one another.
+    angles: stream -> rotary angles, [tokens, head_width / 2] or [batch, tokens, head_width / 2].
+    tokens: stream -> `visibility.Tokens`; this dictionary defines the order of the streams.
+    shapes: stream -> (time steps, places per time step).
+    timed: names of the senses of the clip.
+    placed: names of the senses whose tokens have a position in space.
+    size: number of original tokens that each token stands for after merging (`merging`), over the tokens of
+      all streams; None: 1 each.
+    extra: extra keys and values to attend to, applied in order.
   """
 
   angles: dict[str, Array]
@@ -51,21 +53,35 @@ class TokenLayout:
 
 @runtime_checkable
 class Stack(Protocol):
-  """How a model stacks declarations of its blocks."""
+  """Stacks the declarations of one block's parameters over all blocks of a model."""
 
   def __call__(self, trees: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """stream -> part -> declarations, as `{lane}_{part}`, stacked over layers and the streams of a lane."""
+    """Stacks declarations that exist once per stream.
+
+    Args:
+      trees: stream -> part -> declarations; streams of one lane have equal ones.
+      prefix: prefix of the parameter paths within a block.
+
+    Returns:
+      `{lane}_{part}` -> declarations, stacked over layers and over the streams of the lane.
+    """
 
   def alone(self, tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Declarations that no stream has, stacked over layers."""
+    """Stacks over layers declarations that exist once per block."""
 
 
 @runtime_checkable
 class Mixer(Protocol):
-  """From the streams at the entry of a block to what each token has heard of the others."""
+  """Mixes information between the tokens of all streams."""
 
   def parameters(self, widths: dict[str, int], condition_width: int, stack: Stack) -> dict[str, Any]:
-    """Declares the mixer's parameters, stacked, for streams of those widths."""
+    """Declares the mixer's stacked parameters.
+
+    Args:
+      widths: stream -> width.
+      condition_width: width of the conditions.
+      stack: stacks declarations over the blocks.
+    """
 
   def __call__(
     self,
@@ -77,29 +93,33 @@ class Mixer(Protocol):
     block: str,
     draws: Draws | None,
   ) -> tuple[dict[str, Float[Array, "batch time place heads head_width"]], dict[str, Any]]:
-    """Returns (stream -> attended values, whatever else is to be told of the block by name).
+    """Applies the mixer.
 
     Args:
-      params: of one layer.
-      lanes: of the clip.
-      entered: lane -> normed and modulated tokens, [streams if several, batch, time, place, width].
-      condition: the caption's, with the frames' times on average.
-      where: of the tokens.
-      block: the block's name, by which extra keys know it.
-      draws: keys of what training draws; None in sampling.
+      params: the parameters of one layer.
+      lanes: the lanes of the clip.
+      entered: lane -> normed and modulated tokens, [batch, time, place, width]; a lane of several streams has
+        a leading axis for them.
+      condition: the condition of the caption's stream.
+      layout: positions, masks and shapes of the tokens.
+      block: the name of the block, under which extra keys are stored.
+      draws: PRNG keys for training; None when sampling.
+
+    Returns:
+      (stream -> attended values, name -> auxiliary outputs of the block).
     """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JointAttention:
-  """One attention among all tokens of all streams (MMDiT: Stable Diffusion 3, arXiv 2403.03206).
+  """One attention over all tokens of all streams (MMDiT: Stable Diffusion 3, arXiv 2403.03206).
 
   Attributes:
-    heads, head_width: of attention.
-    dtype: of the computation.
-    backend: of `attention.BACKENDS`.
-    causal: whether no token sees a later frame.
-    rope_jitter: spread of the heads' rotary bases over time.
+    heads, head_width: number and width of the attention heads.
+    dtype: dtype of the computation.
+    backend: one of `attention.BACKENDS`.
+    causal: whether attention is causal in frames (`visibility.Rule`).
+    rope_jitter: relative spread of the heads' temporal rotary bases (`layers.rotary_jitter`); 0: equal bases.
   """
 
   heads: int
@@ -111,16 +131,20 @@ class JointAttention:
 
   def parameters(self, widths: dict[str, int], condition_width: int, stack: Stack) -> dict[str, Any]:
     """See `Mixer`."""
-    own = {name: projection_parameters(width, self.heads, self.head_width) for name, width in widths.items()}
-    return stack(own)
+    sizes = self.heads, self.head_width
+    return stack({name: projection_parameters(width, *sizes) for name, width in widths.items()})
 
   def __call__(self, params, lanes, entered, condition, layout: TokenLayout, block: str, draws):
-    """See `Mixer`. Tells the keys and values of the senses; or where tokens have sizes the probabilities."""
+    """See `Mixer`.
+
+    The auxiliary outputs are "keys" (before the rotary embedding) and "values", sense -> [batch, time, place,
+    heads, head_width]; if the tokens have sizes, "probabilities" [batch, heads, to, from] instead.
+    """
     q, k, v = project(params, lanes, entered, self.heads, self.head_width, self.dtype, layout.tokens)
     if layout.size is not None:
       q, k, v = map(concat_streams, (apply_rotary(q, layout.angles), apply_rotary(k, layout.angles), v))
-      every = join(layout.tokens, len(condition))
-      attended, p = proportional_attention(q, k, v, Rule()(every, every), layout.size)
+      tokens = join(layout.tokens, len(condition))
+      attended, p = proportional_attention(q, k, v, Rule()(tokens, tokens), layout.size)
       return split_streams(attended, layout.shapes), {"probabilities": p}
     aux = {
       "keys": {name: k[name] for name in layout.timed},

@@ -1,7 +1,7 @@
-"""The TPU's attention kernel (splash attention, of JAX's Pallas library), under the rules of `visibility`.
+"""The TPU attention kernel (splash attention, from JAX's Pallas library) under the masks of `visibility`.
 
-It never holds a row of probabilities whole, and skips blocks of the matrix in which nobody is seen;
-which these are, the rule says before the program runs. Padding is told to it by segments.
+The kernel never materialises the attention matrix and skips blocks in which every pair is masked. The rule
+determines these blocks before the program runs. Padding is masked by segment ids.
 """
 
 import dataclasses
@@ -17,17 +17,17 @@ from stale_jax.mesh import device_kind
 from stale_jax.models.context_parallel import Attention
 from stale_jax.models.visibility import EMOJI, Rule, Tokens
 
-# Of a block of queries and of keys: what the kernel's authors found fast for long sequences.
+# Block size of queries and keys: a value that the kernel's authors found fast for long sequences.
 _BLOCK = 512
-# So many blocks of keys at the most share one kernel for all three gradients.
+# The largest number of key blocks for which one fused kernel computes all three gradients.
 _FUSED = 8
-# Heads are this wide or wider, in lanes of the vector unit.
+# Heads are padded to a multiple of the vector unit's lanes.
 _LANES = 128
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Mask(masks.Mask):
-  """`rule` over tokens that are all real, a block of the matrix at a time."""
+  """The mask of `rule`, computed one block at a time; all tokens count as real."""
 
   rule: Rule
   tokens: Tokens
@@ -42,20 +42,28 @@ class _Mask(masks.Mask):
 
 def _mask(rule: Rule, tokens: Tokens) -> masks.Mask:
   n = tokens.stream.shape[1]
-  everyone = rule == Rule() and not tokens.independent_senses.any() and (tokens.stream != EMOJI).all()
-  return masks.FullMask((n, n)) if everyone else _Mask(rule, tokens)
+  full = rule == Rule() and not tokens.independent_senses.any() and (tokens.stream != EMOJI).all()
+  return masks.FullMask((n, n)) if full else _Mask(rule, tokens)
 
 
 def splash(rule: Rule, tokens: Tokens) -> Attention:
-  """Attention among `tokens`, [batch or 1, n], in this order; on anything but a TPU it is interpreted.
+  """Self-attention by the splash kernel. On devices other than a TPU the kernel is interpreted.
+
+  Args:
+    rule: the attention mask.
+    tokens: tokens of the queries and the keys in their order, [batch or 1, n].
+
+  Returns:
+    Attention without a log normaliser.
 
   Raises:
-    UserError: who sees whom differs from example to example by more than padding.
+    UserError: the mask differs between examples by more than padding.
   """
   fixed = (tokens.stream, tokens.frame, tokens.place, tokens.independent_senses)
   if not all(isinstance(x, np.ndarray) for x in fixed):
     raise UserError(
-      "model.attention=splash needs a model of one sense; of several, some examples have independent ones."
+      "model.attention=splash needs a model of one sense, since with several the mask of an example depends "
+      "on its independent_senses: set 'xla'."
     )
   n = tokens.stream.shape[1]
   block = min(_BLOCK, -(-n // _LANES) * _LANES)
@@ -76,13 +84,13 @@ def splash(rule: Rule, tokens: Tokens) -> Attention:
   def attend(q, k, v, of_q, of_k):
     heads, width = q.shape[2:]
 
-    def laid(x):
+    def kernel_layout(x):
       x = jnp.pad(x, ((0, 0), (0, missing), (0, 0), (0, -width % _LANES)))
       return x.swapaxes(1, 2)
 
     names = ("block_q", "block_kv", "block_kv_compute", "block_q_dkv", "block_kv_dkv", "block_kv_dkv_compute")
-    # The fused kernel writes a gradient of all queries for each block of keys, to be added up afterwards:
-    # 2.1 GiB a layer of four heads at 33 thousand tokens.
+    # The fused kernel writes a gradient of all queries for each block of keys, which are summed afterwards:
+    # 2.1 GiB for a layer of four heads at 33 thousand tokens.
     fused = n <= _FUSED * block
     names += () if fused else ("block_q_dq", "block_kv_dq")
     sizes = kernel.BlockSizes(**dict.fromkeys(names, block), use_fused_bwd_kernel=fused)
@@ -93,10 +101,10 @@ def splash(rule: Rule, tokens: Tokens) -> Attention:
       q_seq_shards=1,
       interpret=not device_kind().startswith("TPU"),
     )
-    # Whoever is not real is of another segment than all who ask.
+    # Padding keys get another segment id than every query.
     real = jnp.pad(of_k.real, ((0, 0), (0, missing))).astype(jnp.int32)
     segments = kernel.SegmentIds(q=jnp.ones_like(real), kv=real)
-    out = jax.vmap(run)(laid(q * width**-0.5), laid(k), laid(v), segments)
+    out = jax.vmap(run)(kernel_layout(q * width**-0.5), kernel_layout(k), kernel_layout(v), segments)
     return out.swapaxes(1, 2)[:, :n, :, :width], None
 
   return attend

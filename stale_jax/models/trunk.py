@@ -1,7 +1,7 @@
-"""The trunk: blocks one after another, unrolled or scanned.
+"""The trunk: a sequence of transformer blocks, unrolled or scanned.
 
-Whether one program of a block is scanned over the stacked parameters or each block has its own is a choice
-for a backend: a scan compiles in the time of one block, but on the CPU its steps are slower.
+A scan over the stacked parameters compiles in the time of one block, but its steps are slower on the CPU. So
+by default the trunk is scanned on accelerators and unrolled on the CPU.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ class Trunk:
   """`depth` blocks.
 
   Attributes:
-    block: one of them.
-    depth: how many.
-    scan: whether they are scanned; None: what the backend does better, scanned on accelerators.
-    declared: the declarations of their parameters.
-    number: of the draw of a block (`parameters.Draws`).
+    block: the block.
+    depth: number of blocks.
+    scan: whether to scan over the blocks; None: on accelerators only.
+    declared: the declarations of the blocks' stacked parameters.
+    number: `parameters.Draws.number` of the blocks when unrolled.
   """
 
   block: Block
@@ -46,25 +46,35 @@ class Trunk:
     key: PRNGKeyArray | None = None,
     return_aux: bool = False,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """(streams after all blocks, block -> what it tells if `tells`); arguments as those of `Block`.
+    """Applies all blocks.
 
-    `params` are the model's, of which the blocks' are stacked.
+    A trunk that returns auxiliary outputs or attends to extra keys is always unrolled.
+
+    Args:
+      params: the parameters of the model; "blocks" holds the stacked ones of the blocks.
+      lanes, streams, conditions, layout: see `block.Block`.
+      key: PRNG key for training; None when sampling.
+      return_aux: whether auxiliary outputs are needed.
+
+    Returns:
+      (lane -> tokens after the last block, block name -> its auxiliary outputs). The dictionary may be empty
+      unless `return_aux`.
     """
     params = params["blocks"]
     scan = device_kind() != "cpu" if self.scan is None else self.scan
     if scan and self.depth > 1 and not return_aux and not layout.extra:
       return self._scanned(params, lanes, streams, conditions, layout, key), {}
     aux = {}
-    for layer, own in enumerate(self.layers(params)):
+    for layer, layer_params in enumerate(self.layers(params)):
       name = f"block_{layer}"
       draws = None if key is None else Draws(key=key, path=(name,), number=self.number)
-      streams, aux[name] = self.block(own, lanes, streams, conditions, layout, name, draws)
+      streams, aux[name] = self.block(layer_params, lanes, streams, conditions, layout, name, draws)
     return streams, aux
 
   def layers(self, blocks: dict[str, Any]) -> list[dict[str, Any]]:
-    """The parameters of each block."""
+    """Unstacks the parameters: a list with those of each block."""
     leaves, structure = jax.tree.flatten(blocks)
-    # The gradient of a split is one concatenation; that of slices would be a sum of padded arrays.
+    # The gradient of one split is one concatenation; the gradient of slices would be a sum of padded arrays.
     parts = [jax.lax.split(x, (1,) * self.depth) for x in leaves]
     return [jax.tree.unflatten(structure, [part[i][0] for part in parts]) for i in range(self.depth)]
 
@@ -77,11 +87,11 @@ class Trunk:
         return x
       return jax.lax.with_sharding_constraint(x, declared_spec(mesh, parameter))
 
-    def step(streams, given):
-      layer, own = given
+    def step(streams, xs):
+      layer, layer_params = xs
       draws = None if key is None else Draws(key=jax.random.fold_in(named_key(key, 1), layer))
-      out, _ = self.block(own, lanes, streams, conditions, layout, "block", draws)
+      out, _ = self.block(layer_params, lanes, streams, conditions, layout, "block", draws)
       return out, None
 
-    given = jnp.arange(self.depth), jax.tree.map(cast, params, self.declared)
-    return jax.lax.scan(step, streams, given)[0]
+    xs = jnp.arange(self.depth), jax.tree.map(cast, params, self.declared)
+    return jax.lax.scan(step, streams, xs)[0]
