@@ -16,13 +16,14 @@ trained too little, comes to lie in each band.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
+from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, number
 from stale_jax.objectives.objective import Objective
@@ -36,7 +37,7 @@ _CLIPS = 256
 _FLOOR = 0.05
 
 
-def band_weights(energies: Sequence[float]) -> Float[np.ndarray, "bands"]:
+def band_weights(energies: Float[np.ndarray, "bands"]) -> Float[np.ndarray, "bands"]:
   """Inverse to `energies`, which weigh them to a mean of 1; a band of (nearly) none is bounded."""
   energies = np.asarray(energies, np.float64)
   if not energies.any():
@@ -45,7 +46,7 @@ def band_weights(energies: Sequence[float]) -> Float[np.ndarray, "bands"]:
   return weights * energies.sum() / (weights * energies).sum()
 
 
-def measure_band_weights(source: Sequence, count: int) -> dict[str, Float[np.ndarray, "bands"]]:
+def measure_band_weights(source: Source, count: int) -> dict[str, Float[np.ndarray, "bands"]]:
   """sense -> weight of each of `count` bands, by their energies about the mean on the first real clips."""
   examples = [source[i]["clip"] for i in range(min(_CLIPS, len(source)))]
   out = {}

@@ -12,7 +12,6 @@ and of EnCodec, arXiv 2210.13438).
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
+from stale_jax.data.source import Source
 from stale_jax.fields import check_fields, number
 from stale_jax.objectives.prediction import real_frames
 from stale_jax.objectives.pyramid import BANDS, split_bands
@@ -53,7 +53,7 @@ class Reconstruction:
     return ReconstructionLoss(settings=self, energies=measure_energies(source, self.bands))
 
 
-def measure_energies(source: Sequence, count: int) -> Float[np.ndarray, "bands"]:
+def measure_energies(source: Source, count: int) -> Float[np.ndarray, "bands"]:
   """The mean square of each of `count` bands about the mean, on the first real clips that have sight."""
   clips = (source[i]["clip"] for i in range(min(_CLIPS, len(source))))
   seen = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]

@@ -3,7 +3,7 @@
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 Sample = Float[Array, "batch frames *shape"]
 Times = Float[Array, "batch frames"]
@@ -78,6 +78,6 @@ class MixingProcess(FlowProcess, Protocol):
   def coefficients(self, t: Times) -> tuple[Times, Times]: ...
 
 
-def per_frame(t: Times, like: Sample) -> Array:
+def per_frame(t: Shaped[Array, "batch frames"], like: Sample) -> Array:
   """Shapes `t` [batch, frames] to broadcast against `like` [batch, frames, *shape]."""
   return jnp.reshape(t, t.shape + (1,) * (like.ndim - t.ndim))

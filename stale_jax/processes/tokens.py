@@ -36,8 +36,8 @@ def _mix(posterior, z, alpha_t, alpha_s):
 def reverse(
   posterior: Float[Array, "*batch V"],
   z_t: Float[Array, "*batch V"],
-  alpha_t: Float[Array, "*batch 1"],
-  alpha_s: Float[Array, "*batch 1"],
+  alpha_t: float | Float[Array, "*#batch 1"],
+  alpha_s: float | Float[Array, "*#batch 1"],
 ) -> Float[Array, "*batch V"]:
   """p(z_s | z_t) for s < t: q(z_s | z_t, x) averaged over x ~ `posterior`.
 
@@ -56,11 +56,11 @@ def reverse(
 
 
 def nelbo(
-  posterior: Float[Array, "*batch V"],
-  z_t: Float[Array, "*batch V"],
-  x0: Float[Array, "*batch V"],
-  t: Float[Array, "*batch 1"],
-) -> Float[Array, "*batch"]:
+  posterior: Float[Array, "*#batch V"],
+  z_t: Float[Array, "*#batch V"],
+  x0: Float[Array, "*#batch V"],
+  t: Float[Array, "*#batch 1"],
+) -> Float[Array, "*#batch"]:
   """A token's share of the bound on -log p(x0) in nats, at time t < 1.
 
   Its mean over t uniform in [0, 1] and z_t ~ q(z_t | x0), summed over tokens, is at least

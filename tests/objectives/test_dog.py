@@ -134,7 +134,7 @@ def test_bands_of_real_clips_weigh_the_same():
   np.testing.assert_allclose(weighed, weighed.mean(), rtol=1e-6)
   assert weighed.sum() == pytest.approx(sum(energies))
   # A sense that does not change in time has no fine band, and no infinite weight.
-  assert np.isfinite(dog.band_weights["taste"]).all() and band_weights([0, 0]).tolist() == [1, 1]
+  assert np.isfinite(dog.band_weights["taste"]).all() and band_weights(np.zeros(2)).tolist() == [1, 1]
 
 
 def test_its_formula_and_its_mask():
