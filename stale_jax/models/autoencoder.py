@@ -1,15 +1,18 @@
-"""A causal video autoencoder: clips in [-1, 1] to a smaller grid of latents in [-1, 1], and back.
+"""A causal video autoencoder between clips in [-1, 1] and a smaller grid of latents in [-1, 1].
 
-The first frame is coded by itself, then every `time` frames become one: a latent, and what is decoded
-from it, depends on no later frame. So an image is a clip of one frame, and a clip of any length is
-decoded as it comes, frame by frame, with what each convolution has last seen for a memory
-(MAGVIT-v2, arXiv 2310.05737; CogVideoX, arXiv 2408.06072).
+The first frame is encoded by itself, then each group of `time` frames becomes one latent frame. Neither a
+latent frame nor the frames decoded from it depend on later frames. So an image is a clip of one frame, and a
+clip of any length can be decoded as a stream if each convolution caches its last inputs (MAGVIT-v2, arXiv
+2310.05737; CogVideoX, arXiv 2408.06072).
 
-Latents are bounded, as the uniform prior wants them. `kl`: u = mean + sd e, e Gaussian, and the latent
-is tanh(u); u's divergence is from the logistic law whose tanh is the uniform, so that it draws latents
-to the prior that diffusion starts from (where the KL of LDM, arXiv 2112.10752, draws them to a Gaussian).
-`fsq`: tanh(u), rounded to one of `levels` equal cells a channel, the gradient passed straight through
-(finite scalar quantisation, arXiv 2309.15505).
+Latents are bounded to match the uniform prior of diffusion. There are two bottlenecks:
+
+`kl`: the latent is tanh(u) with u = mean + sd * e and Gaussian e. The KL divergence of u is taken from the
+logistic distribution for which tanh(u) is uniform, so it pulls latents toward the prior from which diffusion
+starts. (The KL of LDM, arXiv 2112.10752, pulls them toward a Gaussian.)
+
+`fsq`: tanh(u) is rounded to the middle of one of `levels` equal cells per channel, with a straight-through
+gradient (finite scalar quantisation, arXiv 2309.15505).
 """
 
 import math
@@ -27,9 +30,14 @@ _KERNEL = 3
 
 
 class CausalConv(nn.Module):
-  """A convolution over 3x3 places, then over this frame and the two before: (2+1)-D, arXiv 1711.11248.
+  """A causal (2+1)-D convolution (arXiv 1711.11248): 3x3 in space, then over a frame and the two before it.
 
-  Where the collection "past" is mutable, the frames before are those of the call before.
+  Before the first frame the input is zero. If the collection "past" is mutable, the last two frames of the
+  previous call are used instead and replaced by those of this call.
+
+  Attributes:
+    features: number of output channels.
+    dtype: dtype of the computation.
   """
 
   features: int
@@ -49,19 +57,19 @@ class CausalConv(nn.Module):
     x = jnp.concatenate([past.value if streams else blank, x], 1)
     if streams:
       past.value = x[:, -(_KERNEL - 1) :]
-    # The last frames side by side, as channels: one matrix product.
-    beside = jnp.concatenate([x[:, i : i + time] for i in range(_KERNEL)], -1)
-    return Dense(self.features, dtype=self.dtype, name="time")(beside)
+    # Stacking the three frames as channels makes the temporal convolution one matrix product.
+    neighbours = jnp.concatenate([x[:, i : i + time] for i in range(_KERNEL)], -1)
+    return Dense(self.features, dtype=self.dtype, name="time")(neighbours)
 
 
 def _norm(x):
-  """Root mean square over channels: of each place and frame by itself, so that nothing looks ahead."""
+  """RMS norm over the channels only, so that no frame depends on a later one."""
   y = x.astype(jnp.float32)
   return (y * jax.lax.rsqrt(jnp.mean(jnp.square(y), -1, keepdims=True) + 1e-6)).astype(x.dtype)
 
 
 class Residual(nn.Module):
-  """Two convolutions beside the identity."""
+  """A residual block of two causal convolutions with a learned scale, initially 0.1."""
 
   dtype: jnp.dtype = jnp.float32
 
@@ -78,7 +86,7 @@ class Residual(nn.Module):
 def space_to_depth(
   x: Float[Array, "b t h w c"], time: int, space: int
 ) -> Float[Array, "b t//{time} h//{space} w//{space} c*{time}*{space}**2"]:
-  """Moves blocks of time x space x space into channels."""
+  """Moves blocks of `time` x `space` x `space` values into channels."""
   b, t, h, w, c = x.shape
   x = jnp.reshape(x, (b, t // time, time, h // space, space, w // space, space, c))
   x = jnp.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7))
@@ -88,7 +96,7 @@ def space_to_depth(
 def depth_to_space(
   x: Float[Array, "b t h w c"], time: int, space: int
 ) -> Float[Array, "b t*{time} h*{space} w*{space} c//({time}*{space}**2)"]:
-  """Undoes `space_to_depth`."""
+  """Inverse of `space_to_depth`."""
   b, t, h, w, c = x.shape
   x = jnp.reshape(x, (b, t, h, w, time, space, space, c // (time * space**2)))
   x = jnp.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7))
@@ -98,24 +106,24 @@ def depth_to_space(
 def lengthen(
   x: Float[Array, "batch frames *shape"], time: int
 ) -> Float[Array, "batch frames+{time}-1 *shape"]:
-  """The first frame `time` times: it is a group of its own."""
+  """Repeats the first frame to `time` frames, so that it fills a group of its own."""
   return jnp.concatenate([jnp.repeat(x[:, :1], time - 1, 1), x], 1)
 
 
 class Autoencoder(nn.Module):
-  """Encoder, bottleneck and decoder of the sense "sight".
+  """Encoder, bottleneck and decoder for the sense "sight".
 
   Attributes:
-    space: pixels of a side that one latent stands for, a power of two.
-    time: frames that one latent stands for, but the first; a power of two, at most `space`.
-    channels: of a latent; of "fsq" there are as many as `levels`.
+    space: downsampling factor of height and width, a power of two.
+    time: downsampling factor of the frames after the first, a power of two, at most `space`.
+    channels: latent channels of "kl"; "fsq" has one channel per entry of `levels`.
     bottleneck: "kl" or "fsq".
-    levels: values of each channel, of "fsq".
-    width: channels at half the resolution; they double where places become fewer, up to four times.
-    depth: residual blocks a resolution.
-    adversary: whether there is a judge of patches, for the adversarial objective.
-    text_length: of captions, which are not read.
-    dtype: of the computation; parameters are float32.
+    levels: number of values of each channel for "fsq".
+    width: channels at half the resolution; they double at each lower resolution, up to four times `width`.
+    depth: residual blocks per resolution.
+    adversary: whether there is a patch discriminator, for the adversarial objective.
+    text_length: bytes of the tokenized captions, which the autoencoder ignores.
+    dtype: dtype of the computation; parameters are float32.
   """
 
   space: int = number(4, least=2)
@@ -129,15 +137,15 @@ class Autoencoder(nn.Module):
   text_length: int = number(4, least=1)
   dtype: str = choice("float32", DTYPES)
 
-  # No declarations (`models.parameters`): no parameter is orthogonalised, and each lies as its shape says.
+  # No declarations (`models.parameters`): no update is orthogonalised and sharding follows from the shapes.
   declared = None
-  # Nor does it hear any micro-condition.
+  # No micro-conditions.
   micro = ()
 
   def setup(self):
     dtype, stages = jnp.dtype(self.dtype), int(math.log2(self.space))
     widths = [self.width * min(2**stage, 4) for stage in range(stages)]
-    # Time is folded last, where there are the fewest places.
+    # Time is downsampled in the last stages, where the spatial resolution is lowest.
     folds = [2 if stage >= stages - int(math.log2(self.time)) else 1 for stage in range(stages)]
     self.folds = folds
 
@@ -159,11 +167,16 @@ class Autoencoder(nn.Module):
 
   @property
   def latent_channels(self) -> int:
-    """Of a latent."""
+    """The number of latent channels."""
     return len(self.levels) if self.bottleneck == "fsq" else self.channels
 
   def latent_shape(self, frames: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(latent frames, height, width, channels) of clips of `frames` frames of that shape."""
+    """The shape (latent frames, height, width, channels) of a clip's latents.
+
+    Args:
+      frames: frames of the clip.
+      shape: (height, width, 3) of a frame.
+    """
     height, width, _ = shape
     return (1 + (frames - 1) // self.time, height // self.space, width // self.space, self.latent_channels)
 
@@ -176,14 +189,14 @@ class Autoencoder(nn.Module):
     return self.code(nn.silu(_norm(x))).astype(jnp.float32)
 
   def encode(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w channels"]:
-    """Latents in [-1, 1]: of "kl" the middle of their law, of "fsq" the middle of their cell."""
+    """Encodes clips to latents in [-1, 1]: for "kl" tanh(mean), for "fsq" the middle of a cell."""
     code = self._code(x)
     if self.bottleneck == "fsq":
       return self._rounded(code)
     return jnp.tanh(jnp.split(code, 2, -1)[0])
 
   def decode(self, z: Float[Array, "batch t h w channels"]) -> Float[Array, "batch frames height width 3"]:
-    """The clip of the latents; with "past" mutable, its next frames (`decode_next`)."""
+    """Decodes latents to clips; see `decode_next` for streams."""
     x = self._decoded(z)
     return x[:, self.time - 1 :]
 
@@ -196,11 +209,11 @@ class Autoencoder(nn.Module):
     return x.astype(jnp.float32)
 
   def judge(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w"]:
-    """How real each patch looks, to the adversary."""
+    """The discriminator's logit for each patch; needs `adversary`."""
     return self.patches(x)
 
   def indices(self, z: Float[Array, "batch t h w channels"]) -> Int[Array, "batch t h w"]:
-    """Which codeword of "fsq" each latent is."""
+    """The codeword index of each latent of "fsq"."""
     place, total = 1, 0
     for channel, level in enumerate(self.levels):
       cell = jnp.clip(jnp.floor((z[..., channel] + 1) / 2 * level), 0, level - 1).astype(jnp.int32)
@@ -213,9 +226,13 @@ class Autoencoder(nn.Module):
     return z + jax.lax.stop_gradient((2 * cell + 1) / levels - 1 - z)
 
   def __call__(self, clip):
-    """(the clip decoded again, its latents, nats that each latent channel tells of it), for training.
+    """Encodes and decodes a clip, for training.
 
-    Of "kl" the latents are drawn (from the stream of keys "latent"); of "fsq" nothing is counted.
+    For "kl" the latents are sampled with the PRNG stream "latent".
+
+    Returns:
+      (`clip` with its "sight" reconstructed, latents, one-sample estimate of the KL divergence in nats per
+      latent value; 0 for "fsq").
     """
     x = clip["sight"]
     code = self._code(x)
@@ -234,7 +251,12 @@ class Autoencoder(nn.Module):
 
 
 class Judge(nn.Module):
-  """A small network that tells patches of real clips from decoded ones (PatchGAN, arXiv 1611.07004)."""
+  """A patch discriminator between real and decoded clips (PatchGAN, arXiv 1611.07004).
+
+  Attributes:
+    width: channels of the first stage.
+    dtype: dtype of the computation.
+  """
 
   width: int
   dtype: jnp.dtype
@@ -249,7 +271,7 @@ class Judge(nn.Module):
 
 
 def _log_sd(code):
-  """At first small: else the decoder would learn to ignore what is mostly noise."""
+  """log sd of the latents, small at initialisation; otherwise the decoder learns to ignore noisy latents."""
   return jnp.clip(code - 3, -8.0, 2.0)
 
 
@@ -258,17 +280,22 @@ def _log_gaussian(e):
 
 
 def _log_logistic(u):
-  """Log density of u where tanh(u) is uniform on [-1, 1]: log(sech(u)^2 / 2)."""
+  """Log density of the u for which tanh(u) is uniform on [-1, 1]: log(sech(u)^2 / 2)."""
   a = jnp.abs(u)
   return math.log(2.0) - 2 * a - 2 * jnp.log1p(jnp.exp(-2 * a))
 
 
 def decode_next(model: Autoencoder, params, past, z: Float[Array, "batch 1 h w channels"]):
-  """(the next frames, the new past): of the first latent one frame, of each other `time`.
+  """Decodes the next latent frame of a stream.
 
   Args:
-    past: what the call before returned; None before the first.
+    model: the autoencoder.
+    params: its variables, {"params": ...}.
+    past: the state that the previous call returned; None for the first latent frame.
     z: the next latent frame.
+
+  Returns:
+    (frames, new state): one frame for the first latent frame, `model.time` frames for each other.
   """
   first = past is None
   x, changed = model.apply({**params, **(past or {})}, z, method="_decoded", mutable=["past"])

@@ -69,9 +69,8 @@ class Cycle:
     carried = {lane.key: lane for lane in lanes if lane.key in layout.timed}
 
     def run_turn(streams, number):
-      embedding = linear(
-        params["turn"], time_features(jnp.float32(number) / 8).astype(self.dtype), self.dtype
-      )
+      features = time_features(jnp.float32(number) / 8).astype(self.dtype)
+      embedding = linear(params["turn"], features, self.dtype)
       turn_conditions = {at: condition + embedding for at, condition in conditions.items()}
       turn_streams = dict(entry)
       for at, lane in carried.items():

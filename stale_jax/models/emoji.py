@@ -1,4 +1,4 @@
-"""The emoji: one token that is never learnt, from whose output state a clip's labels are scored."""
+"""The emoji: a fixed token without parameters, from whose output state the labels of a clip are scored."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ from stale_jax.clip import Clip, Context
 
 
 def emoji_vector(emoji: str, width: int) -> Float[np.ndarray, "width"]:
-  """Standard normal draws keyed by the code point of `emoji`: the same for ever, and no parameter."""
+  """A fixed vector of standard normal numbers, seeded by the code point of `emoji`."""
   rng = np.random.Generator(np.random.Philox(key=ord(emoji)))
   return rng.standard_normal(width).astype(np.float32)
 
@@ -16,9 +16,12 @@ def emoji_vector(emoji: str, width: int) -> Float[np.ndarray, "width"]:
 def scored(
   model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context, rngs=None
 ) -> tuple[Clip, Float[Array, "batch labels"]]:
-  """What `model.apply` answers, and the scores, which are computed for nobody else.
+  """Applies the model and its scores head, which other calls skip.
 
-  The scores of an example that has a caption are read off states that know it; `scores` are not.
+  The states of an example with a caption depend on that caption, and so do its scores; see `scores`.
+
+  Returns:
+    (outputs of `model.apply`, scores).
   """
   output, sown = model.apply(params, clip, t, context, mutable=["scores"], rngs=rngs)
   return output, sown["scores"]["labels"][0]
@@ -27,5 +30,5 @@ def scored(
 def scores(
   model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context
 ) -> Float[Array, "batch labels"]:
-  """Scores of the clip alone: every caption is withheld, as it was from what the head learnt from."""
+  """Scores of the clip alone: all captions are dropped, as in the examples on which the head was trained."""
   return scored(model, params, clip, t, context.drop_condition(jnp.ones(len(t), bool)))[1]

@@ -1,8 +1,7 @@
-"""Heads: what is read off the streams behind the last block.
+"""Output heads, which read the streams after the last block.
 
-The output of every sense is always read; other heads run only where they are asked for by name, and bring
-their own parameters and, if they need one, a stream of their own. The transformer knows them as a tuple of
-`Head`s.
+The output of every sense is always computed. Other heads run only if requested by name; each declares its own
+parameters and may add a stream of its own to the blocks. The transformer holds them as a tuple of `Head`s.
 """
 
 import dataclasses
@@ -27,14 +26,14 @@ from stale_jax.models.visibility import EMOJI, Tokens, stream_tokens
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Final:
-  """What heads read.
+  """The inputs of the heads.
 
   Attributes:
-    streams: behind the last block, [batch, time, place, width].
-    modulated: the senses', normed and modulated.
-    conditions: stream -> [batch, time, condition_width].
-    tokens: stream -> its tokens.
-    senses: of the clip.
+    streams: stream -> tokens after the last block, [batch, time, place, width].
+    modulated: sense -> the same, normed and modulated.
+    conditions: stream -> conditions, [batch, time, condition_width].
+    tokens: stream -> `visibility.Tokens`.
+    senses: the senses of the clip.
   """
 
   streams: dict[str, Array]
@@ -46,11 +45,11 @@ class Final:
 
 @runtime_checkable
 class Head(Protocol):
-  """A head that runs where it is asked for.
+  """A head that runs only if requested.
 
   Attributes:
-    name: by which it is asked for.
-    stream: (name, width) of the stream that it adds to the blocks; None: none.
+    name: the name under which it is requested: a Flax collection of `Transformer`.
+    stream: (name, width) of the stream that it adds to the blocks; None: no stream.
   """
 
   name: str
@@ -59,17 +58,17 @@ class Head(Protocol):
   def parameters(
     self, senses: tuple[Sense, ...], widths: dict[str, int], condition_width: int
   ) -> dict[str, Any]:
-    """Declares its parameters but for those of its stream in the blocks."""
+    """Declares the parameters of the head, without those of its stream in the blocks."""
 
   def enter(self, params: dict[str, Any], inputs: Inputs) -> Inputs:
-    """The inputs of the trunk with what the head adds."""
+    """Adds the head's stream and conditions to the inputs of the trunk."""
 
   def __call__(self, params: dict[str, Any], final: Final, key: PRNGKeyArray | None) -> dict[str, Array]:
-    """What it reads, by name; `key` is of what training perturbs."""
+    """Computes the outputs of the head by name; `key` is the PRNG key of training, None when sampling."""
 
 
 def values_of(sense: Sense) -> int:
-  """How many numbers a token of that sense stands for."""
+  """The number of values of `sense` in one token."""
   return math.prod(sense.patch) * sense.shape[-1]
 
 
@@ -88,21 +87,23 @@ def modulation_parameters(
 def modulated(
   params, lanes: tuple[Lane, ...], streams: dict[str, Array], conditions: dict[str, Array], dtype
 ) -> dict[str, Array]:
-  """Each stream of `lanes`, normed, shifted and scaled as its condition says."""
+  """Norms, shifts and scales the streams of `lanes` by their conditions: stream -> tokens."""
 
-  def one(own, x, given):
-    shift, scale = jnp.split(linear(own["modulation"], jax.nn.silu(given), dtype), 2, -1)
+  def modulate_stream(params, x, conditions):
+    shift, scale = jnp.split(linear(params["modulation"], jax.nn.silu(conditions), dtype), 2, -1)
     return modulate(x, shift, scale)
 
   out = {
-    lane.key: lane.map(one)(lane.parameters(params, "modulation"), lane.join(streams), lane.join(conditions))
+    lane.key: lane.map(modulate_stream)(
+      lane.parameters(params, "modulation"), lane.join(streams), lane.join(conditions)
+    )
     for lane in lanes
   }
   return split(lanes, out)
 
 
 def output_parameters(senses: tuple[Sense, ...], widths: dict[str, int], name: str = "out") -> dict[str, Any]:
-  """Declares the parameters of `output`, under that name."""
+  """Declares the parameters of `output`, `{sense}_{name}`."""
   return {
     f"{sense.name}_{name}": stacked(
       linear_parameters(widths[sense.name], values_of(sense), ZEROS), [f"{sense.name}_{name}"]
@@ -112,21 +113,21 @@ def output_parameters(senses: tuple[Sense, ...], widths: dict[str, int], name: s
 
 
 def output(params, final: Final, dtype, name: str = "out") -> dict[str, Float[Array, "batch frames *shape"]]:
-  """One number for each value of the clip, by the layer of that name."""
+  """Projects the tokens of each sense to its values and unpatchifies them, by the layers `{sense}_{name}`."""
 
-  def one(sense):
+  def project(sense):
     tokens = linear(params[f"{sense.name}_{name}"], final.modulated[sense.name], dtype)
     return unpatchify(tokens, sense).astype(jnp.float32)
 
-  return {sense.name: one(sense) for sense in final.senses}
+  return {sense.name: project(sense) for sense in final.senses}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CopyMask:
-  """How much of each value of the output is to be the network's own, from 0 to 1 (`objectives.artv`).
+  """A mask in [0, 1] for each value: the share that the network's output contributes (`objectives.artv`).
 
   Attributes:
-    dtype: of the computation.
+    dtype: dtype of the computation.
   """
 
   dtype: jnp.dtype = jnp.float32
@@ -138,30 +139,30 @@ class CopyMask:
     return output_parameters(senses, widths, self.name)
 
   def enter(self, params, inputs: Inputs) -> Inputs:
-    """See `Head`: nothing is added."""
+    """See `Head`. Nothing is added."""
     return inputs
 
   def __call__(self, params, final: Final, key) -> dict[str, Array]:
-    """See `Head`: sense -> shares, [batch, frames, *shape]."""
+    """See `Head`. Returns sense -> mask, [batch, frames, *shape]."""
 
-    def one(name, logits):
-      own = None if key is None else named_key(key, f"{name}_throw", 1)
-      # A sigmoid is never 0; stretched and cut it can be: a hard concrete gate (arXiv 1712.01312).
-      return jnp.clip(1.2 * jax.nn.sigmoid(concrete(own, logits)) - 0.1, 0, 1)
+    def gate(name, logits):
+      sense_key = None if key is None else named_key(key, f"{name}_throw", 1)
+      # Stretching and clipping the sigmoid lets it reach 0 and 1: a hard concrete gate (arXiv 1712.01312).
+      return jnp.clip(1.2 * jax.nn.sigmoid(concrete(sense_key, logits)) - 0.1, 0, 1)
 
-    return {name: one(name, x) for name, x in output(params, final, self.dtype, self.name).items()}
+    return {name: gate(name, x) for name, x in output(params, final, self.dtype, self.name).items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-  """Scores of a clip's labels, read off one token or off the mean of each sense's tokens.
+  """Scores of a clip's labels, computed from the emoji token or from the mean of each sense's tokens.
 
   Attributes:
-    labels: how many.
-    emoji: the character of the token that they are read off (`models.emoji`); "": off the means. The token
-      sees every sense, not the caption, and is seen by none: it changes no output.
-    width: of the state that they are read off.
-    dtype: of the computation.
+    labels: number of labels.
+    emoji: the character of the token from which the scores are computed (`models.emoji`); "": from the means.
+      The token sees every sense but not the caption, and no other token sees it, so it changes no output.
+    width: width of the emoji token or of the pooled state.
+    dtype: dtype of the computation.
   """
 
   labels: int
@@ -199,8 +200,8 @@ class Scores:
   def enter(self, params, inputs: Inputs) -> Inputs:
     """See `Head`."""
     features = inputs.features.mean(1, keepdims=True)
-    given = condition(params, self._lane, features, inputs.pooled, self.dtype)
-    inputs = dataclasses.replace(inputs, conditions={**inputs.conditions, "emoji": given})
+    emoji_condition = condition(params, self._lane, features, inputs.pooled, self.dtype)
+    inputs = dataclasses.replace(inputs, conditions={**inputs.conditions, "emoji": emoji_condition})
     if not self.emoji:
       return inputs
     batch = len(features)
@@ -217,7 +218,7 @@ class Scores:
     )
 
   def __call__(self, params, final: Final, key) -> dict[str, Array]:
-    """See `Head`: "labels" -> scores, [batch, labels]."""
+    """See `Head`. Returns "labels" -> scores, [batch, labels]."""
     if self.emoji:
       x = final.streams["emoji"]
     else:
@@ -228,6 +229,6 @@ class Scores:
 
 
 def _mean(x: Float[Array, "batch time place width"], real) -> Float[Array, "batch 1 1 width"]:
-  """Over the real tokens, which `real` [batch, time, place] marks."""
+  """The mean over the tokens where `real`, [batch, time, place], is True; 0 if there are none."""
   weight = real[..., None].astype(x.dtype)
   return jnp.sum(x * weight, (1, 2), keepdims=True) / jnp.maximum(jnp.sum(weight, (1, 2), keepdims=True), 1)

@@ -1,4 +1,4 @@
-"""From a clip, its times and its context to the streams that enter the trunk."""
+"""The embedding: turns a clip, its diffusion times and its context into the inputs of the trunk."""
 
 import dataclasses
 from typing import Any
@@ -22,15 +22,15 @@ from stale_jax.text import drop
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inputs:
-  """What enters the trunk.
+  """The inputs of the trunk.
 
   Attributes:
-    streams: tokens of the caption and of every sense, [batch, time, place, width].
-    conditions: stream -> what modulates it, [batch, time, condition_width].
-    angles: stream -> rotary angles of its tokens, as if the clip began at time 0.
-    tokens: stream -> what a rule asks of them.
-    features: of each frame's time, [batch, frames, TIME_FEATURES].
-    pooled: the vector of the caption and of micro-conditions, [batch, 1, condition_width].
+    streams: tokens of the caption ("text", one time step) and of each sense, [batch, time, place, width].
+    conditions: stream -> conditions for the modulation, [batch, time, condition_width].
+    angles: stream -> rotary angles, [tokens, head_width / 2], as if the clip began at frame 0.
+    tokens: stream -> `visibility.Tokens`, [batch or 1, time, place].
+    features: sinusoidal features of each frame's diffusion time, [batch, frames, TIME_FEATURES].
+    pooled: the sum of the pooled caption's and the micro-conditions' vectors, [batch, 1, condition_width].
   """
 
   streams: dict[str, Array]
@@ -44,7 +44,11 @@ class Inputs:
 def condition_parameters(lanes: tuple[Lane, ...], width: int, frames: dict[str, int]) -> dict[str, Any]:
   """Declares the parameters of `condition` for the streams of `lanes`.
 
-  `frames`: stream -> how many frames a token covers; of a stream not named there, of any number, their mean.
+  Args:
+    lanes: the lanes.
+    width: width of the conditions.
+    frames: stream -> frames per token, whose time features are concatenated; streams that are not listed use
+      one vector of features, the mean over all frames.
   """
   out = {}
   for lane in lanes:
@@ -55,30 +59,31 @@ def condition_parameters(lanes: tuple[Lane, ...], width: int, frames: dict[str, 
 
 
 def condition(params, lane: Lane, features, pooled, dtype) -> Array:
-  """The lane's condition: a perceptron of the times' `features`, and `pooled`."""
+  """The conditions of a lane: an MLP of the time features plus `pooled`, [batch, time, width]."""
 
-  def one(own):
-    h = jax.nn.silu(linear(own["time"], features, dtype))
-    return linear(own["condition"], h, dtype) + pooled
+  def stream_condition(params):
+    h = jax.nn.silu(linear(params["time"], features, dtype))
+    return linear(params["condition"], h, dtype) + pooled
 
-  return lane.map(one)(lane.parameters(params, "time", "condition"))
+  return lane.map(stream_condition)(lane.parameters(params, "time", "condition"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Embedding:
-  """The inputs of a transformer over `senses`.
+  """Embeds the inputs of a transformer over `senses`.
 
   Attributes:
-    senses: of the model.
-    lanes: of the caption and of the senses.
+    senses: the senses of the model.
+    lanes: the lanes of the caption and the senses.
     widths: stream -> width.
-    condition_width: of conditions.
-    head_width: of attention, for rotary angles.
-    text_length: bytes of a caption.
-    micro: the micro-conditions that it hears.
-    causal: whether the caption's condition must be the same whatever the frames' times.
-    token_drop, text_noise: what training perturbs (`perturbation`).
-    dtype: of the computation.
+    condition_width: width of the conditions.
+    head_width: width of an attention head, for the rotary angles.
+    text_length: length of a tokenized caption in bytes.
+    micro: names of the micro-conditions that the model is conditioned on.
+    causal: whether the caption's condition must not depend on the times of the frames.
+    token_drop: share of sense tokens masked in training (`perturbation.drop_tokens`).
+    text_noise: norm of the noise on text tokens in training (`perturbation.embedding_noise`).
+    dtype: dtype of the computation.
   """
 
   senses: tuple[Sense, ...]
@@ -94,7 +99,7 @@ class Embedding:
   dtype: jnp.dtype = jnp.float32
 
   def parameters(self) -> dict[str, Any]:
-    """Declares them."""
+    """Declares the parameters of the embedding."""
     width, out = self.condition_width, {}
     parts = {
       "text": text_parameters(self.widths["text"], self.text_length),
@@ -128,7 +133,16 @@ class Embedding:
     present: tuple[Sense, ...],
     key: PRNGKeyArray | None,
   ) -> Inputs:
-    """The inputs of `clip`, whose senses are `present`; `key` is of what training perturbs."""
+    """Embeds a clip.
+
+    Args:
+      params: the parameters of the model.
+      clip: noised clip, sense -> [batch, frames, *sense.shape].
+      t: diffusion time of each frame.
+      context: captions, valid frames and micro-conditions.
+      present: the senses of `clip`, in its resolution.
+      key: PRNG key of the perturbations in training; None when sampling.
+    """
     dtype = self.dtype
     if context.encoded is None:
       text, text_real = encode_text(params["text"], context.text, dtype)
@@ -137,7 +151,7 @@ class Embedding:
     text = embedding_noise(_named(key, "text_noise"), text, self.text_noise)
     pooled = self._pooled(params, text, text_real, context)
     features = time_features(t).astype(dtype)
-    # Where there is but one sense, none is denoised independently of another.
+    # A model of one sense has no cross-sense attention to mask; its mask is then known while tracing.
     independent_senses = context.independent_senses if len(self.senses) > 1 else None
     streams = {"text": text[:, None]}
     angles = {"text": rotary_angles(np.zeros((text.shape[1], 3)), self.head_width)}
@@ -177,15 +191,15 @@ class Embedding:
     return pooled[:, None]
 
   def _conditions(self, params, streams, features, pooled) -> dict[str, Array]:
-    """Of every stream: of each of its times, from the times of the frames that its tokens cover."""
+    """stream -> conditions of each of its time steps, from the times of the frames that its tokens cover."""
     out, batch = {}, len(features)
     for lane in of_clip(self.lanes, streams):
-      given = jnp.reshape(features, (batch, streams[lane.key].shape[1], -1))
+      lane_features = jnp.reshape(features, (batch, streams[lane.key].shape[1], -1))
       if lane.key == "text":
-        # What the caption is in a causal model must not tell a frame when later ones are.
-        when = time_features(jnp.zeros((batch, 1))).astype(self.dtype)
-        given = when if self.causal else features.mean(1, keepdims=True)
-      out |= lane.split(condition(params, lane, given, pooled, self.dtype))
+        # Every frame sees the caption, so in a causal model it must not depend on the times of later frames.
+        zero = time_features(jnp.zeros((batch, 1))).astype(self.dtype)
+        lane_features = zero if self.causal else features.mean(1, keepdims=True)
+      out |= lane.split(condition(params, lane, lane_features, pooled, self.dtype))
     return out
 
 

@@ -1,8 +1,8 @@
-"""Lanes: streams of one width whose layers run, and are stored, as one.
+"""Lanes: groups of streams of equal width whose parameters are stored stacked and whose layers run batched.
 
-Every stream of the transformer has weights of its own, and the side senses are narrow and many. A lane holds
-the streams of one width side by side: their weights are one array with a leading axis, and a layer is one
-batched product for all of them. Fewer arrays, fewer operations, faster compiles.
+Each stream of the transformer has its own weights, and there are many narrow side senses. A lane stacks the
+weights of several such streams in one array with a leading axis, and runs a layer of all of them as one
+batched matrix product. This means fewer arrays, fewer operations and faster compilation.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ from stale_jax.models.parameters import stacked
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lane:
-  """Streams that run together.
+  """A group of streams that are computed together.
 
   Attributes:
-    stored: the name that their parameters begin with.
-    members: the streams.
-    rows: which rows of the stored parameters are theirs; (): the parameters have no axis for streams.
-    whole: whether these are all rows.
+    stored: prefix of the names of the stored parameters.
+    members: names of the streams.
+    rows: the members' indices along the stream axis of the stored parameters; (): there is no such axis.
+    whole: whether `rows` are all rows of the stored parameters.
   """
 
   stored: str
@@ -35,86 +35,96 @@ class Lane:
 
   @property
   def key(self) -> str:
-    """Its name among the lanes of a clip."""
+    """The key of the lane in dictionaries: its first stream."""
     return self.members[0]
 
   @property
   def is_stacked(self) -> bool:
-    """Whether arrays of this lane have a leading axis for its streams."""
+    """Whether the arrays of this lane have a leading axis for its streams."""
     return len(self.members) > 1
 
   def map(self, f: Callable) -> Callable:
-    """`f`, a function of arrays of one stream, for arrays of the lane."""
+    """Lifts `f`, a function of one stream's arrays, to the arrays of the lane."""
     return jax.vmap(f) if self.is_stacked else f
 
   def join(self, streams: dict[str, Array]) -> Array:
-    """The lane's array, of its streams' arrays."""
+    """Stacks the arrays of the members: stream -> array to the array of the lane."""
     if self.is_stacked:
       return jnp.stack([streams[name] for name in self.members])
     return streams[self.key]
 
   def split(self, x: Array) -> dict[str, Array]:
-    """Undoes `join`."""
+    """Inverse of `join`."""
     return dict(zip(self.members, x, strict=True)) if self.is_stacked else {self.key: x}
 
   def stack(
     self, tree: Any, part: str, prefixes: tuple[str, ...] = ("",), leading: tuple[int, ...] = ()
   ) -> Any:
-    """The declarations `tree` of the part `{stream}_{part}` of each stream, under each prefix to its path.
+    """Stacks the declarations `tree` over `prefixes` and the members of the lane.
 
-    `leading` are the axes that the prefixes make, before the axis for streams.
+    Args:
+      tree: declarations of one stream.
+      part: suffix of the parameter path: `{prefix}{stream}_{part}`.
+      prefixes: prefixes of the path, for example one per block.
+      leading: the shape of the axes for the prefixes, which precede the axis for streams.
     """
     starts = [f"{prefix}{name}_{part}" for prefix in prefixes for name in self.members]
     return stacked(tree, starts, (*leading, len(self.members)) if self.is_stacked else leading)
 
   def parameters(self, params: dict[str, Any], *parts: str) -> dict[str, Any]:
-    """Its rows of the parameters `{stored}_{part}`, by part."""
-    found = {part: params[f"{self.stored}_{part}"] for part in parts}
+    """Selects the members' rows of the parameters `{stored}_{part}`: part -> parameters."""
+    stored = {part: params[f"{self.stored}_{part}"] for part in parts}
     if not self.rows or (self.whole and self.is_stacked):
-      return found
+      return stored
     rows = np.array(self.rows) if self.is_stacked else self.rows[0]
-    return jax.tree.map(lambda x: x[rows], found)
+    return jax.tree.map(lambda x: x[rows], stored)
 
 
 def lanes_of(first: str, others: dict[str, int]) -> tuple[Lane, ...]:
-  """The lanes of a model: the caption, the first sense, and the others together.
+  """The lanes of a model: one for the caption, one for the first sense, and shared ones for the others.
 
   Args:
-    first: sense.
-    others: sense -> frames that one of its tokens covers; senses with equal values share a lane.
+    first: name of the first sense.
+    others: sense -> frames per token; senses with equal values share a lane.
   """
-  alike: dict[int, list[str]] = {}
+  by_frames: dict[int, list[str]] = {}
   for name, frames in others.items():
-    alike.setdefault(frames, []).append(name)
-  found = [Lane(stored=name, members=(name,)) for name in ("text", first)]
-  for frames, names in alike.items():
-    together = "sides" if len(alike) == 1 else f"sides_of_{frames}"
+    by_frames.setdefault(frames, []).append(name)
+  lanes = [Lane(stored=name, members=(name,)) for name in ("text", first)]
+  for frames, names in by_frames.items():
+    shared = "sides" if len(by_frames) == 1 else f"sides_of_{frames}"
     rows = tuple(range(len(names))) if len(names) > 1 else ()
-    found.append(Lane(stored=together if rows else names[0], members=tuple(names), rows=rows))
-  return tuple(found)
+    lanes.append(Lane(stored=shared if rows else names[0], members=tuple(names), rows=rows))
+  return tuple(lanes)
 
 
 def of_clip(lanes: tuple[Lane, ...], streams: dict[str, Array]) -> tuple[Lane, ...]:
-  """The lanes of those of the model's `lanes` that are among `streams`, each of streams of one shape."""
-  found = []
+  """The lanes of a clip: the model's `lanes` restricted to the clip's streams.
+
+  Args:
+    lanes: the lanes of the model.
+    streams: the streams of the clip. Streams of different shapes are put in different lanes.
+  """
+  present = []
   for lane in lanes:
-    alike: dict[tuple[int, ...], list[int]] = {}
+    by_shape: dict[tuple[int, ...], list[int]] = {}
     for row, name in enumerate(lane.members):
       if name in streams:
-        alike.setdefault(streams[name].shape, []).append(row)
-    for rows in alike.values():
+        by_shape.setdefault(streams[name].shape, []).append(row)
+    for rows in by_shape.values():
       members = tuple(lane.members[row] for row in rows)
-      kept = tuple(rows) if lane.is_stacked else ()
-      found.append(Lane(stored=lane.stored, members=members, rows=kept, whole=len(rows) == len(lane.members)))
-  return tuple(found)
+      stored_rows = tuple(rows) if lane.is_stacked else ()
+      whole = len(rows) == len(lane.members)
+      present.append(Lane(stored=lane.stored, members=members, rows=stored_rows, whole=whole))
+  return tuple(present)
 
 
 def join(lanes: tuple[Lane, ...], streams: dict[str, Array]) -> dict[str, Array]:
-  """Each lane's array, by the lane's key."""
+  """Stacks the streams of each lane: stream -> array to lane key -> array."""
   return {lane.key: lane.join(streams) for lane in lanes}
 
 
 def split(lanes: tuple[Lane, ...], arrays: dict[str, Array], order=None) -> dict[str, Array]:
-  """Undoes `join`; the streams are in that order, by default in the lanes'."""
+  """Inverse of `join`. The streams are in the order of `order`, by default in that of the lanes."""
   streams = {name: x for lane in lanes for name, x in lane.split(arrays[lane.key]).items()}
   return streams if order is None else {name: streams[name] for name in order}

@@ -1,4 +1,4 @@
-"""What every stream of the transformer is made of: linear layers, norms, time features, rotary positions."""
+"""Layers of the transformer: linear layers, norms, time features and rotary embeddings."""
 
 import flax.linen as nn
 import jax
@@ -9,10 +9,10 @@ from jaxtyping import Array, Float
 from stale_jax.mesh import constrain_batch, current_mesh
 from stale_jax.models.parameters import ONES, XAVIER, Initializer, Parameter
 
-# Sines and cosines that a time is spread into.
+# Number of sinusoidal features of a time.
 TIME_FEATURES = 64
 
-# Of computations; parameters are float32.
+# Dtypes of the computation; parameters are float32.
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -23,25 +23,33 @@ def linear_parameters(
   axes: tuple[str | None, str | None] = (None, None),
   orthogonal: bool = False,
 ):
-  """Declares the parameters of `linear`; `axes` are the logical axes of inputs and features."""
+  """Declares the parameters of `linear`.
+
+  Args:
+    inputs: width of the input.
+    features: width of the output.
+    init: initializer of the kernel; the bias is 0.
+    axes: logical axes of the kernel (`mesh.RULES`).
+    orthogonal: whether Muon orthogonalises the kernel's updates.
+  """
   kernel = Parameter(
     shape=(inputs, features), init=init, axes=axes if any(axes) else (), orthogonal=orthogonal
   )
-  # A bias is small: it lies whole unless the features that it is added to are cut.
+  # A bias is small: it is replicated unless the features to which it is added are sharded.
   bias = Parameter(shape=(features,), axes=axes[1:] if axes[1] in ("heads", "hidden") else ())
   return {"dense": {"kernel": kernel, "bias": bias}}
 
 
 def linear(params, x: Float[Array, "*batch inputs"], dtype) -> Float[Array, "*batch features"]:
-  """x W + b over the last axis, all other axes flattened to one where no mesh cuts them.
+  """x W + b over the last axis.
 
-  On the CPU the weight gradient of a product with one contracted axis runs three times
-  faster than with two.
+  Without a mesh all other axes are flattened to one: on the CPU the weight gradient of a product with one
+  contracted axis runs three times faster than with two.
   """
   kernel, bias = (params["dense"][name].astype(dtype) for name in ("kernel", "bias"))
   flat = jnp.reshape(x, (-1, x.shape[-1])) if current_mesh() is None else x
   y = jax.lax.dot_general(flat.astype(dtype), kernel, (((flat.ndim - 1,), (0,)), ((), ()))) + bias
-  # Else the compiler may bring a small batch together instead of the kernel, on every device.
+  # Otherwise the compiler may gather a small batch on every device instead of the kernel.
   return constrain_batch(jnp.reshape(y, (*x.shape[:-1], -1)))
 
 
@@ -68,7 +76,7 @@ def modulate(
   shift: Float[Array, "batch time width"],
   scale: Float[Array, "batch time width"],
 ) -> Float[Array, "batch time place width"]:
-  """The norm of `x`, shifted and scaled (adaLN: DiT, arXiv 2212.09748)."""
+  """norm(x) * (1 + scale) + shift (adaLN: DiT, arXiv 2212.09748)."""
   return norm(x) * (1 + scale[:, :, None]) + shift[:, :, None]
 
 
@@ -93,14 +101,19 @@ class Dense(nn.Module):
   def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch features"]:
     flat = jnp.reshape(x, (-1, x.shape[-1])) if current_mesh() is None else x
     y = nn.Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(flat)
-    # Else the compiler may bring a small batch together instead of the kernel, on every device.
+    # Otherwise the compiler may gather a small batch on every device instead of the kernel.
     return constrain_batch(jnp.reshape(y, (*x.shape[:-1], self.features)))
 
 
 def time_features(
   t: Float[Array, "*batch"], features: int = TIME_FEATURES
 ) -> Float[Array, "*batch features"]:
-  """Sines and cosines of t at frequencies from 1 to 1000 (DDPM, arXiv 2006.11239, after the Transformer)."""
+  """Sines and cosines of t at frequencies from 1 to 1000 (DDPM, arXiv 2006.11239, after the Transformer).
+
+  Args:
+    t: times, any shape.
+    features: number of features, even: the sines, then the cosines.
+  """
   angle = t[..., None] * np.geomspace(1.0, 1000.0, features // 2, dtype=np.float32)
   return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
 
@@ -108,9 +121,14 @@ def time_features(
 def rotary_angles(
   positions: Float[np.ndarray, "tokens 3"], head_width: int, theta: float = 100.0
 ) -> Float[np.ndarray, "tokens {head_width}//2"]:
-  """Angles of 3-D rotary embedding: half the head's pairs turn with time, a quarter each with y and x.
+  """Angles of the 3-D rotary embedding (RoFormer: Su et al., arXiv 2104.09864).
 
-  `positions` is (time in frames, y, x in patches). Su et al., RoFormer, arXiv 2104.09864.
+  Of the pairs of channels in a head, half rotate with time and a quarter each with y and x.
+
+  Args:
+    positions: (time in frames, y in patches, x in patches) of each token.
+    head_width: width of an attention head.
+    theta: the base of the frequencies.
   """
   pairs = head_width // 2
   shares = (pairs - 2 * (pairs // 4), pairs // 4, pairs // 4)
@@ -121,10 +139,18 @@ def rotary_angles(
 
 
 def rotary_jitter(heads: int, head_width: int, spread: float) -> Float[np.ndarray, "{heads} {head_width}//2"]:
-  """How much faster each head turns with time if its theta is theta (1 + spread U(-1, 1)).
+  """Multi-head RoPE jitter: factors on the angles if theta of each head is scaled by 1 + spread * U(-1, 1).
 
-  Heads that turn alike come to the same place together, a movie to the same frame again (multi-head RoPE
-  jitter: LoL, arXiv 2601.16914).
+  If all heads rotate with time at the same rates, their phases realign together and a long movie returns to
+  an earlier frame (LoL, arXiv 2601.16914).
+
+  Args:
+    heads: number of attention heads.
+    head_width: width of a head.
+    spread: relative spread of theta, at most 1.
+
+  Returns:
+    The factor for each pair of channels in each head; 1 for pairs that rotate with y or x.
   """
   pairs = head_width // 2
   share = pairs - 2 * (pairs // 4)
@@ -137,7 +163,7 @@ def rotary_jitter(heads: int, head_width: int, spread: float) -> Float[np.ndarra
 def rotate(
   x: Float[Array, "*tokens heads width"], angles: Float[Array, "*#tokens #heads width//2"]
 ) -> Float[Array, "*tokens heads width"]:
-  """Turns each pair (i, i + width/2) of the last axis by its angle."""
+  """Rotates each pair of channels (i, i + width/2) of the last axis by its angle."""
   cos, sin = (f(angles).astype(x.dtype) for f in (jnp.cos, jnp.sin))
   a, b = jnp.split(x, 2, -1)
   return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

@@ -1,4 +1,4 @@
-"""Micro-conditions: numbers that are known of a whole clip, heard by every block (SVD, arXiv 2311.15127)."""
+"""Micro-conditions: scalars that describe a whole clip and modulate every block (SVD, arXiv 2311.15127)."""
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,16 @@ def micro_parameters(features: int):
 
 
 def micro_condition(params, value: Float[Array, "batch"], dtype) -> Float[Array, "batch features"]:
-  """The vector of each number, which is added to the caption's; 0 where the number is NaN, unknown.
+  """Embeds a scalar as a vector that is added to that of the caption: sinusoidal features of log(1 + value),
+  MLP.
 
-  The number's logarithm (of 1 + it) is spread into sines and cosines as times are, then a perceptron.
+  Args:
+    params: those of `micro_parameters`.
+    value: one number per example; NaN where unknown.
+    dtype: dtype of the computation.
+
+  Returns:
+    The vectors, 0 where the value is unknown.
   """
   known = jnp.isfinite(value)
   h = time_features(jnp.log1p(jnp.where(known, value, 0))).astype(dtype)

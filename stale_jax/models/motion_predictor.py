@@ -1,8 +1,8 @@
-"""The semantic motion predictor: what lies between two pictures (StoryDiffusion, arXiv 2405.01434, 3.2).
+"""The semantic motion predictor: codes of the frames between two images (StoryDiffusion, arXiv 2405.01434,
+3.2).
 
-Start and end picture are encoded, their codes interpolated linearly to one token a frame, and a small
-transformer over these tokens predicts the codes of the frames, as a change of the interpolation. It begins
-as the interpolation itself.
+The codes of the start and end images are interpolated linearly to one token per frame. A small transformer
+over these tokens predicts the codes of the frames as a residual to the interpolation, initially 0.
 """
 
 import flax.linen as nn
@@ -16,18 +16,18 @@ from stale_jax.models.layers import Dense, RMSNorm, time_features
 def interpolated(
   start: Float[Array, "batch *code"], end: Float[Array, "batch *code"], frames: int
 ) -> Float[Array, "batch frames *code"]:
-  """The straight line from `start`, the first frame, to `end`, the last."""
+  """Linear interpolation from `start`, the first frame, to `end`, the last."""
   w = jnp.reshape(jnp.linspace(0, 1, frames), (-1, *(1,) * (start.ndim - 1)))
   return (1 - w) * start[:, None] + w * end[:, None]
 
 
 class MotionPredictor(nn.Module):
-  """Codes of the frames from the first to the last.
+  """A transformer that predicts the codes of the frames between a first and a last one.
 
   Attributes:
-    width: of a token.
-    depth: layers; the paper has 8.
-    heads: of attention.
+    width: width of a token.
+    depth: number of layers; the paper uses 8.
+    heads: number of attention heads.
   """
 
   width: int = 128
@@ -38,7 +38,7 @@ class MotionPredictor(nn.Module):
   def __call__(
     self, start: Float[Array, "batch *code"], end: Float[Array, "batch *code"], frames: int
   ) -> Float[Array, "batch frames *code"]:
-    """Both ends as given, and what is predicted between."""
+    """Codes of `frames` frames: `start`, the predicted codes, `end`."""
     line = interpolated(start, end, frames)
     flat = jnp.reshape(line, (len(line), frames, -1))
     x = Dense(self.width, name="in")(flat)

@@ -1,12 +1,13 @@
-"""Declared parameters: shape, initial draw, partitioning and optimizer group, stated where they are used.
+"""Declared parameters: shape, initializer, partitioning and optimizer group, stated where they are used.
 
-A network that declares its parameters needs no forward pass to be initialised, and no other code looks at
-their names: the mesh reads the logical axes, the optimizer the group. Parameters that many layers have alike
-are *stored stacked*: one array holds them all, with leading axes for the layers (and, within a layer, for
-the streams of equal width).
+A network that declares its parameters can be initialised without a forward pass, and no other code depends on
+their names: the mesh reads the logical axes, the optimizer the group. Parameters that repeat over layers are
+*stored stacked*: one array holds all of them, with leading axes for the layers and, within a layer, for the
+streams of equal width.
 
-The draw of a parameter depends on the key and on its path before stacking, by Flax's rule (the SHA-1 hash of
-the path is folded into the key): the draw of a Linen module at that path.
+The initial value of a parameter depends on the PRNG key and on its path before stacking. It follows Flax's
+rule (the SHA-1 hash of the path is folded into the key), so it has the same bits as in a Linen module at that
+path.
 """
 
 import dataclasses
@@ -27,14 +28,15 @@ XAVIER = jax.nn.initializers.xavier_uniform()
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parameter:
-  """The declaration of a parameter, or of several that are stored as one array.
+  """The declaration of a parameter, or of several parameters of equal shape that are stored as one array.
 
   Attributes:
-    shape: of one of them.
-    init: their initializer, (key, shape) -> array.
-    axes: the logical axes of `shape` (`mesh.RULES`); (): the longest axis of a matrix is cut as a width is.
-    orthogonal: whether its updates are orthogonalised where the optimizer is Muon.
-    stack: the leading axes of the stored array, before `shape`.
+    shape: the shape of one parameter.
+    init: the initializer, (key, shape) -> array.
+    axes: the logical axes of `shape` (`mesh.RULES`); (): the longest axis of a matrix is sharded like
+      "width".
+    orthogonal: whether Muon orthogonalises the updates.
+    stack: the shape of the leading axes of the stored array, before `shape`.
     paths: the path of each parameter in the stack, in row-major order: layers first, then streams.
   """
 
@@ -47,37 +49,43 @@ class Parameter:
 
   @property
   def is_matrix(self) -> bool:
-    """Whether one of them has two axes or more: such parameters decay, others (norms, biases) do not."""
+    """Whether one parameter has two or more axes. Only these get weight decay, not norms and biases."""
     return len(self.shape) > 1
 
   @property
   def stored_shape(self) -> tuple[int, ...]:
-    """The shape of the array that holds them."""
+    """The shape of the stored array."""
     return (*self.stack, *self.shape)
 
 
 def stacked(tree: Any, prefixes: Sequence[str], stack: tuple[int, ...] = ()) -> Any:
-  """The declarations of `tree`, each of as many parameters as there are `prefixes` to their paths."""
+  """Stacks the declarations of `tree`, one parameter per prefix.
 
-  def one(path, parameter: Parameter):
+  Args:
+    tree: declarations of single parameters, by path.
+    prefixes: prefixes of the paths in row-major order of `stack`.
+    stack: the shape of the leading axes; its product is the number of prefixes.
+  """
+
+  def stack_one(path, parameter: Parameter):
     end = "/".join(entry.key for entry in path)
     return dataclasses.replace(parameter, stack=stack, paths=tuple(f"{start}/{end}" for start in prefixes))
 
-  return jax.tree_util.tree_map_with_path(one, tree)
+  return jax.tree_util.tree_map_with_path(stack_one, tree)
 
 
 def shapes(declared: Any) -> Any:
-  """The stored shapes, in float32, as `jax.eval_shape` gives them."""
+  """The stored arrays as `jax.ShapeDtypeStruct`s of float32."""
   return jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.stored_shape, jnp.float32), declared)
 
 
 def draw(declared: Any, key: PRNGKeyArray) -> Any:
-  """Draws every parameter from `key`, with the same bits as a Linen module at its declared path."""
+  """Initialises every parameter from `key`, with the same bits as a Linen module at its declared path."""
 
-  def one(parameter: Parameter):
+  def draw_one(parameter: Parameter):
     if parameter.init in (ZEROS, ONES):
       return parameter.init(key, parameter.stored_shape)
-    # The first draw of the module that a parameter's path lies in.
+    # Flax counts the draws of each module; 1 is the first draw of the module that owns the parameter.
     hashes = np.array([_hash(*path.split("/")[:-1], 1) for path in parameter.paths], np.uint32)
     if not parameter.stack:
       return parameter.init(jax.random.fold_in(key, hashes[0]), parameter.shape)
@@ -85,32 +93,32 @@ def draw(declared: Any, key: PRNGKeyArray) -> Any:
     values = jax.vmap(lambda key: parameter.init(key, parameter.shape))(keys)
     return jnp.reshape(values, parameter.stored_shape)
 
-  return jax.tree.map(one, declared)
+  return jax.tree.map(draw_one, declared)
 
 
 def by_path(declared: Any, params: Any) -> dict[str, Array]:
-  """Every single parameter by its path, out of the arrays that hold them."""
-  found = {}
+  """Unstacks the stored arrays: path -> parameter."""
+  unstacked = {}
   for parameter, x in zip(jax.tree.leaves(declared), jax.tree.leaves(params), strict=True):
     parts = jnp.reshape(x, (-1, *parameter.shape))
-    found |= {path: parts[number] for number, path in enumerate(parameter.paths)}
-  return found
+    unstacked |= {path: parts[number] for number, path in enumerate(parameter.paths)}
+  return unstacked
 
 
 def named_key(key: PRNGKeyArray, *path: str | int) -> PRNGKeyArray:
-  """`key` with a path folded in, by Flax's rule."""
+  """Folds a path into `key`, by Flax's rule."""
   return jax.random.fold_in(key, np.uint32(_hash(*path)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Draws:
-  """The keys of what a block draws, by name.
+  """PRNG keys for the random draws of a block, by name.
 
   Attributes:
-    key: of the network, or of a turn of it.
-    path: of the block.
-    number: of the draw. In a cycle it is the second, since Flax traced the body of its scans twice: draws
-      are those of the Linen modules that were here before.
+    key: the key of the network, or of one turn (`cycle`).
+    path: the path of the block.
+    number: Flax's count of the draw. It is 2 in a cycle: the draws match the Linen modules that this code
+      replaced, and Flax traced the body of their scans twice.
   """
 
   key: PRNGKeyArray
@@ -118,7 +126,7 @@ class Draws:
   number: int = 1
 
   def __call__(self, *path: str) -> PRNGKeyArray:
-    """The key of the draw at `path` within the block."""
+    """The PRNG key at `path` within the block."""
     return named_key(self.key, *self.path, *path, self.number)
 
 

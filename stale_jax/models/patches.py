@@ -1,4 +1,4 @@
-"""Tokens of a sense: patches cut out of it and put back, and where each of them lies."""
+"""Patchify and unpatchify: conversion between a sense and its tokens, and the positions of the tokens."""
 
 import math
 
@@ -10,7 +10,7 @@ from stale_jax.clip import Sense
 
 
 def patchify(x: Float[Array, "batch frames *shape"], sense: Sense) -> Float[Array, "batch time place values"]:
-  """Cuts a sense into tokens: time-major, each the values of one patch."""
+  """Cuts a sense into tokens, each with the values of one patch; places are in row-major order."""
   batch, frames, *shape = x.shape
   sizes = (frames, *shape)
   split = [n for size, p in zip(sizes[:-1], sense.patch, strict=True) for n in (size // p, p)]
@@ -24,7 +24,7 @@ def patchify(x: Float[Array, "batch frames *shape"], sense: Sense) -> Float[Arra
 def unpatchify(
   tokens: Float[Array, "batch time place values"], sense: Sense
 ) -> Float[Array, "batch frames *shape"]:
-  """Undoes `patchify`."""
+  """Inverse of `patchify`."""
   batch, time = tokens.shape[:2]
   grid = sense.grid(time * sense.patch[0])
   axes = len(sense.patch)
@@ -35,7 +35,10 @@ def unpatchify(
 
 
 def positions(sense: Sense, frames: int) -> Float[np.ndarray, "tokens 3"]:
-  """(time of the patch's middle in frames, y, x in patches) of each token; absent axes are 0."""
+  """The position (time, y, x) of each token, time-major.
+
+  Time is the middle of the patch in frames; y and x count patches and are 0 for senses without them.
+  """
   grid = sense.grid(frames)
   coordinates = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1).reshape(-1, len(grid))
   out = np.zeros((len(coordinates), 3), np.float32)

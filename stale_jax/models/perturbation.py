@@ -1,4 +1,4 @@
-"""What training perturbs inside the network; without a key, as in sampling, nothing is perturbed."""
+"""Random perturbations inside the network in training. Without a PRNG key, as in sampling, they are off."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,15 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 def drop_tokens(
   key: PRNGKeyArray | None, real: Bool[Array, "batch tokens"], rate: float
 ) -> Bool[Array, "batch tokens"]:
-  """`real` without that share of tokens: they are masked out of attention, and out of nothing else.
+  """Drops a random share `rate` of the tokens as keys of attention.
 
-  No token attends to a dropped one; it attends to the others and is denoised from its own
-  content as ever, so its loss counts. (MaskDiT, arXiv 2306.09305, takes masked tokens out of
-  the network altogether and hence out of its denoising loss; here nothing is asked of a token
-  that it cannot know.) As with a missing sense the weights of the rest still add up to one.
+  No token attends to a dropped token. A dropped token still attends to the others and is denoised from its
+  own content, so its loss counts. (MaskDiT, arXiv 2306.09305, removes masked tokens from the network and from
+  the denoising loss; here no token has to be predicted without its own content.) The attention weights of the
+  remaining tokens sum to one, as with a missing sense.
+
+  Returns:
+    `real`, set to False for the dropped tokens.
   """
   if not rate or key is None:
     return real
@@ -23,7 +26,7 @@ def drop_tokens(
 def embedding_noise(
   key: PRNGKeyArray | None, e: Float[Array, "*batch width"], gamma: float
 ) -> Float[Array, "*batch width"]:
-  """e + z with z ~ N(0, gamma^2 / width), so that |z| is about gamma (CEP: arXiv 2405.20494)."""
+  """Returns e + z with z ~ N(0, gamma^2 / width), so that |z| is about gamma (CEP: arXiv 2405.20494)."""
   if not gamma or key is None:
     return e
   noise = jax.random.normal(key, e.shape, jnp.float32)
@@ -31,9 +34,9 @@ def embedding_noise(
 
 
 def concrete(key: PRNGKeyArray | None, logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-  """Logits of gates, which noise throws to one side or the other until they decide by themselves.
+  """Adds logistic noise to the logits of gates; the sigmoid of the result is a binary concrete variable.
 
-  The sigmoid of the result is a concrete variable of two outcomes, of temperature 2/3 (Maddison et al.,
-  arXiv 1611.00712).
+  The temperature is 2/3 (Maddison et al., arXiv 1611.00712). Trained with this noise, a gate learns decisive
+  logits. Without a key the logits are returned unchanged.
   """
   return logits if key is None else 1.5 * (logits + jax.random.logistic(key, logits.shape))

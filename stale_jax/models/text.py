@@ -1,4 +1,4 @@
-"""The caption's encoder."""
+"""The text encoder for captions: convolutions over bytes."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,10 @@ from stale_jax.models.layers import linear, linear_parameters
 from stale_jax.models.parameters import ONES, Parameter
 from stale_jax.text import PAD, VOCABULARY
 
-# Bytes a text token of the transformer stands for.
+# Bytes per text token of the transformer.
 PATCH = 4
 
-# Positions that a convolution sees.
+# Kernel size of the convolutions.
 _SIZE = 7
 
 _EMBEDDING = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
@@ -20,10 +20,10 @@ _POSITION = jax.nn.initializers.normal(0.02)
 
 
 def convolution(params, x: Float[Array, "batch length width"], dtype) -> Float[Array, "batch length width"]:
-  """A convolution along the second axis, as one matrix product of every position's neighbourhood.
+  """A convolution along the second axis, as one matrix product of the neighbourhoods of all positions.
 
-  `nn.Conv` is the same, by the same parameters; but on a mesh that cuts both heads and tokens XLA's
-  partitioner (jaxlib 0.10.2) doubles the gradient of its kernel.
+  It equals `nn.Conv` with the same parameters. `nn.Conv` is avoided because on a mesh that shards both heads
+  and tokens, XLA's partitioner (jaxlib 0.10.2) doubles the gradient of its kernel.
   """
   size, width = params["kernel"].shape[0], x.shape[-1]
   length = x.shape[1]
@@ -33,7 +33,7 @@ def convolution(params, x: Float[Array, "batch length width"], dtype) -> Float[A
 
 
 def _layer_norm(params, x, dtype):
-  """LayerNorm with scale and bias; mean and variance in float32 at least."""
+  """LayerNorm with scale and bias; mean and variance are in float32 or wider."""
   y = x.astype(jnp.promote_types(jnp.float32, x.dtype))
   mean = y.mean(-1, keepdims=True)
   variance = jnp.maximum(jnp.mean(jnp.square(y), -1, keepdims=True) - jnp.square(mean), 0)
@@ -42,7 +42,7 @@ def _layer_norm(params, x, dtype):
 
 
 def text_parameters(width: int, length: int):
-  """Declares the parameters of `encode_text`: tokens of that width, captions of that many bytes."""
+  """Declares the parameters of `encode_text` for tokens of width `width` and captions of `length` bytes."""
 
   def vector(init):
     return Parameter(shape=(width,), init=init)
@@ -64,7 +64,16 @@ def text_parameters(width: int, length: int):
 def encode_text(
   params, tokens: Int[Array, "batch length"], dtype
 ) -> tuple[Float[Array, "batch length//4 width"], Bool[Array, "batch length//4"]]:
-  """Two residual convolutions over bytes, then a token for every four bytes, and which of these are real."""
+  """Encodes captions: two residual convolutions over bytes, then one token for every `PATCH` bytes.
+
+  Args:
+    params: those of `text_parameters`.
+    tokens: bytes of the captions (`text.tokenize`), PAD where there are none.
+    dtype: dtype of the computation.
+
+  Returns:
+    (text tokens, whether each token covers any byte that is not padding).
+  """
   real = (tokens != PAD)[..., None]
   x = jnp.take(params["bytes"]["embedding"].astype(dtype), tokens, 0) * real
   x = x + params["position"].astype(dtype)
