@@ -39,7 +39,11 @@ class Window:
     return self.start + np.arange(self.size.frames) / self.rate
 
 
-def long_enough(seconds: float, frames: int, rate: float):
+# Of videos.
+Numbers = range | Int[np.ndarray, "_"]
+
+
+def long_enough(seconds: float | Float[np.ndarray, "videos"], frames: int, rate: float):
   """Whether so many frames at `rate` are to be had in `seconds`; a video may end half a frame early."""
   return seconds >= (frames - 0.5) / rate
 
@@ -65,7 +69,7 @@ def assign(
   return [np.flatnonzero(best == k) for k in range(len(buckets))]
 
 
-def counted(videos: Sequence, buckets: Sequence[Bucket], fitting: Sequence[Sequence[int]]) -> str:
+def counted(videos: Sequence, buckets: Sequence[Bucket], fitting: Sequence[Numbers]) -> str:
   """In words, how many of `videos` fit each bucket, and how many none."""
   counts = ", ".join(f"{len(fit)} {tuple(size)}" for size, fit in zip(buckets, fitting, strict=True))
   return f"{counts}; in none: {len(videos) - sum(map(len, fitting))}"

@@ -78,7 +78,9 @@ def mean_speeds(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np
   )
 
 
-def picture_features(pictures: Pictures, real: Pictures) -> dict[str, Float[np.ndarray, "n"]]:
+def picture_features(
+  pictures: Pictures, real: Float[np.ndarray, "others height width 3"]
+) -> dict[str, Float[np.ndarray, "n"]]:
   """What can be said of a picture without a model; `real` are others that it is compared with."""
   seen = intensity(pictures)
   light = luma(seen)

@@ -32,7 +32,7 @@ def defect(clips: Float[np.ndarray, "n frames values"], advance) -> float:
 
 
 def marginals(
-  a: Float[np.ndarray, "n frames values"], b: Float[np.ndarray, "m frames values"]
+  a: Float[np.ndarray, "n frames values"], b: Float[np.ndarray, "m length values"]
 ) -> list[float]:
   """Wasserstein-1 distance of each coordinate, all clips and frames pooled."""
   from scipy.stats import wasserstein_distance  # Half a second, and nobody else wants it.

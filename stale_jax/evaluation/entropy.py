@@ -7,7 +7,7 @@ it dissolves into noise: neither is good by itself, and all are to be compared w
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import digamma
 
 DIRECTIONS = 8  # Sectors of 45 degrees, the first around the right.
@@ -34,7 +34,7 @@ def entropy(counts: Int[np.ndarray, "*batch classes"]) -> Float[np.ndarray, "*ba
   return np.where((counts > 0).sum(-1) > 1, bits, 0)
 
 
-def turned(moves: Float[np.ndarray, "*batch 2"], least: float) -> Int[np.ndarray, "*batch directions"]:
+def turned(moves: Float[np.ndarray, "*batch 2"], least: float) -> Bool[np.ndarray, "*batch directions"]:
   """Which of DIRECTIONS each move (right, down) takes, as ones and zeros; none if shorter than `least`."""
   angle = np.arctan2(moves[..., 1], moves[..., 0]) / (2 * np.pi)
   sector = np.rint(DIRECTIONS * angle).astype(int) % DIRECTIONS
@@ -59,13 +59,13 @@ def direction_bits(
   return entropy(taken.sum(1)), float(entropy(taken.sum(0)).mean())
 
 
-def grey_bits(light: Float[np.ndarray, "*batch height width"]) -> Float[np.ndarray, "*batch"]:
+def grey_bits(light: Float[np.ndarray, "*batch height width"]) -> Float[np.ndarray | np.floating, "*batch"]:
   """Entropy of a frame's histogram of LEVELS greys, of light in [0, 1]: Shannon's of a picture; at most 4."""
   level = np.minimum((light * LEVELS).astype(int), LEVELS - 1)
   return entropy((level[..., None] == np.arange(LEVELS)).sum((-3, -2)))
 
 
-def space_bits(light: Float[np.ndarray, "*batch height width"]) -> Float[np.ndarray, "*batch"]:
+def space_bits(light: Float[np.ndarray, "*batch height width"]) -> Float[np.ndarray | np.floating, "*batch"]:
   """Entropy of where a frame's light is (ours): of a pixel drawn in proportion to its light.
 
   2 to its power is how many pixels share the light, were it spread evenly. Nothing is sampled, so that it is

@@ -257,7 +257,7 @@ class Liveliness:
     bits = ("frames_bits", "clips_bits", "grey_bits", "space_bits")
     return {**scores, **{name: means[name] for name in (*names, *bits)}}
 
-  def curves(self) -> dict[str, list[float | None]]:
+  def curves(self) -> dict[str, int | list[float | None]]:
     """Name -> its mean over clips, a value every `step` frames, 64 at most; and that step."""
     shown = {name: curve.shown() for name, curve in self._curves.items()}
     step = self._window * next(iter(shown.values()))[1]

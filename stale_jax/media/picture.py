@@ -14,8 +14,8 @@ from stale_jax.files import AnyPath
 
 
 def to_bytes(
-  sight: Float[np.ndarray, "*frames height width 3"],
-) -> UInt8[np.ndarray, "*frames height width 3"]:
+  sight: Float[np.ndarray, "*pixels 3"],
+) -> UInt8[np.ndarray, "*pixels 3"]:
   """[-1, 1] to 0..255."""
   return np.rint(intensity(sight) * 255).astype(np.uint8)
 

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 from stale_jax.clip import Sense, intensity
 from stale_jax.files import AnyPath
@@ -37,7 +37,7 @@ def _attributes(sense: str, channel: str) -> dict[str, str] | None:
   return None
 
 
-def _runs(level: Float[np.ndarray, "frames"], least: int) -> list[list[int]]:
+def _runs(level: Real[np.ndarray, "frames"], least: int) -> list[list[int]]:
   """[first frame, end frame, per cent] of each stretch of about constant intensity.
 
   For its first `least` frames a stretch goes on whatever comes, with the greatest intensity met.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import numpy as np
 from av.stream import Disposition
 
 from stale_jax.errors import UserError
@@ -51,9 +52,11 @@ class Unreadable(UserError):
     return f"{name} {words}"
 
 
-def name_of(file: File) -> str:
+def name_of(file: File | np.ndarray) -> str:
   """What to call it in a message."""
-  return os.fspath(file) if isinstance(file, str | Path) else f"a video of {len(file)} bytes"
+  if isinstance(file, str | Path):
+    return os.fspath(file)
+  return f"a video of {len(file)} {'bytes' if isinstance(file, bytes) else 'frames'}"
 
 
 @contextlib.contextmanager

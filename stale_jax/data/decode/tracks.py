@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from stale_jax.clip import Sense
 from stale_jax.data.decode.container import Unreadable
@@ -37,7 +37,7 @@ _TAP = 0.05  # Seconds that a transient of haptics is felt.
 
 # The readers keep what they read; `changed`, the time of the file's last change, keeps it true.
 # Sense -> channel -> its intensity in [0, 1] in each of the frames that begin at these times.
-Frames = Float[np.ndarray, "frames"]
+Frames = Real[np.ndarray, "frames"]
 Track = dict[str, dict[str, Callable[[Frames], Frames]]]
 
 

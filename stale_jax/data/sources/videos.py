@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.clip import Sense, floats
-from stale_jax.data.buckets import Bucket, Window, assign, counted, draw_window, shares_of
+from stale_jax.data.buckets import Bucket, Numbers, Window, assign, counted, draw_window, shares_of
 from stale_jax.data.decode.container import File, Unreadable, name_of
 from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
 from stale_jax.data.decode.measure import measure_all
@@ -146,7 +146,7 @@ class Videos(Source):
     return shares
 
   @functools.cached_property
-  def _fitting(self) -> tuple[Sequence[int], ...]:
+  def _fitting(self) -> tuple[Numbers, ...]:
     """For each of `sizes`, the numbers of the videos that are cut to it."""
     if not self.buckets:
       return (range(self.count()),) * len(self.sizes)
@@ -231,7 +231,7 @@ class Videos(Source):
 
 
 def window_in(
-  file: File, seconds: float, rates: Sequence[float], size: Bucket, rng: np.random.Generator
+  file: File | np.ndarray, seconds: float, rates: Sequence[float], size: Bucket, rng: np.random.Generator
 ) -> Window:
   """A window of `file`, drawn anew, at one of the rates for which the file is long enough.
 

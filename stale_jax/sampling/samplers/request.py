@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+import numpy as np
+from jaxtyping import Array, Int, Key
 
 from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
@@ -42,7 +43,7 @@ class Request:
   def __len__(self) -> int:
     return len(self.prompts)
 
-  def take(self, rows: Sequence[int]) -> "Request":
+  def take(self, rows: Sequence[int] | Int[np.ndarray, "rows"]) -> "Request":
     """The same of some of the movies."""
     return dataclasses.replace(
       self,
