@@ -20,6 +20,7 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from stale_jax.fields import choice, number
@@ -41,7 +42,7 @@ class CausalConv(nn.Module):
   """
 
   features: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
@@ -71,7 +72,7 @@ def _norm(x):
 class Residual(nn.Module):
   """A residual block of two causal convolutions with a learned scale, initially 0.1."""
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
@@ -259,7 +260,7 @@ class Judge(nn.Module):
   """
 
   width: int
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(self, x: Float[Array, "batch frames height width 3"]) -> Float[Array, "batch t h w"]:

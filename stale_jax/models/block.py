@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from stale_jax.mesh import constrain
@@ -66,7 +67,7 @@ class Block:
 
   mixer: Mixer
   width: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   remat: str = "none"
 
   def parameters(

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
 from stale_jax.models.lanes import Lane
@@ -37,7 +38,7 @@ class Cycle:
 
   trunk: Callable
   turns: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def parameters(
     self, lanes: tuple[Lane, ...], widths: dict[str, int], condition_width: int

@@ -26,6 +26,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from stale_jax.errors import UserError
@@ -132,7 +133,7 @@ class TwoForms:
   mode: str
   heads: int
   head_width: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def parameters(self, widths: dict[str, int], condition_width: int, stack: Stack):
     """See `mixers.Mixer`."""

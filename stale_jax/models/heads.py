@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Sense
@@ -130,7 +131,7 @@ class CopyMask:
     dtype: dtype of the computation.
   """
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   name = "mask"
   stream = None
 
@@ -168,7 +169,7 @@ class Scores:
   labels: int
   emoji: str
   width: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   name = "scores"
 
   @property

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, EncodedText, Sense
@@ -96,7 +97,7 @@ class Embedding:
   causal: bool = False
   token_drop: float = 0.0
   text_noise: float = 0.0
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def parameters(self) -> dict[str, Any]:
     """Declares the parameters of the embedding."""

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from stale_jax.mesh import constrain_batch, current_mesh
@@ -83,7 +84,7 @@ def modulate(
 class RMSNorm(nn.Module):
   """`rms_norm` as a Linen module."""
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x):
@@ -95,7 +96,7 @@ class Dense(nn.Module):
 
   features: int
   kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch features"]:

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from stale_jax.models.attention import (
@@ -124,7 +125,7 @@ class JointAttention:
 
   heads: int
   head_width: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   backend: str = "xla"
   causal: bool = False
   rope_jitter: float = 0.0

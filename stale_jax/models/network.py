@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
@@ -81,7 +82,7 @@ class Network:
   heads: tuple[Head, ...]
   lanes: tuple[Lane, ...]
   head_width: int
-  dtype: jnp.dtype
+  dtype: DTypeLike
   declared: dict[str, Any]
 
   def __call__(
@@ -212,7 +213,7 @@ def build_network(model: Settings) -> Network:
   )
 
 
-def build_heads(model: Settings, dtype: jnp.dtype) -> tuple[Head, ...]:
+def build_heads(model: Settings, dtype: DTypeLike) -> tuple[Head, ...]:
   """The heads that the settings ask for."""
   found = []
   if model.mask:
@@ -222,7 +223,7 @@ def build_heads(model: Settings, dtype: jnp.dtype) -> tuple[Head, ...]:
   return tuple(found)
 
 
-def build_mixer(model: Settings, dtype: jnp.dtype) -> Mixer:
+def build_mixer(model: Settings, dtype: DTypeLike) -> Mixer:
   """The mixer that the settings ask for."""
   sizes = {"heads": model.heads, "head_width": model.width // model.heads, "dtype": dtype}
   if model.forms != "none":

@@ -95,7 +95,7 @@ def test_restricted_attention_is_masked_attention(form, apart):
 
 def everyone(batch, shapes):
   """Tokens of streams of (time, place), all of them real."""
-  return join({n: stream_tokens(jnp.ones((batch, *shape), bool), n) for n, shape in enumerate(shapes)}, batch)
+  return join({str(n): stream_tokens(jnp.ones((batch, *shape), bool), n) for n, shape in enumerate(shapes)}, batch)
 
 
 def test_without_sight_nobody_has_a_place():
