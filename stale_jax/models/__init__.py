@@ -1,4 +1,4 @@
-"""Networks: the video transformer, the video autoencoder, the motion predictor; and how they are built."""
+"""Networks: the video transformer, the video autoencoder and the motion predictor, and their builders."""
 
 from stale_jax.models.autoencoder import Autoencoder, decode_next
 from stale_jax.models.build import build_autoencoder, build_model

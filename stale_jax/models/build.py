@@ -1,4 +1,4 @@
-"""From a config section to a model."""
+"""Builds models from config sections."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,31 +12,42 @@ from stale_jax.models.text import PATCH
 from stale_jax.models.transformer import Transformer
 
 
-def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
-  """The transformer over `senses`; `section` holds its other fields but for the `given` ones.
+def build_model(section, senses: Sequence[Sense], **fields) -> Transformer:
+  """Builds the transformer over `senses`.
+
+  Args:
+    section: the config section "model".
+    senses: the senses of the clips.
+    **fields: fields of `Transformer` that are set elsewhere in the config: `labels`, `emoji`, `token_drop`,
+      `text_noise` and `mask`, which are off by default, or any others. `section` must not contain them.
 
   Raises:
-    UserError: an unknown key, or sizes that do not fit one another.
+    UserError: an unknown key, or settings that exclude one another.
   """
   off = {"labels": 0, "emoji": "", "token_drop": 0.0, "text_noise": 0.0, "mask": False}
-  given = {"senses": tuple(senses), **off, **given}
-  keys = [f.name for f in dataclasses.fields(Transformer) if f.name not in given]
+  fields = {"senses": tuple(senses), **off, **fields}
+  keys = [f.name for f in dataclasses.fields(Transformer) if f.name not in fields]
   check_keys(section, ("name", *keys), "model")
-  model = construct(Transformer, {**section, **given}, "model")
+  model = construct(Transformer, {**section, **fields}, "model")
   check_fields(model, "model")
   if model.scan and model.turns:
-    raise UserError("model.scan runs through the blocks once: leave model.turns or model.scan out.")
+    raise UserError(
+      f"model.scan=True does not support model.turns={model.turns}: leave model.turns or model.scan out."
+    )
   if model.causal and (model.forms != "none" or model.turns):
     raise UserError(
-      "model.causal is for joint attention in blocks that run once: no model.forms, no model.turns."
+      f"model.causal=True does not support model.forms={model.forms!r} or model.turns={model.turns}: set "
+      "model.forms='none' and model.turns=0."
     )
   if model.merge and (not model.turns or model.depth < 2 or model.forms != "none"):
     raise UserError(
-      "model.merge needs model.turns of 1 at least, model.depth of 2 at least and no model.forms."
+      "model.merge needs model.turns >= 1, model.depth >= 2 and model.forms='none', but they are "
+      f"{model.turns}, {model.depth} and {model.forms!r}."
     )
   if model.width % model.heads or model.width // model.heads % 2:
     raise UserError(
-      f"model.width={model.width} must give each of model.heads={model.heads} heads an even width."
+      f"model.width={model.width} must be a multiple of {2 * model.heads} (2 * model.heads), so that each "
+      "head has an even width."
     )
   if model.text_length % PATCH:
     raise UserError(f"model.text_length={model.text_length} must be a multiple of {PATCH}.")
@@ -44,16 +55,16 @@ def build_model(section, senses: Sequence[Sense], **given) -> Transformer:
 
 
 def build_autoencoder(section, senses: Sequence[Sense], frames: int, adversary: bool) -> Autoencoder:
-  """The autoencoder of sight; `section` holds its other fields.
+  """Builds the autoencoder of the sense "sight".
 
   Args:
-    section: of the config.
-    senses: of the clips, of which sight is coded.
-    frames: of a clip.
-    adversary: whether its objective asks for one.
+    section: the config section "model".
+    senses: the senses of the clips; only "sight" is encoded.
+    frames: number of frames of a clip.
+    adversary: whether the objective needs a discriminator.
 
   Raises:
-    UserError: an unknown key, or sizes that do not fit one another.
+    UserError: an unknown key, a missing sense "sight", or sizes that do not fit one another.
   """
   keys = [f.name for f in dataclasses.fields(Autoencoder) if f.name != "adversary"]
   check_keys(section, ("name", *keys), "model")
@@ -61,21 +72,23 @@ def build_autoencoder(section, senses: Sequence[Sense], frames: int, adversary: 
   check_fields(model, "model")
   sight = next((sense for sense in senses if sense.name == "sight"), None)
   if sight is None:
-    raise UserError("model.name='autoencoder' codes sight, and the senses lack it.")
+    names = ", ".join(sense.name for sense in senses) or "no senses"
+    raise UserError(f"model.name='autoencoder' needs the sense sight, but the source has {names}.")
   if (model.bottleneck == "fsq") != bool(model.levels):
-    raise UserError(f"model.levels={model.levels}: 'fsq' needs 2 or more for each channel, 'kl' none.")
+    raise UserError(f"model.levels={model.levels}: 'fsq' needs one value per channel, 'kl' needs ().")
   for name, size in (("space", model.space), ("time", model.time)):
     if size & (size - 1):
-      raise UserError(f"model.{name}={size} is not a power of two.")
+      raise UserError(f"model.{name}={size} must be a power of two.")
   if model.time > model.space:
-    raise UserError(f"model.time={model.time} is more than model.space={model.space}.")
+    raise UserError(f"model.time={model.time} must not be more than model.space={model.space}.")
   if (frames - 1) % model.time:
     raise UserError(
-      f"source.frames={frames}: one, and then groups of model.time={model.time}, are coded; "
+      f"source.frames={frames} must be 1 plus a multiple of model.time={model.time}: "
       f"take {1 + (frames - 1) // model.time * model.time} frames."
     )
   if any(size % model.space for size in sight.shape[:2]):
     raise UserError(
-      f"sight is {sight.shape[0]}x{sight.shape[1]}: not a multiple of model.space={model.space}."
+      f"sight is {sight.shape[0]}x{sight.shape[1]}, not a multiple of model.space={model.space}: change "
+      "model.space or the size of the frames."
     )
   return model

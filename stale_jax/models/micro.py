@@ -13,8 +13,7 @@ def micro_parameters(features: int):
 
 
 def micro_condition(params, value: Float[Array, "batch"], dtype) -> Float[Array, "batch features"]:
-  """Embeds a scalar as a vector that is added to that of the caption: sinusoidal features of log(1 + value),
-  MLP.
+  """Embeds a scalar by an MLP of the sinusoidal features of log(1 + value).
 
   Args:
     params: those of `micro_parameters`.
@@ -22,7 +21,7 @@ def micro_condition(params, value: Float[Array, "batch"], dtype) -> Float[Array,
     dtype: dtype of the computation.
 
   Returns:
-    The vectors, 0 where the value is unknown.
+    One vector per example, to be added to that of the caption; 0 where the value is unknown.
   """
   known = jnp.isfinite(value)
   h = time_features(jnp.log1p(jnp.where(known, value, 0))).astype(dtype)

@@ -1,5 +1,4 @@
-"""The semantic motion predictor: codes of the frames between two images (StoryDiffusion, arXiv 2405.01434,
-3.2).
+"""The semantic motion predictor of StoryDiffusion (arXiv 2405.01434, 3.2): frames between two images.
 
 The codes of the start and end images are interpolated linearly to one token per frame. A small transformer
 over these tokens predicts the codes of the frames as a residual to the interpolation, initially 0.

@@ -1,4 +1,4 @@
-"""A transformer put together of its parts, none of which knows another by name."""
+"""Assembles a transformer from its parts: embedding, trunk and heads."""
 
 import dataclasses
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from stale_jax.models.trunk import Trunk
 
 @runtime_checkable
 class Settings(Protocol):
-  """The fields of `transformer.Transformer`, which documents them."""
+  """The fields of `transformer.Transformer`, documented there."""
 
   senses: tuple[Sense, ...]
   width: int
@@ -63,17 +63,17 @@ class Settings(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-  """The parts of a transformer.
+  """A transformer as a pure function of its parameters.
 
   Attributes:
-    senses: that it knows.
-    embedding: makes the inputs of the trunk.
-    trunk: (parameters, lanes, streams, conditions, where, key, tells) -> (streams, what blocks tell).
-    heads: that can be asked for beside the output.
-    lanes: of the caption and the senses, the caption's first.
-    head_width: of attention.
-    dtype: of the computation.
-    declared: the declaration of every parameter.
+    senses: the senses of the model.
+    embedding: computes the inputs of the trunk.
+    trunk: `trunk.Trunk`, `merging.MergingTrunk` or `cycle.Cycle`; all have the signature of `trunk.Trunk`.
+    heads: the heads that can be requested besides the output.
+    lanes: the lanes of the caption and the senses, the caption's first.
+    head_width: width of an attention head.
+    dtype: dtype of the computation.
+    declared: the declarations of all parameters.
   """
 
   senses: tuple[Sense, ...]
@@ -94,16 +94,24 @@ class Network:
     cache: KVCache | None,
     more_keys: MoreKeys | None,
     key: PRNGKeyArray | None,
-    asked: tuple[str, ...],
+    requested: tuple[str, ...],
   ) -> tuple[Clip, dict[str, Any]]:
-    """(outputs, name -> what else was `asked` for); see `transformer.Transformer.apply`."""
-    # Of the clip's own height and width, which may be others than those the model was built with.
+    """Applies the network; the other arguments are those of `transformer.Transformer`.
+
+    Args:
+      key: PRNG key of the perturbations in training; None when sampling.
+      requested: the additional outputs, names of `transformer.COLLECTIONS`.
+
+    Returns:
+      (outputs, name of `requested` -> its values, each leaf in a tuple as `Module.sow` stores it).
+    """
+    # The height and width of the clip may differ from those with which the model was built.
     present = tuple(sense.on(clip[sense.name].shape[2:]) for sense in self.senses if sense.name in clip)
     inputs = self.embedding(params, clip, t, context, present, key)
-    heads = [head for head in self.heads if head.name in asked]
+    heads = [head for head in self.heads if head.name in requested]
     for head in heads:
       inputs = head.enter(params, inputs)
-    inputs, extra = self._placed(inputs, present, cache, more_keys)
+    inputs, extra = self._with_extra_keys(inputs, present, cache, more_keys)
     layout = TokenLayout(
       angles=inputs.angles,
       tokens=inputs.tokens,
@@ -112,7 +120,8 @@ class Network:
       placed=tuple(sense.name for sense in present if len(sense.shape) > 1),
       extra=extra,
     )
-    streams, aux = self._through(params, inputs, layout, key, "kv" in asked or "intermediates" in asked)
+    return_aux = "kv" in requested or "intermediates" in requested
+    streams, aux = self._run_trunk(params, inputs, layout, key, return_aux)
     lanes = of_clip(self.lanes[1:], {sense.name: streams[sense.name] for sense in present})
     final = Final(
       streams=streams,
@@ -121,25 +130,25 @@ class Network:
       tokens=inputs.tokens,
       senses=present,
     )
-    read = {head.name: head(params, final, key) for head in heads}
-    said = {name: {part: (x,) for part, x in own.items()} for name, own in read.items()}
-    return output(params, final, self.dtype), {**_told(aux, asked), **said}
+    head_outputs = {head.name: head(params, final, key) for head in heads}
+    sown = {name: {part: (x,) for part, x in parts.items()} for name, parts in head_outputs.items()}
+    return output(params, final, self.dtype), {**_collections(aux, requested), **sown}
 
-  def _placed(
+  def _with_extra_keys(
     self, inputs: Inputs, present: tuple[Sense, ...], cache, more_keys
   ) -> tuple[Inputs, tuple[ExtraKeys, ...]]:
-    """(the inputs behind the frames in the cache, what their tokens attend to besides one another)."""
-    extra, seen = [], inputs
+    """Returns (the inputs, positioned after the frames in the cache; the extra keys)."""
+    extra, keys = [], inputs
     if cache is not None:
-      seen = past_keys(cache, present, self.head_width, inputs.angles, inputs.tokens)
-      inputs = dataclasses.replace(inputs, angles=seen.own_angles, tokens=seen.own_tokens)
-      extra = [seen]
+      keys = past_keys(cache, present, self.head_width, inputs.angles, inputs.tokens)
+      inputs = dataclasses.replace(inputs, angles=keys.own_angles, tokens=keys.own_tokens)
+      extra = [keys]
     if more_keys is not None:
-      extra.append(more_keys(seen.angles, seen.tokens))
+      extra.append(more_keys(keys.angles, keys.tokens))
     return inputs, tuple(extra)
 
-  def _through(self, params, inputs: Inputs, layout: TokenLayout, key, return_aux: bool):
-    """(streams behind the trunk, block -> what it tells)."""
+  def _run_trunk(self, params, inputs: Inputs, layout: TokenLayout, key, return_aux: bool):
+    """Returns (stream -> tokens after the trunk, block -> auxiliary outputs)."""
     lanes = of_clip(with_heads(self.lanes, self.heads), inputs.streams)
     streams, conditions = join(lanes, inputs.streams), join(lanes, inputs.conditions)
     streams, aux = self.trunk(params, lanes, streams, conditions, layout, key, return_aux)
@@ -147,25 +156,23 @@ class Network:
 
 
 def with_heads(lanes: tuple[Lane, ...], heads: tuple[Head, ...]) -> tuple[Lane, ...]:
-  """`lanes`, and those of the streams that heads add."""
+  """Adds lanes for the streams of `heads` to `lanes`."""
   names = (head.stream[0] for head in heads if head.stream)
   return (*lanes, *(Lane(stored=name, members=(name,)) for name in names))
 
 
-def _told(aux: dict[str, dict[str, Any]], asked: tuple[str, ...]) -> dict[str, Any]:
-  """What the blocks tell, by what was asked for."""
+def _collections(aux: dict[str, dict[str, Any]], requested: tuple[str, ...]) -> dict[str, Any]:
+  """The requested Flax collections made from the auxiliary outputs of the blocks."""
   out = {}
-  if "kv" in asked:
-    out["kv"] = {block: {"keys": (own["keys"],), "values": (own["values"],)} for block, own in aux.items()}
-  if "intermediates" in asked:
-    out["intermediates"] = {
-      block: {"forms": {"plot": own["plot"]}} for block, own in aux.items() if "plot" in own
-    }
+  if "kv" in requested:
+    out["kv"] = {block: {"keys": (x["keys"],), "values": (x["values"],)} for block, x in aux.items()}
+  if "intermediates" in requested:
+    out["intermediates"] = {block: {"forms": {"plot": x["plot"]}} for block, x in aux.items() if "plot" in x}
   return out
 
 
 def build_network(model: Settings) -> Network:
-  """The network of these settings."""
+  """Builds the network from the fields of a `Transformer`."""
   dtype, (first, *others) = jnp.dtype(model.dtype), model.senses
   widths = {"text": model.text_width, first.name: model.width}
   widths |= {sense.name: model.side_width for sense in others}
@@ -185,20 +192,20 @@ def build_network(model: Settings) -> Network:
     dtype=dtype,
   )
   block = Block(mixer=build_mixer(model, dtype), width=model.width, dtype=dtype, remat=model.remat)
-  within = {**widths, **dict(head.stream for head in heads if head.stream)}
-  inner = with_heads(lanes, heads)
-  blocks = block.parameters(model.depth, inner, within, model.condition_width)
+  block_widths = {**widths, **dict(head.stream for head in heads if head.stream)}
+  block_lanes = with_heads(lanes, heads)
+  blocks = block.parameters(model.depth, block_lanes, block_widths, model.condition_width)
   scan = False if model.turns else model.scan
   number = 2 if model.turns else 1
   trunk = Trunk(block=block, depth=model.depth, scan=scan, declared=blocks, number=number)
-  trunk = MergingTrunk(trunk=trunk, lanes=inner) if model.merge else trunk
+  trunk = MergingTrunk(trunk=trunk, lanes=block_lanes) if model.merge else trunk
   trunk = Cycle(trunk=trunk, turns=model.turns, dtype=dtype) if model.turns else trunk
-  senses = lanes[1:], widths, model.condition_width
+  of_senses = lanes[1:], widths, model.condition_width
   parts = [
     embedding.parameters(),
-    modulation_parameters(*senses),
+    modulation_parameters(*of_senses),
     output_parameters(model.senses, widths),
-    trunk.parameters(*senses) if model.turns else {},
+    trunk.parameters(*of_senses) if model.turns else {},
     *(head.parameters(model.senses, widths, model.condition_width) for head in heads),
   ]
   return Network(
@@ -214,17 +221,17 @@ def build_network(model: Settings) -> Network:
 
 
 def build_heads(model: Settings, dtype: DTypeLike) -> tuple[Head, ...]:
-  """The heads that the settings ask for."""
-  found = []
+  """Builds the heads that the settings enable."""
+  heads = []
   if model.mask:
-    found.append(CopyMask(dtype=dtype))
+    heads.append(CopyMask(dtype=dtype))
   if model.labels:
-    found.append(Scores(labels=model.labels, emoji=model.emoji, width=model.side_width, dtype=dtype))
-  return tuple(found)
+    heads.append(Scores(labels=model.labels, emoji=model.emoji, width=model.side_width, dtype=dtype))
+  return tuple(heads)
 
 
 def build_mixer(model: Settings, dtype: DTypeLike) -> Mixer:
-  """The mixer that the settings ask for."""
+  """Builds the mixer that the settings select."""
   sizes = {"heads": model.heads, "head_width": model.width // model.heads, "dtype": dtype}
   if model.forms != "none":
     return TwoForms(mode=model.forms, **sizes)

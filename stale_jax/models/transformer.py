@@ -1,11 +1,12 @@
-"""A video transformer over all senses and text at once.
+"""A video transformer over all senses and text.
 
-Every sense, and the caption, is a stream with its own weights and width; one joint
-attention lets all of them see one another (MMDiT: Stable Diffusion 3, arXiv 2403.03206).
+Each sense, and the caption, is a stream of tokens with its own weights and width. One joint attention
+connects all streams (MMDiT: Stable Diffusion 3, arXiv 2403.03206).
 
-This file has the settings; `network` puts the parts together: `inputs` -> `trunk` (of `block`s, each with a
-mixer of `mixers` or `forms`; run round by `cycle`, with fewer tokens by `merging`) -> `heads`. Parameters are
-declared (`parameters`), and the rest is a pure function of them; the Linen module below stores them.
+This file contains the settings and a Linen module that stores the parameters. `network` assembles the parts:
+`inputs` -> `trunk` (of `block`s, each with a mixer of `mixers` or `forms`; looped by `cycle`, with fewer
+tokens by `merging`) -> `heads`. Parameters are declared (`parameters`), and the rest is a pure function of
+them.
 """
 
 from collections.abc import Mapping
@@ -26,48 +27,48 @@ from stale_jax.models.layers import DTYPES
 from stale_jax.models.network import Network, build_network
 from stale_jax.models.parameters import draw
 
-# What `apply` returns beside the outputs if the collection is mutable: keys and values of the clip; the plot
-# gates of blocks with two forms; what these heads say.
-TOLD = ("kv", "intermediates", "scores", "mask")
+# Flax collections that `apply` fills if they are mutable: the clip's keys and values; the plot gates of
+# blocks with two forms; the outputs of the heads `Scores` and `CopyMask`.
+COLLECTIONS = ("kv", "intermediates", "scores", "mask")
 
 
 class Transformer(nn.Module):
-  """The denoiser's network: x0-style outputs for every sense of the clip it is given.
+  """The denoiser network: x0-style outputs for every sense of a noised clip.
 
   Attributes:
-    senses: what it can see; a clip may lack some of them, and `Context.valid` masks frames.
-    width: of the first sense's stream.
-    side_width: of every other sense's.
-    text_width: of the caption's stream.
-    condition_width: of the vector of time and caption that modulates the blocks.
-    depth: blocks.
-    heads: of attention; each is width / heads wide in every stream.
-    text_length: bytes of a caption that are read, a multiple of 4.
-    dtype: of the computation; parameters are float32.
-    labels: scores of the clip that are sown as "labels" into the collection "scores", if that is
-      mutable; 0: none, and nothing of what they need is there.
-    emoji: the character of the token that they are read off; "": off the mean of each sense's tokens.
-      The token sees every sense, not the caption, and is seen by nobody: it changes no output.
+    senses: the senses that the model knows. A clip may lack some of them, and `Context.valid` masks frames.
+    width: width of the first sense's stream.
+    side_width: width of the stream of each other sense.
+    text_width: width of the caption's stream.
+    condition_width: width of the conditions (time and caption) that modulate the blocks.
+    depth: number of blocks.
+    heads: number of attention heads; each is width / heads wide in every stream.
+    text_length: length of a tokenized caption in bytes, a multiple of 4.
+    dtype: dtype of the computation; parameters are float32.
+    labels: number of label scores, sown as "labels" into the collection "scores" if it is mutable; 0: no
+      scores and no parameters for them.
+    emoji: the character of the token from which the scores are computed; "": from the mean of each sense's
+      tokens. The token sees every sense but not the caption, and no other token sees it, so it changes no
+      output.
     token_drop: share of sense tokens that training masks out of attention (config.messup.drop).
-    text_noise: norm of what training adds to a text token (config.corruption.embedding).
-    forms: "dense": every block has two forms of attention, mixed by a gate (see `models.forms`);
-      "concrete": training draws the gates, so that each form can stand alone; "hard": the same weights,
-      each block in one form only, for inference; "none": joint attention.
-    turns: how often the blocks are run round, at the most in training (see `models.cycle`); 0: once,
-      and without what it takes to be run again.
-    merge: whether each turn merges a third of the tokens of sight.
-    mask: whether a head tells, value by value, how much of an output is to be the network's own, from 0 to 1,
-      sown into the collection "mask" if that is mutable (`objectives.artv`).
-    attention: of `models.attention.BACKENDS`, what computes joint attention.
-    causal: whether no frame sees a later one, nor the caption any, so that a movie can be made frame by
-      frame with the keys and values of those before it (`models.kv_cache`).
-    rope_jitter: spread of the heads' rotary bases over time; 0: all turn alike.
-    micro: which of `clip.MICRO` it hears, if they are known.
-    remat: what of a block's values its gradient computes again, to save memory: "none", of which all
-      are kept; "dots", all but matrix products; "full", all.
-    scan: whether one program of a block runs through them all, instead of one each: it compiles in the
-      time of one. None: on accelerators, but not on the CPU, where its steps are slower. The parameters are
-      the same.
+    text_noise: norm of the noise that training adds to a text token (config.corruption.embedding).
+    forms: "none": joint attention; "dense": two forms of attention per block, mixed by a gate (see
+      `models.forms`); "concrete": the same with random gates in training, so that each form works alone;
+      "hard": the same weights with only one form per block, for inference.
+    turns: how many times the blocks are applied, the maximum in training (see `models.cycle`); 0: once,
+      without the parameters of a cycle.
+    merge: whether each turn merges a third of the tokens of senses with places, such as sight.
+    mask: whether a head predicts, for each value, the share in [0, 1] that the network's output contributes,
+      sown into the collection "mask" if it is mutable (`objectives.artv`).
+    attention: backend of joint attention, one of `models.attention.BACKENDS`.
+    causal: whether frames see no later frames and the caption sees no frames, so that a movie can be sampled
+      frame by frame with a KV cache (`models.kv_cache`).
+    rope_jitter: relative spread of the heads' temporal rotary bases; 0: all heads rotate at the same rates.
+    micro: micro-conditions, from `clip.MICRO`.
+    remat: which intermediate values of a block the backward pass recomputes to save memory: "none"; "dots",
+      all but matrix products; "full", all.
+    scan: whether to scan over the blocks, which compiles in the time of one block. None: on accelerators, but
+      not on the CPU, where the steps of a scan are slower. The parameters are the same.
   """
 
   senses: tuple[Sense, ...]
@@ -96,22 +97,27 @@ class Transformer(nn.Module):
 
   @property
   def network(self) -> Network:
-    """The parts of which the network is put together."""
+    """The network as a pure function."""
     return build_network(self)
 
   @property
   def declared(self) -> dict[str, Any]:
-    """The declaration of every parameter, in the tree that `init` returns."""
+    """The declarations of all parameters, in the structure that `init` returns."""
     return {"params": self.network.declared}
 
   @nn.nowrap
   def init(self, rngs: PRNGKeyArray | Mapping[str, PRNGKeyArray], *example) -> dict[str, Any]:
-    """Parameters drawn from the key `rngs` (or its "params"); no forward pass of an `example` is needed."""
+    """Initialises the parameters without a forward pass.
+
+    Args:
+      rngs: a PRNG key, or a dictionary with the key "params".
+      *example: ignored; accepted for compatibility with other Linen modules.
+    """
     return draw(self.declared, rngs["params"] if isinstance(rngs, Mapping) else rngs)
 
   @nn.nowrap
   def encode_captions(self, params: dict[str, Any], context: Context) -> Context:
-    """`context` with its text encoded, for samplers: they evaluate the network many times for one caption."""
+    """Returns `context` with its text encoded, so that a sampler encodes each caption only once."""
     return self.network.embedding.encode_captions(params["params"], context)
 
   @nn.compact
@@ -123,32 +129,39 @@ class Transformer(nn.Module):
     cache: KVCache | None = None,
     more_keys: MoreKeys | None = None,
   ) -> Clip:
-    """Outputs in the shapes of `clip`, the frames that follow those in `cache`.
+    """Predicts x0-style outputs for a noised clip.
 
-    Training gives an rng "perturb", the key of all that it perturbs; without it nothing is perturbed.
+    With a PRNG stream "perturb", as in training, the perturbations of the settings are applied.
 
     Args:
-      clip: noised.
-      t: the time of each frame.
-      context: of the clip.
-      cache: keys and values of the frames before.
-      more_keys: what else the tokens attend to (`extra_keys`).
+      clip: noised clip, sense -> [batch, frames, *sense.shape]. Height and width may differ from those of the
+        sense if its patch divides them.
+      t: diffusion time of each frame, in [0, 1].
+      context: captions, valid frames and micro-conditions.
+      cache: keys and values of the frames before the clip; None: the clip is the start of a movie.
+      more_keys: builds further keys and values to attend to (`extra_keys`).
+
+    Returns:
+      Outputs in the shapes of `clip`, in float32.
 
     Raises:
-      UserError: a sense of `clip` is unknown or its shape is not [batch, frames, *sense.shape], nor one of
-        another height and width that its patch divides.
+      UserError: a sense of `clip` is unknown, its shape does not fit, or its patch does not divide the number
+        of frames.
     """
     self._check(clip, t)
     network, rngs = self.network, self.scope.rngs
-    # Not by `self.param`: a parameter may be called like a field, and its draw depends on its path alone.
+    # `self.param` would not work: parameters may have the name of a field, and their PRNG keys depend only on
+    # their paths.
     for name, declared in network.declared.items():
       if not self.has_variable("params", name):
         self.put_variable("params", name, draw(declared, rngs["params"].as_jax_rng()))
     params = {name: self.get_variable("params", name) for name in network.declared}
     key = rngs["perturb"].as_jax_rng() if "perturb" in rngs else None
-    asked = tuple(name for name in TOLD if self.is_mutable_collection(name) and not self.is_initializing())
-    out, told = network(params, clip, t, context, cache, more_keys, key, asked)
-    for collection, values in told.items():
+    requested = tuple(
+      name for name in COLLECTIONS if self.is_mutable_collection(name) and not self.is_initializing()
+    )
+    out, collections = network(params, clip, t, context, cache, more_keys, key, requested)
+    for collection, values in collections.items():
       for name, value in values.items():
         self.put_variable(collection, name, value)
     return out
@@ -163,6 +176,8 @@ class Transformer(nn.Module):
       except ValueError:
         expected = (*t.shape, *known[name].shape)
       if tuple(x.shape) != expected:
-        raise UserError(f"{name} has shape {tuple(x.shape)}; the model expects {expected}.")
+        raise UserError(f"{name} has shape {tuple(x.shape)}, but the model expects {expected}.")
       if t.shape[1] % known[name].patch[0]:
-        raise UserError(f"{name} takes frames in groups of {known[name].patch[0]}; got {t.shape[1]}.")
+        raise UserError(
+          f"{name} has {t.shape[1]} frames, but the model takes them in groups of {known[name].patch[0]}."
+        )
