@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Training objectives: the losses that training minimises, and the corruptions it applies."""
 
 from stale_jax.objectives.artv import Artv, Copy, copying, masked
 from stale_jax.objectives.conditions import ConditionCorruption, forget
@@ -6,7 +6,7 @@ from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising
 from stale_jax.objectives.dmd import dmd_loss, dmd_step
 from stale_jax.objectives.dog import DoG
-from stale_jax.objectives.first_frames import FirstFrames, hold
+from stale_jax.objectives.first_frames import ConditioningFrames, FirstFrames, hold
 from stale_jax.objectives.grpo import advantages, global_speeds, motion_reward, nft_loss
 from stale_jax.objectives.messup import MessUp
 from stale_jax.objectives.objective import Objective, Term
@@ -18,6 +18,7 @@ from stale_jax.objectives.total import Total
 __all__ = [
   "Artv",
   "ConditionCorruption",
+  "ConditioningFrames",
   "Copy",
   "Cringe",
   "Denoising",

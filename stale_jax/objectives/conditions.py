@@ -1,8 +1,8 @@
-"""Slightly wrong conditions in training (Chen et al., arXiv 2405.20494).
+"""Slightly corrupted conditions in training (Chen et al., arXiv 2405.20494).
 
-A little corruption of captions keeps a model from taking them too literally: its samples
-gain entropy and come closer to the data. Either captions are wrong now and then, or their
-embedding always is, by a little (condition embedding perturbation, CEP).
+Mild corruption of the captions keeps a model from following them too literally: its samples gain entropy and
+come closer to the data. Either a share of the examples has a wrong caption, or every caption's embedding
+carries a little noise (condition embedding perturbation, CEP).
 """
 
 import dataclasses
@@ -19,11 +19,11 @@ from stale_jax.fields import check_fields, number
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConditionCorruption:
-  """How wrong conditions are in training; in sampling they never are.
+  """Corruption of the conditions in training; sampling does not corrupt them.
 
   Attributes:
-    captions: eta, the share of examples whose caption is another's of the same batch.
-    embedding: gamma of CEP, the norm of the noise on every text token (models/perturbation.py); 1 is usual.
+    captions: eta, the share of examples that take the caption of another example of the batch.
+    embedding: gamma of CEP, the norm of the noise on every text token (`models.perturbation`); 1 is usual.
   """
 
   captions: float = number(0.0, least=0, most=1)
@@ -33,21 +33,27 @@ class ConditionCorruption:
     check_fields(self, "corruption")
 
   def swap(self, context: Context, key: PRNGKeyArray) -> Context:
-    """`context` with that share of captions replaced by others of the batch; one alone stays."""
+    """Replaces a share of the captions by others of the batch; a batch of one example keeps its caption."""
     if not self.captions:
       return context
-    key_which, key_whose = jax.random.split(key)
+    key_is_swapped, key_offset = jax.random.split(key)
     size = len(context.text)
-    which = jax.random.uniform(key_which, (size,)) < self.captions
-    other = (jnp.arange(size) + jax.random.randint(key_whose, (size,), 1, max(size, 2))) % size
-    return context.replace(text=jnp.where(which[:, None], context.text[other], context.text))
+    is_swapped = jax.random.uniform(key_is_swapped, (size,)) < self.captions
+    other = (jnp.arange(size) + jax.random.randint(key_offset, (size,), 1, max(size, 2))) % size
+    return context.replace(text=jnp.where(is_swapped[:, None], context.text[other], context.text))
 
 
 def forget(context: Context, micro: Sequence[str], share: float, key: PRNGKeyArray) -> Context:
-  """`context` in which of that share of examples each of these micro-conditions, by itself, is not known."""
-  every, gone = {"fps": context.fps, "motion": context.motion}, {}
+  """Drops micro-conditions: each one is unknown (NaN) in a share of the examples, independently.
+
+  Args:
+    context: of a batch.
+    micro: names of the micro-conditions that the network reads, "fps" or "motion".
+    share: probability that a micro-condition is dropped.
+    key: PRNG key.
+  """
+  values, dropped = {"fps": context.fps, "motion": context.motion}, {}
   for name in micro:
-    known = every[name]
-    drawn = jax.random.uniform(jax.random.fold_in(key, zlib.crc32(name.encode())), known.shape)
-    gone[name] = jnp.where(drawn < share, jnp.nan, known)
-  return context.replace(**gone)
+    uniform = jax.random.uniform(jax.random.fold_in(key, zlib.crc32(name.encode())), values[name].shape)
+    dropped[name] = jnp.where(uniform < share, jnp.nan, values[name])
+  return context.replace(**dropped)

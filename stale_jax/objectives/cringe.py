@@ -1,17 +1,17 @@
-"""cr-hinge: a multi-label hinge read off one fixed token (nickname: cringe).
+"""cr-hinge: a multi-label hinge loss on the output of one fixed token (nickname: cringe).
 
-Stale Diffusion, arXiv 2404.01079. A token that is not learnt, 😂 by default, stands beside the
-clip in the transformer (`models/emoji.py`); from its output state a linear head scores every
-label of the clip, at whatever noise level the clip is. A head trained so is a classifier of
-noised clips, and with that a reward (`evaluation.reward`).
+Stale Diffusion, arXiv 2404.01079. A token that is not learnt, 😂 by default, is added to the tokens of the
+clip (`models/emoji.py`). A linear head scores every label of the clip from the token's output state, at any
+noise level. The trained head is a classifier of noised clips, and therefore a reward (`evaluation.reward`).
 
-The head is to judge the clip, not the caption. The token does not see the caption, but the senses
-that it does see have read it, in every layer. So only examples whose caption was withheld count,
-the unconditional ones of classifier-free guidance, and scores are only asked for without a caption
-(`models.scores`). That costs no second pass; the price is that the head learns from
-`training.caption_dropout` of the batch alone. Trained on captioned clips too and asked with their
-captions, a micro model read the speed of clips noised to t = .95 rightly in 1.00 of cases, and in
-.00 with captions that lie: it had read the caption. Trained as here, .52 and .52; chance is .50.
+The head should classify the clip, not the caption. The token does not attend to the caption, but the senses
+that it attends to do, in every layer. The loss is therefore restricted to the examples whose caption was
+dropped, which are the unconditional ones of classifier-free guidance, and label scores are computed without a
+caption (`models.scores`). That needs no second pass, but the head learns from only
+`training.caption_dropout` of the batch. A micro model whose head was also trained on captioned clips, and
+evaluated with their captions, classified the speed of clips noised to t = .95 correctly in 1.00 of the cases,
+and in .00 with false captions: it had read the caption. Trained as here, it was correct in .52 and .52 of the
+cases; chance is .50.
 """
 
 import dataclasses
@@ -31,15 +31,15 @@ from stale_jax.text import empty
 def targets(
   labels: Mapping[str, Int[Array, "batch *classes"]], counts: Mapping[str, int]
 ) -> Float[Array, "batch labels"]:
-  """Signed weights for `hinge`: for each name in turn 1 at its classes and -1 / (classes - 1) elsewhere.
+  """Signed weights for `hinge`: for each label name, 1 at its classes and -1 / (classes - 1) elsewhere.
 
-  A class then weighs what all its rivals weigh together. Were they 1 each, a score of -1
-  everywhere would be the best answer until some class is more likely than not; so it is right for a
-  score to rise with the first evidence that its class is more likely than by chance.
+  A class weighs as much as all its rivals together. If each rival had weight 1, a score of -1 everywhere
+  would be optimal until some class is more likely than not. With these weights, a score rises as soon as its
+  class is more likely than by chance.
 
   Args:
-    labels: name -> class, or which of them apply, as in a `Batch`; -1, or a name that is not there: unknown,
-      which is all 0.
+    labels: name -> class index, or whether each class applies, as in a `Batch`. Labels that are -1 or absent
+      are unknown; their weights are 0.
     counts: name -> number of classes.
   """
   size = len(next(iter(labels.values())))
@@ -57,9 +57,9 @@ def hinge(scores: Float[Array, "batch labels"], signs: Float[Array, "batch label
   """Mean over an example's known labels of max(0, 1 - sign score); 0 if none is known.
 
   Args:
-    scores: of each label.
-    signs: positive where the label applies, negative where it does not, 0 where that is not known.
-      The magnitude is the label's weight in the mean; with +-1 it is the plain hinge.
+    scores: the score of each label.
+    signs: positive where the label applies, negative where it does not, 0 where it is unknown. The magnitude
+      is the label's weight in the mean; +-1 gives the plain hinge.
   """
   weight = jnp.abs(signs)
   margin = jnp.maximum(0, 1 - jnp.sign(signs) * scores)
@@ -69,12 +69,12 @@ def hinge(scores: Float[Array, "batch labels"], signs: Float[Array, "batch label
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cringe(Objective):
-  """The hinge of the scores, averaged over the examples that have a label and no caption.
+  """The hinge loss of the label scores, averaged over the examples that have a label and no caption.
 
   Attributes:
     labels: name -> number of classes, in the order of the scores.
-    weight: beside the other objectives.
-    emoji: whose token the network has; "": none, and the scores are read off the mean of its tokens.
+    weight: weight relative to the other objectives.
+    emoji: the fixed token; "" adds no token, and the head reads the mean of the clip's tokens.
   """
 
   labels: Mapping[str, int]
@@ -84,11 +84,11 @@ class Cringe(Objective):
   def __post_init__(self):
     check_fields(self, "cringe")
     if len(self.emoji) > 1:
-      raise UserError(f"cringe.emoji={self.emoji!r} must be a single code point, or empty for none.")
+      raise UserError(f"cringe.emoji={self.emoji!r} must be a single code point, or empty for no token.")
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
-    """The weighted `loss` to minimise, and the hinge itself as `loss/cringe`."""
-    target = targets(batch.labels, self.labels)
-    counts = empty(batch.context.text) & jnp.any(target != 0, -1)
-    mean = jnp.sum(counts * hinge(prediction.scores, target)) / jnp.maximum(jnp.sum(counts), 1)
+    """Returns the weighted `loss` to minimise, and the unweighted hinge loss as `loss/cringe`."""
+    signs = targets(batch.labels, self.labels)
+    is_counted = empty(batch.context.text) & jnp.any(signs != 0, -1)
+    mean = jnp.sum(is_counted * hinge(prediction.scores, signs)) / jnp.maximum(jnp.sum(is_counted), 1)
     return {"loss": self.weight * mean, "loss/cringe": mean}

@@ -1,4 +1,4 @@
-"""The denoising objective: the process's own loss, averaged over every sense's real frames."""
+"""The denoising objective: the loss of the process, averaged over the real frames of each sense."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Denoising(Objective):
   """Weighted mean over senses of `Process.loss`.
 
   Attributes:
-    process: whose loss.
+    process: the noising law, which defines the loss.
     weights: sense -> weight; 1 where a sense is not named.
   """
 
@@ -29,7 +29,7 @@ class Denoising(Objective):
     check_fields(self, "objective")
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
-    """The `loss` to minimise, and each sense's own as `loss/<sense>`."""
+    """Returns the `loss` to minimise, and the loss of each sense as `loss/<sense>`."""
     losses, total = {}, jnp.zeros(())
     for name, output in prediction.output.items():
       loss = self.process.loss(output, prediction.corruption[name], prediction.t)

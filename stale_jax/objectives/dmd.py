@@ -1,14 +1,16 @@
-"""Distribution matching distillation: a student's clips are moved to where real ones are likelier.
+"""Distribution matching distillation (DMD): moves a student's clips to where real clips are likelier.
 
-Of a student's clip x, noised, two models tell what it was: one that knows real clips (the teacher), one that
-follows the student's own (the critic). Their difference, the *fake* estimate less the *real* one, is the way
-that x should not go (DMD: Yin et al., arXiv 2311.18828, eq. 7, with the weight of eq. 8).
+A clip x of the student is noised, and two models denoise it: the teacher, which was trained on real clips,
+and the critic, which is trained on the student's clips. The critic's *fake* estimate minus the teacher's
+*real* estimate is the direction that x should move away from (Yin et al., arXiv 2311.18828, eq. 7, with the
+weight of eq. 8).
 
-With Gaussian noise that difference is, by Tweedie's formula, the one of the scores, and the expected step
-the gradient of the divergence KL(student | real) of the noised clips. Of a uniform source there is no such
-formula. What remains is this: with x_t = (1 - t) x0 + t e the difference is -t times that of the velocities
-of two flows from one and the same source, and flows of equal velocities end in equal distributions. So the
-step vanishes where the student's clips are distributed as real ones are, and, at all x and t, nowhere else.
+With Gaussian noise, by Tweedie's formula, this difference is proportional to the difference of the score
+functions, and the expected step is the gradient of KL(student | real) of the noised clips. There is no such
+formula for a uniform source, but a weaker statement holds. With x_t = (1 - t) x0 + t e, the difference is -t
+times the difference of the velocities of two flows from the same source, and flows with equal velocities end
+in equal distributions. So the step vanishes for all x and t if and only if the student's clips have the
+distribution of real clips.
 """
 
 import jax
@@ -16,12 +18,18 @@ import jax.numpy as jnp
 
 from stale_jax.clip import Clip
 
-# Of mean |x - real|, by which the step is divided: less is the noise of the two models.
+# Lower bound of mean |x - real|, which divides the step. Smaller differences are errors of the two models.
 _LEAST = 0.02
 
 
 def dmd_step(x: Clip, fake: Clip, real: Clip) -> Clip:
-  """(fake - real) / mean |x - real|, the mean over each example's sense."""
+  """(fake - real) / mean |x - real|, where the mean is over the values of one sense of one example.
+
+  Args:
+    x: the student's clips.
+    fake: the critic's denoised estimates.
+    real: the teacher's denoised estimates.
+  """
 
   def one(x, fake, real):
     size = jnp.mean(jnp.abs(x - real), range(1, x.ndim), keepdims=True)
@@ -34,9 +42,9 @@ def dmd_loss(x: Clip, step: Clip, weights) -> jax.Array:
   """1/2 mean |x - sg(x - step)|^2, weighted by sense: its gradient at x is `step` over the number of values.
 
   Args:
-    x: the student's clip, through which the gradient goes.
-    step: of `dmd_step`; no gradient goes through it.
+    x: the student's clips; the gradient flows through them.
+    step: the result of `dmd_step`; no gradient flows through it.
     weights: sense -> weight; 1 where a sense is not named.
   """
-  aims = {name: jax.lax.stop_gradient(x[name] - step[name]) for name in x}
-  return sum(weights.get(name, 1.0) * jnp.mean(jnp.square(x[name] - aims[name])) / 2 for name in x)
+  target = {name: jax.lax.stop_gradient(x[name] - step[name]) for name in x}
+  return sum(weights.get(name, 1.0) * jnp.mean(jnp.square(x[name] - target[name])) / 2 for name in x)

@@ -1,18 +1,16 @@
-"""The difference-of-Gaussians objective: errors weighed a frequency band at a time (the DoG).
+"""The difference-of-Gaussians objective (DoG): the squared error, weighted by frequency band.
 
-Natural video has most of its energy in low frequencies, and so has the plain squared error.
-Here the scaled error r of the denoised estimate (`Process.residual`, whose square is the plain
-loss) is cut into the bands B_k of a pyramid, and the loss is sum_k w_k |B_k r|^2, with 1 / w_k in
-proportion to the energy of B_k on real data, so that an equal relative error counts the same
-in every band.
+Most of the energy of natural video, and hence of the plain squared error, is at low frequencies. Here the
+scaled error r of the denoised estimate (`Process.residual`, whose square is the plain loss) is split into the
+bands B_k of a pyramid. The loss is sum_k w_k |B_k r|^2, where 1 / w_k is proportional to the energy of B_k on
+real data, so that the same relative error counts equally in every band.
 
-Its optimum is still the posterior mean. r = S (output - target) with S diagonal and positive, so
-the loss is (output - target)' S M S (output - target), M = sum_k w_k B_k' B_k. M is positive
-definite: if B_k r = 0 for every k then r = sum_k B_k r = 0, for the bands add up to the identity.
-So for each x_t the expected loss is a strictly convex quadratic in the output, whose gradient
-2 S M S (output - E[target | x_t]) vanishes where the output is E[target | x_t] and nowhere else:
-the minimiser of the plain loss. What differs is how far from it a network that is too small, or
-trained too little, comes to lie in each band.
+The minimiser is still the posterior mean. With r = S (output - target), S diagonal and positive, the loss is
+(output - target)' S M S (output - target), M = sum_k w_k B_k' B_k. M is positive definite: the bands add up
+to the identity, so B_k r = 0 for every k implies r = sum_k B_k r = 0. For each x_t the expected loss is
+therefore a strictly convex quadratic in the output. Its gradient 2 S M S (output - E[target | x_t]) vanishes
+only at E[target | x_t], which also minimises the plain loss. The objectives differ in how a network that is
+too small, or not fully trained, distributes its error over the bands.
 """
 
 import dataclasses
@@ -31,14 +29,17 @@ from stale_jax.objectives.prediction import Prediction, real_frames
 from stale_jax.objectives.pyramid import BANDS, band_energies, split_bands
 from stale_jax.processes import Process
 
-# Real clips on which the bands' energies are measured.
+# Number of real clips on which the energies of the bands are measured.
 _CLIPS = 256
-# A band with less than this share of the greatest energy counts as if it had it: some have none at all.
+# Lower bound of a band's energy, relative to the largest: some bands have no energy at all.
 _FLOOR = 0.05
 
 
 def band_weights(energies: Float[np.ndarray, "bands"]) -> Float[np.ndarray, "bands"]:
-  """Inverse to `energies`, which weigh them to a mean of 1; a band of (nearly) none is bounded."""
+  """Weights inversely proportional to `energies`, with an energy-weighted mean of 1.
+
+  The energies have a lower bound (`_FLOOR`), so that the weights of bands without energy stay finite.
+  """
   energies = np.asarray(energies, np.float64)
   if not energies.any():
     return np.ones(len(energies))
@@ -47,7 +48,15 @@ def band_weights(energies: Float[np.ndarray, "bands"]) -> Float[np.ndarray, "ban
 
 
 def measure_band_weights(source: Source, count: int) -> dict[str, Float[np.ndarray, "bands"]]:
-  """sense -> weight of each of `count` bands, by their energies about the mean on the first real clips."""
+  """The weights of the bands of each sense, from their energies on the first clips of `source`.
+
+  Args:
+    source: random access to examples.
+    count: number of bands.
+
+  Returns:
+    sense -> weight of each band. The mean of the sense is subtracted before energies are measured.
+  """
   examples = [source[i]["clip"] for i in range(min(_CLIPS, len(source)))]
   out = {}
   for name in sorted({name for clip in examples for name in clip}):
@@ -60,12 +69,12 @@ def measure_band_weights(source: Source, count: int) -> dict[str, Float[np.ndarr
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoG:
-  """Settings of the objective weight * sum_k w_k |B_k r|^2 a sense; `measured` makes the objective.
+  """Settings of the objective, weight * sum_k w_k |B_k r|^2 per sense; `measured` returns the objective.
 
   Attributes:
-    process: whose residual r is cut into bands.
-    weight: of the whole.
-    bands: their number.
+    process: the noising law, which defines the residual r.
+    weight: weight relative to the other objectives.
+    bands: number of bands.
     weights: sense -> weight; 1 where a sense is not named.
 
   Raises:
@@ -81,11 +90,11 @@ class DoG:
     check_fields(self, "dog")
     if self.process.is_discrete:
       raise UserError(
-        f"dog: the loss of {type(self.process).__name__} is not a square; leave the section out."
+        f"dog: the loss of {type(self.process).__name__} is not a squared error; remove the section dog."
       )
 
   def measured(self, source) -> "BandLoss":
-    """The objective, its bands weighed by their energies on the first real clips of `source`."""
+    """The objective, with band weights from the energies of the bands on the first clips of `source`."""
     return BandLoss(settings=self, band_weights=measure_band_weights(source, self.bands))
 
 
@@ -94,7 +103,7 @@ class BandLoss(Objective):
   """The difference-of-Gaussians objective, averaged over real frames.
 
   Attributes:
-    settings: of the objective.
+    settings: settings of the objective.
     band_weights: sense -> weight w_k of each band; 1 where a sense is not named.
   """
 
@@ -102,12 +111,12 @@ class BandLoss(Objective):
   band_weights: Mapping[str, Float[np.ndarray, "bands"]]
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
-    """Returns the `loss` to minimise, and each sense's own, before `weight`, as `dog/<sense>`."""
+    """Returns the `loss` to minimise, and the loss of each sense before `weight`, as `dog/<sense>`."""
     losses, total, count = {}, jnp.zeros(()), self.settings.bands
     for name, output in prediction.output.items():
       residual = self.settings.process.residual(output, prediction.corruption[name], prediction.t)
       real = real_frames(name, batch, residual)
-      # Masked before they are blurred: frames that are not real must not leak into their neighbours.
+      # Masked before the blur, so that padding frames do not leak into real frames.
       parts = split_bands(jnp.where(real, residual, 0), count)
       weights = self.band_weights.get(name, np.ones(count))
       loss = sum(float(w) * jnp.sum(jnp.square(p)) for w, p in zip(weights, parts, strict=True))

@@ -1,13 +1,14 @@
-"""First frames that are given: a share of training clips is to be continued, not made from nothing.
+"""Conditioning on first frames: a share of the training clips is to be continued from its first frames.
 
-Their first frames are at a time of their own, (nearly) clean, while the others are noised as ever: time is an
-array, so that a picture that comes alive needs no other network (Diffusion Forcing, arXiv 2407.01392). The
-little noise on them, whose amount the network is told, keeps it from trusting every pixel of a picture
-that is none of the training's (noise augmentation: Stable Video Diffusion, arXiv 2311.15127, after
-arXiv 2106.15282).
+The first frames of these clips have a time of their own, at or near 0, while the other frames are noised as
+usual. Time has one value per frame, so image-to-video generation needs no separate network (Diffusion
+Forcing, arXiv 2407.01392). The first frames carry a little noise whose amount the network is told. It keeps
+the network from trusting every pixel of a picture that differs from the training data (noise augmentation:
+Stable Video Diffusion, arXiv 2311.15127, after arXiv 2106.15282).
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +17,31 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from stale_jax.clip import Batch, Clip, Context
 from stale_jax.fields import check_fields, number
 
-# Which frames are given, and at which time each of them is.
-Held = tuple[Bool[Array, "batch frames"], Float[Array, "batch frames"]]
-# Of clips with given frames, how many have no other sense there: a picture has no sound.
+# Share of the conditioned clips whose first frames have no other sense: a picture has no sound.
 _ALONE = 0.5
+
+
+class ConditioningFrames(NamedTuple):
+  """The frames of a batch that condition the others.
+
+  Attributes:
+    mask: whether a frame is a conditioning frame.
+    times: the times of the conditioning frames; other values are not used.
+  """
+
+  mask: Bool[Array, "batch frames"]
+  times: Float[Array, "batch frames"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FirstFrames:
-  """How often first frames are given in training, and how clean.
+  """Training on clips that continue given first frames.
 
   Attributes:
-    share: of the clips; 0: never.
-    frames: how many.
-    noise: the latest time that they are at, from 0 on, drawn evenly.
-    sense: the first of the config's senses, of which frames are given.
+    share: share of the clips that are conditioned on their first frames; 0 disables it.
+    frames: number of conditioning frames.
+    noise: upper bound of the time of the conditioning frames, which is uniform on [0, noise].
+    sense: the sense that is given, which is the first of the config's senses.
   """
 
   share: float = number(0.0, least=0, most=1)
@@ -41,44 +52,52 @@ class FirstFrames:
   def __post_init__(self):
     check_fields(self, "first")
 
-  def give(self, batch: Batch, key: PRNGKeyArray) -> tuple[Held | None, Batch, Batch]:
-    """(which frames are given, and when they are; the batch as it is shown; and as it is judged).
+  def condition(self, batch: Batch, key: PRNGKeyArray) -> tuple[ConditioningFrames | None, Batch, Batch]:
+    """Draws the clips that are conditioned on their first frames, and the times of these frames.
 
-    What was given counts for nothing when the prediction is judged.
+    Returns:
+      The conditioning frames (None if `share` is 0), the batch that the network sees, and the batch that the
+      loss is computed on, in which conditioning frames are not valid.
     """
     if not self.share:
       return None, batch, batch
     size, frames = next(iter(batch.clip.values())).shape[:2]
-    key_which, key_when, key_alone = jax.random.split(key, 3)
-    which = jax.random.uniform(key_which, (size, 1)) < self.share
-    given = which & (jnp.arange(frames) < self.frames)
-    # Not where nothing would be left to tell, as of an image.
+    key_mask, key_time, key_alone = jax.random.split(key, 3)
+    is_conditioned = jax.random.uniform(key_mask, (size, 1)) < self.share
+    mask = is_conditioned & (jnp.arange(frames) < self.frames)
+    # A clip without further frames, such as an image, has nothing to continue.
     real = batch.context.valid.get(self.sense)
-    given &= frames > self.frames if real is None else real[:, self.frames :].any(1, keepdims=True)
-    when = self.noise * jax.random.uniform(key_when, (size, 1))
-    alone = given & (jax.random.uniform(key_alone, (size, 1)) < _ALONE)
-    valid = {name: batch.context.valid.get(name, jnp.ones_like(given)) for name in batch.clip}
-    told = {name: x if name == self.sense else x & ~alone for name, x in valid.items()}
-    asked = {name: x & ~given for name, x in valid.items()}
-    shown, judged = (batch.replace(context=batch.context.replace(valid=v)) for v in (told, asked))
-    return (given, jnp.broadcast_to(when, given.shape)), shown, judged
+    mask &= frames > self.frames if real is None else real[:, self.frames :].any(1, keepdims=True)
+    times = self.noise * jax.random.uniform(key_time, (size, 1))
+    is_alone = mask & (jax.random.uniform(key_alone, (size, 1)) < _ALONE)
+    valid = {name: batch.context.valid.get(name, jnp.ones_like(mask)) for name in batch.clip}
+    seen = {name: x if name == self.sense else x & ~is_alone for name, x in valid.items()}
+    predicted = {name: x & ~mask for name, x in valid.items()}
+    network_batch, loss_batch = (
+      batch.replace(context=batch.context.replace(valid=v)) for v in (seen, predicted)
+    )
+    return ConditioningFrames(mask, jnp.broadcast_to(times, mask.shape)), network_batch, loss_batch
 
 
 def hold(
   x: Clip,
   first: Clip,
-  times: Float[Array, "steps+1 batch frames"],
+  times: Float[Array, "grid batch frames"],
   context: Context,
   at: Float[Array, "batch given"] | float = 0.0,
-) -> tuple[Clip, Float[Array, "steps+1 batch frames"], Context]:
-  """(the clip that sampling begins with, its times, its context), so that `first` stays as it is.
+) -> tuple[Clip, Float[Array, "grid batch frames"], Context]:
+  """Conditions a sampling on first frames, which keep their values because their times do not change.
 
   Args:
-    x: the prior's.
-    first: sense -> [batch, given frames, *shape]; of another sense those frames are not known.
-    times: of all frames.
+    x: a sample of the prior.
+    first: sense -> [batch, given frames, *shape]. The given frames of any other sense are marked as not
+      valid.
+    times: the time grid of all frames.
     context: of the clip.
-    at: the times that `first` is at.
+    at: the times of `first`.
+
+  Returns:
+    The clip that sampling starts from, its time grid and its context.
   """
   given = next(iter(first.values())).shape[1]
   rest = jnp.broadcast_to(jnp.arange(times.shape[2]) >= given, times.shape[1:])

@@ -1,16 +1,15 @@
-"""Movies that keep moving are preferred to their fellows: a group-relative reward, for models without
-likelihood.
+"""A group-relative reward for movies that keep moving, for models without a likelihood.
 
-GRPO (arXiv 2402.03300) makes several samples of one prompt, and those that are rewarded above their group's
-mean are made likelier. For that it asks a sampler for probabilities. One whose noise is uniform has none
-that help: its density is flat, with walls, and has no gradient. So this is DiffusionNFT (arXiv 2509.16117),
-which asks for none: the model that was sampled from, noised samples, and the flow's own regression, in which
-what was rewarded attracts and what was not repels. It is for models that tell means, not for students of few
-steps.
+GRPO (arXiv 2402.03300) draws several samples per prompt and makes those likelier whose reward is above their
+group's mean. It needs the sampler's probabilities. With uniform noise these are of no use: the density is
+constant on its support and has no gradient. This module therefore follows DiffusionNFT (arXiv 2509.16117),
+which needs no probabilities. It noises the samples and trains with the regression loss of the flow, relative
+to the model that was sampled from: samples with a high reward attract the model, samples with a low reward
+repel it. The model must predict means, so few-step students cannot be trained this way.
 
-The reward (ours; Self-Forcing++, arXiv 2510.02283, rewards the optical flow by a formula it does not give)
-is less the variance of the speed within windows, plus kappa min(1, speed / usual speed): the first alone is
-won by a movie that stands still.
+The reward is ours (Self-Forcing++, arXiv 2510.02283, rewards the optical flow but does not give the formula):
+minus the variance of the speed within windows, plus kappa min(1, speed / usual speed). The first term alone
+would be maximised by a movie that stands still.
 """
 
 import jax
@@ -19,17 +18,19 @@ from jaxtyping import Array, Float
 
 from stale_jax.processes import Corruption, Process
 
-_BLUR = 1.5  # Pixels, over which pictures are blurred: of about what moves in a frame.
-_LEAST = 1e-3  # Of squared gradients, below which there is nothing to be seen.
+# Standard deviation of the blur, in pixels: about as far as the picture moves in a frame.
+_BLUR = 1.5
+# Added to the sums of squared gradients, so that pictures without structure have speed 0.
+_LEAST = 1e-3
 
 
 def global_speeds(sight: Float[Array, "batch frames height width channels"]) -> Float[Array, "batch pairs"]:
-  """Pixels a frame by which the whole picture moves, by least squares (Lucas and Kanade, 1981)."""
+  """Speed of the whole picture in pixels per frame, by least squares (Lucas and Kanade, 1981)."""
   grey = (sight.mean(-1) + 1) / 2
 
   def blur(size: int):
-    apart = jnp.arange(size)[:, None] - jnp.arange(size)
-    kernel = jnp.exp(-jnp.square(apart / _BLUR) / 2)
+    distance = jnp.arange(size)[:, None] - jnp.arange(size)
+    kernel = jnp.exp(-jnp.square(distance / _BLUR) / 2)
     return kernel / kernel.sum(1, keepdims=True)
 
   grey = jnp.einsum("hi,bfij,wj->bfhw", blur(grey.shape[2]), grey, blur(grey.shape[3]))
@@ -52,10 +53,10 @@ def motion_reward(
   """-variance of the speed within windows + kappa min(1, mean speed / usual).
 
   Args:
-    speed: from frame to frame, at least `window` of them.
-    usual: speed of real clips.
-    window: pairs of frames; what is left over at the end of them counts for the mean alone.
-    kappa: of the second term.
+    speed: speed between each pair of consecutive frames; at least `window` pairs.
+    usual: mean speed of real clips.
+    window: length of a window in pairs of frames. Pairs after the last whole window count for the mean only.
+    kappa: weight of the second term.
   """
   whole = speed[:, : speed.shape[1] // window * window]
   variance = jnp.var(jnp.reshape(whole, (len(speed), -1, window)), -1).mean(-1)
@@ -63,10 +64,15 @@ def motion_reward(
 
 
 def advantages(reward: Float[Array, "batch"], group: int) -> Float[Array, "batch"]:
-  """(reward - mean) / standard deviation of its group, neighbours in the batch; 0 where all are alike."""
-  each = jnp.reshape(reward, (-1, group))
-  apart = each - each.mean(1, keepdims=True)
-  return jnp.reshape(apart / (each.std(1, keepdims=True) + 1e-6), -1)
+  """(reward - mean of its group) / standard deviation of its group; 0 if all rewards of a group are equal.
+
+  Args:
+    reward: of each movie.
+    group: group size; each group is consecutive in the batch.
+  """
+  grouped = jnp.reshape(reward, (-1, group))
+  centred = grouped - grouped.mean(1, keepdims=True)
+  return jnp.reshape(centred / (grouped.std(1, keepdims=True) + 1e-6), -1)
 
 
 def nft_loss(
@@ -78,18 +84,21 @@ def nft_loss(
   advantage: Float[Array, "batch"],
   beta: float = 1.0,
 ) -> Array:
-  """r loss((1 - beta) old + beta output) + (1 - r) loss((1 + beta) old - beta output), r = 1/2 + A/2 in [0,
-  1].
+  """The loss of DiffusionNFT for each value (arXiv 2509.16117, eq. 5).
 
-  Value by value; arXiv 2509.16117, eq. 5. At output = old its gradient is A beta times that of the process's
-  own loss, clipped A: what was better than its group is learnt, what was worse is unlearnt.
+    r loss((1 - beta) old + beta output) + (1 - r) loss((1 + beta) old - beta output)
+
+  with r = 1/2 + A/2, clipped to [0, 1]. At output = old its gradient is A beta times the gradient of the
+  process's loss (A clipped to [-1, 1]). Samples better than their group are learnt, worse ones unlearnt.
 
   Args:
-    process: whose loss.
-    output, old: of the model, and of that which the clips were sampled from, for the clips noised.
-    corruption, t: of the clips that were sampled.
-    advantage: of each.
-    beta: how far the model is thought to have gone from the old one.
+    process: the noising law, which defines the loss.
+    output: the model's output for the noised samples.
+    old: the output of the model that the samples were drawn from.
+    corruption: the corruption of the samples.
+    t: the time of each frame.
+    advantage: the advantage A of each sample.
+    beta: how far the implicit better and worse models lie from the old one.
   """
   old = jax.lax.stop_gradient(old)
   r = jnp.clip((1 + advantage) / 2, 0, 1)

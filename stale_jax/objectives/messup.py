@@ -1,11 +1,11 @@
-"""Messing up on purpose: in training the network is shown worse than it will be asked to undo.
+"""Messing up on purpose: training corrupts the network's input more than the process does.
 
-A sampler feeds the network its own mistakes, which training never showed it (exposure
-bias), the more so in few steps and in long rollouts. Two remedies:
+A sampler feeds the network its own errors, which ordinary training never shows it (exposure bias). The effect
+grows with few sampling steps and in long rollouts. There are two remedies:
 
-  noise  the network's input carries extra noise while its target stays (input perturbation:
+  noise  the network's input carries extra noise, while its target stays the same (input perturbation:
          Ning et al., arXiv 2301.11706, with gamma = .1).
-  drop   whole tokens are masked out of attention (models/perturbation.py).
+  drop   whole tokens are masked out of attention (`models/perturbation.py`).
 """
 
 import dataclasses
@@ -20,13 +20,13 @@ from stale_jax.processes import Process, corrupt
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MessUp:
-  """How much is messed up in training; nothing ever is in sampling.
+  """Extra corruption of the network's inputs in training. Sampling is not affected.
 
   Attributes:
-    noise: gamma, extra noise over the noise there is: x_t + gamma n_t, where n_t is what the
-      process makes of the middle of the box by time t. For flows that is Ning's
-      (1-t) x0 + t (e + gamma e'), for `reflected` at most the uniform. Clean frames stay clean.
-    drop: share of sense tokens no token attends to, drawn an example and token.
+    noise: gamma, the scale of the extra noise: x_t + gamma n_t, where n_t is the centre of the box (0) noised
+      to time t. For flows this is Ning's (1-t) x0 + t (e + gamma e'); for `reflected`, n_t is at most
+      uniform. Clean frames stay clean.
+    drop: share of the sense tokens that no token attends to, drawn for each token of each example.
   """
 
   noise: float = number(0.0, least=0)
@@ -36,9 +36,10 @@ class MessUp:
     check_fields(self, "messup")
 
   def perturb(self, denoiser, process: Process, key: PRNGKeyArray):
-    """`denoiser` (clip, times, context) -> outputs, shown a noisier clip, which stays where `project` says.
+    """Wraps a denoiser, (clip, times, context) -> outputs, so that its input carries extra noise.
 
-    The Corruption that the loss reads is not touched.
+    The noisier clip is projected back to the process's domain (`Flow.project`). The corruption that the loss
+    reads does not change.
     """
     if not self.noise:
       return denoiser

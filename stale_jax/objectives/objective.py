@@ -1,4 +1,4 @@
-"""What every objective of a denoiser is."""
+"""The protocols of the objectives of a denoiser."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,23 +10,25 @@ from stale_jax.objectives.prediction import Prediction
 
 @runtime_checkable
 class Objective(Protocol):
-  """A loss of a network's answer to a corrupted batch. It is pure and reads no data: JAX traces it."""
+  """A loss of a network's prediction for a corrupted batch. It is pure and reads no data: JAX traces it."""
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
-    """Returns the `loss` to minimise, and the metrics that the log shows beside it."""
+    """Returns the `loss` to minimise, and further metrics for the log."""
     ...
 
   def measured(self, source) -> "Objective":
-    """Returns the objective itself, which needs no statistics of `source` (see `Term`)."""
+    """Returns the objective itself: by default it needs no statistics of `source` (see `Term`)."""
     return self
 
 
 @runtime_checkable
 class Term(Protocol):
-  """An objective before the data are measured. Every `Objective` is a `Term`."""
+  """An objective that may still need statistics of the data. Every `Objective` is a `Term`."""
 
   def measured(self, source) -> Objective:
-    """Reads the statistics that the objective needs from `source`; called once, before any tracing.
+    """Returns the objective, with the statistics that it needs computed from `source`.
+
+    This reads data, so it is called once, before any tracing.
 
     Args:
       source: random access to examples.

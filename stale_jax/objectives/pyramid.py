@@ -1,9 +1,10 @@
-"""A pyramid of differences of Gaussians, over time and space.
+"""A pyramid of differences of Gaussians over time and space.
 
-  B_0 = 1 - G_1,  B_k = G_k - G_(k+1),  B_last = G_last,    G_k a Gaussian blur of sd 2^(k-2),
+  B_0 = 1 - G_1,  B_k = G_k - G_(k+1),  B_last = G_last,
 
-along time, height and width together, in frames and pixels (Burt and Adelson, The Laplacian
-Pyramid as a Compact Image Code, 1983, without its subsampling). The bands add up to the identity.
+where G_k is a Gaussian blur of standard deviation 2^(k-2) along time, height and width, in frames and pixels
+(Burt and Adelson, The Laplacian Pyramid as a Compact Image Code, 1983, without its subsampling). The bands
+add up to the identity.
 """
 
 import functools
@@ -13,16 +14,17 @@ from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip
 
-# How many bands a clip's fine structure is measured in.
+# Default number of bands.
 BANDS = 3
 
 
 @functools.cache
 def blur_matrix(size: int, sd: float) -> Float[np.ndarray, "size size"]:
-  """Gaussian blur of `size` values, reflected at both ends, as a matrix in float64; rows sum to 1.
+  """The matrix of a Gaussian blur of `size` values with reflecting ends, in float64; its rows sum to 1.
 
-  The cosines of that reflection are its eigenvectors, with the Gaussian's own exp(-(sd w)^2 / 2) for
-  eigenvalues: a sampled Gaussian of half a pixel is no Gaussian.
+  The eigenvectors are the cosines of the reflecting boundary (those of the DCT), and the eigenvalues are
+  exp(-(sd w)^2 / 2), the Fourier transform of the Gaussian. This is exact at any width; a sampled kernel with
+  a standard deviation of half a pixel would be far from Gaussian.
   """
   frequency = np.pi * np.arange(size) / size
   cosines = np.cos(frequency[:, None] * (np.arange(size) + 0.5))
@@ -33,9 +35,9 @@ def blur_matrix(size: int, sd: float) -> Float[np.ndarray, "size size"]:
 def split_bands(
   x: Float[Array, "batch frames *shape"], count: int
 ) -> list[Float[Array, "batch frames *shape"]]:
-  """The `count` bands of `x` from fine to coarse, in its own kind of array: numpy's or JAX's.
+  """Splits `x` into `count` bands, from fine to coarse. NumPy arrays give NumPy bands, JAX arrays JAX bands.
 
-  All axes but the first and the last (channels) are blurred; those of one value stay as they are.
+  Every axis is blurred except the first (batch) and the last (channels).
   """
   blurred = [x]
   for level in range(count - 1):
@@ -48,10 +50,13 @@ def split_bands(
 
 
 def band_energies(x: Float[Array, "batch frames *shape"], count: int) -> list[Float[Array, "batch"]]:
-  """Mean square of each band of each example."""
+  """The mean square of each band, for each example."""
   return [(band**2).reshape(len(x), -1).mean(-1) for band in split_bands(x, count)]
 
 
 def response(clip: Clip, count: int = BANDS) -> Float[Array, "batch"]:
-  """How much fine structure each clip has: the energy of all bands but the coarsest, over all its values."""
+  """The amount of fine structure in each clip: the summed energy of all bands but the coarsest.
+
+  Energies are sums over the values of all senses.
+  """
   return sum(sum(band_energies(x, count)[:-1]) * x[0].size for x in clip.values())

@@ -1,14 +1,16 @@
-"""What an autoencoder is trained by: clips decoded as they were, few bits, and no patch that looks made.
+"""The objective of an autoencoder: accurate reconstruction, few bits, and realistic patches.
 
-  |x - x'|^2  +  feature mean_k |B_k (x - x')|^2 / e_k  +  kl nats  +  adversarial (-judge(x'))
+  |x - x'|^2  +  feature mean_k |B_k (x - x')|^2 / e_k  +  kl nats  +  adversarial (-discriminator(x'))
 
-The features are the bands B_k of a difference-of-Gaussians pyramid over time and space, each over the
-energy e_k that it has on real clips: a perceptual network (LPIPS, arXiv 1801.03924) would have to be
-brought along. Errors are squared, not absolute as LDM's: where most of a clip is background, the median
-of what a pixel may be is the background, and an absolute error learns nothing else. The judge's own
-hinge loss is minimised in the same step (arXiv 1705.02894), each side with the other's parameters held
-fixed; its gradient at the decoded clip is scaled to the others' (the balance of LDM, arXiv 2112.10752,
-and of EnCodec, arXiv 2210.13438).
+The feature term compares the bands B_k of a difference-of-Gaussians pyramid over time and space, each divided
+by its energy e_k on real clips. Unlike a perceptual loss (LPIPS, arXiv 1801.03924), it needs no pretrained
+network. Errors are squared, not absolute as in LDM: where most of a clip is background, the median of a
+pixel's possible values is the background, and an absolute error learns nothing else.
+
+The hinge loss of the discriminator is minimised in the same step (arXiv 1705.02894). The parameters of the
+autoencoder are fixed in the loss of the discriminator, and vice versa. The gradient of the adversarial term
+at the decoded clip is scaled to the norm of the gradient of the other terms (the balance of LDM,
+arXiv 2112.10752, and of EnCodec, arXiv 2210.13438).
 """
 
 import dataclasses
@@ -24,17 +26,17 @@ from stale_jax.fields import check_fields, number
 from stale_jax.objectives.prediction import real_frames
 from stale_jax.objectives.pyramid import BANDS, split_bands
 
-# Real clips on which the bands' energies are measured.
+# Number of real clips on which the energies of the bands are measured.
 _CLIPS = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reconstruction:
-  """Settings of the sum above; `measured` makes the objective.
+  """Settings of the objective of an autoencoder; `measured` returns the objective.
 
   Attributes:
-    feature, kl, adversarial: weights; 0 disables the term.
-    bands: of the pyramid.
+    feature, kl, adversarial: weights of the terms; 0 disables a term.
+    bands: number of bands of the pyramid.
 
   Raises:
     UserError: a negative weight, or fewer than two bands.
@@ -49,70 +51,79 @@ class Reconstruction:
     check_fields(self, "objective")
 
   def measured(self, source) -> "ReconstructionLoss":
-    """The objective, its bands weighed by their energies on the first real clips of `source`."""
+    """The objective, with the energies of the bands measured on the first clips of `source`."""
     return ReconstructionLoss(settings=self, energies=measure_energies(source, self.bands))
 
 
 def measure_energies(source: Source, count: int) -> Float[np.ndarray, "bands"]:
-  """The mean square of each of `count` bands about the mean, on the first real clips that have sight."""
+  """The energies of `count` bands of sight: the mean squares on the first clips of `source` that have sight.
+
+  The mean over all values is subtracted first. Energies below 1% of the largest are raised to it.
+  """
   clips = (source[i]["clip"] for i in range(min(_CLIPS, len(source))))
-  seen = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
-  mean = np.mean([x.mean() for x in seen])
-  found = np.mean([[np.square(b).mean() for b in split_bands(x - mean, count)] for x in seen], 0)
-  return np.maximum(found, 1e-2 * found.max())
+  sights = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
+  mean = np.mean([x.mean() for x in sights])
+  energies = np.mean([[np.square(b).mean() for b in split_bands(x - mean, count)] for x in sights], 0)
+  return np.maximum(energies, 1e-2 * energies.max())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReconstructionLoss:
-  """The sum above.
+  """The objective of an autoencoder (see the module).
 
   Attributes:
     settings: the weights.
-    energies: e_k of each band.
+    energies: the energy e_k of each band on real clips.
   """
 
   settings: Reconstruction
   energies: Float[np.ndarray, "bands"]
 
   def __call__(self, model, params, batch: Batch, key) -> dict[str, Float[Array, ""]]:
-    """The `loss` to minimise and its terms: mse, feature, nats; with an adversary, fooled, balance and judge.
+    """Returns the `loss` to minimise and its terms.
 
     Args:
       model: a `models.autoencoder.Autoencoder`.
       params: its parameters.
-      batch: whose sense "sight" is coded.
-      key: PRNG key of the drawn latents.
+      batch: a batch of clips; the sense "sight" is encoded.
+      key: PRNG key of the latents.
+
+    Returns:
+      `loss`, `mse`, `feature` and `nats`. With an adversarial term also `fooled` (the adversarial loss of the
+      autoencoder), `balance` (the scale of that loss) and `judge` (the hinge loss of the discriminator).
     """
     settings = self.settings
     x = batch.clip["sight"]
     clip, _, nats = model.apply(params, {"sight": x}, rngs={"latent": key})
-    made, real = clip["sight"], real_frames("sight", batch, x)
+    decoded, real = clip["sight"], real_frames("sight", batch, x)
     values = jnp.maximum(jnp.sum(real), 1)
 
-    def likeness(made):
-      difference = jnp.where(real, made - x, 0)
+    def reconstruction_loss(decoded):
+      difference = jnp.where(real, decoded - x, 0)
       mse = jnp.sum(jnp.square(difference)) / values
-      parts = zip(split_bands(difference, settings.bands), self.energies, strict=True)
-      feature = sum(jnp.sum(jnp.square(b)) / float(e) for b, e in parts) / (settings.bands * values)
+      bands = zip(split_bands(difference, settings.bands), self.energies, strict=True)
+      feature = sum(jnp.sum(jnp.square(b)) / float(e) for b, e in bands) / (settings.bands * values)
       return mse + settings.feature * feature, (mse, feature)
 
-    loss, (mse, feature) = likeness(made)
+    loss, (mse, feature) = reconstruction_loss(decoded)
     metrics = {"mse": mse, "feature": feature, "nats": nats}
     total = loss + settings.kl * nats
     if settings.adversarial:
-      held = jax.lax.stop_gradient(params)
+      fixed_params, fixed_decoded = jax.lax.stop_gradient((params, decoded))
 
-      def fooled(made):
-        return -jnp.mean(model.apply(held, made, method="judge"))
+      def adversarial_loss(decoded):
+        return -jnp.mean(model.apply(fixed_params, decoded, method="judge"))
 
-      still = jax.lax.stop_gradient(made)
-      wanted, pulled = (jnp.linalg.norm(jax.grad(f)(still)) for f in (lambda y: likeness(y)[0], fooled))
-      balance = jax.lax.stop_gradient(jnp.clip(wanted / (pulled + 1e-4), 0, 1e4))
-      metrics["fooled"], metrics["balance"] = fooled(made), balance
+      reconstruction_norm, adversarial_norm = (
+        jnp.linalg.norm(jax.grad(f)(fixed_decoded))
+        for f in (lambda y: reconstruction_loss(y)[0], adversarial_loss)
+      )
+      balance = jax.lax.stop_gradient(jnp.clip(reconstruction_norm / (adversarial_norm + 1e-4), 0, 1e4))
+      metrics["fooled"], metrics["balance"] = adversarial_loss(decoded), balance
       total += settings.adversarial * balance * metrics["fooled"]
       metrics["judge"] = 0.5 * (
         jnp.mean(jax.nn.relu(1 - model.apply(params, x, method="judge")))
-        + jnp.mean(jax.nn.relu(1 + model.apply(params, still, method="judge")))
+        + jnp.mean(jax.nn.relu(1 + model.apply(params, fixed_decoded, method="judge")))
       )
       total += metrics["judge"]
     return {"loss": total, **metrics}

@@ -34,7 +34,7 @@ def batch():
 
 
 def test_each_frame_is_made_after_the_first_and_the_two_before_it(batch):
-  (given, when), shown, judged = Artv(noise=0.3, drop=0.2).give(batch, jax.random.key(0))
+  (given, when), shown, judged = Artv(noise=0.3, drop=0.2).condition(batch, jax.random.key(0))
   np.testing.assert_array_equal(given, np.broadcast_to([True, True, True, False], (SIZE, 4)))
   # The anchor is clean, both references are at a time of the example's own.
   assert not when[:, 0].any() and (when[:, 1] == when[:, 2]).all()
@@ -142,7 +142,8 @@ def test_what_is_the_network_s_own_costs_its_share(networks):
   model, _, params, (clip, t, context) = networks
   gone = context.replace(valid={name: jnp.ones((2, 4), bool).at[0, 2].set(False) for name in clip})
   output, mask = masked(model, params, clip, t, gone, clip)
-  said = Copy(weight=0.5)(Prediction(output=output, corruption={}, t=t, mask=mask), None)
+  batch = Batch(clip=clip, context=gone, index=jnp.arange(2))
+  said = Copy(weight=0.5)(Prediction(output=output, corruption={}, t=t, mask=mask), batch)
   means = {name: np.float64(x).mean() for name, x in mask.items()}
   assert all((x[0] == 1).all() and x.shape == (2, 1, *clip[name].shape[2:]) for name, x in mask.items())
   assert said["mask/sight"] == pytest.approx(means["sight"]) and means["sight"] < 1

@@ -22,13 +22,13 @@ def batch():
 
 
 def test_nothing_is_given_unless_it_is_asked_for(batch):
-  held, shown, judged = FirstFrames().give(batch, jax.random.key(0))
-  assert held is None and shown is batch and judged is batch
+  conditioning, shown, judged = FirstFrames().condition(batch, jax.random.key(0))
+  assert conditioning is None and shown is batch and judged is batch
 
 
 def test_a_share_is_given_and_half_of_it_without_the_other_senses(batch):
   first = FirstFrames(share=0.5, frames=2, noise=0.2)
-  (given, when), shown, judged = first.give(batch, jax.random.key(0))
+  (given, when), shown, judged = first.condition(batch, jax.random.key(0))
   which = np.asarray(given[:, 0])
   np.testing.assert_array_equal(given, which[:, None] & (np.arange(FRAMES) < 2))
   assert abs(which.mean() - 0.5) < 4 * 0.5 / np.sqrt(SIZE)
@@ -47,7 +47,7 @@ def test_a_share_is_given_and_half_of_it_without_the_other_senses(batch):
 
 def test_they_are_at_their_own_times_and_no_loss(batch):
   process, time_sampler = UniformFlow(), build_time_sampler({"name": "uniform"})
-  held, shown, judged = FirstFrames(share=1.0, noise=0.1).give(batch, jax.random.key(0))
+  conditioning, shown, judged = FirstFrames(share=1.0, noise=0.1).condition(batch, jax.random.key(0))
   seen = {}
 
   def denoiser(clip, t, context):
@@ -56,8 +56,8 @@ def test_they_are_at_their_own_times_and_no_loss(batch):
       name: jnp.where(t.reshape(*t.shape, *[1] * (x.ndim - 2)) < 0.1, 1e3, 0.0) for name, x in clip.items()
     }
 
-  prediction = predict(denoiser, process, time_sampler, shown, jax.random.key(1), held=held)
-  np.testing.assert_array_equal(seen["t"][:, 0], held[1][:, 0])
+  prediction = predict(denoiser, process, time_sampler, shown, jax.random.key(1), conditioning=conditioning)
+  np.testing.assert_array_equal(seen["t"][:, 0], conditioning.times[:, 0])
   assert (seen["t"][:, 1:] == seen["t"][:, 1:2]).all() and not (seen["t"][:, 0] == seen["t"][:, 1]).any()
   assert np.abs(seen["clip"]["sight"][:, 0]).max() <= 0.1
   plain = predict(denoiser, process, time_sampler, batch, jax.random.key(1))

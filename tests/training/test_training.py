@@ -299,7 +299,7 @@ def test_a_seed_s_clip_does_not_depend_on_the_batch():
 
 
 def test_the_hard_mode_is_not_trained(tmp_path):
-  with pytest.raises(UserError, match="train with concrete"):
+  with pytest.raises(UserError, match="set model.forms=concrete"):
     train(micro.config(model__forms="hard"), tmp_path / "run")
   assert not (tmp_path / "run" / "config.json").exists()
 

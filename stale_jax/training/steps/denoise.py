@@ -1,4 +1,4 @@
-"""The ordinary training of a denoiser: corrupt, predict, compare, update."""
+"""Ordinary training of a denoiser: corrupt a clip, predict the clean one, follow the gradient of the loss."""
 
 import dataclasses
 import zlib
@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from stale_jax.clip import Batch
 from stale_jax.errors import UserError
-from stale_jax.models import Transformer, scored
+from stale_jax.models import scored
 from stale_jax.objectives import (
   Artv,
   ConditionCorruption,
@@ -31,8 +31,8 @@ class Denoise:
   """Settings of the ordinary training of a denoiser.
 
   Attributes:
-    messup: how the network's inputs are made worse than those of sampling.
-    corruption: how wrong the conditions are.
+    messup: corruption of the network's inputs, on top of the process's noise.
+    corruption: corruption of the conditions.
   """
 
   messup: MessUp = MessUp()
@@ -44,7 +44,9 @@ class Denoise:
   def build(self, experiment) -> Descent:
     """See `StepSettings`."""
     if experiment.network.forms == "hard":
-      raise UserError("model.forms=hard is for sampling, and its gates learn nothing: train with concrete.")
+      raise UserError(
+        "model.forms=hard is for sampling: its gates have no gradient. To train, set model.forms=concrete."
+      )
     training = experiment.training
     return Descent(
       draw=initializer(experiment),
@@ -56,7 +58,7 @@ class Denoise:
     )
 
   def loss(self, experiment) -> Loss:
-    """What a step minimises. Reads the statistics of the data that the objective needs."""
+    """The loss that a step minimises. Reads the statistics of the data that the objective needs."""
     diffusion, training = experiment.diffusion, experiment.training
     loss = DenoisingLoss(
       network=experiment.network,
@@ -66,38 +68,38 @@ class Denoise:
       condition_dropout=training.settings.caption_dropout,
       messup=self.messup,
       corruption=self.corruption,
-      given_frames=diffusion.artv or diffusion.first,
+      conditioning=diffusion.artv or diffusion.first,
     )
     return on_floats(loss)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DenoisingLoss:
-  """(params, batch, key) -> (loss, metrics).
+  """The loss of a denoiser: (params, batch, key) -> (loss, metrics).
 
   Attributes:
     network: the denoiser.
     process: the noising law.
-    time_sampler: of the times that clips are noised to.
-    objective: what judges the network's answer.
-    condition_dropout: the share of examples without a caption, for classifier-free guidance; each
-      micro-condition, by itself, is unknown in as many.
+    time_sampler: draws the times that clips are noised to.
+    objective: the loss of a `Prediction`.
+    condition_dropout: the share of examples without a caption, for classifier-free guidance. Each
+      micro-condition is dropped independently, in the same share of examples.
     messup, corruption: see `Denoise`.
-    given_frames: which frames of a clip are given.
+    conditioning: draws the frames that condition the others.
   """
 
-  network: Transformer
+  network: Any
   process: Process
   time_sampler: TimeSampler
   objective: Objective
   condition_dropout: float
   messup: MessUp = MessUp()
   corruption: ConditionCorruption = ConditionCorruption()
-  given_frames: FirstFrames | Artv = FirstFrames()
+  conditioning: FirstFrames | Artv = FirstFrames()
 
   def __call__(self, params, batch: Batch, key: PRNGKeyArray) -> tuple[jax.Array, dict[str, Any]]:
     key_drop, key_predict = jax.random.split(key)
-    # Keys by name, so that a feature that is off changes no other draw.
+    # Keys are folded by name, so that enabling a feature does not change the draws of the others.
     key_swap, key_noise, key_inside, key_first = (
       jax.random.fold_in(key, zlib.crc32(name)) for name in (b"swap", b"noise", b"perturb", b"first")
     )
@@ -105,17 +107,17 @@ class DenoisingLoss:
     dropped = jax.random.uniform(key_drop, batch.index.shape) < self.condition_dropout
     context = forget(batch.context.drop_condition(dropped), self.network.micro, self.condition_dropout, key)
     batch = batch.replace(context=context)
-    held, batch, judged = self.given_frames.give(batch, key_first)
+    conditioning, batch, loss_batch = self.conditioning.condition(batch, key_first)
     denoiser = self._denoiser(params, batch, {"perturb": key_inside})
-    shown = self.messup.perturb(denoiser, self.process, key_noise)
+    denoiser = self.messup.perturb(denoiser, self.process, key_noise)
     prediction = predict(
-      shown, self.process, self.time_sampler, batch, key_predict, says_more=True, held=held
+      denoiser, self.process, self.time_sampler, batch, key_predict, has_aux=True, conditioning=conditioning
     )
-    metrics = self.objective(prediction, judged)
+    metrics = self.objective(prediction, loss_batch)
     return metrics["loss"], metrics
 
   def _denoiser(self, params, batch: Batch, rngs):
-    """(clip, times, context) -> (outputs, the other fields of a `Prediction` that the network has)."""
+    """(clip, times, context) -> (outputs, other fields of a `Prediction`, such as the mask or scores)."""
     network = self.network
 
     def denoiser(clip, t, context):
