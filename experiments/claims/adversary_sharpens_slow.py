@@ -1,10 +1,10 @@
-"""A judge of patches, joining late, makes what an autoencoder decodes as sharp as real clips are.
+"""An adversary on patches, added late, makes what an autoencoder decodes as sharp as real clips are.
 
-The autoencoder that comes with the package is trained further, on smaller clips, with the adversary and
-without it, from the same two seeds; the judge begins from nothing, as LDM's (arXiv 2112.10752) does after
-50,000 steps. Value is the distance of log2(decoded / real) energy of held-out clips to 0, mean over the fine
-bands and the seeds, with the adversary over without it; bar 1, for every seed. `lost` is what it costs: the
-ratio of mean squared errors.
+The packaged autoencoder is trained further, on smaller clips, with and without the adversary, from the same
+two seeds. The discriminator starts from initialised weights, as that of LDM (arXiv 2112.10752) does after
+50,000 steps. Sharpness error is |log2(decoded / real)| of the energy of held-out clips, averaged over the
+fine bands. Value: its mean over seeds with the adversary, divided by that without it. Bar: 1, which every
+seed must meet. `lost` is the cost: the ratio of mean squared errors, for each seed.
 """
 
 STEPS, CLIPS, SEEDS, WEIGHT = 400, 256, 2, 0.5

@@ -1,10 +1,10 @@
-"""Where the mask says nothing is the network's own, what stands still is copied, and is there for ever.
+"""Where the mask leaves nothing to the network, static content is copied exactly, in a movie of any length.
 
-The head of an otherwise random network is made to say 0 (and then 1, and 1/2). Value is the greatest
-difference between what the denoiser, guided and not, says of the new frame and the frame before it, at four
-times and under the processes that mix data with noise; and between a movie of 64 frames after a still picture
-and that picture. Bar 1e-5. Where the mask says 1 it must be the unmasked network to the bit, and at 1/2
-neither.
+The head of a randomly initialised network is set to predict a mask of 0, then of 1 and of 1/2. Value: the
+greatest difference between the new frame of the denoiser's output, guided and unguided, and the previous
+frame, at four times and under all processes that mix data with noise; and between a movie of 64 frames that
+continues a still picture and that picture. Bar: 1e-5. With a mask of 1 the output must equal that of the
+unmasked network bit by bit; with 1/2 it must equal neither.
 """
 
 FRAMES, CLIPS, TIMES = 64, 2, (0.02, 0.3, 0.7, 1.0)

@@ -1,9 +1,9 @@
-"""The mask copies what stands still and leaves to the network what moves, though nobody tells it what moves.
+"""The mask copies what stands still and leaves what moves to the network, without being told what moves.
 
-A small model of digits before still backgrounds is trained (configs/digits_artv.py). Value is the mean of its
-mask over values of held-out frames that differ from the frame before by more than .1, over the mean where
-they do not differ at all; at five times of the new frame, after references with the noise that a movie's
-have. Bar 2. Beside it stands the same at other amounts of that noise.
+A small model of digits before still backgrounds is trained (configs/digits_artv.py). Value: the mean of its
+mask over values of held-out frames that differ from the previous frame by more than .1, divided by the mean
+over values that do not differ at all. It is averaged over five times of the new frame; the references carry
+the noise that they carry in a movie. Bar: 2. Ratios at other amounts of that noise are reported too.
 """
 
 CLIPS, TIMES = 256, (0.1, 0.3, 0.5, 0.7, 0.9)

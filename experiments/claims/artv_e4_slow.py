@@ -1,10 +1,11 @@
-"""A model that has seen noisy references loses less when those it is given are bad.
+"""A model trained with noisy references loses less quality when its references are bad.
 
-Two small models (configs/digits_artv.py, without the mask, which would copy what is bad), with and without
-noise on references in training, equal steps and seed, make the fourth frame of held-out clips after the
-anchor and two references, and after the same with Gaussian noise of standard deviation .1 on the references.
-Value is the loss of PSNR of the one relative to the other's; bar .5. References, good ones and bad ones, are
-brought to whichever of five times is best for the model.
+Two small models (configs/digits_artv.py, without the mask, which would copy bad references), trained with and
+without noise on the references, for equal steps and with the same seed, generate the fourth frame of held-out
+clips from the anchor and two references. For bad references, Gaussian noise of standard deviation .1 is added
+to them. Value: the loss of PSNR due to bad references of the model with noise, divided by that of the model
+without. Bar: .5. The references, good and bad, are noised to the time, out of five, that is best for each
+model.
 """
 
 CLIPS, BAD, NOISES = 256, 0.1, (0.0, 0.05, 0.1, 0.2, 0.4)

@@ -1,8 +1,8 @@
-"""An autoencoder's bottleneck binds: where a bit costs a thousand times as much, twice as much is lost.
+"""An autoencoder's bottleneck binds: if a bit costs a thousand times as much, the error at least doubles.
 
-Small autoencoders of moving digits, trained alike from the same seed, at a KL weight of 1 and of the config's
-.001. Value is the ratio of their mean squared errors on held-out clips; bar 2. `nats` are told of a clip by
-each number of a latent.
+Small autoencoders of moving digits, trained alike from the same seed, with a KL weight of 1 and with the
+config's .001. Value: the ratio of their mean squared errors on held-out clips. Bar: 2. `nats` is the
+information per latent number of a clip.
 """
 
 STEPS, CLIPS = 600, 256

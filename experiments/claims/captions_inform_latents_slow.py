@@ -1,8 +1,8 @@
-"""A diffusion model of latents listens: told other clips' captions, it denoises held-out latents worse.
+"""A diffusion model of latents uses its captions: with captions of other clips its held-out loss is higher.
 
-A small model of what the autoencoder that comes with the package makes of moving digits. Value is its loss on
-held-out clips, mean over sixteen times, told the captions of the next clips, over that told their own; bar
-1.03.
+A small model of the packaged autoencoder's latents of moving digits. Value: its loss on held-out clips,
+averaged over sixteen times, with each clip given the next clip's caption, divided by the loss with the clip's
+own caption. Bar: 1.03.
 """
 
 STEPS, CODED, CLIPS = 600, 2048, 256

@@ -1,8 +1,8 @@
-"""What share of the test's handwriting was trained on is read from the model alone, within 20 points.
+"""The share of the test handwriting that was trained on is read from the model alone, within 20 points.
 
-Small models trained at a leak of 0, 30 and 100 %, each read by its losses against a clean
-model of the same recipe and another seed (evaluation/membership.py); value is the worst error, 1 where
-nothing can be told.
+Small models are trained with 0, 30 and 100 % of the test handwriting leaked. The leak is estimated from each
+model's losses, compared with a clean model of the same recipe and another seed (evaluation/membership.py).
+Value: the greatest error, or 1 where nothing can be told. Bar: .2.
 """
 
 STEPS = 4000

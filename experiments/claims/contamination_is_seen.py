@@ -1,6 +1,6 @@
-"""How much of the test's handwriting was trained on is read from the training clips, within five points.
+"""The share of the test handwriting that was trained on is read from the training clips, within five points.
 
-At a leak of 0, 10, 30 and 100 %, which the audit is not told; value is the worst error.
+At a leak of 0, 10, 30 and 100 %, which the audit is not told. Value: the greatest error. Bar: .05.
 """
 
 

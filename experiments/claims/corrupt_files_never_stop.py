@@ -1,9 +1,9 @@
-"""10,000 broken files among the videos are counted, each with a reason, and change nothing else.
+"""10,000 broken files among the videos are all counted, each with a reason, and change nothing else.
 
-Empty, zeros, random bytes, random bytes with a video's beginning, cut off, text, pictures, archives,
-playlists and decompression bombs (in pixels, hours and pictures), under the names of videos. Value is the
-share of them that is counted as unreadable; bar 1. The shards are, byte for byte, those that there are
-without them.
+The files have names of videos. They are empty, zeros, random bytes, random bytes after a video's beginning,
+cut off, text, pictures, archives, playlists, and decompression bombs (of pixels, hours and pictures). Value:
+the share of them that is counted as unreadable. Bar: 1. The shards must be byte for byte those made without
+the broken files.
 """
 
 BROKEN, VIDEOS = 10_000, 6

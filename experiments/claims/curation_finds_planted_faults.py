@@ -1,9 +1,10 @@
 """Curation finds planted faults: cuts, static clips and near-duplicates, and keeps what is good.
 
-Videos of several scenes, cut hard, encoded, and put up again re-encoded, resized, slightly cropped, brighter
-or darker, or all of that at once; with fades, flashes and fast pans, which are no cuts. Each value is held to
-its own bar: F1 of cuts .95 (a picture's tolerance), static clips removed .95, near-duplicates found .95, good
-clips kept .90. Value is the least of the four divided by its bar.
+The videos have several scenes, joined by hard cuts. Copies of some are added: re-encoded, resized, slightly
+cropped, brighter or darker, or all of that at once. Fades, flashes and fast pans, which are not cuts, are
+included. Each score has its own bar: F1 of cuts .95 (with a tolerance of one picture), static clips removed
+.95, near-duplicates found .95, good clips kept .90. Value: the least of the four scores divided by its bar.
+Bar: 1.
 """
 
 BARS = {"cuts_f1": 0.95, "static_removed": 0.95, "duplicates_clustered": 0.95, "good_kept": 0.90}

@@ -1,9 +1,10 @@
-"""An EMA of any length is dug up after the run, within 1% of the error of the nearest one kept.
+"""An EMA of any length is reconstructed after the run, within 1% of the error of the nearest one kept.
 
-From 2 x 16 snapshots of the tracks .05 and .10, the averages .07 and .15 that were tracked beside them:
-of a random walk in float64, and of the parameters of a small training run. Errors are over the distance
-of the average from the last parameters, and over the error of using the nearest track instead; value is
-the worst of them, and of the exponents' errors, over its own bar.
+2 x 16 snapshots of the tracks .05 and .10 give the averages .07 and .15, which were tracked beside them: for
+a random walk in float64, and for the parameters of a small training run. Two errors are judged: the error
+divided by the distance of the average from the last parameters, and divided by the error of using the nearest
+track instead. Value: the greatest of these errors, and of those of the exponents, divided by their bars. Bar:
+1.
 """
 
 TRACKS, TARGETS, SNAPSHOTS = (0.05, 0.10), (0.07, 0.15), 16

@@ -1,8 +1,8 @@
-"""Forward, backward and AdamW of the shipped model's network: at most .90 of PyTorch eager's time.
+"""Forward, backward and AdamW of the shipped model's network take at most .90 of the time of PyTorch eager.
 
-CPU, float32. The same transformer in both, with the same weights: the outputs and the gradient's
-norm are compared before anything is timed. Steps alternate in one process; value is the ratio
-of medians. Needs `pip install torch==2.13.0`.
+On the CPU, in float32. Both run the same transformer with the same weights: the outputs and the norms of the
+gradients are compared before anything is timed. Steps alternate in one process. Value: the ratio of the
+medians. Bar: .90. Needs `pip install torch==2.13.0`.
 """
 
 ROUNDS, WARM = 20, 3

@@ -1,14 +1,14 @@
 """At equal steps a model of curated videos makes better clips than a model of the folder they come from.
 
-The folder is as real ones are (`corrupt_files.pollute`): cuts, photographs, drawings, darkness, writing,
-videos put up again, black ones, and files that are no videos. Curation as it is shipped makes shards of it.
-The same small model is trained for the same steps on as many windows of a second, from the same seeds, once
-of the folder and once of the shards. Error is the Fréchet distance of what it makes to windows of clean
-scenes that neither has seen; its features are the means of blocks of 4x4 pixels in every frame, and the
-logarithms of the energies of bands. Value is the worst of the seeds' ratios, curated over polluted; bar .9.
-`of_the_data` are the distances of the training windows themselves, which a model can hardly better.
-`kid_of_each_seed` are the ratios of the kernel distance (KID) of the same features, which is not biased by
-the number of clips.
+The folder is polluted as real ones are (`corrupt_files.pollute`): cuts, photographs, drawings, darkness,
+writing, re-uploaded videos, black videos, and files that are not videos. Curation with its default settings
+makes shards of it. The same small model is trained for the same number of steps on equally many one-second
+windows, from the same seeds, once on the folder and once on the shards. Error: the Fréchet distance of
+generated clips to windows of clean scenes that neither model has seen. Its features are the means of blocks
+of 4x4 pixels in every frame and the logarithms of band energies. Value: the greatest ratio of the seeds,
+curated divided by polluted. Bar: .9. `of_the_data` are the distances of the training windows, which a model
+can hardly improve on. `kid_of_each_seed` are the ratios of the kernel distance (KID) of the same features,
+which is not biased by the number of clips.
 """
 
 ORIGINALS, HELD_OUT = 40, 160  # Videos.

@@ -1,7 +1,7 @@
-"""The training of 14 billion parameters on clips of 81 frames at 720p fits a v5p-256.
+"""Training of 14 billion parameters on clips of 81 frames at 720p fits a v5p-256.
 
-That is 256 TensorCores, 128 chips (4x4x8). The very step of configs/stale_14b.py is compiled for them.
-Value is the GiB of HBM that a chip needs; bar is what it has, less what the runtime keeps.
+That is 256 TensorCores, 128 chips (4x4x8). The training step of configs/stale_14b.py is compiled for them.
+Value: the memory that a chip needs, in GiB. Bar: its memory minus what the runtime keeps.
 """
 
 

@@ -1,8 +1,8 @@
-"""The hard mode of two forms saves time in proportion to the operations it leaves out.
+"""The hard mode of two forms saves time in proportion to the operations that it leaves out.
 
-A model of sight, 144 tokens, whose gates lean at random, runs the same batch of one caption with
-both forms and with each block's likelier one, in alternation. Value is the ratio of the two
-times over the ratio of their operations; bar 1.1. The compiler counts these, of a choice the dearer.
+A model of sight with 144 tokens, whose gates are set at random, runs the same batch of one caption with both
+forms and with the likelier form of each block, alternately. Value: the ratio of the two times divided by the
+ratio of their operations, as the compiler counts them (of a choice, the more expensive branch). Bar: 1.1.
 """
 
 WIDTH, DEPTH, BATCH, ROUNDS, WARM = 128, 4, 16, 40, 5

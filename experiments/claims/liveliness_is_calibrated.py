@@ -1,12 +1,11 @@
-"""Liveliness is 0 for what stands still or flickers, near 1 for what is real, .5 at half the speed.
+"""Liveliness is 0 for what stands still or flickers, near 1 for real clips, and .5 at half the speed.
 
-On real handwriting of three sizes and cameras over textures of two, by the bars below: real clips of the
-source `digits` and cameras at a steady pace (liveliness, and explained by motion); the same frozen, blinking
-and under noise; at half their pace after the first window (.4 to .6); at a pace that halves every 20 frames
-(the half-life found, within a window); and their first 12 frames over and over (how like windows are to
-earlier ones). That wandering cameras do not loop, nor digits in a room too wide for them to come back, is
-held to a bar; digits in a small room do come back, and what is said of them is printed. Value is the share
-of bars met.
+Tested with real handwriting of three sizes and cameras moving over textures of two sizes. The bars below
+check: real clips of the source `digits` and cameras at a steady pace (liveliness and explained motion); the
+same clips frozen, blinking and with noise; at half their pace after the first window (.4 to .6); at a pace
+that halves every 20 frames (half-life found within one window); and their first 12 frames repeated
+(similarity to earlier windows). Wandering cameras must not loop, nor digits in a room too wide for them to
+return. Digits in a small room do return; their score is printed. Value: the share of bars met. Bar: 1.
 """
 
 FRAMES, HALF_LIFE, PERIOD = 64, 20, 12

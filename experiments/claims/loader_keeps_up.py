@@ -1,12 +1,12 @@
-"""Of videos as phones make them the loader delivers 90% of the frames that PyAV decodes on the same cores.
+"""On phone videos the loader delivers 90% of the frames that PyAV decodes on the same cores.
 
-Four of 576 x 1024 (H.264 with B-frames, 24 frames a second, a key frame a second), in windows of 16 frames
-of 128 x 224. Bare PyAV, on as many threads as the loader has, opens the same files, goes to the key frame
-before the same starts, and scales and turns the same frames into RGB bytes, of which it makes nothing more;
-the loader makes batches of them. In turn; value is the median of the rounds' ratios.
+Four videos of 576 x 1024 (H.264 with B-frames, 24 frames per second, one key frame per second), in windows of
+16 frames of 128 x 224. Bare PyAV, with as many threads as the loader, opens the same files, seeks to the key
+frame before the same starts, and scales and converts the same frames to RGB bytes, and nothing more; the
+loader makes batches of them. They take turns. Value: the median of the ratios of the rounds. Bar: .9.
 
-`curated` is the same ratio for files such as curating writes (256 x 448, a key frame every 8 frames, no
-B-frames), which decode several times as fast: there all else tells more.
+`curated` is the same ratio for files such as curation writes (256 x 448, a key frame every 8 frames, no
+B-frames). They decode several times as fast, so that all other costs weigh more.
 """
 
 THREADS, BATCH, BATCHES, ROUNDS, AHEAD = 2, 2, 24, 5, 16

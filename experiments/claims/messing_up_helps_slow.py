@@ -1,12 +1,12 @@
-"""A model messed up in training makes better clips in 4 steps, and rollouts that drift less.
+"""A model trained with messing up makes better clips in 4 steps, and rollouts that drift less.
 
-Small models of sight alone, trained from nothing with and without (noise .1, drop .1) for
-equally many steps, two seeds. Error is the Fréchet distance to real test clips: of clips
-made in 4 steps, and of the last second of rollouts five times as long, each second continued
-from half of the one before. The models were never trained with clean first frames, so the
-known half is given as training gave it: noised to the same time as the rest (the replacement
-method, Ho et al., arXiv 2204.03458). Value is the worse of the two ratios, with over without. The ratios of
-the kernel distance (KID), which is not biased by the number of clips, are reported beside them.
+Small models of sight only are trained from initialised weights with and without messing up (noise .1, drop
+.1), for equally many steps, with two seeds. Error: the Fréchet distance to real test clips, of clips made in
+4 steps, and of the last second of rollouts five times as long, each second of which continues half of the one
+before. The models were never trained with clean first frames, so the known half is noised to the same time as
+the rest, as in training (the replacement method, Ho et al., arXiv 2204.03458). Value: the worse of the two
+ratios, with divided by without. Bar: 1. The ratios of the kernel distance (KID), which is not biased by the
+number of clips, are reported as well.
 """
 
 MESSUP = {"noise": 0.1, "drop": 0.1}

@@ -1,10 +1,11 @@
 """Asked for more motion, a model makes clips in which more moves.
 
-A small model of digits in four frames is trained on captions that are all another clip's, so that nothing but
-the micro-condition tells it how fast its digit is to go. Then it is asked for the motion of each of 256 real
-test clips, with a caption that says nothing and without guidance. Value is Spearman's rank correlation of
-what was asked for with what moves in the clips that were made, by the same optical flow; bar .5. `unheard`
-is the same of clips from the same noise that were not asked for any motion, and should be about 0.
+A small model of digits in four frames is trained with every clip given another clip's caption, so that only
+the micro-condition tells it how fast its digit is to move. It is then asked for the motion of each of 256
+real test clips, with an uninformative caption and without guidance. Value: Spearman's rank correlation
+between the requested motion and the motion in the clips made, measured with the same optical flow. Bar: .5.
+`unheard` is the correlation for clips from the same noise that were not asked for any motion; it should be
+about 0.
 """
 
 STEPS, BATCH, CLIPS = 2000, 32, 256

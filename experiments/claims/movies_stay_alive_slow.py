@@ -1,9 +1,9 @@
-"""Movies of fifty times the length of training are as lively at their end as at their beginning.
+"""Movies fifty times as long as training clips are as lively at their end as at their beginning.
 
-The causal model that ships with the package, rolled out as its config says, 16 movies of 400 frames. It
-holds if at once the liveliness of the last three windows is at least .8 of the first's; dead frames are at
-most 1.2 times real clips'; digit, colour and speed are read back from the last window at least .9 times as
-often as from the first; and the saturation drifts by 5% of the first's at most. Value is the first of these.
+The packaged causal model, rolled out as its config says, makes 16 movies of 400 frames. Value: the liveliness
+of the last three windows divided by that of the first. Bar: .8. It also requires dead frames of at most 1.2
+times those of real clips; digit, colour and speed read back from the last window at least .9 times as often
+as from the first; and a saturation drift of at most 5% of the first window's saturation.
 """
 
 WINDOWS = 50

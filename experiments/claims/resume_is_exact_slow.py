@@ -1,6 +1,7 @@
-"""A run killed -9 at random moments ends with the very bits of one that was not.
+"""A run killed with -9 at random moments ends with the same bits as an uninterrupted run.
 
-The shipped configuration at full size, 24 steps, killed three times.
+The shipped configuration at full size, 24 steps, killed three times. Value: the number of arrays of the final
+state that differ. Bar: 0.
 """
 
 

@@ -1,9 +1,9 @@
-"""A movie's four-thousandth frame costs what the fiftieth did, and no more memory than the two-thousandth.
+"""A movie's four-thousandth frame takes no more time than the fiftieth, nor more memory than frame 2,000.
 
-The causal model that comes with the package, two movies, four steps a chunk, whose frames nobody keeps: one
-that has nearly 4,000 frames behind it and one that has 48, which then take a chunk each in turn. Value is the
-median time of a chunk of the former over that of the latter; bar 1.1. `grown_mib` is by how much the resident
-memory of the process grew in the second half of the long movie, when JAX's own caches are full; bar 1.
+The packaged causal model makes two movies, with four steps per chunk, whose frames are discarded: one has
+nearly 4,000 frames behind it and the other 48. They take turns, chunk by chunk. Value: the median time of a
+chunk of the first movie divided by that of the second. Bar: 1.1. `grown_mib` is how much the resident memory
+of the process grew in the second half of the long movie, when JAX's own caches are full. Bar: 1.
 """
 
 FRAMES, FROM, CHUNKS, STEPS = 4096, 48, 30, 4

@@ -1,8 +1,8 @@
 """Sampling takes no longer than with diffusers' transformer of the same size, each at its best.
 
-Ten Euler steps on 2 clips of 512 + 64 tokens, without guidance. PyTorch's best of eager and compiled,
-float32 and bfloat16, in inference mode; ours of float32 and bfloat16. Calls alternate; value is the
-ratio of the fastest medians. Needs `pip install torch diffusers`.
+Ten Euler steps on 2 clips of 512 + 64 tokens, without guidance. For PyTorch, the best of eager and compiled,
+float32 and bfloat16, in inference mode; for JAX, the best of float32 and bfloat16. Calls alternate. Value:
+the ratio of the fastest medians. Bar: 1. Needs `pip install torch diffusers`.
 """
 
 ROUNDS, STEPS = 8, 10

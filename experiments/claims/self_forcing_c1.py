@@ -1,9 +1,9 @@
-"""What a student's gradient must remember does not depend on the step at which its chunks leave.
+"""What a student's gradient must remember does not depend on the step at which its chunks exit.
 
-Self-Forcing (arXiv 2506.08009), a small causal student of four steps. Counted are the bytes that the forward
-pass of its loss, rollout and all, keeps for the backward pass, when all chunks leave at the first step and
-when at the last. Value is how much more the last keeps, as a share; bar .05. `naive` is the same of a rollout
-that is differentiated as a whole, which must show.
+Self-Forcing (arXiv 2506.08009), with a small causal student of four steps. Counted are the bytes that the
+forward pass of its loss, rollout included, keeps for the backward pass, if all chunks exit at the first step
+and if all exit at the last. Value: how much more the last keeps, as a share. Bar: .05. `naive` is the same of
+a rollout that is differentiated as a whole; it must exceed the bar.
 """
 
 

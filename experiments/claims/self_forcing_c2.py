@@ -1,9 +1,9 @@
-"""The gradient of Self-Forcing is the one that is meant, and none goes into what was kept of earlier frames.
+"""Self-Forcing's gradient is the intended one, and no gradient flows into what was kept of earlier frames.
 
-A small causal student (arXiv 2506.08009). Its loss 1/2 mean |x - sg(x - g)|^2, g drawn, is differentiated,
-and g / n is pulled back by hand through the exit steps. Value is the greatest difference of a parameter's
-gradient; bar 1e-6. `kept` is the greatest gradient into a kept key or value (which must be 0 exactly), and
-`unstopped` the same if nothing stopped it, which must show.
+A small causal student (arXiv 2506.08009). Its loss 1/2 mean |x - sg(x - g)|^2, with g drawn at random, is
+differentiated, and g / n is pulled back by hand through the exit steps. Value: the greatest difference of a
+parameter's gradient. Bar: 1e-6. `kept` is the greatest gradient into a kept key or value; it must be exactly
+0. `unstopped` is the same gradient if nothing stops it; it must exceed the bar.
 """
 
 

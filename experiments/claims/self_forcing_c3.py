@@ -1,10 +1,10 @@
-"""A student is trained on the very movies that it generates, bit by bit.
+"""A student is trained on exactly the movies that it generates, bit by bit.
 
-Self-Forcing (arXiv 2506.08009), a small causal student of four steps with a sink and noise on the frames
-kept. The frames of training's rollout, of a window from the second frame on, are compared with those that
-generation makes of the same seeds, for each step at which the chunks may leave (in generation: at which the
-grid ends). Value is the number of values that differ; bar 0. `other_seed` is the same of other seeds, which
-must show.
+Self-Forcing (arXiv 2506.08009), with a small causal student of four steps, a sink, and noise on the frames
+kept. The frames of training's rollout, from a window that starts at the second frame, are compared with those
+that generation makes from the same seeds, for each step at which the chunks may exit (in generation: at which
+the time grid ends). Value: the number of values that differ. Bar: 0. `other_seed` is the same with other
+seeds; it must be above 0.
 """
 
 

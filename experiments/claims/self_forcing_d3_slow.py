@@ -1,10 +1,10 @@
 """Trained on windows of movies longer than its clips, a student keeps its motion ten times as long as a clip.
 
-Self-Forcing++ (arXiv 2510.02283) against Self-Forcing, both of four steps and as many iterations, from the
-causal model that ships with the package; one judges windows of movies of five clips, the other clips. Each
-makes 32 movies of ten clips. Motion retention is the speed of the last 15% over that of the first clip, 1 at
-most (`evaluation/liveliness.py`). Value is that of Self-Forcing++; it holds if it is at least .8 and 1.5
-times that of Self-Forcing, and the luma drifts by at most 5% of its range.
+Compares Self-Forcing++ (arXiv 2510.02283) with Self-Forcing, both with four steps and equally many
+iterations, starting from the packaged causal model. One judges windows of movies of five clips, the other
+judges clips. Each makes 32 movies of ten clips. Motion retention is the speed of the last 15% divided by that
+of the first clip, at most 1 (`evaluation/liveliness.py`). Value: the retention of Self-Forcing++. It must be
+at least .8 and at least 1.5 times that of Self-Forcing, and luma must drift by at most 5% of its range.
 """
 
 WINDOWS, MOVIES = 10, 32

@@ -1,9 +1,10 @@
-"""Rewarded for steady motion, a model's speed varies less by .3 and falls by .1 at most.
+"""Rewarded for steady motion, a model's speed varies at least .3 less and falls by at most .1.
 
-Self-Forcing++ (arXiv 2510.02283) rewards motion by GRPO; here by `objectives/grpo.py`, from the causal model
-that ships with the package. Before and after, 256 movies of test captions, as long as a clip. The speed from
-frame to frame is that of `evaluation/motion.py`, another estimate than the reward's. Value is the mean over
-movies of its variance, after over before; bar .7.
+Self-Forcing++ (arXiv 2510.02283) rewards motion by GRPO; here it is `objectives/grpo.py`, from the packaged
+causal model. Before and after, the model makes 256 movies of test captions, as long as a clip. The speed from
+frame to frame is that of `evaluation/motion.py`, a different estimate from the reward's. Value: the mean over
+movies of the variance of the speed, after divided by before. Bar: .7. The mean speed must stay at least .9 of
+that before.
 """
 
 MOVIES, STEPS = 256, 300

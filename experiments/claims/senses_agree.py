@@ -1,4 +1,8 @@
-"""What a generated movie sounds, feels, smells and tastes like agrees with what it shows (mean F1)."""
+"""What a generated movie sounds, feels, smells and tastes like agrees with what it shows (mean F1).
+
+The shipped model, 192 clips. Value: the mean over senses of the F1 of felt events against those that what is
+seen calls for. Bar: .9.
+"""
 
 
 def measure(seed: int) -> dict:

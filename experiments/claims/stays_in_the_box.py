@@ -1,7 +1,8 @@
-"""From the uniform prior no value ever leaves [-1, 1]: any step count, any guidance, any network.
+"""From the uniform prior no value ever leaves [-1, 1], at any step count, any guidance, and for any network.
 
-Counted at every step of every solver at guidance 10, for the shipped model and for one that
-answers noise.
+Checked at every step of every solver at guidance 10, for the shipped model and for a network that outputs
+noise. Value: the number of cases (process, network, solver, step count) in which a value leaves the box. Bar:
+0. The value of a Gaussian process is printed for contrast.
 """
 
 

@@ -1,7 +1,8 @@
-"""Training the shipped configuration, the loop waits for a batch less than 2% of the time.
+"""While the shipped configuration trains, the loop waits for a batch less than 2% of the time.
 
-Steps of `configs/digits.py`, the first of which compile and use up what was read ahead and are left out. The
-value is the share of the others' time that passed in waiting for the loader (`data_wait` of the metrics).
+Steps of `configs/digits.py`. The first steps, which compile and use up what was read ahead, are left out.
+Value: the share of the time of the other steps that was spent waiting for the loader (`data_wait` of the
+metrics).
 """
 
 WARM, STEPS = 24, 64

@@ -1,8 +1,9 @@
 """Consistent self-attention is plain attention at rate 0, to the bit, and joint attention at rate 1.
 
-The shipped model. Value is the greatest difference at rate 1, over all senses of four panels at one time,
+The shipped model. Value: the greatest difference at rate 1, over all senses of four panels at one time,
 between its outputs and those of the same network in float64 whose attention is over all panels' tokens at
-once; bar 1e-5. At rate 0 whole stories of four panels must have the bits of the same clips sampled without.
+once. Bar: 1e-5. At rate 0 whole stories of four panels must be bit-identical to the same clips sampled
+without stories.
 """
 
 PROMPTS = ("a red seven moves left quickly", "a blue two moves up slowly", "a cyan one moves down slowly", "")

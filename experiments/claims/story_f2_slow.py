@@ -1,13 +1,12 @@
-"""Panels that see one another show one handwriting (.6 of its variance) and what they are told (-3 points).
+"""Panels that see one another share a handwriting (.6 of the variance) and keep their prompts (-3 points).
 
-The causal model of the package, whose tokens are of one frame; stories of four panels, 128 of each kind, with
-consistent self-attention and without, of the same noise. Of *motions*: one colour and digit, four of the
-eight motions. Of *colours*: one digit and motion, four of the six colours. Of *takes*: one prompt for all.
-Variance is that between the panels of a story, of the colour (but where it is prompted for) and of the
-digit's shape at unit norm, moved by a pixel at the most to fit the other panel's. A panel is right if digit,
-colour, direction and speed are read back as prompted. Value is the ratio of the variances of stories of
-motions, bar .6; to hold, no more than .03 of their panels may be lost. The same of the other kinds stands
-beside it.
+The packaged causal model, whose tokens are of one frame, makes stories of four panels, 128 of each kind, with
+and without consistent self-attention, from the same noise. *Motions*: one colour and digit, four of the eight
+motions. *Colours*: one digit and motion, four of the six colours. *Takes*: one prompt for all. Variance is
+that between the panels of a story, of the colour (where it is not prompted) and of the digit's shape at unit
+norm, shifted by at most one pixel to fit the other panel's. A panel is right if digit, colour, direction and
+speed are read back as prompted. Value: the ratio of the variances for stories of motions. Bar: .6. At most
+.03 of their panels may be lost. The other kinds are reported as well.
 """
 
 STORIES, PANELS = 128, 4

@@ -1,9 +1,9 @@
-"""A tile makes the memory of a story that of a tile: at 32 panels at most 1.1 times that at 8.
+"""A tile limits the memory of a story: at 32 panels it is at most 1.1 times that at 8.
 
-The compiled sampler of all frames together, of the shipped model, guided, by tiles of four. Counted are the
-compiler's temporaries, in which all tokens, keys and values are. Not counted are the weights, which would
-hide what grows, and the panels' clips, each once, which every sampler holds: with these the ratio is
-`with_the_clips`.
+The compiled sampler of all frames together, of the shipped model, guided, with tiles of four. Counted are the
+compiler's temporaries, which hold all tokens, keys and values. Not counted are the weights, which would hide
+what grows, and the clips of the panels, one each, which every sampler holds: `with_the_clips` is the ratio
+with them. Value: the ratio of the memory at 32 panels to that at 8. Bar: 1.1.
 """
 
 PANELS, TILE = (8, 32), 4

@@ -1,8 +1,8 @@
-"""Decoded frame by frame as latents come, a clip is the one that is decoded whole.
+"""Decoded frame by frame as latents arrive, a clip is the same as when it is decoded whole.
 
-The autoencoder that comes with the package, a clip of 65 frames, eight times as long as it was trained on.
-Value is the greatest difference of a value, on a range of 2; `forgotten` is the same if the decoder
-forgets between latents, which must show.
+The packaged autoencoder, on a clip of 65 frames, eight times as long as its training clips. Value: the
+greatest difference of a value, on a range of 2. Bar: 1e-4. `forgotten` is the same if the decoder forgets its
+state between latents; it must exceed the bar.
 """
 
 FRAMES, CLIPS = 65, 4

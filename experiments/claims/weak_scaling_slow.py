@@ -1,10 +1,10 @@
-"""From 16 to 1,024 chips, with as many clips a chip, each computes and sends as much as before.
+"""From 16 to 1,024 chips, with as many clips per chip, each chip computes and sends as much as before.
 
-The training step of 1.3 billion parameters on clips of 81 frames at 720p, compiled for 16 v5e chips and
-for four slices of 256: parameters are cut over 16 chips, four of which share two clips, the most that fit,
-and copies of those 16 take more clips. Value is the greatest relative change of a chip's operations (the
-compiler's) and of the bytes that it sends; bar .03. What is added is the sum of gradients over the copies:
-with half as many clips, which send half as much, that alone is .034.
+The training step of 1.3 billion parameters on clips of 81 frames at 720p is compiled for 16 v5e chips and for
+four slices of 256. Parameters are sharded over 16 chips. Groups of four chips share two clips, the most that
+fit, and further copies of the 16 chips take more clips. Value: the greatest relative change of a chip's
+operations (as the compiler counts them) and of the bytes that it sends. Bar: .03. The change is the sum of
+the gradients over the copies. With half as many clips, which send half as much, that sum alone is .034.
 """
 
 CUT, CLIPS = 4, 2  # fsdp and ulysses each; clips a group of chips that share one.
