@@ -1,4 +1,4 @@
-"""One claim per file: its docstring says what is claimed, its `measure(seed)` measures it."""
+"""One claim per file: its docstring states the claim, and its `measure(seed)` measures it."""
 
 import importlib
 import pkgutil
@@ -6,15 +6,15 @@ from types import ModuleType
 
 
 def names() -> list[str]:
-  """The names of all claims, sorted; files whose names begin with "_" hold what several claims share."""
+  """The sorted names of all claims. Files whose names begin with "_" are shared by several claims."""
   return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def module(name: str) -> ModuleType:
-  """The file of a claim."""
+  """The module of a claim."""
   return importlib.import_module(f"{__name__}.{name}")
 
 
 def sentence(name: str) -> str:
-  """What a claim claims, in one sentence."""
+  """The claim in one sentence: the first line of its docstring."""
   return module(name).__doc__.splitlines()[0]

@@ -1,18 +1,18 @@
-"""Small models that make frames one by one (configs/digits_artv.py), and what is asked of them."""
+"""Small models that make one frame at a time (configs/digits_artv.py), and how they are measured."""
 
 import functools
 
-STEPS = 5000  # Of training, unless a claim is given trained models.
-GIVEN = 3  # First frames of a real clip that a movie goes on from.
-MOVING = 0.1  # Values of a frame that differ by more from the frame before.
+STEPS = 5000  # Training steps, unless a claim is given trained models.
+GIVEN = 3  # First frames of a real clip that a movie continues.
+MOVING = 0.1  # A value is moving if it differs from the previous frame by more.
 
 
-CLIPS, FRAMES, LAST = 96, 200, 50  # Of the claims on backgrounds: the last frames are measured.
+CLIPS, FRAMES, LAST = 96, 200, 50  # For the claims on backgrounds; the last 50 frames are measured.
 
 
 @functools.cache
 def trained(seed: int, **changes):
-  """The `stale_jax.Model` of the config with `changes` to its section artv."""
+  """The trained `stale_jax.Model` of the config, with `changes` to its section artv."""
   from configs import digits_artv
   from stale_jax.testing import models
 
@@ -21,7 +21,7 @@ def trained(seed: int, **changes):
 
 
 def real_clips(model, clips: int, frames: int, seed: int):
-  """(sight [clips, frames, height, width, 3], captions) of test clips that go on for so long."""
+  """(sight [clips, frames, height, width, 3], captions) of test clips of that many frames."""
   import dataclasses
 
   import numpy as np
@@ -32,7 +32,7 @@ def real_clips(model, clips: int, frames: int, seed: int):
 
 
 def follow(model, real, captions, frames: int, **settings):
-  """Sight of so many frames after the first three of each real clip."""
+  """Sight of `frames` generated frames that continue the first three of each real clip."""
   import numpy as np
 
   first = {"sight": real[:, :GIVEN]}
@@ -41,7 +41,7 @@ def follow(model, real, captions, frames: int, **settings):
 
 
 def masks(model, real, captions, times, noise: float, seed: int):
-  """What the mask says of the fourth frame of each clip, [times, clips, height, width, 3]."""
+  """The mask of the fourth frame of each clip, [times, clips, height, width, 3]."""
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -71,9 +71,9 @@ def background_drift(seed: int) -> dict:
 
   Returns:
     name ("masked", "unmasked", "real") -> the liveliness scores, and the mean squared distance of the
-    background from what it was, over the last 50 of 200 frames, by two definitions of background:
+    background from the original over the last 50 of 200 frames, for two definitions of background:
     uncovered: the values that the real digit never covers.
-    untouched: the pixels that the real digit never covers, nor any of their eight neighbours.
+    untouched: the pixels that the real digit never covers, and whose eight neighbours it never covers.
   """
   import numpy as np
   from scipy.ndimage import maximum_filter
@@ -104,7 +104,7 @@ def background_drift(seed: int) -> dict:
 
 
 def judge_background(found: dict, background: str) -> dict:
-  """The claim on `background` ("uncovered" or "untouched"), from what `background_drift` found."""
+  """The result of the claim on `background` ("uncovered" or "untouched"), from `background_drift`."""
   value = found["masked"][background] / found["unmasked"][background]
   conditions = {"motion retention at least .8": bool(found["masked"]["retention"] >= 0.8)}
   return {
@@ -120,7 +120,7 @@ def judge_background(found: dict, background: str) -> dict:
 
 
 def psnr(made, real) -> float:
-  """In dB, of values in [-1, 1], over all of them."""
+  """Peak signal-to-noise ratio in dB, of values in [-1, 1], over all clips."""
   import numpy as np
 
   return float(10 * np.log10(4 / np.mean(np.square(made - real))))

@@ -1,15 +1,15 @@
-"""What the turns of a cycle, and merging its tokens, do to the held-out denoising loss of small models."""
+"""Small models for measuring the turns of a cycle and token merging, by held-out denoising loss."""
 
 import functools
 
 CLIPS = 512
-TURNS_STEPS, MERGE_STEPS = 4000, 1500  # Of training.
-ROUNDS, WARM, BATCH = 60, 5, 64  # Of timing a forward pass.
+TURNS_STEPS, MERGE_STEPS = 4000, 1500  # Training steps.
+ROUNDS, WARM, BATCH = 60, 5, 64  # For timing a forward pass.
 
 
 @functools.cache
 def loss_by_turns(seed: int) -> dict:
-  """turns (1, 2, 4) -> held-out losses [clips] of one model of two blocks, trained with 1 to 4 turns."""
+  """Turns (1, 2, 4) -> held-out losses [clips] of one model of two blocks, trained with 1 to 4 turns."""
   import dataclasses
 
   from experiments.claims._small import digits
@@ -29,7 +29,7 @@ def loss_by_turns(seed: int) -> dict:
 
 @functools.cache
 def merged_and_whole(seed: int) -> tuple[dict, float]:
-  """(name -> held-out losses [clips], time of a forward pass with merging over that without).
+  """(name -> held-out losses [clips], ratio of the times of a forward pass with merging and without).
 
   The names are "whole" (trained and run without merging), "merged" (trained and run with it) and
   "merged without training" (trained without it, run with it). The two programs are timed alternately.
@@ -73,7 +73,7 @@ def merged_and_whole(seed: int) -> tuple[dict, float]:
 
 
 def standard_error(x) -> float:
-  """Of the mean of independent values."""
+  """The standard error of the mean of independent values."""
   import numpy as np
 
   return float(np.std(x, ddof=1) / np.sqrt(len(x)))

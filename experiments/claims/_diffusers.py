@@ -1,11 +1,11 @@
-"""A video transformer of diffusers and one of ours: equal tokens, parameters within a few per cent."""
+"""A video transformer of diffusers and one of ours, with equal tokens and nearly equal parameters."""
 
 FRAMES, SIDE, CHANNELS, WORDS = 8, 16, 4, 64
 WIDTH, DEPTH, HEADS, BATCH = 384, 8, 6, 2
 
 
 def ours(dtype: str):
-  """(model, parameters, arguments of `apply` besides them): 512 tokens of sight and 64 of text."""
+  """(model, parameters, other arguments of `apply`), with 512 tokens of sight and 64 of text."""
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -25,7 +25,7 @@ def ours(dtype: str):
 
 
 def theirs():
-  """(CogVideoX's transformer, its arguments): joint attention over video and text, adaLN, as ours.
+  """(CogVideoX's transformer, its arguments); like ours it has joint attention over video and text, and adaLN.
 
   Raises:
     UserError: diffusers is not installed.
@@ -60,7 +60,7 @@ def theirs():
 
 
 def theirs_in_every_way(network, make) -> dict:
-  """Name -> make(forward, dtype): eager and compiled, in float32 and bfloat16."""
+  """Name -> make(forward, dtype), for eager and compiled, in float32 and bfloat16."""
   import torch
 
   ways = {"eager": network, "compiled": torch.compile(network)}
@@ -72,7 +72,7 @@ def theirs_in_every_way(network, make) -> dict:
 
 
 def compared(seconds: dict[str, float], sizes: dict[str, int]) -> dict:
-  """The claim's result: our fastest over theirs."""
+  """The claim's result: the ratio of the fastest of ours to the fastest of PyTorch."""
   import torch
 
   best = {side: min(v for k, v in seconds.items() if k.startswith(side)) for side in ("jax", "torch")}

@@ -1,4 +1,4 @@
-"""A small model that continues given first frames, and held-out clips to ask it about."""
+"""A small model that continues given first frames, and the held-out clips that test it."""
 
 import functools
 
@@ -7,11 +7,11 @@ STEPS, CLIPS = 2000, 256
 
 @functools.cache
 def continued(seed: int) -> dict:
-  """Held-out clips and what the model makes of their first frames, sight [clips, frames, height, width, 3].
+  """Held-out clips and their continuations by the model, sight [clips, frames, height, width, 3].
 
   Returns:
-    real: the clips. own: continued from their own first frames. other: from those of the next clips, with
-    the same captions and noise.
+    real: the clips. own: continuations of their own first frames. other: continuations of the first frames of
+    the next clips, with the same captions and noise.
   """
   import dataclasses
 
@@ -35,7 +35,7 @@ def continued(seed: int) -> dict:
 
 
 def distance(clips, real) -> float:
-  """Mean squared distance of the frames after the first."""
+  """Mean squared distance between the frames after the first."""
   import numpy as np
 
   return float(np.mean(np.square(clips[:, 1:] - real[:, 1:])))

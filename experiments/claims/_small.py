@@ -1,4 +1,4 @@
-"""Small models of digits, and of what codes them, trained within a claim."""
+"""Configs of small models of digits and of small autoencoders, which are trained within a claim."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,7 +7,10 @@ _NOTHING: Mapping = MappingProxyType({})
 
 
 def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) -> dict:
-  """Sight alone, narrow, all frames at one time; `model` over that section. It is the caller's to change."""
+  """A narrow model of sight with all frames at one time. `model` overrides that section.
+
+  The caller may change the config that is returned.
+  """
   from configs import digits
 
   config = digits.get_config().to_dict()
@@ -25,7 +28,7 @@ def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) 
 
 
 def autoencoder(seed: int, *, canvas: int, model: Mapping = _NOTHING, objective: Mapping = _NOTHING) -> dict:
-  """Narrow, of short clips, as a config; `model` and `objective` over those sections."""
+  """A narrow autoencoder of short clips. `model` and `objective` override those sections."""
   from configs import autoencoder_digits
 
   config = autoencoder_digits.get_config().to_dict()

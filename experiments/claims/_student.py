@@ -1,4 +1,4 @@
-"""A small causal student with drawn weights, rolled out as in training and as in generation."""
+"""A small causal student with random weights, rolled out as in training and as in generation."""
 
 import functools
 
@@ -7,7 +7,7 @@ STEPS, FRAMES = 4, 4
 
 
 def student(seed: int):
-  """Of drawn weights."""
+  """The student with random weights."""
   from experiments.claims._small import digits
   from stale_jax.testing.models import drawn
 
@@ -22,7 +22,7 @@ def student(seed: int):
 
 
 def conditions(model, seed: int):
-  """(times, context, noise of the frames kept, a key a movie) of two movies."""
+  """(times, context, noise of the frames kept, one key per movie), for two movies."""
   import jax
   import jax.numpy as jnp
 
@@ -37,7 +37,7 @@ def conditions(model, seed: int):
 
 
 def trained_on(model, seed: int, step: int, start: int):
-  """(exits of the window from frame `start` on, cache after it), all chunks leaving at `step`."""
+  """(exits of the window that starts at frame `start`, cache after it), if all chunks exit at `step`."""
   from stale_jax.training.steps.self_forcing import student_programs
 
   run = _rolled(student_programs(model.system))
@@ -52,8 +52,8 @@ def _rolled(programs):
   from stale_jax.compilation import compiler_options
   from stale_jax.training.steps.rollouts import roll
 
-  # All of it arguments, as in a training step: of constants the compiler makes other programs. So does
-  # another level of optimization.
+  # Everything is an argument, as in a training step: with constants, or at another optimization level, the
+  # compiler makes another program.
   @functools.partial(jax.jit, compiler_options=compiler_options())
   def run(params, step, start, times, context, noise, keys):
     return roll(programs, params, times, step, context, noise, keys, start, FRAMES)
@@ -62,7 +62,7 @@ def _rolled(programs):
 
 
 def generated(model, seed: int, step: int, frames: int):
-  """(clip, the cache after each chunk) of the same movies by generation, whose grid ends after `step`."""
+  """(clip, cache after each chunk) of the same movies in generation, whose time grid ends after `step`."""
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -87,9 +87,9 @@ def generated(model, seed: int, step: int, frames: int):
 
 
 def distilled(seed: int, frames: int = 0):
-  """The `stale_jax.Model` of configs/digits_self_forcing.py, from the causal model of the package.
+  """The trained `stale_jax.Model` of configs/digits_self_forcing.py, from the packaged causal model.
 
-  With `frames`, more than a clip has, of Self-Forcing++.
+  If `frames` is larger than the frames of a clip, it is trained with Self-Forcing++.
   """
   from configs import digits_self_forcing
   from stale_jax.testing.models import trained
@@ -100,7 +100,7 @@ def distilled(seed: int, frames: int = 0):
 
 
 def asked(model, movies: int, seed: int) -> tuple[list[str], list[int]]:
-  """(captions of test clips, seeds) of so many movies."""
+  """(captions of test clips, seeds) for `movies` movies."""
   import dataclasses
 
   test = dataclasses.replace(model.source, split="test", seed=seed)
@@ -108,7 +108,7 @@ def asked(model, movies: int, seed: int) -> tuple[list[str], list[int]]:
 
 
 def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overrides) -> list[float]:
-  """How far each clip's length of its rollouts of test captions is from the same of real movies.
+  """The error of each window (a clip's length) of the model's rollouts of test captions.
 
   The squared maximum mean discrepancy of a reader's features, unbiased, by the polynomial kernel of the
   kernel inception distance (arXiv 1801.01401): of fewer clips than features a Fréchet distance would be

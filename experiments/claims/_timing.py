@@ -1,8 +1,8 @@
-"""Programs timed beside one another."""
+"""Timing of programs that alternate."""
 
 
 def alternate(programs: dict, rounds: int, warm: int = 3) -> dict[str, float]:
-  """Name -> median seconds of a call, one call of each in turn."""
+  """Name -> median seconds per call, with one call of each program in turn."""
   import statistics
   import time
 

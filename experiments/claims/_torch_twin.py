@@ -1,4 +1,4 @@
-"""`stale_jax.models.Transformer` in PyTorch, as its users would write it, with the same weights."""
+"""`stale_jax.models.Transformer` in idiomatic PyTorch, with the same weights."""
 
 import math
 
@@ -108,11 +108,11 @@ class _Block(nn.Module):
 
 
 class Twin(nn.Module):
-  """Takes (clip, times [batch, frames], tokens [batch, length]); all frames are real.
+  """The network, called with (clip, times [batch, frames], tokens [batch, length]); all frames are real.
 
   Args:
     model: a `Transformer`.
-    weights: its parameters by their paths, one layer and stream each.
+    weights: its parameters by path, with one entry per layer and stream.
   """
 
   def __init__(self, model, weights):

@@ -36,7 +36,7 @@ def measure(seed: int) -> dict:
   fresh = init_params(e, jax.random.key(seed))
 
   def saying(bias: float):
-    """The random network's parameters, but that its head says what the gate makes of `bias`."""
+    """The random network's parameters, with the mask that `bias` gives everywhere."""
     params = moved(fresh, seed)
     head = params["params"]["sight_mask"]["dense"]
     head.update(kernel=jnp.zeros_like(head["kernel"]), bias=jnp.full_like(head["bias"], bias))

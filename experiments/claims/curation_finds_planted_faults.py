@@ -8,7 +8,7 @@ Bar: 1.
 """
 
 BARS = {"cuts_f1": 0.95, "static_removed": 0.95, "duplicates_clustered": 0.95, "good_kept": 0.90}
-ORIGINALS, COPIED = 20, 14  # Videos, and how many of them are put up again.
+ORIGINALS, COPIED = 20, 14  # Videos, and how many of them have a copy.
 
 
 def measure(seed: int) -> dict:

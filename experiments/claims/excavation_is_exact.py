@@ -18,7 +18,7 @@ def measure(seed: int) -> dict:
 
   errors = {}
   for std, reference in ((0.05, 16.972), (0.10, 6.937)):
-    # By the width of the profile itself, summed, and by the values that are known.
+    # Checked with the width of the profile, by summation, and with published values.
     t = (np.arange(10**6) + 0.5) / 10**6
     profile = t ** gamma_of(std)
     profile /= profile.sum()
@@ -44,7 +44,7 @@ def measure(seed: int) -> dict:
 
 
 def _random_walk(seed: int, steps: int = 4000):
-  """(averages tracked, averages found, last parameters), std -> float64."""
+  """(tracked averages, reconstructed averages, last parameters), the averages by std, in float64."""
   import numpy as np
 
   from stale_jax.checkpoints.posthoc_ema import combination
@@ -68,7 +68,7 @@ def _random_walk(seed: int, steps: int = 4000):
 
 
 def _training(seed: int, steps: int = 300):
-  """The same of a run in a temporary folder: the program's own tracks, files and reconstruction."""
+  """The same for a training run: the program's own tracks, files and reconstruction."""
   import tempfile
 
   import jax
@@ -86,7 +86,7 @@ def _training(seed: int, steps: int = 300):
   config.model.update(width=32, side_width=16, text_width=16, condition_width=16, depth=1, heads=2)
   config.optimizer = {"name": "adamw", "warmup": 20}
   config.training.update(steps=steps, batch=8, log_every=steps // 3, checkpoint_every=steps)
-  # What is looked for is tracked too, and its snapshots are left alone.
+  # The wanted averages are tracked too, but their snapshots are not used.
   config.ema = {"tracks": TRACKS + TARGETS, "snapshots": SNAPSHOTS}
 
   def flat(params):

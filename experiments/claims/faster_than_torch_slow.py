@@ -33,7 +33,7 @@ def measure(seed: int) -> dict:
   from stale_jax.models.parameters import by_path
   from stale_jax.training.initial import init_params
 
-  keep_memory()  # As training does; it is for the whole process, and PyTorch gains by it too.
+  keep_memory()  # As in training; it affects the whole process, and helps PyTorch as well.
   experiment = build(get_config().to_dict())
   size = experiment.training.settings.batch
   batch = collate(
@@ -45,7 +45,7 @@ def measure(seed: int) -> dict:
   for name, x in batch.clip.items():
     tt = t.reshape(*t.shape, *(1,) * (x.ndim - 2))
     noisy[name] = ((1 - tt) * x + tt * rng.uniform(-1, 1, x.shape)).astype(np.float32)
-  # Away from the zeros of adaLN-zero, so that a difference anywhere shows.
+  # Parameters are moved from the zeros of adaLN-zero, so that any difference shows.
   params = init_params(experiment, jax.random.key(seed))
   params = jax.tree.map(lambda p: p + 0.02 * rng.standard_normal(p.shape).astype(np.float32), params)
   model, context = experiment.network, Context(text=jnp.asarray(batch.context.text))

@@ -63,7 +63,7 @@ def measure(seed: int) -> dict:
 
 
 def windows(section: dict, seed: int):
-  """The first windows of a source, [n, frames, height, width, 3]."""
+  """The first WINDOWS windows of a source, [n, frames, height, width, 3]."""
   import numpy as np
 
   from stale_jax.data import build_source
@@ -73,7 +73,7 @@ def windows(section: dict, seed: int):
 
 
 def made(sight, seed: int):
-  """Clips by a small model of `sight`, which is kept in memory: decoding would take most of the time."""
+  """Clips by a small model trained on `sight`, which is in memory: decoding would take most of the time."""
   import dataclasses
 
   from experiments.claims._small import digits
@@ -132,7 +132,7 @@ class Distance:
     n, frames, height, width, _ = sight.shape
     sight = np.asarray(sight, np.float64)
     blocks = sight.reshape(n, frames, height // 4, 4, width // 4, 4, 3).mean((3, 5)).reshape(n, -1)
-    # A picture that is all black has as much energy as rounding to bytes leaves.
+    # An all-black picture has as much energy as rounding to bytes leaves.
     energies = np.log(np.stack(band_energies(sight, BANDS), 1) + 1e-5)
     return np.concatenate([blocks, energies], 1)
 

@@ -26,7 +26,7 @@ def measure(seed: int) -> dict:
   params = init_params(models["dense"], key)
 
   def leaning(path, x):
-    """A drawn kernel for the gates, which are even at first."""
+    """A random kernel for the gates, which are equal at first."""
     drawn = any("plot_modulation" in str(part) for part in path)
     return jax.random.normal(jax.random.fold_in(key, 1), x.shape) if drawn else x
 

@@ -32,19 +32,19 @@ def measure(seed: int) -> dict:
     return jax.device_get(run(jnp.asarray(x[:, None])))
 
   def folded(process, dimensions):
-    """(bits a dimension, by quadrature, share outside): at equal quantiles, so that nothing is sampled."""
+    """(bits per dimension, the truth by quadrature, share outside), at equal quantiles to avoid sampling."""
     times = path(STEPS)
     density = mixture.noised_density(middle, process, times[0])
     mass = density * np.diff(cells)
     truth = (mass * (np.log2(np.maximum(density, 1e-300)) + 1)).sum()
     quantiles = np.interp((np.arange(CLIPS) + 0.5) / CLIPS, np.append(0, np.cumsum(mass)) / mass.sum(), cells)
     x = np.stack([rng.permutation(quantiles) for _ in range(dimensions)], -1)
-    # The Jacobian is diagonal: every probe of +-1 is exact.
+    # The Jacobian is diagonal, so every probe of +-1 is exact.
     found = follow(process, mixture.denoiser(process), x, times, 2)
     return found.bits.mean(), truth, found.outside.mean()
 
   def correlated():
-    """As `folded`, but for Gaussian data whose Jacobian is full; and the share that the error bar covers."""
+    """As `folded`, for Gaussian data with a full Jacobian; and the share that the error bar covers."""
     process, times, dimensions = GaussianFlow(), path(STEPS), 8
     factor = 0.2 * rng.standard_normal((dimensions, dimensions)) / np.sqrt(dimensions) + 0.05 * np.eye(
       dimensions

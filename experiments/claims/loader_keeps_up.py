@@ -30,7 +30,7 @@ def measure(seed: int) -> dict:
 
 
 def _compare(kind, seed: int) -> list[tuple[float, float]]:
-  """Frames a second of the loader and of PyAV, a round each."""
+  """Frames per second of the loader and of PyAV, for each round."""
   import tempfile
   import time
   from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +58,7 @@ def _compare(kind, seed: int) -> list[tuple[float, float]]:
 
     rounds = []
     for _ in range(ROUNDS):
-      for _ in range(AHEAD + THREADS):  # What was read ahead since the last round is used up.
+      for _ in range(AHEAD + THREADS):  # Use up what was read ahead since the last round.
         next(batches)
       began, indices = time.perf_counter(), []
       for _ in range(BATCHES):
@@ -74,7 +74,7 @@ def _compare(kind, seed: int) -> list[tuple[float, float]]:
 
 
 def _wait_for_silence() -> None:
-  """Until the loader has read ahead all that it may, and this process does nothing."""
+  """Waits until the loader has read ahead all that it may and this process is idle."""
   import time
 
   before = -1.0
@@ -84,7 +84,7 @@ def _wait_for_silence() -> None:
 
 
 def _decode(file: str, start: float) -> int:
-  """The frames from `start` on, scaled, as bytes; how many."""
+  """Decodes and scales the frames from `start` on; returns their number."""
   import av
   from av.video.reformatter import VideoReformatter
 
@@ -103,7 +103,7 @@ def _decode(file: str, start: float) -> int:
 
 
 def _encode(path, height: int, width: int, options: dict, rng) -> None:
-  """Something with structure at all scales that moves."""
+  """Writes a moving picture with structure at all scales."""
   from fractions import Fraction
 
   import av

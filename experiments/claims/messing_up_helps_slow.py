@@ -14,7 +14,7 @@ STEPS, CLIPS, SECONDS = 2000, 480, 5
 
 
 def rollout(model, prompts, seconds: int, seed: int):
-  """The last second [n, frames, ...] of as many long clips as prompts, all by the config's sampler."""
+  """The last second [n, frames, ...] of one long clip per prompt, made by the config's sampler."""
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -32,7 +32,7 @@ def rollout(model, prompts, seconds: int, seed: int):
   def follow(known, key):
     def continued(clip, t, context):
       noised = process.corrupt(key, known, t[: len(known), :half]).x_t
-      # Guidance doubles the batch: both halves are told the same.
+      # Guidance doubles the batch; both halves get the same frames.
       noised = jnp.concatenate([noised] * (len(t) // len(known)))
       return network({"sight": jnp.concatenate([noised, clip["sight"][:, half:]], 1)}, t, context)
 

@@ -28,7 +28,7 @@ def measure(seed: int) -> dict:
     worst = max(worst, abs(measured / formula - 1))
     print(f"{sigma:5.2f}   {measured:.4e}   {formula:.4e}")
 
-  # What real clips become at time 1, and what sampling starts from, by the same test.
+  # The same test for real clips at time 1 and for what sampling starts from.
   source = Digits(seed=seed)
   clips = jnp.stack([source[i]["clip"]["sight"] for i in range(32)])
   ends = {}
@@ -37,7 +37,7 @@ def measure(seed: int) -> dict:
     final = process.corrupt(key, clips, jnp.ones(clips.shape[:2])).x_t
     for what, x in ((name, final), (f"{name} prior", process.prior(key, clips.shape))):
       ends[what] = float(kstest(np.asarray(x, np.float64).ravel(), "uniform", (-1, 2)).statistic)
-  # One in a thousand samples of the uniform itself is farther off.
+  # One in a thousand samples of the uniform distribution lies farther off.
   limit = 1.95 / np.sqrt(clips.size)
   for what, ks in ends.items():
     print(f"{what:20} KS to uniform {ks:.5f} (limit {limit:.5f}, n = {clips.size})")

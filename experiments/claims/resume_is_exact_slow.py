@@ -39,8 +39,8 @@ def measure(seed: int) -> dict:
   with tempfile.TemporaryDirectory() as folder:
     whole, killed = Path(folder) / "whole", Path(folder) / "killed"
     finish(whole)
-    # In its first second, and so many lines of progress (2 steps each) after it began to step: by the
-    # seventh the first checkpoint is done, for the second has waited for it.
+    # Killed in its first second, then after 7 and 4 lines of progress (2 steps each). After 7 lines the first
+    # checkpoint is complete, because the second waited for it.
     for lines in (0, 7, 4):
       process = start(killed)
       seen = ""

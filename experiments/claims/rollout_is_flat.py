@@ -42,7 +42,7 @@ def measure(seed: int) -> dict:
 
 
 def _resident() -> int:
-  """Bytes of memory that the process has."""
+  """Bytes of resident memory of the process."""
   import os
   from pathlib import Path
 

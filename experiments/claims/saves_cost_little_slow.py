@@ -26,7 +26,7 @@ def measure(seed: int) -> dict:
       raise UserError("training was told to stop before its end.")
     lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
     seconds = {line["step"]: 1 / line["steps_per_second"] for line in lines}
-  # The first step compiles; a step's line is written before it is saved.
+  # The first step compiles. The line of a step is written before its save.
   saves = (EVERY, 2 * EVERY)
   after = {step for save in saves for step in range(save + 1, save + 1 + AFTER)}
   usual = statistics.mean(seconds[step] for step in range(2, kept["steps"] + 1) if step not in after)

@@ -29,7 +29,7 @@ def measure(seed: int) -> dict:
     return joined(rolled(params, step).clip)
 
   def kept(clip, step: int) -> int:
-    """What the pullback closes over."""
+    """Bytes that the pullback closes over."""
     pullback = jax.eval_shape(lambda params: jax.vjp(lambda p: clip(p, step), params)[1], model.params)
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(pullback))
 

@@ -36,7 +36,7 @@ def measure(seed: int) -> dict:
 
   @jax.jit
   def open_to(values):
-    """The same of the last chunk, whose cache is full, with nothing to stop it."""
+    """The same gradient for the last chunk, whose cache is full, without anything to stop it."""
     last = jax.tree.map(lambda x: x[-1], exits)
 
     def loss(values):

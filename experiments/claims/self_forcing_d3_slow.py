@@ -18,7 +18,7 @@ def measure(seed: int) -> dict:
 
 
 def compared(short, long, seed: int) -> dict:
-  """The claim, of models that are there."""
+  """The result of the claim for given models."""
   from experiments.claims._student import asked
   from stale_jax.evaluation.liveliness import Liveliness
 

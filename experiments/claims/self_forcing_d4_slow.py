@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
 
 
 def compared(before, after, seed: int) -> dict:
-  """The claim, of models that are there."""
+  """The result of the claim for given models."""
   import numpy as np
 
   from experiments.claims._student import asked

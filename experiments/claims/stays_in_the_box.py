@@ -28,7 +28,7 @@ def measure(seed: int) -> dict:
     return model.system.network.apply(model.params, clip, t, context)
 
   def noise(clip, t, context):
-    # Unbounded, different for every input, and different with and without a caption.
+    # Unbounded, and different for every input, with and without a caption.
     words = jnp.sum(context.text, -1)
     key = jax.random.fold_in(jax.random.key(seed), jnp.sum(t * 1e4).astype(jnp.int32))
 
@@ -39,13 +39,13 @@ def measure(seed: int) -> dict:
     return {name: answer(x) for name, x in clip.items()}
 
   def grids(counts):
-    """Time grids of these step counts in one shape: a frame whose time does not fall is left alone."""
+    """Time grids of these step counts in one shape; frames whose time does not fall stay as they are."""
     longest = max(counts)
     rows = [jnp.pad(grid(steps), (0, longest - steps)) for steps in counts]
     return [jnp.broadcast_to(row[:, None, None], (longest + 1, 4, frames)) for row in rows]
 
   def greatest(process, denoiser, solver, counts, scale):
-    """Over the whole trajectory, for each step count; infinite if anything is not a number."""
+    """The greatest absolute value over the whole trajectory, for each step count; infinite if any is NaN."""
     sizes = []
 
     def look(step, clip):
@@ -53,7 +53,7 @@ def measure(seed: int) -> dict:
 
     @jax.jit
     def run(times):
-      # Noise is as hard in two senses as in five, and compiles in half the time.
+      # Noise is as hard with two senses as with five, and compiles in half the time.
       some = senses if denoiser is trained else senses[:2]
       x, guided = prior(process, some, frames, keys), classifier_free(denoiser, scale)
       return solve(process, guided, x, times, context, keys, solver, callback=look)
@@ -79,7 +79,7 @@ def measure(seed: int) -> dict:
     counts = (1, 4, 64)
     for steps, worst in zip(counts, greatest(process, noise, solver, counts, 10.0), strict=True):
       rows.append((type(process).__name__, "noise", solver, steps, 10.0, worst))
-  # The shipped network, under its own process.
+  # The shipped network, with its own process.
   process, counts = model.system.diffusion.process, (1, 4, 20)
   for steps, worst in zip(counts, greatest(process, trained, "euler", counts, 10.0), strict=True):
     rows.append((type(process).__name__, "shipped", "euler", steps, 10.0, worst))

@@ -33,7 +33,7 @@ def _stories(kind: str, seed: int) -> list[list[dict[str, int]]]:
 
 
 def _shape_variance(glyphs) -> float:
-  """Of [panels, pixels]: half the mean square distance of two, each pair at its best fit."""
+  """Half the mean squared distance between panels [panels, pixels], each pair at its best shift."""
   import numpy as np
 
   side = int(glyphs.shape[1] ** 0.5)
@@ -44,7 +44,7 @@ def _shape_variance(glyphs) -> float:
 
 
 def _measured(model, reader, kind: str, seed: int) -> dict[str, float]:
-  """Of that kind of story, with and without."""
+  """Scores of stories of that kind, and of the same panels without stories."""
   import numpy as np
 
   from stale_jax.data.sources.digits import LABELS, caption
@@ -52,7 +52,7 @@ def _measured(model, reader, kind: str, seed: int) -> dict[str, float]:
   from stale_jax.sampling.story import Story
 
   def told(story: Story):
-    """(variance of each story, share of its panels that are right)."""
+    """(variance of each story, share of its panels that match their prompts)."""
     variances, right = [], []
     for number, panels in enumerate(_stories(kind, seed)):
       seeds = [1000 * seed + PANELS * number + i for i in range(PANELS)]

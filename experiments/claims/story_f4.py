@@ -41,7 +41,7 @@ def measure(seed: int) -> dict:
   real = centre(sight[:, middle])
   off = {name: np.linalg.norm(centre(x) - real, axis=-1).mean() for name, x in seen.items()}
   value = float(middles["predictor"].mean() / middles["line"].mean())
-  # By the delta method, over clips.
+  # Standard error over clips, by the delta method.
   spread = np.std(middles["predictor"] - value * middles["line"]) / middles["line"].mean() / CLIPS**0.5
   return {
     "value": value,

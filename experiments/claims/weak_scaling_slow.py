@@ -7,7 +7,7 @@ operations (as the compiler counts them) and of the bytes that it sends. Bar: .0
 the gradients over the copies. With half as many clips, which send half as much, that sum alone is .034.
 """
 
-CUT, CLIPS = 4, 2  # fsdp and ulysses each; clips a group of chips that share one.
+CUT, CLIPS = 4, 2  # Sizes of fsdp and of ulysses; clips per group of chips that share one.
 
 
 def measure(seed: int) -> dict:

@@ -1,4 +1,4 @@
-"""Do slightly wrong captions, or noise on their embedding, make a better model, and when a worse one?"""
+"""Do slightly wrong captions or noise on their embedding improve a model, and when do they harm it?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("captions", "denoising")
@@ -8,6 +8,6 @@ ROWS = {
   "captions .05": {"corruption.captions": 0.05},
   "captions .2": {"corruption.captions": 0.2},
   "embedding 1": {"corruption.embedding": 1.0},
-  # Three times the root of its width: nothing of a caption is left.
+  # Three times the square root of the width: the caption is destroyed.
   "embedding 24": {"corruption.embedding": 24.0},
 }

@@ -1,8 +1,8 @@
-"""Does it matter which token cr-hinge is read off, and does the loss help the movies at all?
+"""Does it matter which token cr-hinge reads its scores from, and does the loss help the movies at all?
 
-A fixed vector is a fixed vector: 😂, 🐱 and 👻 should be equal within their error bars, and only
-"none" (the scores are read off the mean of the senses' tokens, after the last block) could differ.
-The first row has the token and no loss: its scores are those of an untrained head.
+The token is a fixed vector, so 😂, 🐱 and 👻 should be equal within their error bars. Only "none", where the
+scores are read from the mean of the senses' tokens after the last block, could differ. The first row has the
+token but no loss: its scores are those of an untrained head.
 """
 
 BASE = "configs/digits_micro.py"

@@ -1,4 +1,4 @@
-"""Does noise on the captions' embedding (CEP) keep a model from copying, where clips are few?"""
+"""Does noise on the embedding of captions (CEP) keep a model from copying if there are few clips?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("captions",)

@@ -1,4 +1,4 @@
-"""Does messing up in training (noisier inputs, dropped tokens) make up for a sampler's own mistakes?"""
+"""Does messing up in training (noisier inputs, dropped tokens) compensate a sampler's own mistakes?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("captions", "denoising")

@@ -1,4 +1,4 @@
-"""Does orthogonalising the updates of the blocks' matrices pay?"""
+"""Does it pay to orthogonalise the updates of the blocks' matrices (Muon)?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("denoising", "captions")

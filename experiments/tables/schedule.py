@@ -1,4 +1,4 @@
-"""How should the learning rate fall?"""
+"""How should the learning rate decay?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("denoising", "captions")

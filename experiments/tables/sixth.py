@@ -1,6 +1,6 @@
 """Can a sixth sense be learnt like the others, and what does it cost them?
 
-Balance, where the digit is, follows from sight: it agrees where it is within half a pixel of it.
+Balance, the position of the digit, follows from sight; it agrees with sight if it is within half a pixel.
 """
 
 BASE = "configs/digits_micro.py"
