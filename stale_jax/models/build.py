@@ -36,8 +36,8 @@ def build_model(section, senses: Sequence[Sense], **fields) -> Transformer:
     )
   if model.causal and (model.forms != "none" or model.turns):
     raise UserError(
-      f"model.causal=True does not support model.forms={model.forms!r} or model.turns={model.turns}: set "
-      "model.forms='none' and model.turns=0."
+      "model.causal=True needs model.forms='none' and model.turns=0, but they are "
+      f"{model.forms!r} and {model.turns}."
     )
   if model.merge and (not model.turns or model.depth < 2 or model.forms != "none"):
     raise UserError(

@@ -73,7 +73,7 @@ def push(
   count, room = (_frames(part, patch) for part in (new[0], cache.keys))
   overflow = jnp.maximum(cache.frames + count - room, 0)
 
-  def one(path, old, new):
+  def push_stream(path, old, new):
     each = patch[path[-1].key]
     both = jnp.concatenate([old, new], 1)
     moved = both[:, -old.shape[1] :]
@@ -90,7 +90,7 @@ def push(
     return jnp.where(is_sink[:, None, None, None], sink, moved)
 
   keys, values = (
-    jax.tree_util.tree_map_with_path(one, old, added)
+    jax.tree_util.tree_map_with_path(push_stream, old, added)
     for old, added in zip((cache.keys, cache.values), new, strict=True)
   )
   return KVCache(keys=keys, values=values, frames=jnp.minimum(cache.frames + count, room))

@@ -3,7 +3,8 @@
 After the first block, the third of the tokens in each time step that received the least attention is merged:
 each into the most similar of the tokens that remain. In attention a merged token counts as the number of
 tokens it stands for (proportional attention). After the last block, the change of a merged token is added to
-each token in it, which so keeps its difference from the mean, like the residual stream in arXiv 2303.17604.
+each token in it. So each token keeps its difference from the mean, like the residual stream in arXiv
+2303.17604.
 Tokens of different time steps are never merged, since frames may be at different noise levels and the
 modulation depends on the time.
 """
@@ -46,7 +47,7 @@ class Merge:
   def __call__(self, x: Float[Array, "*group tokens width"]) -> Float[Array, "*group kept width"]:
     """Merges: the mean of the real tokens that each kept token stands for."""
     kept, merged = (_take(x, index) for index in (self.kept, self.merged))
-    # Adding the weighted difference instead of the mean leaves equal tokens exact, without rounding.
+    # Adding weighted differences, instead of averaging, reproduces equal tokens exactly.
     into = self.into.astype(x.dtype)
     change = self.share[..., None].astype(x.dtype) * (merged - into @ kept)
     return kept + into.swapaxes(-1, -2) @ change

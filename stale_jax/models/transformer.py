@@ -65,8 +65,8 @@ class Transformer(nn.Module):
       frame by frame with a KV cache (`models.kv_cache`).
     rope_jitter: relative spread of the heads' temporal rotary bases; 0: all heads rotate at the same rates.
     micro: micro-conditions, from `clip.MICRO`.
-    remat: which intermediate values of a block the backward pass recomputes to save memory: "none"; "dots",
-      all but matrix products; "full", all.
+    remat: which intermediate values of a block the backward pass recomputes to save memory. "none": none;
+      "dots": all but the matrix products; "full": all.
     scan: whether to scan over the blocks, which compiles in the time of one block. None: on accelerators, but
       not on the CPU, where the steps of a scan are slower. The parameters are the same.
   """

@@ -20,7 +20,7 @@ def model(**fields) -> Transformer:
 
 
 def inputs(seed: int = 0):
-  """A clip, a time a frame, and captions of different lengths."""
+  """A clip, one time per frame, and captions of different lengths."""
   rng = np.random.default_rng(seed)
   clip = {s.name: jnp.asarray(rng.uniform(-1, 1, (BATCH, FRAMES, *s.shape)), jnp.float32) for s in SENSES}
   context = Context(text=jnp.asarray(text.tokenize(["a red two", "ein blaues Übel"], 24)))
@@ -28,7 +28,7 @@ def inputs(seed: int = 0):
 
 
 def params(model, scale: float = 0.1):
-  """Of `model`; a parameter's draw depends on its path alone, so that models share what they share."""
+  """Parameters of `model`. Each depends only on its path, so models have equal values for common paths."""
 
   def one(path, parameter):
     name = "".join(f"['{part}']" for part in ("params", *path.split("/")))
@@ -43,11 +43,11 @@ def params(model, scale: float = 0.1):
 
 
 def close(a, b, atol: float = 1e-5) -> None:
-  """Asserts that every sense of the clip `b` is that of `a`."""
+  """Asserts that every sense of the clip `b` equals that of `a`."""
   for name in b:
     np.testing.assert_allclose(a[name], b[name], atol=atol)
 
 
 def differ(a, b, by: float) -> bool:
-  """Whether every sense does, somewhere by more than `by`."""
+  """Whether every sense of the clips differs by more than `by` somewhere."""
   return all(np.abs(a[name] - b[name]).max() > by for name in b)

@@ -1,4 +1,4 @@
-"""Every backend of joint attention, on one device or cut along a mesh, is the dense one of float64."""
+"""Every backend of joint attention, on one device or on a mesh, equals dense attention in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +30,12 @@ RULES = {
   "space": Rule(along="space"),
 }
 BATCH, HEADS, WIDTH = 2, 4, 8
-# Stream -> its number, times, places, and whether these are places. Five do not divide, nor does one.
+# Stream -> (number, time steps, places, whether placed). No device count divides 5 places or 1 place.
 STREAMS = {"text": (TEXT, 1, 8, False), "sight": (1, 6, 5, True), "sound": (2, 6, 1, False)}
 
 
 def streams(independent_senses=None, emoji=True):
-  """Tokens of every stream; of the first example some bytes and frames are not real."""
+  """Tokens of every stream; in the first example some text and frames are padding."""
   out = {}
   for name, (number, time, place, placed) in STREAMS.items():
     real = np.ones((BATCH, time, place), bool)
@@ -47,20 +47,20 @@ def streams(independent_senses=None, emoji=True):
 
 
 def arrays(tokens):
-  """Queries, keys, values and weights of an answer."""
+  """Queries, keys, values and a cotangent of the output."""
   rng = np.random.default_rng(0)
   shapes = {name: (*of.real.shape, HEADS, WIDTH) for name, of in tokens.items()}
   return [{name: rng.standard_normal(shape) for name, shape in shapes.items()} for _ in range(4)]
 
 
 def pulled(attention, q, k, v, weight):
-  """The answer and the gradients of its inner product with `weight`."""
+  """The output and the gradients of its inner product with `weight`."""
   out, pull = jax.vjp(attention, q, k, v)
   return out, *pull(weight)
 
 
 def reference(rule, tokens, given):
-  """By float64, all pairs at once."""
+  """Dense attention in float64, and its gradients."""
   everyone = join(tokens, BATCH)
 
   def dense(q, k, v):
@@ -109,7 +109,7 @@ def test_causal_attention_never_asks_the_earlier_half_for_the_later(emoji):
   def operations(rule):
     return count(lambda q, k, v: attend(q, k, v, tokens, rule=rule), q, k, v)
 
-  # Three times of six and the caption: 26 of 44 tokens; the emoji is among the later.
+  # The earlier half is three of six time steps and the caption: 26 of 44 tokens, without the emoji.
   every, early = 44 + emoji, 26
   pairs = early * early + (every - early) * every
   assert operations(Rule(causal=True)) / operations(Rule()) == pytest.approx(pairs / every**2)

@@ -1,4 +1,4 @@
-"""The autoencoder: nothing looks ahead, it streams, its latents are bounded and counted rightly."""
+"""The autoencoder: causality, streaming, bounded latents and their KL divergence."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def made(kind, frames=5, size=16):
   model = Autoencoder(**KINDS[kind])
   x = jax.random.uniform(jax.random.key(0), (2, frames, size, size, 3), minval=-1)
   params = model.init({"params": jax.random.key(1), "latent": jax.random.key(2)}, {"sight": x})
-  # As drawn, residual branches are faint.
+  # At initialisation the residual branches are weak.
   params = jax.tree.map(lambda p: p + 0.05 * jax.random.normal(jax.random.key(p.size), p.shape), params)
   return model, params, x
 
@@ -91,7 +91,7 @@ def test_frame_by_frame_it_decodes_the_same(kind):
     parts.append(frames)
   streamed = jnp.concatenate(parts, 1)
   np.testing.assert_allclose(streamed, whole, atol=1e-5)
-  # Without what went before, it is another clip.
+  # Negative control: without the state the frames differ.
   alone, _ = decode_next(model, params, None, z[:, 1:2])
   assert jnp.abs(alone[:, 0] - whole[:, model.time]).max() > 1e-4
 
@@ -114,7 +114,7 @@ def test_finite_scalars_are_the_middles_of_equal_cells():
     np.meshgrid(*[(2 * np.arange(n) + 1) / n - 1 for n in model.levels], indexing="ij"), -1
   ).reshape(-1, 3)
   assert sorted(np.asarray(model.indices(every)).tolist()) == list(range(60))
-  # A uniform number falls into each of them as often.
+  # Uniform values fall into all cells equally often.
   uniform = np.random.default_rng(0).uniform(-1, 1, (60000, 3))
   counts = np.bincount(np.asarray(model.indices(uniform)), minlength=60)
   assert abs(counts / 1000 - 1).max() < 5 / np.sqrt(1000)

@@ -1,4 +1,4 @@
-"""Attention over cut tokens is the dense one of float64, forward and backward, on eight devices."""
+"""Attention over sharded tokens equals dense attention in float64, with gradients, on eight devices."""
 
 import itertools
 
@@ -21,12 +21,12 @@ RULES = {
   "time": Rule(along="time"),
   "space": Rule(along="space"),
 }
-# Eight bytes of text, six frames of eight places, seven tokens of sound, the emoji: 64, cut into eight.
+# Eight text tokens, six frames of eight places, seven tokens of sound, the emoji: 64 tokens on 8 devices.
 FRAMES, PLACES, TEXT_BYTES, SOUND = 6, 8, 8, 7
 
 
 def tokens():
-  """Of two examples: a short caption; missing frames, and independent senses."""
+  """Tokens of two examples: one with a short caption; one with missing frames and independent senses."""
   places = list(itertools.product([1], range(FRAMES), range(PLACES)))
   sound = [(2, frame % FRAMES, -1) for frame in range(SOUND)]
   each = [(TEXT, -1, -1)] * TEXT_BYTES + places + sound + [(EMOJI, -1, -1)]
@@ -39,7 +39,7 @@ def tokens():
 
 
 def sees(rule, a, b):
-  """The rule in words, a pair at a time."""
+  """The rule for one pair of tokens, written as plain conditions."""
   (_, of, now, here, independent), (real, to, then, there, _) = a, b
   if not real:
     return False
@@ -81,7 +81,7 @@ def arrays():
 
 
 def reference(rule, q, k, v, weight):
-  """The answer, and the gradients of its inner product with `weight`, by float64."""
+  """The output, and the gradients of its inner product with `weight`, in float64."""
 
   def attend(q, k, v):
     logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(q.shape[-1])

@@ -1,4 +1,4 @@
-"""The cycle: turns, their draw and its gradients; merging a third and what it may not change."""
+"""The cycle: turns, their random number and its gradients. Token merging and its invariants."""
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def without_it(params):
 
 
 def test_one_turn_is_the_plain_trunk_but_for_what_makes_it_a_cycle(params):
-  """Whose weights come on top: those of the blocks are the same under the same names."""
+  """The parameters of the cycle are additional; those of the blocks keep their names."""
   plain = {k: v for k, v in params["params"].items() if not of_the_cycle(k)}
   wanted = jax.eval_shape(PLAIN.init, jax.random.key(0), *small.inputs())["params"]
   assert jax.tree.map(np.shape, plain) == jax.tree.map(lambda x: x.shape, wanted)
@@ -62,7 +62,7 @@ def test_injection_and_number_start_at_zero():
 
 @pytest.mark.parametrize("turns", [2, 3])
 def test_turns_run_the_same_blocks_on_fresh_text_the_entry_state_and_their_number(monkeypatch, params, turns):
-  """Against the loop written out."""
+  """Compared with an explicit loop."""
   model = CYCLE.clone(turns=turns)
   got = run(model, params)
 
@@ -128,7 +128,7 @@ def test_the_merged_third_is_the_least_attended_and_goes_to_the_most_similar(tok
       members = [j, *(i for i in gone if homes[i] == j)]
       np.testing.assert_allclose(short[at][place], x[at][members].mean(0), atol=1e-6)
       assert merge.size[at][place] == len(members)
-    # The mean over tokens, each as often as it counts, is what it was.
+    # The mean over tokens, weighted by their sizes, does not change.
     np.testing.assert_allclose((merge.size[at] @ short[at]) / tokens, x[at].mean(0), atol=1e-6)
 
 
@@ -186,7 +186,7 @@ def test_merging_changes_the_answer_and_costs_less(params, merging):
   once, cheap = (jax.jit(m.apply).lower(params, *given).compile() for m in (CYCLE.clone(turns=1), MERGING))
   a, b = once(params, *given), cheap(params, *given)
   assert small.differ(a, b, 1e-3)
-  # One block of the two loses a third of its tokens of sight.
+  # The second of the two blocks has a third fewer tokens of sight.
   assert cheap.cost_analysis()["flops"] < 0.93 * once.cost_analysis()["flops"]
 
 

@@ -1,4 +1,4 @@
-"""Two forms: who sees whom, what the gate weighs, and what the hard mode leaves out."""
+"""Two forms: attention masks, the gate, and the computation that the hard mode skips."""
 
 import jax
 import jax.numpy as jnp
@@ -40,13 +40,13 @@ def hard():
 
 @jax.jit
 def gates(params, clip, t, context):
-  """Of both blocks, [batch, blocks]."""
+  """The gates of both blocks, [batch, blocks]."""
   _, sown = DENSE.apply(params, clip, t, context, mutable="intermediates")
   return jnp.stack([sown["intermediates"][f"block_{i}"]["forms"]["plot"] for i in range(2)], -1)
 
 
 def lean(params, bias, zero=True):
-  """The plot's weights replaced: a bias, and whether caption and time still count."""
+  """Replaces the parameters of the gate: a bias, and whether caption and time still have an effect."""
 
   def one(path, x):
     name = jax.tree_util.keystr(path)
@@ -95,7 +95,9 @@ def test_restricted_attention_is_masked_attention(form, apart):
 
 def everyone(batch, shapes):
   """Tokens of streams of (time, place), all of them real."""
-  return join({str(n): stream_tokens(jnp.ones((batch, *shape), bool), n) for n, shape in enumerate(shapes)}, batch)
+  return join(
+    {str(n): stream_tokens(jnp.ones((batch, *shape), bool), n) for n, shape in enumerate(shapes)}, batch
+  )
 
 
 def test_without_sight_nobody_has_a_place():
@@ -150,7 +152,7 @@ def test_the_gate_hears_caption_and_time_and_sees_no_clip(params):
 def test_hard_is_dense_where_the_gate_is_saturated(params, dense, hard, bias):
   given, saturated = small.inputs(), lean(params, bias)
   small.close(hard(saturated, *given), dense(saturated, *given))
-  # The other form would have answered otherwise.
+  # Negative control: the other form has other outputs.
   assert small.differ(hard(saturated, *given), hard(lean(params, -bias), *given), 1e-4)
 
 
@@ -167,7 +169,7 @@ def test_training_draws_concrete_gates_and_inference_does_not(params, dense, fie
   same, other = drawn(even, 0), drawn(even, 1)
   small.close(same, drawn(even, 0), 0)
   assert small.differ(same, other, 1e-3) and small.differ(same, dense(even, *given), 1e-3)
-  # The blocks draw apart, and a gate that has decided stays so.
+  # Blocks draw independent noise; it does not change a saturated gate.
   small.close(drawn(sure, 0), dense(sure, *given))
 
 
@@ -183,7 +185,7 @@ def test_concrete_gates_have_their_density(params):
     return jnp.stack([sown["intermediates"][f"block_{i}"]["forms"]["plot"] for i in range(2)])
 
   found = np.asarray(jax.vmap(plot)(jax.random.split(jax.random.key(0), 500)))
-  # 2,000 draws. P(gate > a) = sigmoid(logit - 2/3 log(a / (1 - a))): more than 1/2 as often as the gate says.
+  # 2,000 draws. P(gate > a) = sigmoid(logit - 2/3 log(a / (1 - a))), so P(gate > 1/2) is the plain gate.
   for a in (0.1, 0.5, 0.9):
     assert (found > a).mean() == pytest.approx(1 / (1 + np.exp(2 / 3 * np.log(a / (1 - a)) - 1)), abs=0.04)
   apart = np.corrcoef(found.reshape(500, 4).T)[np.triu_indices(4, 1)]
@@ -191,7 +193,7 @@ def test_concrete_gates_have_their_density(params):
 
 
 def split(params):
-  """The gates of the two captions on opposite sides in every block."""
+  """Parameters for which the gates of the two captions are on opposite sides of 1/2 in every block."""
   params, found = jax.tree.map(lambda x: x, params), gates(lean(params, 0.0, zero=False), *small.inputs())
   for layer, (one, other) in enumerate(np.log(found / (1 - found)).T):
     plot = params["params"]["blocks"]["forms"]["plot_modulation"]["dense"]
@@ -217,9 +219,9 @@ def test_the_form_not_taken_is_not_computed():
     return lowered.compile().cost_analysis()["flops"]
 
   none, dense, hard = map(flops, (small.model(), DENSE, HARD))
-  # A form's projections are a fifth of a block's, and its attention comes on top.
+  # The hard mode saves one form: its projections (a fifth of the block's matrix products) and its attention.
   assert hard < 0.9 * dense
-  # Taking one form costs no more than joint attention does.
+  # One form costs no more than joint attention.
   assert hard < 1.02 * none
 
 
@@ -270,7 +272,7 @@ def test_the_plots_of_a_trajectory_are_the_gates_met_on_it(params):
   extended = small.params(looped)
   each = plots(looped, extended, context, times, small.FRAMES)
   assert each.shape == (2, 3, 6) and np.abs(each[..., :2] - each[..., 2:4]).max() > 1e-3
-  # A turn that is not told its number is like any other.
+  # Without the embedding of its number every turn has the same gates.
   extended["params"]["turn"] = jax.tree.map(jnp.zeros_like, extended["params"]["turn"])
   each = plots(looped, extended, context, times, small.FRAMES)
   np.testing.assert_allclose(each, np.tile(got, 3), atol=1e-6)

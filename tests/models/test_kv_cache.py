@@ -1,4 +1,4 @@
-"""The cache of keys and values against the dense model, and against what should be in it."""
+"""The KV cache: equality with the model on whole clips, and the contents of the slots."""
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ def test_frame_by_frame_is_the_whole_clip(patch, chunk):
 @pytest.mark.system
 @pytest.mark.parametrize("sinks", [0, 1])
 def test_an_endless_movie_sees_its_window_as_a_clip(sinks):
-  """With one block keys and values are of a frame alone: the cache is a clip of the frames in the window."""
+  """With one block, keys and values depend on one frame only, so the cache equals a clip of the window."""
   network, room = model(depth=1), 3
   params, clip, t, context = inputs(network, frames=9)
   _, new = read(network, params, part(clip, 0, 1), t[:, :1], context)
@@ -92,7 +92,7 @@ def test_an_endless_movie_sees_its_window_as_a_clip(sinks):
 
 
 def _slots(frames, room, sinks, chunk, decay=1.0):
-  """What lies in the slots when frame i is filled with i + 1."""
+  """The contents of the slots if all values of frame i are i + 1."""
   cache, one = None, {"touch": 1}
   for a in range(0, frames, chunk):
     x = jnp.arange(a + 1.0, a + 1 + chunk).reshape(1, chunk, 1, 1, 1)
@@ -114,12 +114,12 @@ def test_the_oldest_go_first_but_for_the_sinks():
 
 
 def test_an_averaging_sink_takes_up_what_is_forgotten():
-  # Frames 2, 3 and 4 go, one after the other.
+  # Frames 2, 3 and 4 are evicted one by one.
   sink = 1.0
   for gone in (2, 3, 4):
     sink = 0.75 * sink + 0.25 * gone
   np.testing.assert_allclose(_slots(6, 3, 1, 1, decay=0.75), [sink, 5, 6], rtol=1e-6)
-  # Of the second three, frame 2 alone goes; then 3, 4 and 5.
+  # The second push evicts frame 2; the third 3, 4 and 5.
   np.testing.assert_allclose(_slots(6, 5, 1, 3, decay=0.5), [1.5, 3, 4, 5, 6], rtol=1e-6)
   np.testing.assert_allclose(_slots(9, 5, 1, 3, decay=0.5), [2.75, 6, 7, 8, 9], rtol=1e-6)
   np.testing.assert_allclose(_slots(8, 3, 1, 8, decay=0.5), [2.5, 7, 8], rtol=1e-6)
@@ -128,7 +128,7 @@ def test_an_averaging_sink_takes_up_what_is_forgotten():
 def test_jitter_turns_heads_differently_in_time_alone():
   plain, jittered = model(), model(rope_jitter=0.8)
   params, clip, t, context = inputs(plain)
-  # One frame has no time to turn in.
+  # With one frame all rotations by time are equal.
   first = part(clip, 0, 1), t[:, :1], context
   same, other = (network.apply(params, *first)["sight"] for network in (plain, jittered))
   np.testing.assert_allclose(same, other, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Streams of one width run as one, and each is what it would be by itself."""
+"""Lanes: batched streams have the same results as separate ones."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from stale_jax.models.lanes import Lane, join, lanes_of, of_clip, split
 from tests.models import small
 
 SOURCE = Digits(canvas=12, frames=small.FRAMES, patch=2)
-# The last has places, and hence another number of tokens than its lane.
+# "depth" has places, and so another number of tokens than the other senses of its width.
 DEPTH = Sense(name="depth", shape=(12, 12, 1), rate=8.0, patch=(2, 6, 6), channels=("near",))
 SENSES = (*SOURCE.senses.values(), DEPTH)
 
@@ -26,7 +26,7 @@ def inputs():
 
 
 def alone(lanes, streams):
-  """`of_clip`, but each stream in a lane of its own."""
+  """Like `of_clip`, with each stream in a lane of its own."""
   found = []
   for lane in lanes:
     for row, name in enumerate(lane.members):
@@ -40,7 +40,7 @@ def alone(lanes, streams):
   "fields", [{}, {"forms": "hard"}, {"turns": 2, "merge": True}, {"labels": 3, "emoji": "😂"}]
 )
 def test_each_stream_is_what_it_would_be_in_a_lane_of_its_own(monkeypatch, fields):
-  senses = SENSES if "forms" not in fields else SENSES[:-1]  # Two forms are for one grid.
+  senses = SENSES if "forms" not in fields else SENSES[:-1]  # Two forms need one grid.
   model = small.model().clone(senses=senses, **fields)
   params, (clip, t, context) = small.params(model), inputs()
   clip = {sense.name: clip[sense.name] for sense in senses}

@@ -1,4 +1,4 @@
-"""Micro-conditions: heard where they are known, and not there where nobody asks for them."""
+"""Micro-conditions: they have an effect where known, and are absent unless requested."""
 
 import dataclasses
 
@@ -79,7 +79,7 @@ def test_motion_is_curations_and_of_an_image_nothing_is_known():
   image = {"clip": {"sight": example["clip"]["sight"][:1]}}
   assert np.isnan(measure("motion", image, 8.0)) and np.isnan(measure("fps", image, 8.0))
   assert measure("fps", example, 8.0) == 8 and measure("fps", {**example, "fps": 4.0}, 8.0) == 4
-  # They go along with a batch where they are asked for.
+  # Batches contain them if requested.
   senses = build_senses(("sight",), source)
   batch = next(iter(loader(source, senses, batch=4, text_length=8, seed=0, micro=("fps", "motion"))))
   want = [measure("motion", source[int(i)], 8.0) for i in batch.index]

@@ -1,4 +1,4 @@
-"""Declared parameters: their draws, their stacking, and weights of the layout before it."""
+"""Declared parameters: initial values, stacking, and checkpoints from before stacking."""
 
 import dataclasses
 import json
@@ -42,7 +42,7 @@ class Tree(nn.Module):
 
   @nn.compact
   def __call__(self):
-    for name, part in sorted(self.tree.items(), reverse=True):  # A kernel is drawn before its bias.
+    for name, part in sorted(self.tree.items(), reverse=True):  # The kernel is drawn before the bias.
       if isinstance(part, Parameter):
         self.param(name, part.init, part.shape)
       else:
@@ -63,7 +63,7 @@ def single(declared):
 
 
 def unstacked(declared, params):
-  """The tree of the layout before parameters were stacked."""
+  """The parameters in the tree that was used before stacking."""
   flat = {tuple(path.split("/")): np.asarray(x) for path, x in by_path(declared, params).items()}
   return {"params": traverse_util.unflatten_dict(flat)}
 
@@ -76,7 +76,7 @@ def test_every_draw_is_that_of_linen_modules_of_its_path(kind):
   want = jax.jit(Tree(tree).init)(key)
   assert jax.tree.structure(got) == jax.tree.structure(want)
   jax.tree.map(np.testing.assert_array_equal, got, want)
-  # Not all alike: another key is another draw.
+  # Negative control: another key gives other values.
   other = unstacked(network.declared, network.init(jax.random.key(4)))
   kernel = got["params"]["block_1"]["sight_up"]["dense"]["kernel"]
   assert np.abs(kernel - other["params"]["block_1"]["sight_up"]["dense"]["kernel"]).min() > 0

@@ -1,4 +1,4 @@
-"""What training perturbs inside the network: how much, of what, and never in sampling."""
+"""Perturbations inside the network: their size and their targets; sampling has none."""
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def test_the_embedding_s_noise_has_norm_gamma_whatever_the_width(width, gamma):
   noise = np.asarray(embedding_noise(jax.random.key(0), e, gamma) - e, np.float64)
   squares = np.square(noise).sum(-1)
   assert squares.mean() / gamma**2 == pytest.approx(1, abs=0.03)
-  # A token's own, without direction.
+  # Independent between tokens, in random directions.
   assert np.abs(noise.mean((0, 1))).max() < 5 * gamma / np.sqrt(width * 2400)
   assert squares.std() == pytest.approx(gamma**2 * np.sqrt(2 / width), rel=0.1)
   np.testing.assert_array_equal(embedding_noise(None, e, gamma), e)
@@ -67,7 +67,7 @@ def test_tokens_are_dropped_as_often_as_said_and_only_real_ones_were_there():
   seen = drop_tokens(jax.random.key(0), real, 0.3)
   assert not np.any(seen & ~real)
   assert (seen.sum() / real.sum()).item() == pytest.approx(0.7, abs=0.02)
-  assert np.var(np.asarray(seen.sum(1) / real.sum(1))) > 1e-3  # An example's own.
+  assert np.var(np.asarray(seen.sum(1) / real.sum(1))) > 1e-3  # Independent between examples.
   np.testing.assert_array_equal(drop_tokens(None, real, 0.3), real)
   np.testing.assert_array_equal(drop_tokens(jax.random.key(0), real, 0.0), real)
 
@@ -85,21 +85,21 @@ def test_off_or_sampling_is_the_network_itself_to_the_bit(inputs, params):
 
 def test_a_dropped_token_is_seen_by_no_other_and_sees_the_others(inputs, params):
   clip, t, context = inputs
-  # With everything dropped a token has itself and the caption: senses are as good as alone.
+  # If all tokens are dropped, each sees only the caption: senses do not affect one another.
   blind = network(token_drop=1.0)
   base = blind.apply(params, clip, t, context, rngs=rngs(0))
   other = blind.apply(params, {**clip, "touch": -clip["touch"]}, t, context, rngs=rngs(0))
   np.testing.assert_array_equal(other["sight"], base["sight"])
-  # Its own content is not lost: masked, not zero-filled.
+  # A dropped token keeps its content: it is masked, not zeroed.
   assert np.abs(other["touch"] - base["touch"]).min() > 1e-6
   corner = clip["sight"].at[:, :4, :4, :4].add(0.5)
   moved = blind.apply(params, {**clip, "sight": corner}, t, context, rngs=rngs(0))
   changed = np.abs(moved["sight"] - base["sight"]).max((0, 4)) > 0
   assert changed[:4, :4, :4].all() and changed.sum() == 64
-  # It hears the caption still.
+  # It still sees the caption.
   words = Context(text=jnp.asarray(text.tokenize(["a red six", "x"], 24)))
   assert np.abs(blind.apply(params, clip, t, words, rngs=rngs(0))["sight"] - base["sight"]).min() > 1e-7
-  # Half of them dropped is neither, differs by draw, and repeats.
+  # At rate 0.5 the output differs from that at 1, depends on the key, and is reproducible.
   half = network(token_drop=0.5)
   a, b, again = (half.apply(params, *inputs, rngs=rngs(seed))["sight"] for seed in (0, 1, 0))
   assert np.abs(a - b).max() > 1e-3 and np.abs(a - base["sight"]).max() > 1e-3
@@ -115,7 +115,7 @@ def test_noise_on_the_caption_reaches_every_sense_and_swamps_it_when_huge(inputs
     one, two = (model.apply(params, clip, t, context, rngs=rngs(seed)) for seed in (0, 1))
     for name in one:
       assert np.abs(one[name] - two[name]).max() > 1e-5, name
-    # What the caption does (with the noise the same) over what the noise does.
+    # Effect of the caption (with equal noise) divided by the effect of the noise.
     said = model.apply(params, clip, t, words, rngs=rngs(0))["sight"]
     return np.linalg.norm(said - one["sight"]) / np.linalg.norm(two["sight"] - one["sight"])
 

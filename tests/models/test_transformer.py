@@ -1,4 +1,4 @@
-"""The transformer: shapes, masks, times, and what each may not see."""
+"""The transformer: shapes, times, masks and which inputs affect which outputs."""
 
 import dataclasses
 
@@ -72,7 +72,7 @@ def test_apart_each_sense_is_denoised_as_if_it_were_alone(inputs, apply):
     np.testing.assert_allclose(out[name][0], alone[name][0], atol=1e-5)
     np.testing.assert_allclose(out[name][1], together[name][1], atol=1e-5)
     assert np.abs(out[name][0] - together[name][0]).max() > 1e-4
-  # Withheld, nothing is left of the caption or of the other senses, by whatever way.
+  # Without the condition, a sense depends neither on the caption nor on the other senses.
   withheld = apply(clip, t, context.drop_condition(jnp.array([True, True])))
   other = {name: clip[name] if name == "sight" else -clip[name] for name in clip}
   nothing = Context(text=jnp.asarray(text.tokenize(["", ""], 24)), independent_senses=jnp.array([True, True]))
@@ -99,17 +99,17 @@ def test_scores_are_read_off_every_sense_and_change_nothing(inputs, emoji):
   for told in (context, independent_senses):
     out, base, unasked = both(clip, told)
     assert base.shape == (2, 5)
-    # Nobody sees the token: with it and without, each sense is what it would be.
+    # No token sees the emoji: the outputs of the senses are the same with and without it.
     for name in clip:
       np.testing.assert_allclose(out[name], unasked[name], atol=1e-5)
     for changed in clip:
       other, given = ask({**clip, changed: -clip[changed]}, told)
-      # The token sees every sense, independent or not; if they are independent, it tells none of another.
+      # The emoji sees every sense, independent or not, and passes nothing between independent senses.
       assert np.abs(given - base).max() > 1e-4, changed
       for name in clip:
         if told is independent_senses and name != changed:
           np.testing.assert_allclose(other[name], out[name], atol=1e-5)
-  # What is not real is not judged.
+  # Masked frames do not affect the scores.
   masked = context.replace(valid={"touch": jnp.zeros((2, 8), bool)})
   given = [ask({**clip, "touch": sign * clip["touch"]}, masked)[1] for sign in (1, -1)]
   np.testing.assert_array_equal(*given)
@@ -122,7 +122,7 @@ def test_without_labels_there_is_nothing_of_them(inputs):
   assert flat.items() <= more.items()
   assert not [path for path in flat if "emoji" in str(path) or "scores" in str(path)]
   assert all("emoji" in str(path) or "scores" in str(path) for path in more.keys() - flat.keys())
-  # Asked for scores or not, the network of today is one and the same program.
+  # A model without labels returns no scores even if the collection is mutable.
   variables = jax.tree.map(lambda x: jnp.zeros(x.shape), {"params": plain})
   assert MODEL.apply(variables, *inputs, mutable=["scores"])[1] == {}
 
@@ -136,7 +136,7 @@ def test_a_masked_sense_is_an_absent_one_whatever_it_holds(inputs, apply):
   for name in absent:
     np.testing.assert_array_equal(out[name], other[name])
     np.testing.assert_allclose(out[name], absent[name], atol=1e-5)
-  # It is not the same as being told zeros.
+  # A missing sense differs from a sense of zeros.
   assert not same(
     absent, {k: v for k, v in apply({**clip, "touch": 0 * clip["touch"]}, t, context).items() if k in absent}
   )
@@ -157,7 +157,7 @@ def test_padding_of_the_caption_is_not_seen(inputs):
   tokens = text.tokenize(["a red two"] * 2, 24)
   assert (tokens[:, 12:] == 0).all()
   base = MODEL.apply(params, clip, t, Context(text=tokens))
-  # What the embedding of padding is cannot matter.
+  # The embedding of padding has no effect.
   table = params["params"]["text"]["bytes"]["embedding"]
   params["params"]["text"]["bytes"]["embedding"] = table.at[text.PAD].add(7.0)
   assert same(MODEL.apply(params, clip, t, Context(text=tokens)), base)

@@ -1,4 +1,4 @@
-"""Blocks run by one program, or computed again for their gradient, are the blocks that they were."""
+"""The trunk: scan and rematerialisation do not change results."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ PLAIN = small.model(depth=3)
 
 
 def answers(model, params):
-  """Its outputs, and the gradient of a weighted sum of them."""
+  """The outputs of the model, and the gradient of a weighted sum of them."""
   clip, t, context = small.inputs()
   weight = {name: np.random.default_rng(1).standard_normal(x.shape) for name, x in clip.items()}
 
@@ -43,7 +43,7 @@ def plain(params):
 )
 def test_it_is_the_plain_trunk(params, plain, fields):
   model = small.model(depth=3, **fields)
-  # The same parameters, by name and by draw.
+  # The parameters have the same names and values.
   drawn = jax.tree.map(np.asarray, model.init(jax.random.key(0), *small.inputs()))
   jax.tree.map(np.testing.assert_array_equal, drawn, PLAIN.init(jax.random.key(0), *small.inputs()))
   for got, want in zip(answers(model, params), plain, strict=True):
@@ -58,7 +58,7 @@ def test_a_scan_is_one_program_of_a_block():
     return len(jax.jit(model.apply).lower(small.params(model), *small.inputs()).as_text().splitlines())
 
   assert lines(depth=8) - lines(depth=4) > 4 * (lines(depth=8, scan=True) - lines(depth=4, scan=True))
-  # The default is the CPU's: unrolled.
+  # On the CPU the default is to unroll.
   assert lines(depth=4) == lines(depth=4, scan=False)
 
 
