@@ -48,7 +48,7 @@ class Lane:
     return jax.vmap(f) if self.is_stacked else f
 
   def join(self, streams: dict[str, Array]) -> Array:
-    """Stacks the arrays of the members: stream -> array to the array of the lane."""
+    """Stacks the members' arrays into the array of the lane."""
     if self.is_stacked:
       return jnp.stack([streams[name] for name in self.members])
     return streams[self.key]
@@ -120,7 +120,7 @@ def of_clip(lanes: tuple[Lane, ...], streams: dict[str, Array]) -> tuple[Lane, .
 
 
 def join(lanes: tuple[Lane, ...], streams: dict[str, Array]) -> dict[str, Array]:
-  """Stacks the streams of each lane: stream -> array to lane key -> array."""
+  """Stacks the streams of each lane. Returns lane key -> array."""
   return {lane.key: lane.join(streams) for lane in lanes}
 
 

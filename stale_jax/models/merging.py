@@ -4,9 +4,8 @@ After the first block, the third of the tokens in each time step that received t
 each into the most similar of the tokens that remain. In attention a merged token counts as the number of
 tokens it stands for (proportional attention). After the last block, the change of a merged token is added to
 each token in it. So each token keeps its difference from the mean, like the residual stream in arXiv
-2303.17604.
-Tokens of different time steps are never merged, since frames may be at different noise levels and the
-modulation depends on the time.
+2303.17604. Tokens of different time steps are never merged, since frames may be at different noise levels and
+the modulation depends on the time.
 """
 
 import dataclasses
