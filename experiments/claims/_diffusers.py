@@ -25,7 +25,7 @@ def ours(dtype: str):
 
 
 def theirs():
-  """(CogVideoX's transformer, its arguments); like ours it has joint attention over video and text, and adaLN.
+  """(CogVideoX's transformer, its arguments): joint attention over video and text, and adaLN, like ours.
 
   Raises:
     UserError: diffusers is not installed.
