@@ -1,1 +1,1 @@
-"""Training: the loop, the program of a step on a mesh, the state, and the kinds of training (`steps`)."""
+"""Training: the loop, the compiled step on a mesh, the state, and the kinds of training (`steps`)."""

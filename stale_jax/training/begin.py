@@ -1,4 +1,4 @@
-"""The state that a run begins with: its own checkpoint, else given weights, else drawn parameters."""
+"""The state that a run starts from: its latest checkpoint, else `training.init_from`, else a random draw."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,19 +15,21 @@ from stale_jax.training.state import State
 
 
 def given_params(name: str, like: Any) -> Any:
-  """The weights that `name` stands for (`training.init_from`).
+  """Loads the weights of `training.init_from`.
 
   Args:
-    name: a run's folder, a weights file or a model of the package.
-    like: parameters of the shapes that are needed.
+    name: a run's folder, a weights file or the name of a packaged model.
+    like: parameters, or shapes, of the model to train.
 
   Raises:
-    UserError: there are none, or they are of another model.
+    UserError: there are no such weights, or they belong to another model.
   """
   params, _ = model_at(name)
-  wanted = jax.tree.map(lambda x: x.shape, like)
-  if jax.tree.map(np.shape, params) != wanted:
-    raise UserError(f"training.init_from={name}: those weights are of another model; use its config.")
+  shapes = jax.tree.map(lambda x: x.shape, like)
+  if jax.tree.map(np.shape, params) != shapes:
+    raise UserError(
+      f"training.init_from={name}: these weights are of another model; use the config of that model."
+    )
   return params
 
 
@@ -38,14 +40,14 @@ def first_state(
   init_from: Callable[[], Any] | None,
   say: Callable[[str], None],
 ) -> State:
-  """The state to go on from; the feed goes on from where that state was saved.
+  """The state that a run starts or resumes from. On resumption, the feed continues where it was saved.
 
   Args:
-    program: of the run.
-    checkpoints: of the run.
-    feed: of the run.
-    init_from: gives the parameters to begin from if there is no checkpoint; None: they are drawn.
-    say: shows a line to the user.
+    program: the run's compiled step.
+    checkpoints: the run's checkpoints.
+    feed: the run's batches.
+    init_from: returns the parameters to start from if there is no checkpoint. None draws them at random.
+    say: prints a line for the user.
   """
   if restored := checkpoints.restore(program.state, say):
     state, data = restored

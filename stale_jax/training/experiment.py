@@ -1,4 +1,4 @@
-"""An experiment: a system, and how it is trained."""
+"""An experiment: a system and the settings of its training."""
 
 import dataclasses
 
@@ -16,13 +16,13 @@ class Training:
   """How a system is trained.
 
   Attributes:
-    seed: of everything drawn.
-    settings: how long, and how often it logs and saves.
-    objective: what is minimised; of a student, what its critic minimises.
-    step: which kind of training, and its settings.
-    optimizer: turns gradients into updates.
+    seed: seed of all random numbers.
+    settings: length of the run, logging and saving.
+    objective: the loss to minimise; in the training of a student, the loss of its critic.
+    step: the kind of training and its settings.
+    optimizer: settings of the optimizer.
     ema: moving averages of the parameters.
-    mesh: how the devices are laid out.
+    mesh: the layout of the devices.
   """
 
   seed: int
@@ -36,7 +36,7 @@ class Training:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment(System):
-  """A config, built.
+  """Everything that a config describes, as objects.
 
   Attributes:
     training: how the system is trained.

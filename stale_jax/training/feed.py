@@ -1,4 +1,4 @@
-"""Batches on their way to the devices: each process reads its rows, one batch ahead of the step."""
+"""Sends batches to the devices: each process reads its own rows, one batch ahead of the step."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from stale_jax.training.steps.train_step import CLIP, MICRO, needed
 
 
 class Feed:
-  """The batches of an experiment, split over the devices as `program.batch` is, whatever their bucket.
+  """The batches of an experiment, sharded like `program.batch`, for buckets of any shape.
 
-  The devices of a process need some rows of a batch, whatever the mesh; it reads these, and no others.
+  Each process reads only the rows of a batch that its own devices need. This holds for every mesh.
 
   Attributes:
-    ahead: the next batch, already on its way to the devices.
-    state: of the data, as JSON: what `ahead` and all that follows come from.
+    ahead: the next batch, whose transfer to the devices has begun.
+    state: the state of the data iterator, as JSON, from which `ahead` and all later batches follow.
   """
 
   def __init__(self, experiment: Experiment, program: TrainingProgram):
@@ -28,9 +28,9 @@ class Feed:
     size = experiment.training.settings.batch
     where = self._sharding.addressable_devices_indices_map((size,))
     rows = np.unique(np.concatenate([np.arange(size)[index] for index in where.values()]))
-    # Row of the whole batch -> row of what is read here.
-    self._place = np.full(size, -1)
-    self._place[rows] = np.arange(len(rows))
+    # Row of the global batch -> row of the part that this process reads; -1 if it does not read the row.
+    self._local_row = np.full(size, -1)
+    self._local_row[rows] = np.arange(len(rows))
     self._batches = iter(
       loader(
         experiment.data.source,
@@ -45,16 +45,16 @@ class Feed:
     )
 
   def set_state(self, state: Any) -> None:
-    """Goes on from the `state` of another feed, in this or any number of processes."""
+    """Continues from the `state` of an earlier feed, which may have had another number of processes."""
     self._batches.set_state(state)
 
   def advance(self) -> None:
-    """Begins to send the next batch; waits for its data, not for any device."""
+    """Starts the transfer of the next batch. It waits for the data, but not for any device."""
     self.state = self._batches.get_state()
     self.ahead: Batch = jax.tree.map(self._send, needed(next(self._batches), self._needs))
 
   def _send(self, read: np.ndarray) -> jax.Array:
-    shape = (len(self._place), *read.shape[1:])
+    shape = (len(self._local_row), *read.shape[1:])
     where = self._sharding.addressable_devices_indices_map(shape)
-    parts = [jax.device_put(read[self._place[rows]], device) for device, (rows, *_) in where.items()]
+    parts = [jax.device_put(read[self._local_row[rows]], device) for device, (rows, *_) in where.items()]
     return jax.make_array_from_single_device_arrays(shape, self._sharding, parts)

@@ -1,11 +1,11 @@
-"""Goodput: the share of the time since a run's first start that went into steps that it still has.
+"""Goodput: the share of the time since a run's first start that was spent on steps that were not lost.
 
-Everything else is lost: starting, compiling, restoring, saving, steps that a restart repeats, and the
-time between a kill and the next start. (Without the device telling more, a step that waits for data
-counts as a step; metrics show that wait as `data_wait`.)
+All other time is lost: starting, compiling, restoring, saving, steps that a restart repeats, and the time
+between a kill and the next start. A step that waits for data counts as productive; the metrics report that
+wait as `data_wait`.
 
-Time is that of the machine's monotonic clock, which all processes of one boot share and nobody sets;
-only from one boot to the next is the wall clock believed.
+Times are measured with the machine's monotonic clock, which all processes share until the machine reboots and
+which cannot be set. The wall clock is only used across reboots.
 """
 
 import contextlib
@@ -18,22 +18,22 @@ from stale_jax.files import AnyPath, write_whole
 
 
 class Goodput:
-  """That of the run in `folder`; its first start is kept there, in `started.json`.
+  """The goodput of the run in `folder`. Its first start is recorded in the folder's `started.json`.
 
   Args:
-    folder: of the run.
-    productive: seconds of steps that stay from earlier starts.
+    folder: the run's folder.
+    productive: productive seconds of earlier starts, up to the step that the run resumes from.
   """
 
   def __init__(self, folder: AnyPath, productive: float = 0.0):
     self._productive = productive
     self._first = _first_start(folder / "started.json")
-    # What has been counted reaches to here.
+    # The time up to which productive time has been counted.
     self._counted = time.monotonic()
 
   @contextlib.contextmanager
   def lost(self) -> Iterator[None]:
-    """The time inside is not productive; between two such times, steps are."""
+    """Marks the time inside the context as lost. All other time is productive."""
     now = time.monotonic()
     self._productive += now - self._counted
     try:
@@ -42,7 +42,7 @@ class Goodput:
       self._counted = time.monotonic()
 
   def measure(self) -> dict[str, float]:
-    """`goodput`, from 0 to 1, and `productive_seconds`, both of now."""
+    """The current `goodput`, from 0 to 1, and `productive_seconds`."""
     now = time.monotonic()
     productive = self._productive + now - self._counted
     return {
@@ -52,7 +52,10 @@ class Goodput:
 
 
 def _first_start(path: AnyPath) -> float:
-  """When the run began, on this boot's monotonic clock (so possibly below 0); now, if it begins."""
+  """The time of the run's first start on the monotonic clock; negative if it was before the last boot.
+
+  If there is no record of a first start, the current time is recorded and returned.
+  """
   now = {"boot": _boot(), "monotonic": time.monotonic(), "wall": time.time()}
   try:
     first = json.loads(path.read_text())
@@ -65,7 +68,7 @@ def _first_start(path: AnyPath) -> float:
 
 
 def _boot() -> str | None:
-  """Names this boot of this machine; None where the system does not tell."""
+  """An identifier of the current boot of the machine, or None if the system has none."""
   try:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
   except OSError:

@@ -1,4 +1,4 @@
-"""What training begins with: drawn parameters, and the shapes of a batch."""
+"""Initial parameters of a network, and an example batch that has the shapes of training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +14,15 @@ from stale_jax.system import System
 
 
 def init_params(system: System, key: PRNGKeyArray):
-  """Parameters of the network, drawn from `key`."""
+  """Initial parameters of the network, drawn from `key`."""
   return initializer(system)(key)
 
 
 def initializer(system: System) -> Callable[[PRNGKeyArray], Any]:
-  """key -> parameters of the network; what it returns reads no data and can be traced."""
+  """Returns a function from a PRNG key to initial parameters.
+
+  `initializer` itself may read an example of the data, but the returned function does not and can be traced.
+  """
   if not system.is_autoencoder:
     return jax.jit(system.network.init)
   clip = floats(example_batch(system).clip)
@@ -27,10 +30,10 @@ def initializer(system: System) -> Callable[[PRNGKeyArray], Any]:
 
 
 def example_batch(system: System) -> Batch:
-  """A batch of the first example that training may see.
+  """A batch of one example: the first one of the training data.
 
   Raises:
-    UserError: the example cannot be read, or is not of tokens though the process is.
+    UserError: the example cannot be read, or it does not consist of tokens although the process is discrete.
   """
   source, network = system.data.source, system.network
   micro = () if system.is_autoencoder else network.micro
@@ -43,4 +46,7 @@ def example_batch(system: System) -> Batch:
 def _check_tokens(example: Batch) -> None:
   for name, x in floats(example.clip).items():
     if (np.abs(x) != 1).any() or ((x > 0).sum(-1) != 1).any():
-      raise UserError(f"process uniform_tokens is for tokens, one-hot in -1 and 1, and {name} is none here.")
+      raise UserError(
+        f"process uniform_tokens needs tokens, which are one-hot vectors of -1 and 1, but {name} holds other "
+        "values; use another process or source."
+      )

@@ -1,4 +1,4 @@
-"""The training loop: one, for every kind of training, on one device or many."""
+"""The training loop, for every kind of training, on one device or many."""
 
 import collections
 import contextlib
@@ -19,7 +19,7 @@ from stale_jax.hosts import leads, whole
 from stale_jax.training.begin import first_state, given_params
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
-from stale_jax.training.metrics import Metrics, Unheard
+from stale_jax.training.metrics import Metrics, NoMetrics
 from stale_jax.training.preemption import preemption
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import TrainingProgram, training_program
@@ -33,24 +33,27 @@ def train_loop(
   workdir: str | AnyPath,
   profile: tuple[int, int] | None = None,
 ) -> State:
-  """Trains `experiment` in `workdir`, or goes on where the last call there stopped.
+  """Trains `experiment` in `workdir`, or resumes the run in that folder.
 
-  A run that is killed at any moment and started again ends with the same parameters as one that was not;
-  its averaged weights are in `weights.safetensors`. SIGTERM saves and returns early. Several processes
-  (`hosts.join_processes`) each call this, with one folder that all of them see; SIGTERM to one of them makes
-  all save the same step.
+  A run that is killed at any time and started again ends with the same parameters as an uninterrupted run.
+  At the end, the averaged weights are written to `weights.safetensors`. On SIGTERM the run saves a checkpoint
+  and returns early.
+
+  In a run of several processes (`hosts.join_processes`), each of them calls this function, with a folder that
+  all of them can access. SIGTERM to one process makes all processes save the same step.
 
   Args:
-    experiment: what `config` describes.
-    config: plain data, which is kept beside what is trained.
+    experiment: the objects that `config` describes.
+    config: the config as plain data; it is saved in the folder.
     workdir: the run's folder: a path, or gs://BUCKET/FOLDER.
-    profile: (start, stop), the steps of which a trace is written to the folder's `profile`.
+    profile: (start, stop), a range of steps of which a trace is written to the subfolder `profile`.
 
   Returns:
     The state after the last step.
 
   Raises:
-    UserError: bad config, an unwritable folder, a full disk, a loss that is not finite, and the like.
+    UserError: among others, the config is invalid, the folder cannot be written, the disk is full, or the
+      loss is not finite.
   """
   workdir = at(workdir)
   try:
@@ -60,7 +63,7 @@ def train_loop(
     if error.errno not in FULL:
       raise
     raise UserError(
-      f"cannot write to {workdir}: {error.strerror}; what was saved before is whole."
+      f"cannot write to {workdir}: {error.strerror}; any checkpoint saved before is complete."
     ) from error
 
 
@@ -73,13 +76,13 @@ def _train(
 ) -> State:
   settings, say = experiment.training.settings, _say()
   if jax.process_count() != settings.processes:
-    raise UserError(f"training.processes={settings.processes}, and JAX has {jax.process_count()}.")
+    raise UserError(f"training.processes={settings.processes}, but JAX runs with {jax.process_count()}.")
   if window and window[1] > settings.steps:
     raise UserError(
       f"the steps to trace, {window[0]}:{window[1]}, are not within training.steps={settings.steps}."
     )
   program = training_program(experiment)
-  # Weights that are missing or do not fit are reported before anything is written.
+  # Missing or incompatible weights are reported before anything is written.
   read = functools.cache(functools.partial(given_params, settings.init_from, program.state.params))
   if settings.init_from and not (workdir / "checkpoints").exists():
     read()
@@ -91,13 +94,15 @@ def _train(
 
   step = int(state.step)
   if window and window[1] <= step:
-    raise UserError(f"the steps to trace, {window[0]}:{window[1]}, are done: {workdir} is at step {step}.")
+    raise UserError(
+      f"the steps to trace, {window[0]}:{window[1]}, are done: the run in {workdir} is at step {step}."
+    )
   drop_snapshots_after(workdir, step)
   if step < settings.steps:
-    say("compiling the training step: half a minute for the shipped model, the first time.")
-    # Measurements of the weights before are out of date.
-    for measured in ("evaluation.json", "excavation.json"):
-      (workdir / measured).unlink(missing_ok=True)
+    say("compiling the training step (the first time, about half a minute for the shipped model) ...")
+    # Results for the previous weights are out of date.
+    for results in ("evaluation.json", "excavation.json"):
+      (workdir / results).unlink(missing_ok=True)
     feed.advance()
   run = _Run(
     experiment=experiment,
@@ -106,7 +111,7 @@ def _train(
     program=program,
     feed=feed,
     checkpoints=checkpoints,
-    metrics=Metrics(workdir, step, settings.steps) if leads() else Unheard(),
+    metrics=Metrics(workdir, step, settings.steps) if leads() else NoMetrics(),
     profile=Profile(workdir / "profile", window if leads() else None),
     recent=collections.deque(maxlen=settings.log_every),
     snapshot_steps=experiment.training.ema.snapshot_steps(settings.steps),
@@ -120,19 +125,19 @@ def _train(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Run:
-  """A run from its first state on.
+  """A run, from its initial or restored state to its last step.
 
   Attributes:
     experiment: what is trained.
-    config: as plain data.
+    config: the config as plain data.
     workdir: the run's folder.
-    program: the step.
+    program: the compiled step.
     feed: the batches.
-    checkpoints, metrics, profile: what is written.
-    recent: (step, indices of its examples) of the steps since the device was last asked.
-    snapshot_steps: after which the averages are written.
-    say: shows a line to the user.
-    compiled: shapes of the batches whose step has been compiled.
+    checkpoints, metrics, profile: the files that the run writes.
+    recent: (step, indices of its examples) for the steps that have not been checked for a bad loss yet.
+    snapshot_steps: steps after which the power-function averages are written.
+    say: prints a line for the user.
+    compiled: shapes of the batches for which the step has been compiled.
   """
 
   experiment: Experiment
@@ -141,7 +146,7 @@ class _Run:
   program: TrainingProgram
   feed: Feed
   checkpoints: Checkpointer
-  metrics: Metrics | Unheard
+  metrics: Metrics | NoMetrics
   profile: Profile
   recent: collections.deque
   snapshot_steps: frozenset[int]
@@ -149,27 +154,31 @@ class _Run:
   compiled: set[tuple] = dataclasses.field(default_factory=set)
 
   def go(self, state: State, stopping: Callable[[int], bool]) -> State:
-    """Trains to the last step, or to the one at which `stopping` says so."""
+    """Trains until the last step, or until `stopping` returns True."""
     step, steps = int(state.step), self.experiment.training.settings.steps
     with contextlib.ExitStack() as stack:
-      for written in (self.checkpoints, self.metrics, self.profile):
-        stack.enter_context(contextlib.closing(written))
+      for writer in (self.checkpoints, self.metrics, self.profile):
+        stack.enter_context(contextlib.closing(writer))
       stack.enter_context(jax.transfer_guard("disallow"))
       while step < steps and not stopping(step):
         state, scalars = self._update(step, state)
         step += 1
         with self.metrics.waiting_for_data():
-          self.feed.advance()  # While the device is at work.
+          self.feed.advance()  # While the device computes the step.
         self.profile.after(step, scalars)
         self._log(step, state, scalars)
         self._save(step, state)
       if step < steps and int(jax.device_get(state.bad_step)) < 0:
         self.checkpoints.save(step, state, self.feed.state)
-        self.say(f"\nSIGTERM: saved step {step} in {self.workdir}; the same command goes on from there.")
+        self.say(f"\nSIGTERM: saved step {step} in {self.workdir}; run the same command to resume.")
     return state
 
   def _update(self, step: int, state: State) -> tuple[State, dict[str, jax.Array]]:
-    """(the state after one step, its scalars); waits for the device only where the step is compiled."""
+    """Takes one step; it waits for the device only if the step must be compiled.
+
+    Returns:
+      The state after the step, and its scalar metrics.
+    """
     self.profile.before(step)
     self.recent.append((step, self.feed.ahead.index))
     shapes = tuple(x.shape for x in self.feed.ahead.clip.values())
@@ -182,7 +191,10 @@ class _Run:
     return state, scalars
 
   def _log(self, step: int, state: State, scalars: dict[str, jax.Array]) -> None:
-    """Writes the scalars and looks for a bad step, where it is time; only here is the device waited for."""
+    """Writes the scalars and checks for a bad step, if they are due.
+
+    Apart from compiling and saving, this is the only place where the loop waits for the device.
+    """
     settings = self.experiment.training.settings
     logging = step == settings.steps or step % settings.log_every == 0
     if not (logging or self._saving(step) or step in self.snapshot_steps):
@@ -194,11 +206,11 @@ class _Run:
       self.metrics.write(step, {k: float(v) for k, v in jax.device_get(scalars).items()})
 
   def _save(self, step: int, state: State) -> None:
-    """Writes snapshots of the averages and a checkpoint, where it is time."""
+    """Writes snapshots of the averages and a checkpoint, if they are due."""
     if not (self._saving(step) or step in self.snapshot_steps):
       return
     with self.metrics.lost():
-      # Before the checkpoint: a run that resumes from it has its snapshots.
+      # Snapshots are written before the checkpoint, so that a run that resumes from it has them.
       if step in self.snapshot_steps:
         tracks = dict(zip(self.experiment.training.ema.kept, state.tracks, strict=True))
         save_snapshots(self.workdir, step, tracks, self.config)
@@ -211,7 +223,7 @@ class _Run:
     return step == settings.steps or step % settings.checkpoint_every == 0
 
   def _not_finite(self, step: int) -> str:
-    """Names the step, its examples, those of them that are not finite, and the last good checkpoint."""
+    """The error message: the step, its examples, which of them are not finite, the last good checkpoint."""
     source, indices = self.experiment.data.source, whole(dict(self.recent)[step])
     batch = [int(i) for i in indices]
     broken = [i for i in batch if not all(np.isfinite(x).all() for x in source[i]["clip"].values())]
@@ -223,5 +235,5 @@ class _Run:
 
 
 def _say() -> Callable[[str], None]:
-  """Shows a line to the user; only one process of several does."""
+  """Returns a function that prints a line for the user. Of several processes, only process 0 prints."""
   return functools.partial(print, flush=True) if leads() else lambda _: None

@@ -1,4 +1,4 @@
-"""Where numbers go: a line on the terminal, JSON lines, TensorBoard."""
+"""Writes metrics to the terminal, to a file of JSON lines and to TensorBoard."""
 
 import contextlib
 import json
@@ -10,12 +10,12 @@ from stale_jax.training.goodput import Goodput
 
 
 class Metrics:
-  """Writes a run's scalars; after a resume, as if it had never stopped.
+  """Writes a run's scalars. A resumed run continues the files as if it had not been interrupted.
 
   Args:
-    folder: of the run, which may be an address; there they lie from `publish` on.
-    start: the step that the run resumes from; what was written beyond it is dropped.
-    total: steps of the run.
+    folder: the run's folder, possibly in remote storage. Remote files are up to date after `publish`.
+    start: the step that the run resumes from. Records of later steps are dropped.
+    total: number of steps of the run.
   """
 
   def __init__(self, folder: AnyPath, start: int, total: int):
@@ -32,7 +32,7 @@ class Metrics:
     self._live = sys.stdout.isatty()
 
   def _drop_after(self, start: int, before: AnyPath) -> float:
-    """Begins the file with what `before` holds; returns the productive seconds of what is left."""
+    """Copies the records of `before` up to step `start`; returns the productive seconds of the last one."""
     productive = 0.0
     if not before.exists():
       return productive
@@ -43,24 +43,24 @@ class Metrics:
         if written["step"] <= start:
           kept.append(line + "\n")
           productive = written.get("productive_seconds", productive)
-      except (ValueError, KeyError):  # The line a kill cut short.
+      except (ValueError, KeyError):  # A kill truncated the line.
         continue
     write_whole(self._path, "".join(kept))
     return productive
 
   @contextlib.contextmanager
   def waiting_for_data(self):
-    """Counts the time inside it, which `write` reports as `data_wait`, a share of all time."""
-    began = time.monotonic()
+    """Measures the time inside the context, which `write` reports as `data_wait`, a share of all time."""
+    start = time.monotonic()
     yield
-    self._waited += time.monotonic() - began
+    self._waited += time.monotonic() - start
 
   def write(self, step: int, scalars: dict[str, float]) -> None:
-    """Records `scalars` after `step` updates and shows loss, speed and time left."""
+    """Records `scalars` after `step` updates and prints the loss, the speed and the remaining time."""
     now = time.monotonic()
-    passed = max(now - self._time, 1e-9)
-    speed = (step - self._step) / passed
-    times = {"steps_per_second": speed, "data_wait": self._waited / passed, **self._goodput.measure()}
+    elapsed = max(now - self._time, 1e-9)
+    speed = (step - self._step) / elapsed
+    times = {"steps_per_second": speed, "data_wait": self._waited / elapsed, **self._goodput.measure()}
     scalars = {**scalars, **times}
     self._step, self._time, self._waited = step, now, 0.0
     self._file.write(json.dumps({"step": step, **scalars}) + "\n")
@@ -75,22 +75,23 @@ class Metrics:
     print(f"\r{line}\033[K" if self._live else line, end="" if self._live else "\n", flush=True)
 
   def publish(self) -> None:
-    """What has been recorded is there for good, also in a folder that cannot be appended to."""
+    """Makes all records durable, also in remote storage, where files cannot be appended to."""
     self._written.publish()
 
   def close(self) -> None:
     if self._live:
       print()
-    print(f"goodput: {self._goodput.measure()['goodput']:.1%} of the time since the run's first start.")
-    with contextlib.suppress(OSError):  # A full disk, which has been complained of.
+    goodput = self._goodput.measure()["goodput"]
+    print(f"goodput: {goodput:.1%} of the time since the run's first start was spent on training steps.")
+    with contextlib.suppress(OSError):  # The disk is full, which has already been reported.
       self._file.close()
     with contextlib.suppress(OSError):
       self._board.close()
     self._written.close()
 
 
-class Unheard:
-  """The metrics of a process that does not speak."""
+class NoMetrics:
+  """The metrics of processes that do not write any: all but process 0."""
 
   waiting_for_data = lost = staticmethod(contextlib.nullcontext)
 

@@ -1,8 +1,8 @@
-"""The motion between two pictures: a predictor over codes of frames, its training and its weights.
+"""The motion between two pictures: a predictor of latent frames, its training and its weights.
 
-A frame is coded by itself by the autoencoder that comes with the package, frozen. The paper codes frames by
-CLIP, whose codes are conditions of its video model; these codes have a decoder, so that what is predicted is
-a picture without another model.
+The packaged autoencoder, with frozen weights, encodes each frame separately. The paper encodes frames with
+CLIP, whose embeddings condition a video model. The latents of the autoencoder can be decoded, so that the
+predicted frames need no further model.
 """
 
 import dataclasses
@@ -28,21 +28,22 @@ from stale_jax.models import Autoencoder, MotionPredictor
 from stale_jax.models.motion_predictor import interpolated
 from stale_jax.training.steps.motion import MotionStep
 
-# The predictor that comes with the package.
+# Weights of the packaged predictor.
 MOTION = AUTOENCODER.with_name("motion.safetensors")
 _BATCH, _CLIPS, _RATE = 64, 6144, 1.5e-3
-_AT_ONCE = 512  # Frames that are coded together.
+# Number of frames that are encoded or decoded together.
+_AT_ONCE = 512
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MotionModel:
-  """Makes the pictures between two pictures.
+  """Predicts the frames between two pictures.
 
   Attributes:
-    coder, coder_params: an autoencoder.
-    predictor, params: of its codes.
-    shape: of the pictures, (height, width, 3).
-    frames: from the first picture to the last.
+    coder, coder_params: the autoencoder and its parameters.
+    predictor, params: the predictor of its codes (latents), and its parameters.
+    shape: shape of a picture, (height, width, 3).
+    frames: number of frames, including the first and the last picture.
   """
 
   coder: Autoencoder
@@ -53,21 +54,21 @@ class MotionModel:
   frames: int
 
   def encode(self, frames: Float[np.ndarray, "*batch h w 3"]) -> Float[np.ndarray, "*batch y x channels"]:
-    """Codes, of each frame by itself."""
+    """Encodes each frame separately."""
     return _each(self.coder, "encode", self.coder_params, np.asarray(frames))
 
   def decode(self, codes: Float[np.ndarray, "*batch y x channels"]) -> Float[np.ndarray, "*batch h w 3"]:
-    """Frames, of each code by itself."""
+    """Decodes each code separately, into frames in [-1, 1]."""
     return np.clip(_each(self.coder, "decode", self.coder_params, np.asarray(codes)), -1, 1)
 
   def predict(self, start, end) -> Float[np.ndarray, "batch frames y x channels"]:
-    """Codes from `start` to `end`, [batch, y, x, channels] each."""
+    """Predicts the codes of all frames, given those of the first and last, [batch, y, x, channels] each."""
     return jax.device_get(_predict(self.predictor, self.frames)(self.params, start, end))
 
   def between(
     self, start: Float[np.ndarray, "batch h w 3"], end: Float[np.ndarray, "batch h w 3"]
   ) -> Float[np.ndarray, "batch {self.frames}-2 h w 3"]:
-    """The pictures between these."""
+    """Predicts the frames between `start` and `end`, without these two."""
     return self.decode(self.predict(self.encode(start), self.encode(end))[:, 1:-1])
 
 
@@ -89,18 +90,18 @@ def _each(coder: Autoencoder, method: str, params, x: np.ndarray) -> np.ndarray:
 
 
 def sights(source: Digits, first: int, count: int) -> Float[np.ndarray, "count frames h w 3"]:
-  """What is seen in so many clips of `source`."""
+  """The frames of `count` clips of `source`, from clip `first` on."""
   return np.stack([source[first + i]["clip"]["sight"] for i in range(count)])
 
 
 def _repainted(sight: Float[np.ndarray, "n frames h w 3"], seed: int) -> Float[np.ndarray, "n frames h w 3"]:
-  """Every other clip fades to another colour on its way: the panels of a story may differ in it."""
+  """Makes every other clip fade to another colour, because the panels of a story may differ in colour."""
   colours = np.asarray(list(COLOURS.values()), np.float32)
   chosen = colours[np.random.default_rng(seed).integers(len(colours), size=(2, len(sight)))]
   faded = interpolated(*chosen, sight.shape[1])[:, :, None, None]
   ink = intensity(sight).max(-1, keepdims=True)
-  which = np.arange(len(sight))[:, None, None, None, None] % 2 == 1
-  return np.where(which, 2 * ink * faded - 1, sight)
+  is_odd = np.arange(len(sight))[:, None, None, None, None] % 2 == 1
+  return np.where(is_odd, 2 * ink * faded - 1, sight)
 
 
 def train_motion(
@@ -109,11 +110,11 @@ def train_motion(
   """Trains a predictor on digits that move and bounce.
 
   Args:
-    steps: of AdamW, on batches of 64 clips.
-    seed: of parameters, clips and batches.
-    frames: of a clip.
-    log: is called with (step, mean squared error), a hundred times at most.
-    **fields: of `MotionPredictor`.
+    steps: steps of AdamW, on batches of 64 clips.
+    seed: seed of parameters, clips and batches.
+    frames: frames per clip.
+    log: called with (step, mean squared error), at most a hundred times.
+    **fields: fields of `MotionPredictor`.
   """
   source = Digits(seed=seed, frames=frames, patch=1)
   model = _untrained(construct(MotionPredictor, fields, "motion"), source)
@@ -148,18 +149,18 @@ def _untrained(predictor: MotionPredictor, source: Digits) -> MotionModel:
 
 
 def save_motion(path: AnyPath, model: MotionModel) -> None:
-  """Writes the predictor's weights, for `load_motion`."""
+  """Writes the weights of the predictor, for `load_motion`."""
   predictor = model.predictor
-  kept = {"width": predictor.width, "depth": predictor.depth, "heads": predictor.heads}
-  save_weights(path, model.params, {"motion": kept, "frames": model.frames})
+  fields = {"width": predictor.width, "depth": predictor.depth, "heads": predictor.heads}
+  save_weights(path, model.params, {"motion": fields, "frames": model.frames})
 
 
 @functools.cache
 def load_motion(path: AnyPath = MOTION) -> MotionModel:
-  """The predictor in `path`, by default the one that comes with the package.
+  """Loads the predictor in `path`, by default the packaged one.
 
   Raises:
-    UserError: there is none.
+    UserError: there is no such file.
   """
   params, config = load_weights(path)
   predictor = construct(MotionPredictor, config["motion"], "motion")

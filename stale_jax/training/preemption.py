@@ -1,4 +1,4 @@
-"""SIGTERM, by which clusters tell a run that it is about to be killed."""
+"""Handles SIGTERM, the signal by which clusters announce that they are about to kill a run."""
 
 import contextlib
 import signal
@@ -10,20 +10,21 @@ from jax.experimental import multihost_utils
 
 @contextlib.contextmanager
 def preemption() -> Iterator[Callable[[int], bool]]:
-  """A function of the step, to be called at each: whether SIGTERM has come, so that the step is to be saved.
+  """Yields a function that must be called with each step; it returns whether to save that step and stop.
 
-  In a run of several processes, all of them are told of the same step.
+  It returns True after SIGTERM. In a run of several processes, it returns True at the same step in all of
+  them.
   """
   if jax.distributed.is_initialized():
     yield multihost_utils.reached_preemption_sync_point
     return
-  came = []
+  received = []
   try:
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
   except ValueError:  # Not the main thread: another part of the program handles signals.
     yield lambda step: False
     return
   try:
-    yield lambda step: bool(came)
+    yield lambda step: bool(received)
   finally:
     signal.signal(signal.SIGTERM, before)

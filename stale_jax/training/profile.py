@@ -1,4 +1,4 @@
-"""A trace of chosen steps, for XProf and TensorBoard's profiler."""
+"""Traces a range of steps for XProf or TensorBoard's profiler."""
 
 import re
 from pathlib import Path
@@ -10,38 +10,38 @@ from stale_jax.files import AnyPath, Written
 
 
 def parse_window(text: str) -> tuple[int, int]:
-  """START:STOP, the number of updates done before the first step traced and after the last.
+  """Parses START:STOP, the number of completed updates before the first and after the last traced step.
 
   Raises:
-    UserError: it is not that.
+    UserError: `text` does not have that form, or START is not less than STOP.
   """
   match = re.fullmatch(r"(\d+):(\d+)", text)
   if not match or int(match[1]) >= int(match[2]):
-    raise UserError(f"--profile={text}: give START:STOP in steps, 0 <= START < STOP.")
+    raise UserError(f"--profile={text} must be START:STOP in steps, with 0 <= START < STOP.")
   return int(match[1]), int(match[2])
 
 
 class Profile:
-  """Traces the steps of `window`, (start, stop), into `folder`; none if it is None."""
+  """Writes a trace of the steps of `window`, (start, stop), to `folder`; does nothing if it is None."""
 
   def __init__(self, folder: AnyPath, window: tuple[int, int] | None):
-    self._folder, self._window, self._on = Path(folder), window, None
+    self._folder, self._window, self._trace = Path(folder), window, None
 
   def before(self, step: int) -> None:
-    """Called with the number of updates done, before each step."""
-    if self._window and self._window[0] <= step < self._window[1] and not self._on:
-      self._on = Written(self._folder)
-      jax.profiler.start_trace(self._on.local)
+    """Must be called before each step, with the number of completed updates."""
+    if self._window and self._window[0] <= step < self._window[1] and not self._trace:
+      self._trace = Written(self._folder)
+      jax.profiler.start_trace(self._trace.local)
 
   def after(self, step: int, result) -> None:
-    """Called with the number of updates done and what the last of them computed."""
-    if self._on and step >= self._window[1]:
+    """Must be called after each step, with the number of completed updates and the result of the step."""
+    if self._trace and step >= self._window[1]:
       jax.block_until_ready(result)
       self.close()
 
   def close(self) -> None:
-    """Ends a trace that the run did not live to the end of."""
-    if self._on:
+    """Ends the trace, if one is active."""
+    if self._trace:
       jax.profiler.stop_trace()
-      self._on.close()
-      self._on, self._window = None, None
+      self._trace.close()
+      self._trace, self._window = None, None

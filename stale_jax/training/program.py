@@ -1,4 +1,7 @@
-"""The training step as one program for a mesh: compiled by the loop, planned without any device."""
+"""The training step as one jitted program for a mesh.
+
+The training loop compiles and runs it; `planning` compiles it ahead of time, without any device.
+"""
 
 import dataclasses
 import functools
@@ -21,18 +24,17 @@ from stale_jax.training.steps.train_step import Needs, needed
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingProgram:
-  """What a run computes, and how it lies on the devices.
+  """The jitted functions of a run, with the shapes and shardings of their arguments.
 
   Attributes:
-    mesh: of the devices.
-    state: shapes of the state, with shardings.
-    batch: shapes of a whole batch, over all processes, with shardings; of the first bucket of the source if
-      it has several.
+    mesh: the mesh of devices.
+    state: shapes and shardings of the state.
+    batch: shapes and shardings of the global batch, over all processes. If the source has several buckets,
+      these are the shapes of the first.
     needs: parts of a batch that the step reads.
-    fresh: () -> the first state, which never lies whole on any device.
-    begin_from: parameters -> the first state with these parameters.
-    step: (state, batch) -> (state, metrics), jitted, so that it compiles once per bucket; it donates the
-      state that it is given.
+    fresh: () -> the initial state. It is created sharded: no device ever holds all of it.
+    begin_from: parameters -> the initial state with these parameters.
+    step: (state, batch) -> (state, metrics). It compiles once per bucket, and donates its state argument.
   """
 
   mesh: Mesh
@@ -45,11 +47,14 @@ class TrainingProgram:
 
 
 def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
-  """The program of `experiment` on `devices`, by default all there are; they may be those of a topology.
+  """The program of `experiment` on a mesh of `devices`.
+
+  Args:
+    experiment: what to train.
+    devices: all devices by default. For ahead-of-time compilation, the devices of a topology.
 
   Raises:
-    UserError: the devices or the batch cannot be laid out as the config says, or the experiment cannot be
-      trained.
+    UserError: the batch or the attention heads do not fit the mesh, or the experiment cannot be trained.
   """
   training = experiment.training
   mesh = training.mesh.build(devices)
@@ -61,7 +66,7 @@ def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
 
   def begin_from(params) -> State:
     state = train_step.begin_from(fresh(), params)
-    # No two arrays of the state may share memory: the step donates each.
+    # The step donates every array, so no two arrays of the state may share memory.
     return jax.tree.map(jnp.copy, state)
 
   shapes = jax.eval_shape(fresh)
@@ -80,26 +85,26 @@ def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
 
 
 def batch_shapes(experiment: Experiment, mesh: Mesh) -> Batch:
-  """Shapes of a whole batch with all its parts, with shardings."""
-  size, whole = experiment.training.settings.batch, batch_sharding(mesh)
+  """Shapes and shardings of a global batch with all its parts."""
+  size, sharding = experiment.training.settings.batch, batch_sharding(mesh)
 
   def shape(x):
-    return jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=whole)
+    return jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=sharding)
 
   return jax.tree.map(shape, example_batch(experiment))
 
 
 def _check_layout(experiment: Experiment, mesh: Mesh) -> None:
-  """Raises UserError if the batch or the heads of attention cannot be split as the mesh says."""
+  """Raises UserError if the mesh cannot split the batch or the attention heads evenly."""
   settings = experiment.training.settings
   ways = parts(mesh, "batch") * settings.accumulate
   if settings.batch % ways:
     raise UserError(
-      f"training.batch={settings.batch} is not a multiple of the mesh's data times fsdp times "
-      f"training.accumulate, {ways}."
+      f"training.batch={settings.batch} is not a multiple of mesh.data * mesh.fsdp * training.accumulate = "
+      f"{ways}."
     )
   if experiment.is_autoencoder:
     return
   heads, ways = experiment.network.heads, mesh.shape["tensor"] * mesh.shape["ulysses"]
   if heads % ways:
-    raise UserError(f"model.heads={heads} is not a multiple of the mesh's tensor times ulysses, {ways}.")
+    raise UserError(f"model.heads={heads} is not a multiple of mesh.tensor * mesh.ulysses = {ways}.")

@@ -1,4 +1,4 @@
-"""The config that a run's folder holds, and what a resumed run may change of it."""
+"""The config in a run's folder, and which parts of it a resumed run may change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,25 +13,25 @@ from stale_jax.training.ema import Ema
 
 
 def keep_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
-  """Writes `config` to the folder's config.json.
+  """Writes `config` to config.json in `workdir`.
 
   Raises:
-    UserError: the folder holds a run whose weights mean something else.
+    UserError: the folder holds a run with settings that a resumed run cannot change, such as another model.
   """
   path = workdir / "config.json"
   if path.exists():
-    before, now = _meaning(resolve(read_config(path))), _meaning(resolve(config))
-    for name, value in before.items():
-      if value != now[name]:
+    saved, current = _fixed_settings(resolve(read_config(path))), _fixed_settings(resolve(config))
+    for name, value in saved.items():
+      if value != current[name]:
         raise UserError(f"{workdir} holds a run with another {name} ({value}); choose another --workdir.")
   if leads():
     write_config(path, config)
 
 
-def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
-  """What must stay the same of a resolved config while a run goes on.
+def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+  """The settings of a resolved config that a resumed run cannot change.
 
-  Takedowns may change: they must be obeyed at any time.
+  The takedowns of a source are not among them: they must be obeyed at any time.
   """
   sections = {name: config.get(name) for name in ("senses", "process", "model", "cringe")}
   return {
@@ -43,7 +43,7 @@ def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_takedown(section: Any) -> Any:
-  """The section of a source, which may hold another source's, without its `takedown`."""
+  """The config of a source, and of any sources nested in it, without the key `takedown`."""
   if not isinstance(section, Mapping):
     return section
   return {key: _without_takedown(value) for key, value in section.items() if key != "takedown"}

@@ -1,4 +1,4 @@
-"""How long a run trains, and how often it logs and saves."""
+"""Settings of a training run: its length, its batch, logging and saving."""
 
 import dataclasses
 
@@ -7,18 +7,19 @@ from stale_jax.fields import check_fields, number
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-  """How long a run trains, and how often it logs and saves.
+  """Settings of a training run: its length, its batch, logging and saving.
 
   Attributes:
-    steps: optimizer updates in all.
-    batch: examples an update, over all devices.
-    accumulate: parts a batch is cut into, one after the other.
-    caption_dropout: share of captions withheld, for classifier-free guidance, and of each micro-condition.
-    init_from: weights (a run's folder or a file; "shipped", "causal": of the package) to start from.
-    log_every, checkpoint_every: steps.
-    keep: newest checkpoints that stay.
-    processes: of JAX that train together, one a host as a rule.
-    silence: seconds without a sign of life after which one of them counts as dead.
+    steps: total number of optimizer updates.
+    batch: examples per update, over all devices.
+    accumulate: number of parts that a batch is split into, to save memory; their gradients are averaged.
+    caption_dropout: share of captions dropped, for classifier-free guidance, and of each micro-condition.
+    init_from: weights to start from: a run's folder, a weights file, or a packaged model ("shipped",
+      "causal"); "" draws them at random.
+    log_every, checkpoint_every: steps between two log lines, and between two checkpoints.
+    keep: number of checkpoints to keep; older ones are deleted.
+    processes: number of JAX processes that train together, usually one per host.
+    silence: seconds without a heartbeat after which a process counts as dead.
   """
 
   steps: int = number(1000, least=1)

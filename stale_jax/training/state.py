@@ -1,4 +1,4 @@
-"""Everything that training carries from step to step."""
+"""The training state: everything that one step passes on to the next."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,18 +14,18 @@ from stale_jax.training.ema import Ema
 
 @flax.struct.dataclass
 class State:
-  """One checkpoint's worth of training.
+  """The training state. A checkpoint stores all of it.
 
   Attributes:
-    step: updates done.
-    params: float32.
-    opt_state: the optimizer's.
-    ema: moving average of `params`: what is sampled from.
+    step: number of completed updates.
+    params: the parameters, in float32.
+    opt_state: state of the optimizer.
+    ema: moving average of `params`, which generation uses.
     tracks: power-function averages of `params`, if the run takes snapshots of them.
-    extra: what one kind of training keeps besides (`training.steps`); () if it keeps nothing.
-    key: data of the run's PRNG key; every step folds its number into it.
-    bad_step: the first step whose loss or gradient was not finite; -1 while there is none.
-      From then on nothing is updated, so that the loop may look late.
+    extra: further state of one kind of training (see `training.steps`), or ().
+    key: data of the run's PRNG key; every step folds in its number.
+    bad_step: the first step whose loss or gradient was not finite, or -1. From then on nothing is updated, so
+      the loop need not check after every step.
   """
 
   step: Int[Array, ""]
@@ -56,20 +56,27 @@ def initial_state(
 def drawn_state(
   draw: Callable[[PRNGKeyArray], Any], optimizer: optax.GradientTransformation, ema: Ema, key: PRNGKeyArray
 ) -> State:
-  """The state before the first step, of parameters drawn from a part of `key`."""
+  """The state before the first step, with parameters drawn from one half of `key`.
+
+  Args:
+    draw: PRNG key -> parameters.
+    optimizer: the optimizer.
+    ema: settings of the moving averages.
+    key: PRNG key; the run continues with its other half.
+  """
   key_init, key_run = jax.random.split(key)
   params = draw(key_init)
   return initial_state(params, optimizer, key_run, ema.start(params))
 
 
 def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:
-  """One optimizer step, or none if anything is or was not finite."""
+  """One optimizer step. It changes nothing but the count if a loss or gradient is, or was, not finite."""
   finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
   return accept(descend(state, grads, optimizer, ema), state, finite)
 
 
 def descend(state: State, grads, optimizer: optax.GradientTransformation, ema: Ema) -> State:
-  """The parameters and their averages after one optimizer step."""
+  """The state with the parameters and their averages after one optimizer step."""
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   return state.replace(
@@ -81,7 +88,15 @@ def descend(state: State, grads, optimizer: optax.GradientTransformation, ema: E
 
 
 def accept(new: State, state: State, finite) -> State:
-  """`new` as one step more; nothing of it but the count if anything is or was not finite."""
+  """Completes a step: returns `new`, or `state` if the step is, or an earlier one was, not finite.
+
+  In both cases the count of steps advances.
+
+  Args:
+    new: the state after the update.
+    state: the state before it.
+    finite: whether the loss and the gradients of the step are finite.
+  """
   good = finite & (state.bad_step < 0)
   new = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
   bad_step = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)

@@ -38,7 +38,7 @@ def test_keys_that_the_file_does_not_list_are_set(tmp_path):
     text = value if value[0] in "(0123456789" else repr(value)
     assert f"\nconfig.{key} = {text} " in out, key
   assert "\nconfig.objective.weights = {'state': 0.5} " in out
-  assert "# optimizer updates in all. (a whole number, at least 1)" in out
+  assert "# total number of optimizer updates. (a whole number, at least 1)" in out
 
 
 def test_a_reader_that_has_seen_enough_ends_the_program_quietly():

@@ -154,7 +154,7 @@ def test_a_parameter_lies_as_it_is_declared():
     ({"data": -1, "fsdp": -1}, "one of them may be -1"),
     ({"context": 4, "ulysses": 3}, "ulysses=3 must divide mesh.context=4"),
     ({"data": 1, "context": -1, "ulysses": 3}, "ulysses=3 must divide mesh.context=8"),
-    ({"tensor": 8}, "model.heads=2 is not a multiple of the mesh's tensor times ulysses, 8"),
+    ({"tensor": 8}, "model.heads=2 is not a multiple of mesh.tensor [*] mesh.ulysses = 8"),
   ],
 )
 def test_a_mesh_that_does_not_fit_is_named(mesh, words):
