@@ -65,7 +65,7 @@ def project(
 
 def apply_rotary(
   streams: dict[str, Array], angles, faster: Float[np.ndarray, "heads half_width"] | None = None
-) -> dict[str, Float[Array, "batch time place heads width"]]:
+) -> dict[str, Float[Array, "batch _time _place heads width"]]:
   """Applies the rotary embedding to queries or keys.
 
   Args:
@@ -162,7 +162,7 @@ def attend(
   backend: str = "xla",
   rule: Rule = Rule(),  # noqa: B008
   seen: dict[str, Tokens] | None = None,
-) -> dict[str, Float[Array, "batch time place heads width"]]:
+) -> dict[str, Float[Array, "batch _time _place heads width"]]:
   """Joint attention over the tokens of all streams, sharded along the mesh if there is one.
 
   Args:

@@ -213,7 +213,7 @@ class Autoencoder(nn.Module):
     """The discriminator's logit for each patch; needs `adversary`."""
     return self.patches(x)
 
-  def indices(self, z: Float[Array, "batch t h w channels"]) -> Int[Array, "batch t h w"]:
+  def indices(self, z: Float[Array, "*places channels"]) -> Int[Array, "*places"]:
     """The codeword index of each latent of "fsq"."""
     place, total = 1, 0
     for channel, level in enumerate(self.levels):

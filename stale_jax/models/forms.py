@@ -155,7 +155,7 @@ class TwoForms:
     layout: TokenLayout,
     block,
     draws,
-  ) -> tuple[dict[str, Float[Array, "batch time place heads head_width"]], dict[str, Array]]:
+  ) -> tuple[dict[str, Float[Array, "batch _time _place heads head_width"]], dict[str, Array]]:
     """See `mixers.Mixer`. The auxiliary output "plot" is the weight of the vehicular form, [batch].
 
     Raises:

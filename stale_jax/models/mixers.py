@@ -93,7 +93,7 @@ class Mixer(Protocol):
     layout: TokenLayout,
     block: str,
     draws: Draws | None,
-  ) -> tuple[dict[str, Float[Array, "batch time place heads head_width"]], dict[str, Any]]:
+  ) -> tuple[dict[str, Float[Array, "batch _time _place heads head_width"]], dict[str, Any]]:
     """Applies the mixer.
 
     Args:
