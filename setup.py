@@ -1,5 +1,7 @@
 """Packaging of stale_jax."""
 
+from pathlib import Path
+
 from setuptools import find_namespace_packages, setup
 
 _CURATE = ["apache-beam>=2.77", "scenedetect-headless>=0.7,<0.8"]
@@ -9,12 +11,28 @@ setup(
   name="stale_jax",
   version="0.1.0",
   description="Maximum-entropy video diffusion in JAX",
+  long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+  long_description_content_type="text/markdown",
+  author="The stale_jax maintainers",
+  project_urls={"Paper": "https://arxiv.org/abs/2404.01079"},
   license="Apache-2.0",
+  classifiers=[
+    "Development Status :: 3 - Alpha",
+    "Intended Audience :: Science/Research",
+    "Operating System :: POSIX :: Linux",
+    "Programming Language :: Python :: 3",
+    "Programming Language :: Python :: 3.11",
+    "Programming Language :: Python :: 3.12",
+    "Programming Language :: Python :: 3.13",
+    "Topic :: Multimedia :: Video",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+  ],
   python_requires=">=3.11,<3.14",
   packages=find_namespace_packages(include=["stale_jax*", "configs*", "experiments*"]),
   package_data={"stale_jax": ["weights/*"], "stale_jax.media": ["*.css", "*.js"]},
   install_requires=[
     "absl-py",
+    "array_record",
     "av>=14",
     "chex",
     "etils[epath]",
@@ -44,6 +62,15 @@ setup(
     "gcs": ["gcsfs"],
     # To make data sets of clips from folders of videos.
     "curate": _CURATE,
-    "dev": [*_CURATE, "gcp-storage-emulator", "gcsfs", "lxml", "pytest", "pytest-xdist", "ruff"],
+    "dev": [
+      *_CURATE,
+      "beartype",
+      "gcp-storage-emulator",
+      "gcsfs",
+      "lxml",
+      "pytest",
+      "pytest-xdist",
+      "ruff",
+    ],
   },
 )
