@@ -1,9 +1,9 @@
-"""Prints a config with all its keys, what they mean and what they may be; or how two configs differ.
+"""Prints every key of a config with its value, meaning and range; or the difference of two configs.
 
 python -m experiments.config --config=configs/digits.py [--config.a.b=value]
 python -m experiments.config --config=configs/digits_micro.py --diff=configs/digits.py [--diff.a.b=value]
 
-With --diff, "-" is what the file of --diff says, "+" what that of --config says.
+With --diff, lines with "-" are values of --diff, and lines with "+" those of --config.
 """
 
 from absl import flags
@@ -21,8 +21,11 @@ def main() -> None:
   from stale_jax.config.text import differences, lines
 
   config = resolve(CONFIG.value.to_dict())
-  said = differences(resolve(DIFF.value.to_dict()), config) if DIFF.value is not None else lines(config)
-  print(*said, sep="\n")
+  if DIFF.value is None:
+    text = lines(config)
+  else:
+    text = differences(resolve(DIFF.value.to_dict()), config)
+  print(*text, sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 python -m experiments.curate --input=videos --output=data [--workers=8]
 
-Every video is cut into scenes; clips that are static, dark, covered with writing or near-duplicates are left
-out; the others are written, small, in ArrayRecord, and card.html says what became of what. Beside a video may
-lie its caption (NAME.txt) and what yt-dlp says of it (NAME.info.json); anywhere, lines of TikTok's Research
-API (*.jsonl); in any folder, what may be done with its videos (rights.json, see data/curate/provenance.py).
-Stop it as you like and give the same command again: it goes on.
+Every video is cut into scenes. Clips that are static, dark, covered with text or near-duplicates are left
+out. The other clips are made smaller and written in ArrayRecord format; card.html reports what happened to
+every video. Metadata that is read if it is there: a caption beside a video (NAME.txt), the metadata that
+yt-dlp writes (NAME.info.json), results of TikTok's Research API anywhere (*.jsonl), and the rights to the
+videos of a folder (rights.json, see data/curate/provenance.py). The program can be stopped at any time: the
+same command continues where it stopped.
 """
 
+import functools
 import json
 import logging
 import os
@@ -19,32 +21,41 @@ from absl import flags
 
 from experiments.main import run
 from stale_jax.errors import UserError
+from stale_jax.progress import Stage
 
-INPUT = flags.DEFINE_string("input", None, "The folder of videos, and all in it.")
-OUTPUT = flags.DEFINE_string("output", None, "The folder for the data set and the card.")
+INPUT = flags.DEFINE_string("input", None, "Folder of the videos; its subfolders are searched too.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder to write the data set and its card to.")
 WORKERS = flags.DEFINE_integer(
-  "workers", None, "Processes on this machine; default: its cores.", lower_bound=1
+  "workers", None, "Processes on this machine; default: one per core.", lower_bound=1
 )
-BEAM = flags.DEFINE_string("beam", None, "Apache Beam's own flags, as one word: '--runner=FlinkRunner ...'.")
-SALT = flags.DEFINE_string("salt", None, "A file with the secret that hides names; default: your own.")
-CAPTIONER = flags.DEFINE_string("captioner", "", "MODULE:FUNCTION that says what four pictures show.")
-NAME = flags.DEFINE_string("name", "Data card", "Of the data set, on its card.")
-LEAST_SECONDS = flags.DEFINE_float("least_seconds", 1.0, "Of a clip.")
-MOST_SECONDS = flags.DEFINE_float("most_seconds", 8.0, "Of a clip; longer ones are cut.")
-LEAST_MOTION = flags.DEFINE_float("least_motion", 0.02, "Or it is static; shorter sides a second.")
-LEAST_LIGHT = flags.DEFINE_float("least_light", 0.12, "Or it is dark; luma of its brightest tenth.")
-MOST_TEXT = flags.DEFINE_float("most_text", 0.12, "Share of the picture that writing may cover.")
-NEAREST = flags.DEFINE_integer("nearest", 64, "Bits of 256 by which clips differ, or are near-duplicates.")
-TEST_SHARE = flags.DEFINE_float("test_share", 0.05, "Of groups of videos, for testing.")
-SHORT_SIDE = flags.DEFINE_integer("short_side", 256, "Of the pictures that are written, at most.")
-MOST_RATE = flags.DEFINE_float("most_rate", 30.0, "Pictures a second that are written.")
+BEAM = flags.DEFINE_string("beam", None, "Flags of Apache Beam, as one argument: '--runner=FlinkRunner ...'.")
+SALT = flags.DEFINE_string(
+  "salt", None, "File with the secret that names are hashed with; default: your own."
+)
+CAPTIONER = flags.DEFINE_string("captioner", "", "MODULE:FUNCTION that returns a caption of four pictures.")
+NAME = flags.DEFINE_string("name", "Data card", "Title of the card.")
+LEAST_SECONDS = flags.DEFINE_float("least_seconds", 1.0, "Least length of a clip.")
+MOST_SECONDS = flags.DEFINE_float("most_seconds", 8.0, "Greatest length of a clip; longer scenes are cut.")
+LEAST_MOTION = flags.DEFINE_float(
+  "least_motion", 0.02, "Least motion, in short sides of the picture per second; below it a clip is static."
+)
+LEAST_LIGHT = flags.DEFINE_float(
+  "least_light", 0.12, "Least luma of the brightest tenth of the pixels; below it a clip is dark."
+)
+MOST_TEXT = flags.DEFINE_float("most_text", 0.12, "Greatest share of the picture that text may cover.")
+NEAREST = flags.DEFINE_integer(
+  "nearest", 64, "Clips whose 256-bit hashes differ in fewer bits are near-duplicates."
+)
+TEST_SHARE = flags.DEFINE_float("test_share", 0.05, "Share of the groups of videos in the test split.")
+SHORT_SIDE = flags.DEFINE_integer("short_side", 256, "Greatest short side of the written frames, in pixels.")
+MOST_RATE = flags.DEFINE_float("most_rate", 30.0, "Greatest frame rate of the written clips, per second.")
 flags.mark_flags_as_required(["input", "output"])
 
 
 def main() -> None:
   if BEAM.value and WORKERS.value:
-    raise UserError("--beam says where it runs: leave out --workers.")
-  logging.disable(logging.WARNING)  # Beam tells of packages that it does without.
+    raise UserError("--beam chooses where the work runs: leave out --workers.")
+  logging.disable(logging.WARNING)  # Beam warns about optional packages.
   try:
     from stale_jax.data.curate import Settings
     from stale_jax.data.curate.run import curate, read_salt
@@ -63,19 +74,21 @@ def main() -> None:
     short_side=SHORT_SIDE.value,
     most_rate=MOST_RATE.value,
   )
-  said = curate(
-    INPUT.value,
-    OUTPUT.value,
-    settings=settings,
-    salt=read_salt(SALT.value),
-    captioner=CAPTIONER.value,
-    workers=WORKERS.value or os.cpu_count() or 1,
-    beam=shlex.split(BEAM.value or ""),
-  )
+  with Stage("curating"):
+    report = curate(
+      INPUT.value,
+      OUTPUT.value,
+      settings=settings,
+      salt=read_salt(SALT.value),
+      captioner=CAPTIONER.value,
+      workers=WORKERS.value or os.cpu_count() or 1,
+      beam=shlex.split(BEAM.value or ""),
+      say=functools.partial(print, flush=True),
+    )
   card = Path(OUTPUT.value) / "card.html"
-  write_data_card(card, {**said, "name": NAME.value})
+  write_data_card(card, {**report, "name": NAME.value})
   print(f"see {card}")
-  print(json.dumps(said["counts"]))
+  print(json.dumps(report["counts"]))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Is there a dead frame, a picture that a model cannot bring to life? Its last line is one JSON object.
+"""Searches for dead frames: pictures that a model cannot set in motion. The last line is one JSON object.
 
 python -m experiments.dead_frames --workdir=runs/digits_causal --out=dead_frames
 
-Noise that was prompted into structure (a glitch) begins a chain of three segments, each of which goes on from
-the last frame of the one before. Then pictures of many kinds are each given several futures and scored by how
-much they move; a page shows the distribution, what tells it, and the pictures.
+First a glitch (noise that a prompt has turned into structure) starts a chain of segments, each of which
+continues from the last frame of the previous one. Then the model continues pictures of several kinds, several
+times each, and every continuation is scored by its motion. A page shows the distribution of the scores, which
+properties of a picture predict them, and the pictures.
 """
 
 import json
@@ -13,15 +14,18 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-OUT = flags.DEFINE_string("out", None, "Folder for index.html.")
-PICTURES = flags.DEFINE_integer("pictures", 24, "Of each kind.")
-FUTURES = flags.DEFINE_integer("futures", 2, "Of each picture: other prompts, other noise.")
-SEGMENTS = flags.DEFINE_integer("segments", 3, "Of the chain.")
-SEED = flags.DEFINE_integer("seed", 0, "Of everything.", lower_bound=0, upper_bound=2**20)
-STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
-HOW = flags.DEFINE_string("how", "windows", "How movies go on: windows or causal.")
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
+)
+OUT = flags.DEFINE_string("out", None, "Folder to write index.html to.")
+PICTURES = flags.DEFINE_integer("pictures", 24, "Pictures of each kind.")
+FUTURES = flags.DEFINE_integer("futures", 2, "Continuations of each picture, with other prompts and noise.")
+SEGMENTS = flags.DEFINE_integer("segments", 3, "Segments of the chain.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**20)
+STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
+HOW = flags.DEFINE_string("how", "windows", "Sampler that continues movies: windows or causal.")
 flags.mark_flags_as_required(["out"])
 
 
@@ -34,12 +38,11 @@ def main() -> None:
 
   model = load(WORKDIR.value)
   settings = {"how": HOW.value, "steps": STEPS.value}
-  found = find_dead_frames(model, PICTURES.value, FUTURES.value, SEED.value, SEGMENTS.value, **settings)
+  with Stage("searching for dead frames"):
+    found = find_dead_frames(model, PICTURES.value, FUTURES.value, SEED.value, SEGMENTS.value, **settings)
   dead = {name: float((x["most"] < STILL).mean()) for name, x in found.kinds.items()}
   count = sum(int((x["most"] < STILL).sum()) for x in found.kinds.values())
-  verdict = (
-    f"Of {len(found.pictures)} pictures, each given {FUTURES.value} futures, {count} moved in none of them."
-  )
+  verdict = f"Of {len(found.pictures)} pictures, each continued {FUTURES.value} times, {count} never moved."
   scores = {
     "verdict": verdict,
     "segments": found.segments,
@@ -49,7 +52,7 @@ def main() -> None:
     "predicted": found.predicted,
   }
   for number, part in enumerate(found.segments, 1):
-    print(f"segment {number}: {part['speed']:.2f} px a frame, {part['retention']:.2f} of the first")
+    print(f"segment {number}: {part['speed']:.2f} px per frame, {part['retention']:.2f} of the first")
   print(f"{'kind':>14}{'speed':>8}{'least':>8}{'dead':>8}   (real clips: {found.real_speed:.2f})")
   for name, x in found.kinds.items():
     print(f"{name:>14}{x['mean'].mean():8.2f}{x['mean'].min():8.2f}{dead[name]:8.2f}")

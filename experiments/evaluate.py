@@ -1,6 +1,9 @@
 """Measures a model. The last line of stdout is one JSON object.
 
+python -m experiments.evaluate --list
 python -m experiments.evaluate [--workdir=runs/digits] --suite=captions
+
+The scores of a run are kept in its folder, in evaluation.json; pages of movies show them.
 """
 
 import dataclasses
@@ -11,54 +14,70 @@ from absl import flags
 
 from experiments.main import run
 from stale_jax.errors import UserError
+from stale_jax.fields import nearest
+from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-SUITE = flags.DEFINE_string(
-  "suite",
-  None,
-  "captions: does a clip show what its caption says? denoising: the loss on held-out clips. "
-  "dynamics: does a trajectory obey its law? labels: what a model trained with cr-hinge can tell. "
-  "likelihood: bits a dimension of held-out clips. "
-  "liveliness: does a movie longer than any it was trained on stay alive? "
-  "contamination: was the test's handwriting trained on? "
-  "reconstruction: what of clips an autoencoder keeps.",
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
 )
+# Here, so that they can be listed before JAX is imported; a test compares them with `evaluation.SUITES`.
+SUITE_SUMMARIES = {
+  "captions": "do generated clips show what their captions say, and how close are they to real clips?",
+  "contamination": "was the handwriting of the test set in the training data?",
+  "denoising": "the denoising loss on held-out clips.",
+  "dynamics": "do generated trajectories obey the law of the data?",
+  "labels": "how well a model trained with cr-hinge predicts the labels of clips.",
+  "likelihood": "bits per dimension of held-out clips.",
+  "liveliness": "do movies longer than the training clips keep moving?",
+  "reconstruction": "how closely an autoencoder reconstructs held-out clips.",
+}
+LIST = flags.DEFINE_boolean("list", False, "Lists the suites and exits.")
+SUITE = flags.DEFINE_string("suite", None, f"One of {', '.join(SUITE_SUMMARIES)}; --list describes them.")
 REFERENCE = flags.DEFINE_string(
   "reference", None, "For contamination: a model of the same recipe that is known to be clean."
 )
 SECONDS = flags.DEFINE_float(
-  "seconds", None, "For liveliness: of a movie; default: twelve clips of training."
+  "seconds", None, "For liveliness: length of a movie; default: twelve training clips."
 )
-PLOT = flags.DEFINE_string("plot", None, "For liveliness: writes an SVG of scores over time here.")
-CLIPS = flags.DEFINE_integer("clips", None, "How many; default as the suite says.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the first clip.", lower_bound=0, upper_bound=2**31)
-SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
-STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
-TURNS = flags.DEFINE_integer("turns", None, "Of a model that runs its blocks round; more is deeper.")
-FORMS = flags.DEFINE_string("forms", None, "hard or dense, of a model with two forms.")
-GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
+PLOT = flags.DEFINE_string("plot", None, "For liveliness: SVG file to write, the scores over time.")
+CLIPS = flags.DEFINE_integer("clips", None, "Number of clips; the default depends on the suite.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the first clip.", lower_bound=0, upper_bound=2**31)
+SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral; default: the config's.")
+STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
+TURNS = flags.DEFINE_integer("turns", None, "For a model with looped blocks: how often the blocks run.")
+FORMS = flags.DEFINE_string("forms", None, "For a model with blocks of two forms: hard or dense.")
+GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 disables it.")
 INTERVAL = flags.DEFINE_list(
-  "interval", None, "Of time, in which there is guidance: from,to (0 is the data)."
+  "interval", None, "FROM,TO: the times at which guidance is applied; 0 is data, 1 is noise."
 )
-SHIFT = flags.DEFINE_float("shift", None, "Of the time grid.")
-SHEET = flags.DEFINE_string("sheet", None, "Writes a PNG of the first clips here.")
-flags.mark_flags_as_required(["suite"])
+SHIFT = flags.DEFINE_float("shift", None, "Shift of the time grid; default: the config's.")
+SHEET = flags.DEFINE_string("sheet", None, "PNG file to write, a contact sheet of the first clips.")
 
 
 def main() -> None:
+  if LIST.value:
+    for name, summary in SUITE_SUMMARIES.items():
+      print(f"{name:16}{summary}")
+    return
+  if SUITE.value is None:
+    raise UserError(f"--suite is missing: choose {', '.join(SUITE_SUMMARIES)}; --list describes them.")
+  if SUITE.value not in SUITE_SUMMARIES:
+    raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITE_SUMMARIES)}")
+  _measure()
+
+
+def _measure() -> None:
+  """Measures the model that the flags name, and prints and stores its scores."""
   from stale_jax.checkpoints.named import NAMED
-  from stale_jax.construct import nearest
   from stale_jax.evaluation import SUITES
   from stale_jax.files import at, make_folder, write_whole
   from stale_jax.media import contact_sheet, curves, png
   from stale_jax.pipeline import load, scores_path
 
-  if SUITE.value not in SUITES:
-    raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITES)}")
   suite = SUITES[SUITE.value]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
   if suite.is_for_autoencoders != model.system.is_autoencoder:
-    kind = "no autoencoder" if suite.is_for_autoencoders else "an autoencoder: take reconstruction"
+    kind = "not an autoencoder" if suite.is_for_autoencoders else "an autoencoder: use reconstruction"
     raise UserError(f"the suite {SUITE.value!r} cannot measure {model.name}, which is {kind}.")
   settings = {
     "solver": SOLVER.value,
@@ -69,27 +88,28 @@ def main() -> None:
   }
   settings = {name: value for name, value in settings.items() if value is not None}
   if settings and not suite.samples:
-    raise UserError(f"the suite {SUITE.value!r} makes no clips: leave out --{', --'.join(settings)}.")
+    raise UserError(f"the suite {SUITE.value!r} generates no clips: leave out --{', --'.join(settings)}.")
   sheet = Path(SHEET.value) if SHEET.value else None
   if sheet:
     if not suite.samples and not suite.is_for_autoencoders:
-      raise UserError(f"--sheet shows clips, and the suite {SUITE.value!r} makes none.")
+      raise UserError(f"the suite {SUITE.value!r} generates no clips: leave out --sheet.")
     if "sight" not in [sense.name for sense in model.system.data.senses]:
-      raise UserError("--sheet shows pictures, and this model has no sight.")
+      raise UserError(f"{model.name} has no sight: leave out --sheet.")
     make_folder(sheet.parent)
-  asked = {} if CLIPS.value is None else {"clips": CLIPS.value}
+  options = {} if CLIPS.value is None else {"clips": CLIPS.value}
   if REFERENCE.value:
     if not suite.compares:
       raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
-    asked["reference"] = load(REFERENCE.value)
-  long = {"seconds": SECONDS.value, "plot": PLOT.value}
-  long = {name: value for name, value in long.items() if value is not None}
-  if long and not suite.panels:
-    raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --{', --'.join(long)}.")
-  plot = Path(long.pop("plot")) if "plot" in long else None
+    options["reference"] = load(REFERENCE.value)
+  rollout = {"seconds": SECONDS.value, "plot": PLOT.value}
+  rollout = {name: value for name, value in rollout.items() if value is not None}
+  if rollout and not suite.panels:
+    raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --{', --'.join(rollout)}.")
+  plot = Path(rollout.pop("plot")) if "plot" in rollout else None
   if plot:
     make_folder(plot.parent)
-  scores, clip = suite.measure(model, seed=SEED.value, **asked, **long, **settings)
+  with Stage(f"measuring {SUITE.value}"):
+    scores, clip = suite.measure(model, seed=SEED.value, **options, **rollout, **settings)
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
@@ -105,17 +125,17 @@ def main() -> None:
     "how": {"seed": SEED.value, **model.chosen, **sampler},
   }
   if WORKDIR.value and WORKDIR.value not in NAMED:
-    # Where `load` looks for it.
-    said = {**model.scores, SUITE.value: scores}
-    write_whole(scores_path(at(WORKDIR.value)), json.dumps(said) + "\n")
+    all_scores = {**model.scores, SUITE.value: scores}
+    write_whole(scores_path(at(WORKDIR.value)), json.dumps(all_scores) + "\n")  # `load` reads this file.
   print(json.dumps(scores))
 
 
 def _numbers(words: list[str] | None) -> tuple[float, ...] | None:
+  """The numbers of --interval; raises UserError if they are not numbers."""
   try:
     return None if words is None else tuple(map(float, words))
   except ValueError as error:
-    raise UserError(f"--interval={','.join(words)}: two numbers are needed.") from error
+    raise UserError(f"--interval={','.join(words)}: give two numbers, for example 0.25,0.75.") from error
 
 
 if __name__ == "__main__":

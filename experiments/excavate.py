@@ -1,4 +1,4 @@
-"""Finds the best EMA length of a run, after the run (post-hoc EMA). The last line of stdout is one JSON object.
+"""Finds the best EMA length after a run (post-hoc EMA). The last line of stdout is one JSON object.
 
 python -m experiments.excavate --workdir=runs/digits [--std=.03,.05,.07,.1,.15,.2] [--out=best.safetensors]
 
@@ -17,7 +17,7 @@ from experiments.main import run
 from stale_jax.progress import Stage
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run folder.")
-STD = flags.DEFINE_list("std", [".03", ".05", ".07", ".1", ".15", ".2"], "EMA lengths to try, separated by commas.")
+STD = flags.DEFINE_list("std", [".03", ".05", ".07", ".1", ".15", ".2"], "EMA lengths, separated by commas.")
 CLIPS = flags.DEFINE_integer("clips", 240, "Clips to generate for each length.")
 OUT = flags.DEFINE_string("out", None, "Weights file (.safetensors) to write, with the best length.")
 flags.mark_flags_as_required(["workdir"])

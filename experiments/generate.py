@@ -1,4 +1,4 @@
-"""Makes movies from prompts: video, sensory effects, exact arrays, and a page to look at them.
+"""Makes movies from prompts: video, sensory effects, exact arrays, and a page that shows them.
 
 python -m experiments.generate [--workdir=runs/digits] --prompt="a red seven moves left quickly" --out=movies
 """
@@ -11,24 +11,36 @@ from absl import flags
 
 from experiments.main import run
 from stale_jax.errors import UserError
+from stale_jax.progress import Stage, tracked
 
-WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-PROMPT = flags.DEFINE_multi_string("prompt", None, "What is to be made; may be given several times.")
-SCRIPT = flags.DEFINE_string("script", None, "A YAML file instead: a list of {at: SECONDS, prompt: TEXT}.")
-OUT = flags.DEFINE_string("out", None, "Folder for the movies and their index.html.")
-SECONDS = flags.DEFINE_float("seconds", None, "Length; default as trained.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0, upper_bound=2**32 - 1)
-SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral.")
-STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
-TURNS = flags.DEFINE_integer("turns", None, "Of a model that runs its blocks round; more is deeper.")
-FORMS = flags.DEFINE_string("forms", None, "hard or dense, of a model with two forms.")
-GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 is none.")
-FIRST_FRAME = flags.DEFINE_string("first_frame", None, "A picture that the movies begin with.")
-FPS = flags.DEFINE_float("fps", None, "Frames a second, of a model that was trained to hear of it.")
-MOTION = flags.DEFINE_float("motion", None, "Likewise how much moves: shorter sides of the picture a second.")
-BUDGET_CENTS = flags.DEFINE_float("budget_cents", None, "US cents that choose steps and solver.")
-PRICE_PER_HOUR = flags.DEFINE_float("price_per_hour", None, "Of the device, US dollars; default: list price.")
-CODEC = flags.DEFINE_string("codec", "h264", "h264 (MP4, AAC) or vp9 (WebM, Opus).")
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
+)
+PROMPT = flags.DEFINE_multi_string("prompt", None, "Caption of a movie; repeat the flag for more movies.")
+SCRIPT = flags.DEFINE_string(
+  "script", None, "YAML file of changing prompts: a list of {at: SECONDS, prompt: TEXT}."
+)
+OUT = flags.DEFINE_string("out", None, "Folder to write the movies and index.html to.")
+SECONDS = flags.DEFINE_float("seconds", None, "Length of a movie; default: as long as the training clips.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the noise.", lower_bound=0, upper_bound=2**32 - 1)
+SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral; default: the config's.")
+STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
+TURNS = flags.DEFINE_integer("turns", None, "For a model with looped blocks: how often the blocks run.")
+FORMS = flags.DEFINE_string("forms", None, "For a model with blocks of two forms: hard or dense.")
+GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 disables it.")
+FIRST_FRAME = flags.DEFINE_string("first_frame", None, "Picture file: the first frame of the movies.")
+FPS = flags.DEFINE_float("fps", None, "Frames per second, for a model that is conditioned on it.")
+MOTION = flags.DEFINE_float(
+  "motion",
+  None,
+  "Amount of motion, for a model that is conditioned on it: mean optical flow, in short sides of the picture "
+  "per second.",
+)
+BUDGET_CENTS = flags.DEFINE_float("budget_cents", None, "Budget in US cents, which chooses steps and solver.")
+PRICE_PER_HOUR = flags.DEFINE_float(
+  "price_per_hour", None, "Price of the device in US dollars per hour; default: its list price."
+)
+CODEC = flags.DEFINE_string("codec", "h264", "Video codec: h264 (MP4, AAC) or vp9 (WebM, Opus).")
 flags.mark_flags_as_required(["out"])
 
 
@@ -43,14 +55,14 @@ def main() -> None:
 
   suffix(CODEC.value)
   if bool(PROMPT.value) == bool(SCRIPT.value):
-    raise UserError("say what is to be made: --prompt=TEXT, or --script=FILE.")
+    raise UserError("give --prompt=TEXT or --script=FILE, one of the two.")
   prompts = PROMPT.value or [read_script(SCRIPT.value)]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
   first = None
   if FIRST_FRAME.value:
     sight = model.source.senses.get("sight")
     if sight is None:
-      raise UserError("--first_frame shows a picture, and this model has no sight.")
+      raise UserError(f"{model.name} has no sight: leave out --first_frame.")
     first = {"sight": read_picture(FIRST_FRAME.value, *sight.shape[:2])[None]}
   existed = Path(OUT.value).exists()
   out = make_folder(OUT.value)
@@ -72,7 +84,8 @@ def main() -> None:
     if not existed:
       out.rmdir()
     raise
-  entries = [movie.page_entry(movie.save(out, CODEC.value)) for movie in movies]
+  stage = Stage("writing", len(movies), "movies")
+  entries = list(tracked((movie.page_entry(movie.save(out, CODEC.value)) for movie in movies), stage))
   if BUDGET_CENTS.value is not None:
     for movie in movies:
       how = movie.how
@@ -80,28 +93,28 @@ def main() -> None:
         f"{movie.prompt}: {how['solver']}, {how['steps']} step(s); {how['bits_per_dimension']} bits per "
         f"dimension, {how['cents']} cents, {how['kesha']:.3g} Ke$ha (1 Ke$ha = 1 bit per cent)"
       )
-    print(f"choosing cost {movies[0].how['choosing_cents']} cents more")
+    print(f"choosing the settings cost another {movies[0].how['choosing_cents']} cents")
   trunk = ""
   if model.system.network.forms != "none":
-    asked = [text if isinstance(text, str) else text.parts[0][1] for text in prompts]
-    weights = _weights(model, movies[0].how, asked)
-    write_whole(out / "forms.md", table(asked, weights))
-    trunk = gates(asked, weights)
-    print(f"which form each block leans to: {out / 'forms.md'}")
-  said = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
-  scores = [row for suite, found in said.items() for row in SUITES[suite].shown(found)]
-  long = [(SUITES[suite], found) for suite, found in said.items() if SUITES[suite].panels]
-  drawn = [curves(suite.panels(found), found["window"] / found["rate"]) for suite, found in long]
+    captions = [text if isinstance(text, str) else text.parts[0][1] for text in prompts]
+    weights = _weights(model, movies[0].how, captions)
+    write_whole(out / "forms.md", table(captions, weights))
+    trunk = gates(captions, weights)
+    print(f"which form each block uses: {out / 'forms.md'}")
+  results = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
+  rows = [row for suite, scores in results.items() for row in SUITES[suite].shown(scores)]
+  rollouts = [(SUITES[suite], scores) for suite, scores in results.items() if SUITES[suite].panels]
+  plots = [curves(suite.panels(scores), scores["window"] / scores["rate"]) for suite, scores in rollouts]
   measured = "; ".join(
-    f"{suite}: {found.get('clips')} clips, {_facts(found)}" for suite, found in said.items()
+    f"{suite}: {scores.get('clips')} clips, {_facts(scores)}" for suite, scores in results.items()
   )
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
-  write_page(out / "index.html", entries, scores, measured, command, drawn, trunk)
+  write_page(out / "index.html", entries, rows, measured, command, plots, trunk)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")
 
 
 def _weights(model, how, prompts):
-  """Of the vehicular form in each block, step by step, [prompts, steps, blocks]."""
+  """Weight of the vehicular form in each block at each solver step, [prompts, steps, blocks]."""
   import jax.numpy as jnp
 
   from stale_jax.clip import MICRO, Context
@@ -116,6 +129,7 @@ def _weights(model, how, prompts):
 
 
 def _facts(scores) -> str:
+  """The settings that scores were measured with, as a line of text."""
   return ", ".join(f"{name} {value}" for name, value in scores.get("how", {}).items())
 
 

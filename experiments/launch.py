@@ -1,10 +1,10 @@
-"""Starts a training run on many hosts: by xpk, as a queued resource, or over ssh.
+"""Starts a training run on several hosts: with xpk, as a queued resource, or over ssh.
 
 python -m experiments.launch --run=configs/launch_v5e.py --client=xpk [--dry_run] [--run.slices=2]
 
-Writes what it runs to --out and runs it; --dry_run prints it instead. Restarts are on (run.restarts).
-xpk and queued return as soon as the run is submitted, ssh when it has ended. The last line of stdout
-is one JSON object; if the client fails, its exit code is this program's.
+Writes a script to --out and runs it; --dry_run prints the script instead. Failed runs are restarted
+(run.restarts). xpk and queued return once the run is submitted, ssh when the run has ended. The last line of
+stdout is one JSON object. If the client fails, the program exits with the client's exit code.
 """
 
 import json
@@ -36,10 +36,10 @@ def _complete(config: Mapping[str, Any], overrides: Mapping[str, str]) -> Config
   return ConfigDict({**{key: placeholder(field.type) for key, field in run.missing(whole).items()}, **whole})
 
 
-RUN = define_config("run", _complete, "The description of the run.")
-CLIENT = flags.DEFINE_enum("client", None, ["xpk", "queued", "ssh"], "Who starts it.")
-DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Prints the scripts, and writes and runs nothing.")
-OUT = flags.DEFINE_string("out", "runs/launch", "Folder of the scripts.")
+RUN = define_config("run", _complete, "Description of the run, a Python file. --run.KEY=VALUE sets a key.")
+CLIENT = flags.DEFINE_enum("client", None, ["xpk", "queued", "ssh"], "Client that starts the run.")
+DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Prints the scripts; writes and runs nothing.")
+OUT = flags.DEFINE_string("out", "runs/launch", "Folder to write the scripts to.")
 flags.mark_flags_as_required(["run", "client"])
 
 
@@ -59,7 +59,7 @@ def main() -> int:
       print(f"# {name}\n{text}")
   else:
     if shutil.which(launch.program) is None:
-      raise UserError(f"{launch.program} is not installed here; --dry_run prints what it would be told.")
+      raise UserError(f"{launch.program} is not installed; --dry_run prints the command for it.")
     out = make_folder(OUT.value)
     for name, text in launch.files.items():
       write_whole(out / name, text)
@@ -68,7 +68,7 @@ def main() -> int:
     code = process.wait()
     if code:
       print(f"error: {launch.program} failed with exit code {code} ({out / launch.script}).", file=sys.stderr)
-      return code if code > 0 else 128 - code  # Of a process that a signal killed, as shells say it.
+      return code if code > 0 else 128 - code  # Killed by a signal: the code that a shell returns.
     result["script"] = str(out / launch.script)
   print(json.dumps(result))
   return 0

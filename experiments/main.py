@@ -24,10 +24,10 @@ def run(main: Callable[[], int | None]) -> None:
   gc.set_threshold(50_000, 20, 50)
   try:
     if any(map(_HELP.fullmatch, sys.argv[1:])):
-      print(_help())
+      print(_help(main))
       sys.stdout.flush()
       sys.exit(0)
-    with Stage(f"starting {_program()}", note="importing JAX takes some seconds", repeats=False):
+    with Stage(f"starting {_program(main)}", note="importing JAX takes some seconds", repeats=False):
       _parse()
       code = main()
     sys.stdout.flush()
@@ -43,15 +43,15 @@ def run(main: Callable[[], int | None]) -> None:
     sys.exit(2)
 
 
-def _program() -> str:
-  """The name of the running program, for example "experiments.train"."""
-  spec = sys.modules["__main__"].__spec__
+def _program(main: Callable) -> str:
+  """The name of the program, for example "experiments.train"."""
+  spec = main.__globals__["__spec__"]
   return spec.name if spec else sys.argv[0]
 
 
-def _help() -> str:
+def _help(main: Callable) -> str:
   """The program's docstring and its own flags."""
-  text = f"{inspect.cleandoc(sys.modules['__main__'].__doc__)}\n\nFlags of {_program()}:\n"
+  text = f"{inspect.cleandoc(main.__globals__['__doc__'])}\n\nFlags of {_program(main)}:\n"
   own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
   return text + "\n".join(_describe(flag) for flag in sorted(own, key=lambda flag: flag.name))
 

@@ -1,10 +1,10 @@
-"""What keeps a long movie alive? Rolls a model out with every remedy alone, and compares them.
+"""Compares settings that keep long movies alive: rolls a model out with each of them alone.
 
 python -m experiments.remedies --workdir=runs/digits_causal --out=runs/remedies [--windows=50] [--seeds=3]
 
-A window is as long as a clip of training; scores are of the windows up to the tenth, and up to the last. Each
-cell is a file in DIR: the same command goes on where it was stopped. DIR/remedies.md holds the table so far.
-The last line of stdout is one JSON object.
+A window is as long as a training clip. Scores cover the windows up to the tenth, and up to the last. Each
+cell of the table is a file in DIR: the same command continues where it was stopped. DIR/remedies.md holds the
+table so far. The last line of stdout is one JSON object.
 """
 
 import json
@@ -14,28 +14,31 @@ from absl import flags
 
 from experiments.main import run
 from stale_jax.files import make_folder, write_whole
+from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-OUT = flags.DEFINE_string("out", None, "Folder of the table and its cells.")
-WINDOWS = flags.DEFINE_integer("windows", 50, "Of a movie.", lower_bound=10, upper_bound=64)
-CLIPS = flags.DEFINE_integer("clips", 8, "A cell.", lower_bound=2)
-SEEDS = flags.DEFINE_integer("seeds", 3, "Of prompts and noise, from 0.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
+)
+OUT = flags.DEFINE_string("out", None, "Folder to write the table and its cells to.")
+WINDOWS = flags.DEFINE_integer("windows", 50, "Windows of a movie.", lower_bound=10, upper_bound=64)
+CLIPS = flags.DEFINE_integer("clips", 8, "Movies per cell.", lower_bound=2)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, counted from 0.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
 flags.mark_flags_as_required(["out"])
 
-_EVERY = 40  # Frames, after which the prompt changes.
+_PERIOD = 40  # Frames between two changes of the prompt.
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
 def _turning(caption: str) -> list[tuple[int, str]]:
-  """The caption and, in turn with it, that of the other way."""
+  """The caption, alternating with the caption of the opposite direction."""
   other = " ".join(_OPPOSITE.get(word, word) for word in caption.split())
-  return [(i * _EVERY, other if i % 2 else caption) for i in range(WINDOWS.value)]
+  return [(i * _PERIOD, other if i % 2 else caption) for i in range(WINDOWS.value)]
 
 
-# A frame after the other, and nothing done against what comes of it.
+# One frame at a time, without any remedy.
 BASE = {"how": "causal", "chunk": 1, "sinks": 0}
-# Name -> settings of `sampling.Rollout` in the place of these.
+# Name -> settings of `sampling.Rollout` that replace those of BASE.
 REMEDIES = {
   "none": {},
   "chunks of 2": {"chunk": 2},
@@ -68,26 +71,27 @@ def main() -> None:
 
   model, out = load(WORKDIR.value), make_folder(OUT.value)
   sizes = {"windows": WINDOWS.value, "clips": CLIPS.value, "steps": STEPS.value}
-  of_what = {"model": model.name, **sizes}
+  settings_of_all = {"model": model.name, **sizes}
   cells = {
     (name, seed): Path(out) / f"{name}-{seed}.json" for seed in range(SEEDS.value) for name in REMEDIES
   }
-  for path in cells.values():  # Before hours are spent on the first.
-    read_cell(path, of_what)
+  for path in cells.values():  # Cells of other settings are reported before hours of sampling.
+    read_cell(path, settings_of_all)
   seconds = WINDOWS.value * model.frames / next(iter(model.source.senses.values())).rate
   done: dict[str, dict[int, dict[str, float]]] = {}
   for seed in range(SEEDS.value):
     for name, settings in REMEDIES.items():
-      found = read_cell(cells[name, seed], of_what)
-      if found is None:
-        asked = {"seed": 1000 * seed, "seconds": seconds, "steps": STEPS.value}
-        found, _ = evaluate_liveliness(model, CLIPS.value, **{**asked, **BASE, **settings})
-        write_whole(cells[name, seed], json.dumps({**found, "settings": of_what}))
-      done.setdefault(name, {})[seed] = scores_of(found, WINDOWS.value)
-      real = scores_of(found["real"], min(WINDOWS.value, len(found["real"]["curves"]["liveliness"])))
+      cell = read_cell(cells[name, seed], settings_of_all)
+      if cell is None:
+        options = {"seed": 1000 * seed, "seconds": seconds, "steps": STEPS.value}
+        with Stage(f"measuring {name!r}, seed {seed}"):
+          cell, _ = evaluate_liveliness(model, CLIPS.value, **{**options, **BASE, **settings})
+        write_whole(cells[name, seed], json.dumps({**cell, "settings": settings_of_all}))
+      done.setdefault(name, {})[seed] = scores_of(cell, WINDOWS.value)
+      real = scores_of(cell["real"], min(WINDOWS.value, len(cell["real"]["curves"]["liveliness"])))
       done.setdefault("real clips", {})[seed] = real
-      said = "  ".join(f"{key} {value:.3f}" for key, value in done[name][seed].items())
-      print(f"{name}, seed {seed}: {said}", flush=True)
+      scores = "  ".join(f"{key} {value:.3f}" for key, value in done[name][seed].items())
+      print(f"{name}, seed {seed}: {scores}", flush=True)
       facts = f"{model.name}, {WINDOWS.value} windows of {model.frames} frames, {CLIPS.value} movies a seed."
       title = "What keeps a long movie alive?"
       write_whole(Path(out) / "remedies.md", markdown(told_by_all(done), title, facts, ABOUT))

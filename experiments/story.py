@@ -1,4 +1,4 @@
-"""Makes a story: panels of one character, the transitions between them, and a page to look at it.
+"""Makes a story: movies (panels) of one character, the transitions between them, and a page that shows them.
 
 python -m experiments.story --prompt="a red seven moves left slowly" \
   --prompt="a blue seven moves left slowly" --out=story
@@ -10,14 +10,17 @@ import sys
 from absl import flags
 
 from experiments.main import run
+from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string("workdir", None, "A run's folder or a weights file; default: shipped.")
-PROMPT = flags.DEFINE_multi_string("prompt", None, "Of a panel; give it once for each, in order.")
-OUT = flags.DEFINE_string("out", None, "Folder for the panels and their index.html.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the first panel's noise.", lower_bound=0, upper_bound=2**31)
-RATE = flags.DEFINE_float("rate", None, "Share of the other panels' tokens that each sees; 0: none.")
-TILE = flags.DEFINE_integer("tile", None, "Panels that are denoised together.")
-STEPS = flags.DEFINE_integer("steps", None, "Of the solver.")
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
+)
+PROMPT = flags.DEFINE_multi_string("prompt", None, "Prompt of a panel; repeat the flag for each panel.")
+OUT = flags.DEFINE_string("out", None, "Folder to write the panels and index.html to.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the first panel's noise.", lower_bound=0, upper_bound=2**31)
+RATE = flags.DEFINE_float("rate", None, "Share of the other panels' tokens that a panel attends to; 0: none.")
+TILE = flags.DEFINE_integer("tile", None, "Number of panels that are denoised together.")
+STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
 flags.mark_flags_as_required(["prompt", "out"])
 
 
@@ -33,16 +36,17 @@ def main() -> None:
   model = load(WORKDIR.value)
   sight = model.source.senses.get("sight")
   if sight is None:
-    raise UserError("a story is looked at, and this model has no sight.")
+    raise UserError(f"{model.name} has no sight, which a story needs.")
   movies = model.story(PROMPT.value, SEED.value, rate=RATE.value, tile=TILE.value, steps=STEPS.value)
   seen = np.stack([movie.clip["sight"] for movie in movies])
-  motion = load_motion()
-  fits = motion.shape == sight.shape and len(movies) > 1
-  between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits else []
-  out = make_folder(OUT.value)
-  panels = [(movie.clip, movie.prompt, movie.save(out)) for movie in movies]
-  command = shlex.join(["python", "-m", "experiments.story", *sys.argv[1:]])
-  write_story(out / "index.html", panels, list(between), movies[0].facts, command)
+  with Stage("making the transitions and the page"):
+    motion = load_motion()
+    fits = motion.shape == sight.shape and len(movies) > 1
+    between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits else []
+    out = make_folder(OUT.value)
+    panels = [(movie.clip, movie.prompt, movie.save(out)) for movie in movies]
+    command = shlex.join(["python", "-m", "experiments.story", *sys.argv[1:]])
+    write_story(out / "index.html", panels, list(between), movies[0].facts, command)
   print(f"{len(movies)} panel(s): {out / 'index.html'}")
 
 

@@ -1,11 +1,12 @@
-"""Trains a config, or goes on training it.
+"""Trains a config, or continues a run that was interrupted.
 
-python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--config.a.b=value]
+python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--config.SECTION.KEY=VALUE]
   [--profile=START:STOP]
 
-With --config.training.processes=N it is to be started N times, and finds the others by the
-environment: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID; on a TPU pod without it.
-Exit codes: 0 done, or saved after SIGTERM; 2 misuse; 3 another process is gone: start all again.
+For training in N processes, start the program N times with --config.training.processes=N. The processes find
+each other through the environment variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; a
+TPU pod needs none of them.
+Exit codes: 0 finished, or saved after SIGTERM; 2 wrong usage; 3 another process was lost, start all again.
 """
 
 from absl import flags
@@ -14,8 +15,10 @@ from experiments.config_flag import define_experiment
 from experiments.main import run
 
 CONFIG = define_experiment()
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-PROFILE = flags.DEFINE_string("profile", None, "START:STOP, steps to trace into WORKDIR/profile, for XProf.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: a path, or gs://BUCKET/FOLDER.")
+PROFILE = flags.DEFINE_string(
+  "profile", None, "START:STOP, the steps to trace into WORKDIR/profile, for XProf."
+)
 flags.mark_flags_as_required(["config", "workdir"])
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -28,11 +27,21 @@ from stale_jax.config import build_system
 from stale_jax.construct import construct
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
-from stale_jax.files import at
+from stale_jax.files import AnyPath, at
 from stale_jax.memory import keep_memory, zeros_on_disk
 from stale_jax.movie import Movie, movies_of
+from stale_jax.progress import Stage, tracked
 from stale_jax.renamed import with_new_names
-from stale_jax.sampling import Request, Rollout, Sampling, Story, complete, complete_batches, replaced
+from stale_jax.sampling import (
+  Request,
+  Rollout,
+  Sampler,
+  Sampling,
+  Story,
+  complete,
+  complete_batches,
+  replaced,
+)
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.script import FrameScript, Script
 from stale_jax.story import check_story, story_of
@@ -125,8 +134,10 @@ class Model:
       first = source.encode(first)
     request = _request(self, prompts, seeds, frames, settings, first, micro, story=story, most_steps=room)
     width = len(seeds) if story else settings.width(len(seeds))
-    clip = complete_batches(self.system.sampler(how), self.params, request, self.system.data.senses, width)
-    return source.decode(clip)
+    with _stage("sampling", len(seeds), "clip") as stage:
+      sampler = _reporting(self.system.sampler(how), stage)
+      clip = complete_batches(sampler, self.params, request, self.system.data.senses, width)
+      return source.decode(clip)
 
   def rollout(
     self,
@@ -158,7 +169,8 @@ class Model:
     how, settings = _settings(self, overrides, rolls=True)
     every = frames + (length(first) if first else 0)
     request = _request(self, prompts, seeds, every, settings, first, micro)
-    return self.system.sampler(how)(self.params, request)
+    stage = _stage("rolling out", frames, "frame")
+    return tracked(self.system.sampler(how)(self.params, request), stage, length)
 
   def generate(
     self,
@@ -270,6 +282,22 @@ def _request(model: Model, prompts, seeds, frames: int, settings: Sampling, firs
   )
 
 
+def _stage(text: str, total: int, unit: str) -> Stage:
+  """The stage of sampling so many of `unit`."""
+  note = "compiling the sampler takes up to a minute the first time"
+  return Stage(text, total, unit if total == 1 else f"{unit}s", note=note)
+
+
+def _reporting(sampler: Sampler, stage: Stage) -> Sampler:
+  """`sampler`, which counts the clips that it has sampled at `stage`; a chunk is a part of its clips."""
+
+  def sample(params, request: Request) -> Iterator[Clip]:
+    share = len(request) / request.frames
+    return tracked(sampler(params, request), stage, lambda chunk: share * length(chunk))
+
+  return sample
+
+
 def _movies(model: Model, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:
   """The movies of a batch of clips, with the settings that made them."""
   own, others = _divided(overrides)
@@ -278,7 +306,7 @@ def _movies(model: Model, clips: Clip, prompts, seeds, facts, overrides) -> list
   return movies_of(clips, senses, prompts, seeds, how, facts)
 
 
-def scores_path(path: Path) -> Path:
+def scores_path(path: AnyPath) -> AnyPath:
   """Where the scores of the model in `path`, a run's folder or a weights file, are kept."""
   return path / "evaluation.json" if path.is_dir() else path.with_suffix(".json")
 
@@ -287,7 +315,7 @@ def scores_path(path: Path) -> Path:
 _OPEN = {"turns": 0, "forms": "none"}
 
 
-def load(path: str | Path | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
+def load(path: str | AnyPath | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
   """The model in `path`: a run's folder (its newest EMA), a weights file, or one that comes with the package.
 
   The latter are "shipped", the default, and "causal", of small movies of any length.
@@ -303,6 +331,11 @@ def load(path: str | Path | None = None, *, turns: int | None = None, forms: str
   keep_compiled()
   keep_memory()
   name = "shipped" if path is None else str(path)
+  with Stage(f"loading {name}"):
+    return _load(name, turns, forms)
+
+
+def _load(name: str, turns: int | None, forms: str | None) -> Model:
   params, config = model_at(name)
   chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
   section = config.get("model", {})

@@ -8,7 +8,7 @@ with Stage("sampling", 480, "clips") as stage:
 sampling 480 clips ...
 sampling: 64 of 480 clips, 1:10 left
 
-A stage that ends within a second prints nothing. STALE_JAX_QUIET=1 in the environment turns all lines off.
+A stage that ends at once prints nothing. STALE_JAX_QUIET=1 in the environment turns all lines off.
 This module imports nothing heavy: a program can enter a stage before it imports JAX.
 """
 
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-_DELAY = 1.0  # Seconds before the first line of a stage.
+_DELAY = 0.7  # Seconds before the first line of a stage.
 _INTERVAL = 10.0  # Least seconds between two further lines; they become rarer in long runs.
 _SHARE = 30  # A run of T seconds prints a line every T / _SHARE seconds, if that is rarer.
 _POLL = 0.25
@@ -87,7 +87,7 @@ class Stage:
       self._first = self._latest, self._done
 
   def first_line(self) -> str:
-    """What is printed when the stage has lasted a second."""
+    """What is printed when the stage has lasted _DELAY seconds."""
     what = f"{self.text} {self.total} {self.unit}" if self.total else self.text
     return f"{what} ({self.note}) ..." if self.note else f"{what} ..."
 
