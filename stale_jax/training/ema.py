@@ -24,7 +24,7 @@ def gamma_of(relative_std: float) -> float:
     UserError: `relative_std` is not above 0 and at most 12**-0.5.
   """
   if not 0 < relative_std <= 12**-0.5:
-    raise UserError(f"the relative standard deviation {relative_std} must be above 0 and at most 0.288.")
+    raise UserError(f"a relative standard deviation of {relative_std} is not possible; use (0, 0.288].")
   square = relative_std**-2
   return float(np.roots([1.0, 7.0, 16.0 - square, 12.0 - square]).real.max())
 

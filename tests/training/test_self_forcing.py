@@ -160,7 +160,7 @@ def test_a_student_that_is_stopped_ends_with_the_same_bits(tmp_path):
   [
     ("sampling", "solver", "euler", "solver='consistency'"),
     ("sampling", "guidance", 2.0, "sampling.guidance=1"),
-    ("training", "init_from", "", "init_from, the teacher, is missing"),
+    ("training", "init_from", "", "set training.init_from to the teacher"),
     ("model", "causal", False, "set model.causal"),
     ("self_forcing", "every", 0, "at least 1"),
     ("rollout", "chunk", 3, "not a multiple of rollout.chunk"),
@@ -180,7 +180,7 @@ def test_what_does_not_fit_is_refused(section, key, value, words):
     ("model", "causal", False, "grpo: .* set model.causal"),
     ("rollout", "how", "windows", "grpo: .* set rollout.how='causal'"),
     ("rollout", "chunk", 3, "grpo: source.frames=4 is not a multiple of rollout.chunk"),
-    ("sampling", "solver", "consistency", "no sampling.solver='consistency'"),
+    ("sampling", "solver", "consistency", "sampling.solver='consistency' does not fit"),
     ("grpo", "group", 3, "training.batch=8 must be a multiple of grpo.group=3"),
   ],
 )

@@ -1,5 +1,5 @@
-"""Kinds of training, one in each file.
+"""Kinds of training, one per file.
 
-`train_step` says what a kind is, `registry` which section of a config chooses it. A new kind is a new file
-and a line in the registry.
+`train_step` defines the protocol of a kind, and `registry` maps sections of a config to kinds. To add a kind,
+add a file and a line in the registry.
 """

@@ -1,4 +1,4 @@
-"""Training by the gradient of a loss: what denoisers and autoencoders share."""
+"""Gradient descent on a loss: the training step of denoisers and autoencoders."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,15 +20,15 @@ Loss = Callable[[Any, Batch, PRNGKeyArray], tuple[jax.Array, Metrics]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Descent:
-  """A `TrainStep` that follows the gradient of a loss.
+  """A `TrainStep` that follows the gradient of a loss, possibly accumulated over parts of a batch.
 
   Attributes:
-    draw: key -> parameters.
-    loss: what is minimised.
-    optimizer: turns gradients into updates.
+    draw: PRNG key -> initial parameters.
+    loss: the loss to minimise.
+    optimizer: the optimizer.
     ema: moving averages of the parameters.
     needs: parts of a batch that `loss` reads.
-    accumulate: parts that a batch is cut into; the gradient is the mean over them.
+    accumulate: number of parts that a batch is split into; the gradient is their mean.
   """
 
   draw: Callable[[PRNGKeyArray], Any]
@@ -57,11 +57,11 @@ class Descent:
     gradient = jax.grad(self.loss, has_aux=True)
     if self.accumulate == 1:
       return gradient(params, batch, key)
-    # Every n-th example, so that each part lies on all the devices that the batch lies on.
+    # Each part takes every n-th example, so that it is sharded over the same devices as the batch.
     parts = jax.tree.map(lambda x: jnp.reshape(x, (-1, self.accumulate, *x.shape[1:])).swapaxes(0, 1), batch)
 
-    def add(total, numbered):
-      number, part = numbered
+    def add(total, numbered_part):
+      number, part = numbered_part
       new = gradient(params, part, jax.random.fold_in(key, number))
       return jax.tree.map(lambda a, b: a + b / self.accumulate, total, new), None
 
@@ -71,9 +71,9 @@ class Descent:
 
 
 def on_floats(loss: Loss) -> Loss:
-  """`loss` of batches whose pictures may still be bytes (`clip.floats`)."""
+  """Wraps `loss` so that pictures in a batch may be bytes; they are converted to floats (`clip.floats`)."""
 
-  def of_bytes(params, batch: Batch, key: PRNGKeyArray):
+  def loss_of_bytes(params, batch: Batch, key: PRNGKeyArray):
     return loss(params, batch.replace(clip=floats(batch.clip)), key)
 
-  return of_bytes
+  return loss_of_bytes

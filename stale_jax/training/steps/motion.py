@@ -1,4 +1,4 @@
-"""The training of the semantic motion predictor (`models.motion_predictor`) on codes of clips."""
+"""Training of the semantic motion predictor (`models.motion_predictor`) on encoded clips."""
 
 import dataclasses
 
@@ -14,17 +14,17 @@ from stale_jax.training.steps.train_step import Metrics, Needs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MotionStep:
-  """The `TrainStep` of a motion predictor. It keeps no average of its parameters.
+  """The `TrainStep` of a motion predictor. It computes no average of the parameters.
 
-  Its batch is not a `Batch` of clips but the codes of all clips, of which each step draws some.
+  Its batch is not a `Batch` but an array with the codes of all clips; each step draws some of them.
 
   Attributes:
     predictor: the network.
-    code: shape of a frame's code.
-    frames: of a clip.
-    rows: clips that a step draws.
-    optimizer: turns gradients into updates.
-    needs: no part of a `Batch`.
+    code: shape of the code of a frame.
+    frames: frames per clip.
+    rows: number of clips per step.
+    optimizer: the optimizer.
+    needs: empty: no part of a `Batch`.
   """
 
   predictor: MotionPredictor
@@ -46,13 +46,13 @@ class MotionStep:
     return state.replace(params=params)
 
   def step(self, state: State, batch: Float[Array, "clips frames *code"]) -> tuple[State, Metrics]:
-    """See `TrainStep`; `batch` are the codes of all clips."""
+    """See `TrainStep`; `batch` holds the codes of all clips."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    chosen = batch[jax.random.randint(key, (self.rows,), 0, len(batch))]
+    codes = batch[jax.random.randint(key, (self.rows,), 0, len(batch))]
 
     def loss(params):
-      made = self.predictor.apply(params, chosen[:, 0], chosen[:, -1], self.frames)
-      return jnp.mean(jnp.square(made - chosen))
+      predicted = self.predictor.apply(params, codes[:, 0], codes[:, -1], self.frames)
+      return jnp.mean(jnp.square(predicted - codes))
 
     value, grads = jax.value_and_grad(loss)(state.params)
     updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)

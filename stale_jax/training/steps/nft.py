@@ -1,9 +1,10 @@
-"""A causal model learns from its own movies which of them keep moving (`objectives/grpo.py`).
+"""Rewards a causal model for movies that keep moving (`objectives/grpo.py`).
 
-A step makes a group of movies of each of some captions by the averaged parameters, as generation does,
-rewards them, noises them as training always does, but several times each, and moves the parameters toward
-those above their group's mean and away from those below. The average follows, and is what the next step's
-movies are made by: the "old" policy of DiffusionNFT (arXiv 2509.16117), whose soft update it is.
+A step samples a group of movies for each of several captions, with the averaged parameters and the same
+program as generation, and computes their rewards. It noises each movie several times, as ordinary training
+does, and moves the parameters towards movies whose reward is above their group's mean and away from those
+below. The averaged parameters are the "old" policy of DiffusionNFT (arXiv 2509.16117), and the moving average
+is its soft update.
 """
 
 import dataclasses
@@ -26,18 +27,21 @@ from stale_jax.training.state import State, drawn_state, update
 from stale_jax.training.steps.rollouts import check_rollout, movies, rollout_grid, rollout_programs
 from stale_jax.training.steps.train_step import Metrics, Needs
 
-_REAL = 64  # Real clips on which the usual speed is measured.
-_NOISINGS = 4  # Of each movie: to make it costs sixteen evaluations of the model and more, to noise it two.
+# Number of real clips on which the usual speed is measured.
+_REAL = 64
+# How often each movie is noised. Sampling a movie takes sixteen or more evaluations of the model, training on
+# a noised one takes two.
+_NOISINGS = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GRPO:
-  """How motion is rewarded.
+  """Settings of training with a reward for motion.
 
   Attributes:
-    group: movies of one caption; `training.batch` is a multiple of it.
-    kappa: weight of the reward's second term; see `motion_reward`.
-    beta: see `nft_loss`.
+    group: movies per caption; `training.batch` must be a multiple of it.
+    kappa: weight of the speed in the reward; see `objectives.motion_reward`.
+    beta: how far the implicit better and worse models lie from the old one; see `objectives.nft_loss`.
   """
 
   group: int = number(8, least=2)
@@ -52,12 +56,15 @@ class GRPO:
     check_rollout(experiment, "grpo")
     settings = experiment.training.settings
     if experiment.diffusion.sampling.solver == "consistency":
-      raise UserError("grpo is for models that predict means: no sampling.solver='consistency'.")
+      raise UserError(
+        "grpo: sampling.solver='consistency' does not fit, since the model must predict means; use another."
+      )
     if "sight" not in [sense.name for sense in experiment.data.senses]:
-      raise UserError("grpo rewards motion that is seen: the senses lack sight.")
+      raise UserError("grpo: the reward measures visible motion; add sight to senses.")
     if settings.batch % self.group or settings.accumulate > 1:
       raise UserError(
-        f"grpo: training.batch={settings.batch} must be a multiple of grpo.group={self.group}, in one part."
+        f"grpo: training.batch={settings.batch} must be a multiple of grpo.group={self.group}, and "
+        "training.accumulate must be 1."
       )
 
   def build(self, experiment) -> "NftStep":
@@ -83,17 +90,19 @@ def measure_usual_speed(source) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NftStep:
-  """The `TrainStep` of rewarded motion. Each of the first captions of a batch is used for a whole group.
+  """The `TrainStep` with a reward for motion.
+
+  A batch of n captions gives n movies: only the first n / group captions are used, each for a whole group.
 
   Attributes:
-    experiment: what is trained.
-    settings: of the reward.
-    draw: key -> parameters.
-    programs: the rollout.
+    experiment: the experiment.
+    settings: settings of the reward.
+    draw: PRNG key -> initial parameters.
+    programs: the programs of a rollout.
     times, noise: see `rollout_grid`.
-    usual_speed: of real clips, in pixels per frame.
-    optimizer: turns gradients into updates.
-    needs: nothing but captions.
+    usual_speed: mean speed of real clips, in pixels per frame.
+    optimizer: the optimizer.
+    needs: empty: only captions are read.
   """
 
   experiment: Any
@@ -124,14 +133,14 @@ class NftStep:
     clip = self._movies(state.ema, context, key_roll)
     speed = global_speeds(clip["sight"])
     reward = motion_reward(speed, self.usual_speed, frames - 1, settings.kappa)
-    rewarded = clip, advantages(reward, settings.group), context
-    loss = self._loss(state.ema, *jax.tree.map(_often, rewarded), key_time, key_noise)
+    movies_and_advantages = clip, advantages(reward, settings.group), context
+    loss = self._loss(state.ema, *jax.tree.map(_repeat, movies_and_advantages), key_time, key_noise)
     value, grads = jax.value_and_grad(loss)(state.params)
     metrics = {"loss": value, "reward": reward.mean(), "speed": speed.mean(), "variance": speed.var(1).mean()}
     return update(state, grads, value, self.optimizer, self.experiment.training.ema), metrics
 
   def _movies(self, params, context: Context, key: PRNGKeyArray) -> Clip:
-    """A movie of each caption, of a clip's length, as generation makes it."""
+    """Samples one movie per caption, as long as a training clip, with the same program as generation."""
     diffusion, frames = self.experiment.diffusion, self.experiment.data.source.frames
     sampling, chunks = diffusion.sampling, frames // diffusion.rollout.chunk
     guidance = jnp.float32(sampling.guidance), jnp.asarray(sampling.interval, jnp.float32)
@@ -139,7 +148,16 @@ class NftStep:
     return movies(self.programs, params, self.times, context, self.noise, keys, chunks, guidance)
 
   def _loss(self, old_params, clip: Clip, advantage, context: Context, key_time, key_noise):
-    """parameters -> how well they follow the `advantage` of each clip over what `old_params` say of it."""
+    """Returns the loss as a function of the parameters (see `nft_loss`).
+
+    Args:
+      old_params: the parameters that the movies were sampled with.
+      clip: the movies.
+      advantage: the advantage of each movie.
+      context: the captions.
+      key_time: PRNG key of the times.
+      key_noise: PRNG key of the noise.
+    """
     network, diffusion = self.experiment.network, self.experiment.diffusion
     process, beta = diffusion.process, self.settings.beta
     weights = self.experiment.training.objective.sense_weights
@@ -150,11 +168,11 @@ class NftStep:
 
     def loss(params):
       output = network.apply(params, x_t, t, context)
-      each = {n: nft_loss(process, output[n], old[n], corruption[n], t, advantage, beta) for n in output}
-      return sum(weights.get(name, 1.0) * x.mean() for name, x in each.items())
+      losses = {n: nft_loss(process, output[n], old[n], corruption[n], t, advantage, beta) for n in output}
+      return sum(weights.get(name, 1.0) * x.mean() for name, x in losses.items())
 
     return loss
 
 
-def _often(x):
+def _repeat(x):
   return jnp.tile(x, (_NOISINGS,) + (1,) * (x.ndim - 1))

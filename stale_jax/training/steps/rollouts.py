@@ -1,9 +1,9 @@
-"""Rollouts within a training step, as generation makes them (`sampling.Causal`).
+"""Rollouts within a training step, with the programs of generation (`sampling.Causal`).
 
-Each chunk of a movie is denoised up to an *exit step* as in generation, and what it then is taken for is
-the chunk, whose keys and values later chunks see. That is without gradient. It keeps what the exit step began
-with and the cache that it saw, so that the exit steps alone can be taken again with gradient: memory does not
-depend on the exit step.
+Each chunk of a movie is denoised up to an *exit step*, as in generation. The denoised estimate of that step
+becomes the chunk, and later chunks attend to its keys and values. This rollout has no gradient. It stores the
+input of each exit step and the cache that the step attended to. Afterwards only the exit steps are repeated
+with gradient, so the memory does not depend on the exit step.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ from stale_jax.system import System
 
 @flax.struct.dataclass
 class Exits:
-  """The exit steps of some chunks; the first axis of each array is the chunks'.
+  """The exit steps of several chunks; the first axis of each array is the chunk.
 
   Attributes:
-    x: what they began with.
-    cache: what they saw.
-    clip: what they made of it.
+    x: the noised inputs of the exit steps.
+    cache: the caches that the exit steps attended to.
+    clip: the resulting chunks.
   """
 
   x: Clip
@@ -44,10 +44,10 @@ def exit_times(times: Array, step: Int[Array, ""]) -> Array:
 
 
 def leave(programs: Causal, params, x: Clip, cache: KVCache, t, context: Context) -> Clip:
-  """The denoised estimate of `x`, which is at times `t`.
+  """The denoised estimate of `x`: the result of an exit step at times `t`.
 
-  The gradient passes through the clipping to the box: otherwise a value that lies outside could never come
-  back.
+  The gradient ignores that estimates are clipped to [-1, 1] (a straight-through estimator). Otherwise a value
+  outside would have no gradient and could never return.
   """
   output = programs.model.apply(params, x, t, context, cache)
   clean = {name: programs.process.denoised(output[name], x[name], t) for name in x}
@@ -65,77 +65,88 @@ def roll(
   start: Int[Array, ""] | None,
   chunks: int,
 ) -> tuple[Exits, KVCache]:
-  """A window of `chunks` within movies, from chunk `start` on, without gradient; and the cache after it.
+  """Rolls out movies without gradient, and records the exit steps of a window of chunks.
 
   Args:
-    programs, params: of the student.
-    times: [steps+1, batch, frames of a chunk].
+    programs, params: the student's programs and parameters.
+    times: the time grid of a chunk, [steps+1, batch, frames of a chunk].
     step: the exit step of all chunks.
-    context: of the movies.
-    noise: see `Causal.keep`.
-    keys: one per movie.
-    start: of the window; None: the start of the movies.
-    chunks: in the window.
+    context: captions of the movies.
+    noise: the time of frames in the cache; see `Causal.keep`.
+    keys: one PRNG key per movie.
+    start: first chunk of the window; None means the start of the movies.
+    chunks: number of chunks in the window.
+
+  Returns:
+    The exit steps of the window, and the cache after it.
   """
-  cut = exit_times(times, step)
+  grid = exit_times(times, step)
 
-  def before(number, cache):
-    own = fold_keys(keys, number)
-    _, clip = programs.make(params, cache, cut, context, own, step + 1)
-    return programs.keep(params, cache, clip, context, noise, fold_keys(own, 1))
-
-  def within(cache, number):
-    own = fold_keys(keys, number)
-    x, clip = programs.make(params, cache, cut, context, own, step + 1)
-    return programs.keep(params, cache, clip, context, noise, fold_keys(own, 1)), Exits(x, cache, clip)
+  def add_chunk(cache, number):
+    chunk_keys = fold_keys(keys, number)
+    x, clip = programs.make(params, cache, grid, context, chunk_keys, step + 1)
+    new_cache = programs.keep(params, cache, clip, context, noise, fold_keys(chunk_keys, 1))
+    return new_cache, Exits(x, cache, clip)
 
   cache = programs.start(params, times, context, keys)
   if start is not None:
-    cache = jax.lax.fori_loop(0, start, before, cache)
-  cache, exits = jax.lax.scan(within, cache, (0 if start is None else start) + jnp.arange(chunks))
+    cache = jax.lax.fori_loop(0, start, lambda number, cache: add_chunk(cache, number)[0], cache)
+  cache, exits = jax.lax.scan(add_chunk, cache, (0 if start is None else start) + jnp.arange(chunks))
   return exits, cache
 
 
 def taken_again(programs: Causal, params, exits: Exits, t: Array, context: Context) -> Clip:
-  """The window's frames, by its exit steps alone, with their gradient to `params`."""
+  """Repeats the exit steps with gradient: returns the frames of the window as a function of `params`."""
   exits = jax.lax.stop_gradient(exits)
 
-  def one(_, chunk):
+  def exit_step(_, chunk):
     return None, leave(programs, params, chunk.x, chunk.cache, t, context)
 
-  return joined(jax.lax.scan(one, None, exits)[1])
+  return joined(jax.lax.scan(exit_step, None, exits)[1])
 
 
 def movies(
   programs: Causal, params, times, context: Context, noise, keys: Key[Array, "batch"], chunks: int, guidance
 ) -> Clip:
-  """One movie of `chunks` per key, as generation makes it."""
+  """Samples one movie per key, of `chunks` chunks, as generation does.
 
-  def one(cache, number):
-    own = fold_keys(keys, number)
-    clip, cache = programs.advance(params, cache, times, context, noise, own, *guidance, len(times) - 1)
+  Args:
+    programs, params: the programs and the parameters of the model.
+    times: the time grid of a chunk, [steps+1, batch, frames of a chunk].
+    context: captions of the movies.
+    noise: the time of frames in the cache; see `Causal.keep`.
+    keys: one PRNG key per movie.
+    chunks: number of chunks.
+    guidance: (scale, interval) of classifier-free guidance.
+  """
+
+  def add_chunk(cache, number):
+    chunk_keys = fold_keys(keys, number)
+    clip, cache = programs.advance(
+      params, cache, times, context, noise, chunk_keys, *guidance, len(times) - 1
+    )
     return cache, clip
 
-  return joined(jax.lax.scan(one, programs.start(params, times, context, keys), jnp.arange(chunks))[1])
+  return joined(jax.lax.scan(add_chunk, programs.start(params, times, context, keys), jnp.arange(chunks))[1])
 
 
 def joined(chunks: Clip) -> Clip:
-  """Chunks [chunks, batch, frames, ...] as clips [batch, chunks * frames, ...]."""
+  """Joins chunks, [chunks, batch, frames, ...], to clips, [batch, chunks * frames, ...]."""
 
-  def one(x):
+  def join(x):
     x = jnp.moveaxis(x, 0, 1)
     return jnp.reshape(x, (x.shape[0], -1, *x.shape[3:]))
 
-  return jax.tree.map(one, chunks)
+  return jax.tree.map(join, chunks)
 
 
 def window_start(key: PRNGKeyArray, chunks: int, window: int) -> Int[Array, ""]:
-  """The first chunk of a window of `window` chunks in a movie of `chunks`, uniformly."""
+  """Draws the first chunk of a window of `window` chunks uniformly, in a movie of `chunks` chunks."""
   return jax.random.randint(key, (), 0, chunks - window + 1)
 
 
 def rollout_programs(system: System, guided: bool) -> Causal:
-  """The programs that generation rolls `system` out by; `guided`: with classifier-free guidance."""
+  """The programs of a rollout of `system`, as in generation, with or without classifier-free guidance."""
   diffusion = system.diffusion
   return causal_programs(
     system.network,
@@ -149,9 +160,12 @@ def rollout_programs(system: System, guided: bool) -> Causal:
 
 
 def rollout_grid(system: System, batch: int) -> tuple[Array, Array]:
-  """(times [steps+1, batch, frames of a chunk], time of the kept frames [batch]), as generation has them.
+  """The time grid of a chunk and the time of frames in the cache, exactly as in generation.
 
-  They are computed here and not while a step is traced, so that they have the very bits of generation's.
+  They are computed outside the traced step, so that they are bitwise equal to those of generation.
+
+  Returns:
+    Times [steps+1, batch, frames of a chunk], and the time of cached frames [batch].
   """
   rollout, sampling = system.diffusion.rollout, system.diffusion.sampling
   times = dataclasses.replace(sampling, batch=batch).times(rollout.chunk)
@@ -159,19 +173,19 @@ def rollout_grid(system: System, batch: int) -> tuple[Array, Array]:
 
 
 def check_rollout(system: System, section: str, *others: tuple[str, int]) -> None:
-  """Raises UserError if the training of `section` cannot make movies as generation does.
+  """Raises UserError if a kind of training cannot roll out movies as generation does.
 
   Args:
-    system: what is trained.
-    section: of the config.
-    others: (key, frames) of further movies that are made.
+    system: the system to train.
+    section: section of the config that selects the kind of training.
+    others: (key of the config, number of frames) of movies that differ in length from a clip.
   """
   if not system.diffusion.causal:
-    raise UserError(f"{section}: the model is causal; set model.causal and times.independent.")
+    raise UserError(f"{section}: the model must be causal; set model.causal and times.independent.")
   check_cache(system.network.attention)
   rollout = system.diffusion.rollout
   if rollout.how != "causal":
-    raise UserError(f"{section}: training rolls out as generation does; set rollout.how='causal'.")
+    raise UserError(f"{section}: training uses the rollout of generation; set rollout.how='causal'.")
   for name, frames in (("source.frames", system.data.source.frames), *others):
     if frames % rollout.chunk:
-      raise UserError(f"{section}: {name}={frames} is not a multiple of rollout.chunk.")
+      raise UserError(f"{section}: {name}={frames} is not a multiple of rollout.chunk={rollout.chunk}.")

@@ -1,15 +1,17 @@
-"""Self-Forcing: a causal student of few steps, trained on what it makes itself (arXiv 2506.08009).
+"""Self-Forcing: trains a causal few-step student on its own rollouts (arXiv 2506.08009).
 
-A model that learnt to go on from real frames meets its own in a rollout, and its errors feed on one another.
-So the student is trained within the very rollout that it will be run in (`training.steps.rollouts`): frame
-after frame, with its cache, from noise. What it made is held against real clips as a whole, by distribution
-matching (`objectives/dmd.py`). `training.init_from` is the teacher; student and critic begin as it does.
+A model trained to continue real frames has to continue its own frames in a rollout, and its errors
+accumulate. The student is therefore trained within the same rollout as in generation
+(`training.steps.rollouts`): chunk by chunk, with its cache, from noise. Distribution matching compares its
+clips with real clips (`objectives/dmd.py`). `training.init_from` is the teacher; student and critic start
+from its parameters.
 
-An iteration draws one *exit step* for all chunks; each time is noised anew.
+An iteration draws one *exit step* for all chunks. After every solver step, a chunk is noised anew.
 
-*Self-Forcing++* (arXiv 2510.02283) is the same within longer movies: of `frames`, many more than a clip of
-training, a window of the clip's length is drawn, evenly, and is judged as a clip, noised by the same law
-("backward noise initialisation"). No frame after it can change it, so none is made.
+*Self-Forcing++* (arXiv 2510.02283) does the same within longer movies. Of a movie of `frames` frames, many
+more than a training clip has, it draws a window of the length of a clip uniformly. The loss treats the window
+as a clip and noises it with the same process ("backward noise initialisation"). Frames after the window
+cannot change it and are not generated.
 """
 
 import dataclasses
@@ -46,12 +48,12 @@ from stale_jax.training.steps.train_step import Metrics, Needs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelfForcing:
-  """How a student is trained; `sampling` and `rollout` of its config say how it is sampled from.
+  """Settings of the training of a student. The sections `sampling` and `rollout` define its rollout.
 
   Attributes:
-    frames: of a movie of which a window is judged; 0: as many as a clip has.
-    every: the critic is updated at every step, the student at every `every`-th.
-    guidance, interval: of the teacher.
+    frames: length of a rollout, of which a window is trained on; 0 means the length of a clip.
+    every: the student is updated at every `every`-th step, the critic at every step.
+    guidance, interval: scale and time interval of the teacher's classifier-free guidance.
   """
 
   frames: int = number(0, least=0)
@@ -68,14 +70,16 @@ class SelfForcing:
     diffusion, settings = experiment.diffusion, experiment.training.settings
     if diffusion.sampling.solver != "consistency" or diffusion.sampling.guidance != 1:
       raise UserError(
-        "self_forcing: the student is sampled from as it is trained; set sampling.solver='consistency' and "
-        "sampling.guidance=1. (self_forcing.guidance is the teacher's.)"
+        "self_forcing: training samples from the student as generation does; set "
+        "sampling.solver='consistency' and sampling.guidance=1. (The teacher has self_forcing.guidance.)"
       )
     if not settings.init_from:
-      raise UserError("self_forcing: training.init_from, the teacher, is missing.")
+      raise UserError("self_forcing: set training.init_from to the teacher's weights.")
     others = experiment.network.labels, diffusion.artv, diffusion.first.share
     if any(others) or settings.accumulate > 1:
-      raise UserError("self_forcing: leave cringe, artv, first and training.accumulate out.")
+      raise UserError(
+        "self_forcing does not support cringe, artv, first and training.accumulate; remove them."
+      )
     if not diffusion.process.mixes_noise:
       raise UserError("self_forcing: the process must mix data with noise; set process.name='uniform_flow'.")
     student_programs(experiment)
@@ -100,13 +104,13 @@ class SelfForcing:
 
 
 @flax.struct.dataclass
-class Judges:
-  """The two models whose difference teaches a student (`objectives/dmd.py`).
+class TeacherAndCritic:
+  """The two models whose difference is the gradient of the student (`objectives/dmd.py`).
 
   Attributes:
-    teacher: parameters of the one that knows real clips, which stay as they are.
-    critic: parameters of the one that follows the student's clips.
-    opt_state: the critic's optimizer's.
+    teacher: parameters of the model of real clips; they do not change.
+    critic: parameters of the model of the student's clips.
+    opt_state: state of the critic's optimizer.
   """
 
   teacher: Any
@@ -116,19 +120,19 @@ class Judges:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelfForcingStep:
-  """The `TrainStep` of a student; `State.extra` holds its `Judges`.
+  """The `TrainStep` of a student; `State.extra` is a `TeacherAndCritic`.
 
   Attributes:
-    experiment: what is trained.
-    settings: of the training.
-    draw: key -> parameters.
-    programs: the student's rollout.
+    experiment: the experiment.
+    settings: settings of the training.
+    draw: PRNG key -> initial parameters.
+    programs: the programs of the student's rollout.
     times, noise: see `rollout_grid`.
-    objective: the critic's.
-    time_sampler: of the times that clips are judged at, one per clip.
-    optimizer: the student's.
-    critic_optimizer: the critic's.
-    needs: nothing but captions.
+    objective: the objective of the critic.
+    time_sampler: draws the times that clips are noised to for teacher and critic, one per clip.
+    optimizer: the optimizer of the student.
+    critic_optimizer: the optimizer of the critic.
+    needs: empty: only captions are read.
   """
 
   experiment: Any
@@ -147,12 +151,12 @@ class SelfForcingStep:
     """See `TrainStep`."""
     state = drawn_state(self.draw, self.optimizer, self.experiment.training.ema, key)
     critic = self.critic_optimizer.init(state.params)
-    return state.replace(extra=Judges(teacher=state.params, critic=state.params, opt_state=critic))
+    return state.replace(extra=TeacherAndCritic(teacher=state.params, critic=state.params, opt_state=critic))
 
   def begin_from(self, state: State, params) -> State:
-    """See `TrainStep`; the judges begin from the same parameters."""
-    judges = state.extra.replace(teacher=params, critic=params)
-    return state.replace(params=params, ema=params, extra=judges)
+    """See `TrainStep`; teacher and critic start from the same parameters."""
+    models = state.extra.replace(teacher=params, critic=params)
+    return state.replace(params=params, ema=params, extra=models)
 
   def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
     """See `TrainStep`."""
@@ -160,72 +164,78 @@ class SelfForcingStep:
     key_exit, key_start, key_roll, key_critic, key_match = jax.random.split(key, 5)
     context = Context(text=batch.context.text)
     exits, t = self._roll(state.params, context, key_exit, key_start, key_roll)
-    made = batch.replace(clip=joined(exits.clip), context=context)
-    judges, metrics, critic_grads = self._follow(state.extra, made, key_critic)
+    generated = batch.replace(clip=joined(exits.clip), context=context)
+    models, metrics, critic_grads = self._update_critic(state.extra, generated, key_critic)
 
-    def teach(state):
-      given = state.extra, exits, t, context, key_match
-      grads, told = jax.grad(self._match, has_aux=True)(state.params, *given)
-      taught = descend(state, grads, self.optimizer, self.experiment.training.ema)
-      return taught, optax.tree.norm(grads), told
+    def update_student(state):
+      loss_arguments = state.extra, exits, t, context, key_match
+      grads, student_metrics = jax.grad(self._student_loss, has_aux=True)(state.params, *loss_arguments)
+      updated = descend(state, grads, self.optimizer, self.experiment.training.ema)
+      return updated, optax.tree.norm(grads), student_metrics
 
-    def wait(state):
+    def keep_student(state):
       return state, jnp.zeros(()), {"dmd": jnp.zeros(())}
 
-    due = (state.step + 1) % self.settings.every == 0
-    new, norm, told = jax.lax.cond(due, teach, wait, state)
+    is_due = (state.step + 1) % self.settings.every == 0
+    new, norm, student_metrics = jax.lax.cond(is_due, update_student, keep_student, state)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(critic_grads)) & jnp.isfinite(norm)
-    new = accept(new.replace(extra=judges), state, finite)
-    return new, {**metrics, **told, "gradient_norm": norm}
+    new = accept(new.replace(extra=models), state, finite)
+    return new, {**metrics, **student_metrics, "gradient_norm": norm}
 
   def _roll(self, params, context: Context, key_exit, key_start, key_roll) -> tuple[Exits, jax.Array]:
-    """(the exit steps of a window of movies, their times)."""
+    """Rolls out movies; returns the exit steps of a window of them, and the times of these steps."""
     diffusion, frames = self.experiment.diffusion, self.experiment.data.source.frames
     chunk = diffusion.rollout.chunk
     window, chunks = frames // chunk, max(self.settings.frames or frames, frames) // chunk
     exit_step = jax.random.randint(key_exit, (), 0, diffusion.sampling.steps)
     start = window_start(key_start, chunks, window) if chunks > window else None
     keys = jax.random.split(key_roll, len(context.text))
-    rolled = self.programs, params, self.times, exit_step, context, self.noise, keys, start, window
-    return roll(*rolled)[0], self.times[exit_step]
+    arguments = self.programs, params, self.times, exit_step, context, self.noise, keys, start, window
+    return roll(*arguments)[0], self.times[exit_step]
 
-  def _judge(self, params):
-    """A denoiser of whole clips. One program of a block runs through them all."""
+  def _denoiser(self, params):
+    """A denoiser of whole clips. It scans over the blocks, so that only one block is compiled."""
     network = self.experiment.network.clone(scan=True)
     return lambda clip, t, context: network.apply(params, clip, t, context)
 
-  def _follow(self, judges: Judges, made: Batch, key) -> tuple[Judges, Metrics, Any]:
-    """(the judges after the critic has learnt from what the student made, metrics, the critic's gradient)."""
+  def _update_critic(
+    self, models: TeacherAndCritic, generated: Batch, key
+  ) -> tuple[TeacherAndCritic, Metrics, Any]:
+    """Trains the critic on clips of the student.
+
+    Returns:
+      The models with the new critic, the critic's metrics, and its gradient.
+    """
     process = self.experiment.diffusion.process
 
     def loss(critic):
-      prediction = predict(self._judge(critic), process, self.time_sampler, made, key)
-      metrics = self.objective(prediction, made)
+      prediction = predict(self._denoiser(critic), process, self.time_sampler, generated, key)
+      metrics = self.objective(prediction, generated)
       return metrics["loss"], metrics
 
-    grads, metrics = jax.grad(loss, has_aux=True)(judges.critic)
-    updates, opt_state = self.critic_optimizer.update(grads, judges.opt_state, judges.critic)
-    critic = optax.apply_updates(judges.critic, updates)
-    return judges.replace(critic=critic, opt_state=opt_state), metrics, grads
+    grads, metrics = jax.grad(loss, has_aux=True)(models.critic)
+    updates, opt_state = self.critic_optimizer.update(grads, models.opt_state, models.critic)
+    critic = optax.apply_updates(models.critic, updates)
+    return models.replace(critic=critic, opt_state=opt_state), metrics, grads
 
-  def _match(self, params, judges: Judges, exits: Exits, t, context: Context, key):
-    """(the student's loss, metrics): distribution matching of its clips."""
+  def _student_loss(self, params, models: TeacherAndCritic, exits: Exits, t, context: Context, key):
+    """The loss of the student, distribution matching of its clips, and its metrics."""
     process, settings = self.experiment.diffusion.process, self.settings
     clip = taken_again(self.programs, params, exits, t, context)
     key_time, key_noise = jax.random.split(key)
     t = clip_times(key_time, self.time_sampler, len(context.text), self.experiment.data.source.frames)
     noised = corrupt(process, jax.lax.stop_gradient(clip), t, key_noise)
     x_t = {name: c.x_t for name, c in noised.items()}
-    teacher = classifier_free(self._judge(judges.teacher), settings.guidance, settings.interval)
+    teacher = classifier_free(self._denoiser(models.teacher), settings.guidance, settings.interval)
     real, fake = (
-      {name: process.denoised(o, x_t[name], t) for name, o in judge(x_t, t, context).items()}
-      for judge in (teacher, self._judge(judges.critic))
+      {name: process.denoised(o, x_t[name], t) for name, o in denoiser(x_t, t, context).items()}
+      for denoiser in (teacher, self._denoiser(models.critic))
     )
-    away = jax.lax.stop_gradient(dmd_step(clip, fake, real))
-    loss = dmd_loss(clip, away, self.experiment.training.objective.sense_weights)
-    return loss, {"dmd": sum(jnp.mean(jnp.abs(x)) for x in away.values()) / len(away)}
+    step = jax.lax.stop_gradient(dmd_step(clip, fake, real))
+    loss = dmd_loss(clip, step, self.experiment.training.objective.sense_weights)
+    return loss, {"dmd": sum(jnp.mean(jnp.abs(x)) for x in step.values()) / len(step)}
 
 
 def student_programs(system: System) -> Causal:
-  """The programs that generation runs the student by."""
+  """The programs of the student's rollout, as in generation: without guidance."""
   return rollout_programs(system, guided=False)

@@ -1,4 +1,4 @@
-"""What a kind of training is: a first state, a step, and the parts of a batch that the step reads."""
+"""The protocol of a kind of training: an initial state, a step, and the parts of a batch that it reads."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stale_jax.clip import Batch
 from stale_jax.training.state import State
 
-# Parts of a batch that a step may need; captions and indices of the examples are always there.
+# Optional parts of a batch. Captions and the indices of the examples are always present.
 CLIP, LABELS, MICRO = "clip", "labels", "micro"
 Needs = frozenset[str]
 
@@ -28,13 +28,14 @@ def needed(batch: Batch, needs: Needs) -> Batch:
 
 @runtime_checkable
 class TrainStep(Protocol):
-  """One kind of training, ready to be laid out on a mesh (`training.program`).
+  """One kind of training. `training.program` jits its methods for a mesh.
 
-  All three methods are pure and traced by JAX: they read no data.
+  All three methods are pure and traced by JAX, so they read no data.
 
   Attributes:
-    needs: parts of a batch that `step` reads, of CLIP, LABELS and MICRO; the others are not in the batch. A
-      step without CLIP has neither of the other two: the loader then reads captions alone.
+    needs: the optional parts of a batch that `step` reads: a subset of CLIP, LABELS and MICRO. The other
+      parts are left out of the batch. LABELS and MICRO require CLIP: without it, the loader reads only
+      captions.
   """
 
   needs: Needs
@@ -44,26 +45,26 @@ class TrainStep(Protocol):
     ...
 
   def begin_from(self, state: State, params) -> State:
-    """`state`, which is as `init` returns it, with the given parameters in place of the drawn ones."""
+    """Replaces the parameters of `state`, which `init` returned, by `params`."""
     ...
 
   def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
-    """The state after one update, and scalars for the log, `loss` among them."""
+    """Returns the state after one update, and scalar metrics for the log, including `loss`."""
     ...
 
 
 @runtime_checkable
 class StepSettings(Protocol):
-  """Settings of one kind of training, as a config describes them; frozen."""
+  """Settings of one kind of training, from a section of the config. Implementations are frozen."""
 
   def check(self, experiment) -> None:
     """Raises UserError if the rest of `experiment` does not fit; called when the config is built."""
     ...
 
   def build(self, experiment) -> TrainStep:
-    """The step of `experiment`. Reads the statistics of the data that the step needs.
+    """Builds the step of `experiment`. Reads the statistics of the data that the step needs.
 
     Raises:
-      UserError: the experiment can be sampled from, but cannot be trained so.
+      UserError: the experiment cannot be trained in this way, although it can be sampled from.
     """
     ...
