@@ -51,7 +51,7 @@ def classifier_free(
     interval: the first and the last time at which there is guidance; None: at all times.
   """
 
-  def guided(clip: Clip, t, context: Context) -> tuple[Clip, Clip]:
+  def guided(clip: Clip, t, context: Context) -> dict[str, tuple[Array, Array]]:
     halves = {name: jnp.split(o, 2) for name, o in denoiser(*both_halves(clip, t, context)).items()}
     return {name: (c, u + scale * (c - u)) for name, (c, u) in halves.items()}
 

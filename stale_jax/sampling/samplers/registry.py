@@ -8,12 +8,12 @@ from stale_jax.fields import nearest
 from stale_jax.sampling.samplers.all_frames import AllFrames
 from stale_jax.sampling.samplers.causal import CausalRollout
 from stale_jax.sampling.samplers.next_frame import NextFrame
-from stale_jax.sampling.samplers.request import Sampler
+from stale_jax.sampling.samplers.request import ChosenSampler, Sampler
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.samplers.windows import Windows
 
 # rollout.how -> sampler.
-SAMPLERS: dict[str, type[Sampler]] = {
+SAMPLERS: dict[str, type[ChosenSampler]] = {
   "all_frames": AllFrames,
   "artv": NextFrame,
   "causal": CausalRollout,

@@ -73,6 +73,14 @@ class Sampler(Protocol):
 
   The chunks follow one another in time, sense -> [movies, new frames, *shape], on the host; conditioning
   frames are not repeated. Memory does not grow with the number of chunks.
+  """
+
+  def __call__(self, params, request: Request) -> Iterator[Clip]: ...
+
+
+@runtime_checkable
+class ChosenSampler(Sampler, Protocol):
+  """A sampler that `rollout.how` can choose.
 
   Attributes:
     settings: names of the settings of `Rollout` that it reads.
@@ -81,15 +89,13 @@ class Sampler(Protocol):
   settings: ClassVar[tuple[str, ...]]
 
   @classmethod
-  def build(cls, rollout: Rollout, system) -> "Sampler":
+  def build(cls, rollout: Rollout, system) -> Sampler:
     """The sampler of `system` with the settings `rollout`.
 
     Raises:
       UserError: the model was not trained for it, or the settings do not fit the frames of the model.
     """
     ...
-
-  def __call__(self, params, request: Request) -> Iterator[Clip]: ...
 
 
 def parts_of(system) -> dict[str, Any]:
