@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,7 +71,7 @@ def restore(run, said=None):
 
 
 def same(a, b):
-  jax.tree.map(np.testing.assert_array_equal, a, b)
+  chex.assert_trees_all_equal(a, b)
 
 
 def test_what_was_saved_comes_back(run):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,7 +54,7 @@ def test_each_stream_is_what_it_would_be_in_a_lane_of_its_own(monkeypatch, field
   for module in ("network", "inputs", "merging"):
     monkeypatch.setattr(f"stale_jax.models.{module}.of_clip", alone)
   for got, want in zip(together, [run(clip), run(some)], strict=True):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, want)
+    chex.assert_trees_all_close(got, want, atol=1e-5)
 
 
 def test_lanes_hold_side_senses_whose_tokens_cover_alike():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -75,7 +76,7 @@ def test_every_draw_is_that_of_linen_modules_of_its_path(kind):
   tree = traverse_util.unflatten_dict(single(network.declared))
   want = jax.jit(Tree(tree).init)(key)
   assert jax.tree.structure(got) == jax.tree.structure(want)
-  jax.tree.map(np.testing.assert_array_equal, got, want)
+  chex.assert_trees_all_equal(got, want)
   # Negative control: another key gives other values.
   other = unstacked(network.declared, network.init(jax.random.key(4)))
   kernel = got["params"]["block_1"]["sight_up"]["dense"]["kernel"]
@@ -89,10 +90,10 @@ def test_weights_of_the_former_layout_are_stacked_when_they_are_read(kind, tmp_p
   params = small.params(network)
   old, senses = unstacked(network.declared, params), [sense.name for sense in network.senses]
   assert is_unstacked(old) and not is_unstacked(params)
-  jax.tree.map(np.testing.assert_array_equal, converted(old, senses), params)
+  chex.assert_trees_all_equal(converted(old, senses), params)
   assert converted(params, senses) is params
   save_weights(tmp_path / "old.safetensors", old, {"senses": senses}, np.float32)
-  jax.tree.map(np.testing.assert_array_equal, load_weights(tmp_path / "old.safetensors")[0], params)
+  chex.assert_trees_all_equal(load_weights(tmp_path / "old.safetensors")[0], params)
 
 
 @pytest.mark.parametrize("path", [SHIPPED, CAUSAL])
@@ -100,7 +101,7 @@ def test_the_shipped_weights_have_the_declared_shapes(path):
   params, config = load_weights(path)
   declared = build(config).network.declared
   assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes(declared))
-  jax.tree.map(np.testing.assert_array_equal, params, load(path).params)
+  chex.assert_trees_all_equal(params, load(path).params)
 
 
 def test_few_arrays_are_kept():
@@ -122,4 +123,4 @@ def test_a_checkpoint_of_the_former_layout_is_not_resumed_and_its_average_is_rea
     checkpoints.restore(like)
   checkpoints.close()
   (tmp_path / "config.json").write_text(json.dumps(config))
-  jax.tree.map(np.testing.assert_array_equal, load(tmp_path).params, params)
+  chex.assert_trees_all_equal(load(tmp_path).params, params)

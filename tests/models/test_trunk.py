@@ -1,5 +1,6 @@
 """The trunk: scan and rematerialisation do not change results."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_it_is_the_plain_trunk(params, plain, fields):
   model = small.model(depth=3, **fields)
   # The parameters have the same names and values.
   drawn = jax.tree.map(np.asarray, model.init(jax.random.key(0), *small.inputs()))
-  jax.tree.map(np.testing.assert_array_equal, drawn, PLAIN.init(jax.random.key(0), *small.inputs()))
+  chex.assert_trees_all_equal(drawn, PLAIN.init(jax.random.key(0), *small.inputs()))
   for got, want in zip(answers(model, params), plain, strict=True):
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max())), got, want

@@ -2,6 +2,7 @@
 
 import shutil
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_as_many_programs_as_buckets_and_bytes_train_as_their_values_do(folder):
 
   (one, a), values = stepped(feed.ahead), np.asarray(sight) / np.float32(127.5) - np.float32(1)
   two, b = stepped(feed.ahead.replace(clip={"sight": jax.numpy.asarray(values)}))
-  jax.tree.map(np.testing.assert_array_equal, (one.params, a), (two.params, b))
+  chex.assert_trees_all_equal((one.params, a), (two.params, b))
 
 
 @pytest.mark.system
@@ -73,7 +74,7 @@ def test_a_run_of_several_sizes_goes_on_exactly_where_it_was(folder, tmp_path):
   shutil.rmtree(tmp_path / "parts" / "checkpoints" / "6")
   train(config(folder), tmp_path / "parts")
   whole, parts = (newest_state(tmp_path / name) for name in ("whole", "parts"))
-  jax.tree.map(np.testing.assert_array_equal, whole["params"], parts["params"])
+  chex.assert_trees_all_equal(whole["params"], parts["params"])
   # What is made is of the first.
   made = load(tmp_path / "whole").generate("colours", steps=1, fps=10.0, motion=0.5)
   assert made.clip["sight"].shape == (2, 8, 8, 3) and made.senses[0].rate == 10

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -131,7 +132,7 @@ def test_a_kind_that_the_package_does_not_know_is_trained_saved_and_resumed(tmp_
   run(2, "parts")
   parts = run(4, "parts")
   assert int(whole.extra["seen"]) == 4 and np.abs(whole.params["w"]).min() > 0
-  jax.tree.map(np.testing.assert_array_equal, whole, parts)
+  chex.assert_trees_all_equal(whole, parts)
   save_weights(tmp_path / "w.safetensors", {"w": np.full(3, 7.0, np.float32)}, {})
   begun = run(1, "begun", training__init_from=str(tmp_path / "w.safetensors"))
   np.testing.assert_allclose(begun.params["w"] - run(1, "drawn").params["w"], 7)
