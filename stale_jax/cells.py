@@ -1,6 +1,6 @@
-"""A table of comparisons and its cells: what is trained, what measures it, and where it lies.
+"""Tables of comparisons (experiments.ablate) and their cells: config, suites and folder of each run.
 
-A table is a file of experiments/tables, or one like them, read as plain data.
+A table is a file in experiments/tables, or a file of the same form, read as plain data.
 """
 
 import copy
@@ -24,19 +24,19 @@ TABLES = ROOT / "experiments" / "tables"
 
 
 def read_table(path: AnyPath) -> dict[str, Any]:
-  """The names of a table's file: __doc__, BASE, SUITES, ROWS; raises UserError if it has not all of them."""
+  """The values of __doc__, BASE, SUITES and ROWS in a table file; raises UserError if one is missing."""
   try:
     table = runpy.run_path(str(path))
     return {name: table[name] for name in ("__doc__", "BASE", "SUITES", "ROWS")}
   except (OSError, KeyError, SyntaxError) as error:
     raise UserError(
-      f"cannot read the table {path}: {error!r}; experiments/tables has some to copy."
+      f"cannot read the table {path}: {error!r}; see experiments/tables for examples."
     ) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-  """One training run of a table: its place, its config and what measures it."""
+  """One training run of a table: its folder, its config and the suites that evaluate it."""
 
   row: str
   seed: int
@@ -45,23 +45,27 @@ class Cell:
   suites: tuple[str, ...]
 
   def prepare(self) -> None:
-    """Writes the cell's config; raises UserError if it holds another."""
+    """Writes the config of the cell; raises UserError if the folder contains another config."""
     path = make_folder(self.folder) / "config.json"
-    if path.exists() and (before := resolve(read_config(path))) != self.config:
-      differing = [key for key in sorted({*before, *self.config}) if before.get(key) != self.config.get(key)]
-      raise UserError(f"{self.folder} holds a run with another {', '.join(differing)}; choose another --out.")
+    if path.exists() and (existing := resolve(read_config(path))) != self.config:
+      differing = [
+        key for key in sorted({*existing, *self.config}) if existing.get(key) != self.config.get(key)
+      ]
+      raise UserError(
+        f"{self.folder} contains a run with another {', '.join(differing)}; choose another --out."
+      )
     write_config(path, self.config)
 
   def scores(self) -> dict[str, dict[str, Any]]:
-    """suite -> scores, of those that have been measured."""
+    """suite -> scores, for the suites that have been measured."""
     try:
-      said = json.loads(scores_path(self.folder).read_text())
+      stored = json.loads(scores_path(self.folder).read_text())
     except (OSError, ValueError):
       return {}
-    return {suite: said[suite] for suite in self.suites if suite in said}
+    return {suite: stored[suite] for suite in self.suites if suite in stored}
 
   def programs(self) -> Iterator[tuple[str, ...]]:
-    """The command lines that are still to be run, in order."""
+    """The command lines that remain to be run, in order."""
     if not (self.folder / "weights.safetensors").exists():
       config = f"--config=configs/of_run.py:{self.folder / 'config.json'}"
       yield "experiments.train", config, f"--workdir={self.folder}"
@@ -71,10 +75,10 @@ class Cell:
 
 
 def cells_of(table, out: AnyPath, seeds: int, steps: int | None) -> list[Cell]:
-  """The cells of a table, all rows with one seed and then with the next.
+  """The cells of a table: all rows with seed 0, then all rows with seed 1, and so on.
 
   Raises:
-    UserError: a suite or a base that does not exist, or a config that cannot be built.
+    UserError: a suite or the base config does not exist, or a config cannot be built.
   """
   for suite in table["SUITES"]:
     if suite not in SUITES:

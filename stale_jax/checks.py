@@ -1,4 +1,4 @@
-"""Checks of what a model is asked for: prompts, seeds, lengths, first frames, micro-conditions, budgets."""
+"""Checks of the arguments of `pipeline.Model`: prompts, seeds, lengths, first frames, conditions, budgets."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,23 +18,25 @@ from stale_jax.system import System
 def check_generates(system: System, name: str) -> None:
   """Raises UserError if the model is an autoencoder."""
   if system.is_autoencoder:
-    raise UserError(f"{name} is an autoencoder: it codes clips, and makes none by itself.")
+    raise UserError(f"{name} is an autoencoder and cannot generate clips; load a diffusion model.")
 
 
 def check_prompts(system: System, source, prompts: Sequence[str | Script], name: str) -> None:
-  """Raises UserError if a prompt is empty or too long, or a script cannot be followed."""
+  """Raises UserError if a prompt is empty or too long, or the model cannot follow scripts."""
   most = system.network.text_length - 1
   for text in (text for prompt in prompts for text in _texts(prompt)):
     if not text.strip():
-      raise UserError(f"the prompt is empty; say what is to be made, e.g. {source[0]['caption']!r}.")
+      raise UserError(f"the prompt is empty; describe a movie, for example {source[0]['caption']!r}.")
     try:
       length = len(text.encode())
     except UnicodeEncodeError as error:
       raise UserError("the prompt is not valid UTF-8.") from error
     if length > most:
-      raise UserError(f"the prompt has {length} bytes and this model reads {most}: shorten {text!r}.")
+      raise UserError(
+        f"the prompt has {length} bytes, and this model reads at most {most}: shorten {text!r}."
+      )
   if not system.diffusion.continues and any(not isinstance(prompt, str) for prompt in prompts):
-    raise UserError(f"{name} cannot follow a script: train with first.share=.5, or a causal model.")
+    raise UserError(f"{name} cannot follow a script: train it with first.share=.5, or use a causal model.")
 
 
 def _texts(prompt: str | Script) -> list[str]:
@@ -44,65 +46,67 @@ def _texts(prompt: str | Script) -> list[str]:
 def check_rollout(
   system: System, source, prompts: Sequence[str | FrameScript], seeds: Sequence[int], name: str
 ) -> None:
-  """Raises UserError if such movies cannot be made chunk by chunk."""
+  """Raises UserError if a rollout of these prompts and seeds is impossible."""
   if len(prompts) != len(seeds) or not len(seeds):
-    raise UserError(f"a rollout needs a seed for each prompt; got {len(seeds)} for {len(prompts)}.")
+    raise UserError(f"a rollout needs one seed per prompt; got {len(seeds)} for {len(prompts)}.")
   if any(not isinstance(prompt, str) and (not prompt or prompt[0][0] > 0) for prompt in prompts):
-    raise UserError("a script says what is asked for from frame 0 on.")
+    raise UserError("the first prompt of a script must start at frame 0.")
   if source is not system.data.source:
-    raise UserError(f"{name} makes latents, which are not rolled out: ask for clips as it was trained.")
+    raise UserError(
+      f"{name} generates latents, which cannot be rolled out: use clips of the training length."
+    )
 
 
 def keys_of(seeds: Sequence[int]) -> Key[Array, "batch"]:
-  """One key per seed; raises UserError if a seed is impossible."""
+  """One key per seed; raises UserError if a seed is out of range."""
   if min(seeds) < 0 or max(seeds) >= 2**32:
-    raise UserError(f"seeds lie from 0 to 2^32 - 1; got {min(seeds)} to {max(seeds)}.")
+    raise UserError(f"seeds must lie from 0 to 2^32 - 1; got {min(seeds)} to {max(seeds)}.")
   return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
 
 
 def check_first(system: System, source, first: Clip, count: int, frames: int, name: str) -> None:
   """Raises UserError if `count` clips of `frames` frames cannot begin with `first`."""
   if not system.diffusion.continues:
-    raise UserError(f"{name} was not trained to go on from given frames: train with first.share=.5.")
+    raise UserError(f"{name} was not trained to continue first frames: train it with first.share=.5.")
   senses = {sense.name: sense for sense in build_senses(list(first), source)}
   for key, x in first.items():
-    wanted = (count, x.shape[1], *senses[key].shape)
-    if x.shape != wanted or not 1 <= x.shape[1] < frames:
-      raise UserError(f"first frames of {key} have shape {x.shape[1:]}; {wanted[1:]} is needed.")
+    expected = (count, x.shape[1], *senses[key].shape)
+    if x.shape != expected or not 1 <= x.shape[1] < frames:
+      raise UserError(f"first frames of {key} have shape {x.shape[1:]}; the model needs {expected[1:]}.")
 
 
 def micro_of(
   system: System, asked: Mapping[str, float | Sequence[float]], count: int, name: str
 ) -> dict[str, np.ndarray]:
-  """Micro-conditions of `count` clips, [count] each; raises UserError if the model cannot be told them."""
+  """Micro-conditions of `count` clips, [count] each; raises UserError if the model has no such condition."""
   known = {}
   for key, value in asked.items():
     if key not in system.network.micro:
-      raise UserError(f"{name} was not trained to hear of {key}: train with model.micro=({key!r},).")
+      raise UserError(f"{name} is not conditioned on {key}: train it with model.micro=({key!r},).")
     known[key] = np.broadcast_to(np.asarray(value, np.float32), (count,))
     good = known[key] > 0 if key == "fps" else known[key] >= 0
     if not (np.isfinite(known[key]) & good).all():
-      raise UserError(f"{key}={value}: a number {'above 0' if key == 'fps' else 'from 0 up'} is needed.")
+      raise UserError(f"{key}={value}: give a number {'above 0' if key == 'fps' else 'of at least 0'}.")
   return known
 
 
 def length_of(system: System, source, seconds: float | None, fps: float | None) -> tuple[int, float]:
-  """(frames of a movie of that length, in the model's own; frames per second of what is seen).
+  """(length of a movie in frames of the model, which may be latent frames; its frame rate).
 
   Args:
-    system: of the model.
-    source: of clips as they are seen; its senses have the usual rate.
-    seconds: least length; None: as trained.
-    fps: the rate that is asked for; None: the usual one.
+    system: system of the model.
+    source: source of decoded clips; its senses have the default frame rate.
+    seconds: least length in seconds; None: the length of training clips.
+    fps: frames per second; None: the default frame rate.
 
   Raises:
-    UserError: an impossible length.
+    UserError: `seconds` is out of range.
   """
   rate = fps or next(iter(source.senses.values())).rate
   if seconds is None:
     return system.data.source.frames, rate
   if not 0 < seconds <= LONGEST:
-    raise UserError(f"seconds={seconds}: a positive number is needed, of a year at most.")
+    raise UserError(f"seconds={seconds}: give a positive number, at most a year.")
   group = math.lcm(*(sense.patch[0] for sense in system.data.senses))
   frames = math.ceil(seconds * rate - 1e-9)
   if source is not system.data.source:
@@ -111,20 +115,22 @@ def length_of(system: System, source, seconds: float | None, fps: float | None) 
 
 
 def check_budget(system: System, source, rolls: bool, conditioned: bool, name: str) -> None:
-  """Raises UserError if a budget cannot be spent on a movie.
+  """Raises UserError if a budget cannot be used for a movie.
 
   Args:
-    system: of the model.
-    source: of clips as they are seen.
-    rolls: the movie is longer than a clip of training.
-    conditioned: it has first frames or micro-conditions.
-    name: of the model.
+    system: system of the model.
+    source: source of decoded clips.
+    rolls: whether the movie is longer than a training clip.
+    conditioned: whether it has first frames or micro-conditions.
+    name: name of the model.
   """
   if rolls:
-    raise UserError("a budget is for clips as long as the model was trained on: leave out seconds.")
+    raise UserError("a budget works only for clips of the training length: leave out seconds.")
   if conditioned:
-    raise UserError("a budget is for clips of a prompt alone: leave out the first frame, fps and motion.")
+    raise UserError(
+      "a budget works only for clips of a prompt alone: leave out the first frame, fps and motion."
+    )
   if source is not system.data.source or system.diffusion.sampling.solver == "consistency":
     raise UserError(
-      f"{name} makes latents, or was trained for its number of steps: it has no budget to spend."
+      f"{name} generates latents, or was trained for a fixed number of steps: leave out budget_cents."
     )

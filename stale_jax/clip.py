@@ -1,4 +1,4 @@
-"""Clip and Sense: the one data type that flows through everything."""
+"""Clips, senses, contexts and batches: the data types that every part of the package passes on."""
 
 import dataclasses
 
@@ -9,25 +9,25 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from stale_jax.text import drop
 
-# Micro-conditions: what a `Context` may hold beside the caption.
+# Micro-conditions: what a `Context` may contain besides the caption.
 MICRO = ("fps", "motion")
 
-# sense -> [batch, frames, *sense.shape], values in [-1, 1]; a missing sense is absent. On its way to a device
-# sight may be bytes (`floats`), and in other buckets its frames have another height and width (`Sense.on`).
+# sense -> [batch, frames, *sense.shape], values in [-1, 1]; a sense that a clip lacks has no key. Until it is
+# on the device, sight may be bytes (see `floats`). Height and width of its frames depend on the bucket
+# (`Sense.on`).
 Clip = dict[str, Array | np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sense:
-  """One channel of experience: what a frame of it looks like.
+  """One modality of a clip, and the layout of its frames.
 
   Attributes:
-    name: its key in a Clip.
-    shape: of one frame, channels last: sight is (height, width, 3), touch (4,).
-    rate: frames a second. Every sense of a clip has the same rate.
-    patch: what one token covers: (frames, *extent along each axis of `shape` but the last).
-    channels: the name of each entry of the last axis. Where a channel is an intensity,
-      -1 is none and 1 is full.
+    name: key in a Clip.
+    shape: shape of one frame, channels last: sight is (height, width, 3), touch (4,).
+    rate: frames per second. All senses of a clip have the same rate.
+    patch: extent of one token: (frames, *size along each axis of `shape` except the last).
+    channels: names of the entries of the last axis. For intensities, -1 is none and 1 is full.
   """
 
   name: str
@@ -43,25 +43,26 @@ class Sense:
       raise ValueError(f"Sense {self.name}: patch {self.patch} does not divide shape {self.shape}.")
 
   def on(self, shape: tuple[int, ...]) -> "Sense":
-    """The same sense in frames of another height and width.
+    """The same sense with frames of another height and width.
 
     Raises:
-      ValueError: they are not of its channels, or its patch does not divide them.
+      ValueError: `shape` has other channels, or `patch` does not divide it.
     """
     return self if shape == self.shape else dataclasses.replace(self, shape=tuple(shape))
 
   def grid(self, frames: int) -> tuple[int, ...]:
-    """How many tokens along (time, *space) a clip of `frames` frames has."""
+    """Number of tokens along (time, *space) of a clip of `frames` frames."""
     return (frames // self.patch[0], *(n // p for n, p in zip(self.shape, self.patch[1:], strict=False)))
 
 
 @flax.struct.dataclass
 class EncodedText:
-  """The output of a network's text encoder for captions, and for the empty caption.
+  """Output of a network's text encoder for captions, and for the empty caption.
 
   Attributes:
-    tokens, real: of the captions, and which of the tokens stand for any text.
-    empty, empty_real: the same of the empty caption, repeated for every caption.
+    tokens: encoded captions.
+    real: which tokens are text; the others are padding.
+    empty, empty_real: the same for the empty caption, repeated for every caption.
   """
 
   tokens: Float[Array, "batch tokens width"]
@@ -70,7 +71,7 @@ class EncodedText:
   empty_real: Bool[Array, "batch tokens"]
 
   def drop_condition(self, which: Bool[Array, "batch"]) -> "EncodedText":
-    """The same with those captions replaced by the empty one."""
+    """The same with the captions in `which` replaced by the empty caption."""
     which = which[:, None]
     tokens = jnp.where(which[..., None], self.empty, self.tokens)
     return self.replace(tokens=tokens, real=jnp.where(which, self.empty_real, self.real))
@@ -78,15 +79,15 @@ class EncodedText:
 
 @flax.struct.dataclass
 class Context:
-  """Everything a denoiser is told beside the noised clip.
+  """The conditioning of a denoiser: everything that it sees besides the noised clip.
 
   Attributes:
-    text: tokens of `text.tokenize`, 0 where there is none.
-    valid: sense -> which frames of which example are real; a sense not named here is all real.
+    text: tokens of `text.tokenize`, padded with 0.
+    valid: sense -> which frames of each example are real; all frames, for a sense without a key.
     independent_senses: examples in which each sense is denoised independently (no cross-sense
       attention); None: no example.
-    fps: frames a second; NaN where it is not known, None if it is of nobody. So is
-    motion: how much moves (`data.micro`).
+    fps: frames per second, NaN where unknown; None if the model is not conditioned on it.
+    motion: mean optical flow (see `data.micro`), same convention.
     encoded: the output of `Transformer.encode_captions`; None: the network encodes `text` itself.
   """
 
@@ -98,10 +99,11 @@ class Context:
   encoded: EncodedText | None = None
 
   def drop_condition(self, which: Bool[Array, "batch"]) -> "Context":
-    """The unconditional context for those examples: no caption, and no sense tells of another.
+    """The unconditional context for the examples in `which`: no caption, and independent senses.
 
-    Were the senses together, the sound of a digit would stand in for its caption, and the
-    unconditional model would know what guidance is to lead away from. Micro-conditions stay, as in SVD.
+    If the senses attended to each other, the sound of a digit would replace its caption, and the
+    unconditional model would know the condition that guidance contrasts it with. Micro-conditions are kept,
+    as in SVD.
     """
     encoded = None if self.encoded is None else self.encoded.drop_condition(which)
     return self.replace(text=drop(self.text, ~which), independent_senses=which, encoded=encoded)
@@ -109,14 +111,14 @@ class Context:
 
 @flax.struct.dataclass
 class Batch:
-  """What a training step is given.
+  """The input of a training step.
 
   Attributes:
-    clip: clean.
-    context: its captions and which frames are real.
-    index: of each example in its source.
-    labels: name -> of each of the source's classes of that name, whether an example is of it: 1 or 0, and -1
-      if that is not known.
+    clip: clean clips.
+    context: captions, micro-conditions and which frames are real.
+    index: index of each example in the source.
+    labels: name of a label -> for each of its classes, 1 if the example belongs to it, 0 if not, and -1 if
+      unknown.
   """
 
   clip: Clip
@@ -125,15 +127,15 @@ class Batch:
   labels: dict[str, Int[Array, "batch classes"]] = flax.struct.field(default_factory=dict)
 
 
-# 1 / 127.5 in two parts, of which the first is exact times any byte. Division is not exact on all devices.
+# 1 / 127.5 as a sum. The product of _COARSE and a byte is exact; division is not exact on all devices.
 _COARSE, _FINE = np.float32(257 / 2**15), np.float32(1 / (255 * 2**15))
 
 
 def floats(clip: Clip) -> Clip:
-  """The same with bytes as the values in [-1, 1] that they stand for, x / 127.5 - 1 rounded to float32.
+  """The clip with bytes converted to values in [-1, 1]: x / 127.5 - 1, rounded to float32.
 
-  Pictures are bytes until they are on the device, which saves three quarters of the copying. The values have
-  the same bits on every device, whether it fuses products with sums or not.
+  Pictures stay bytes until they are on the device, which saves three quarters of the copying. The result has
+  the same bits on every device, with or without fused multiply-add.
   """
   return {name: _values(x) if x.dtype == np.uint8 else x for name, x in clip.items()}
 

@@ -1,4 +1,4 @@
-"""From plain data to frozen dataclasses, naming the unknown key and the nearest valid one."""
+"""Builds frozen dataclasses from plain data; errors name the unknown key and the nearest valid key."""
 
 import dataclasses
 import typing
@@ -10,10 +10,10 @@ from stale_jax.fields import nearest
 
 
 def construct(cls: type, section: Mapping[str, Any], where: str):
-  """Builds the dataclass `cls` from `section`; lists become tuples, and whole numbers floats where needed.
+  """Builds the dataclass `cls` from `section`; lists become tuples, and integers become floats where needed.
 
   Raises:
-    UserError: a key that `cls` does not have, or a required key that is missing.
+    UserError: `section` has a key that `cls` lacks, or lacks a required key.
   """
   fields = {f.name: f for f in dataclasses.fields(cls) if f.init and f.name not in ("parent", "name")}
   check_keys({key: value for key, value in section.items() if key != "name"}, fields, where)
@@ -25,10 +25,10 @@ def construct(cls: type, section: Mapping[str, Any], where: str):
 
 
 def choose(registry: Mapping[str, type], section: Mapping[str, Any], where: str):
-  """Builds the entry of `registry` that `section["name"]` names from the section's other keys.
+  """Builds the class `registry[section["name"]]` from the other keys of the section.
 
   Raises:
-    UserError: an unknown name or key.
+    UserError: the name or a key is unknown.
   """
   name = section.get("name")
   if name not in registry:
@@ -42,21 +42,21 @@ def is_required(field: dataclasses.Field) -> bool:
 
 
 def plain(value: Any, kind: Any) -> Any:
-  """`value` of JSON or a command line for a field of type `kind`: lists become tuples, ints floats."""
+  """Converts a value from JSON or the command line to the type `kind`: lists to tuples, ints to floats."""
   if isinstance(value, list | tuple) and type(value) in (list, tuple):
     parts = typing.get_args(kind)
-    every = parts[:1] * len(value) if parts and parts[-1] is ... else parts
-    kinds = every if len(every) == len(value) else (None,) * len(value)
-    return tuple(plain(one, part) for one, part in zip(value, kinds, strict=True))
+    declared = parts[:1] * len(value) if parts and parts[-1] is ... else parts
+    kinds = declared if len(declared) == len(value) else (None,) * len(value)
+    return tuple(plain(element, part) for element, part in zip(value, kinds, strict=True))
   if kind is float and isinstance(value, int) and not isinstance(value, bool):
     return float(value)
   if isinstance(value, Mapping) and typing.get_args(kind)[1:] == (float,):
-    return {key: plain(one, float) for key, one in value.items()}
+    return {key: plain(element, float) for key, element in value.items()}
   return value
 
 
 def check_keys(section: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
-  """Raises UserError if `section` has a key outside `valid`."""
+  """Raises UserError if `section` has a key that is not in `valid`."""
   for key in section:
     if key not in valid:
       raise UserError(f"unknown config key {where}.{key}: {nearest(key, valid)}")

@@ -1,4 +1,4 @@
-"""The meaning of each key, from the docstrings of the dataclasses."""
+"""Reads the meaning of config keys from the docstrings of the dataclasses that define them."""
 
 import functools
 import inspect
@@ -7,7 +7,7 @@ import re
 
 @functools.cache
 def attribute_docs(cls: type) -> dict[str, str]:
-  """attribute -> what the sections "Attributes:" of a class and of those it inherits from say about it."""
+  """attribute -> its description in the sections "Attributes:" of a class and of its base classes."""
   docs: dict[str, str] = {}
   for base in reversed(cls.__mro__):
     if base.__doc__ and base is not object:
@@ -21,12 +21,12 @@ def first_line(cls: type) -> str:
 
 
 def _attributes(text: str) -> dict[str, str]:
-  """Of one docstring, in Google's style; "a, b: words" is about both."""
+  """The descriptions in one docstring, in Google style; "a, b: text" describes both."""
   lines = iter(text.partition("Attributes:\n")[2].splitlines())
   docs, names = {}, []
   for line in lines:
     if line and not line.startswith(" "):
-      break  # The next section.
+      break  # The next section begins.
     if entry := re.match(r"  (\w+(?:, \w+)*): (.*)", line):
       names = entry[1].split(", ")
       docs |= dict.fromkeys(names, entry[2])

@@ -1,5 +1,5 @@
-"""What went wrong in words a user can act on."""
+"""The error that tells the user what to do."""
 
 
 class UserError(Exception):
-  """Bad input or a broken world: programs print it as one line and exit with code 2."""
+  """Invalid input, or a failure of the environment; programs print it as one line and exit with code 2."""

@@ -1,4 +1,4 @@
-"""What a field of a dataclass may hold, declared at the field and checked whenever an object is made.
+"""Ranges and options of dataclass fields, declared at the field and checked when an object is created.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -44,7 +44,7 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
-  """An interval of finite numbers; None is no bound.
+  """An interval of finite numbers; a bound of None is absent.
 
   Attributes:
     least, most: closed bounds.
@@ -67,12 +67,12 @@ class Range:
 
   def __str__(self) -> str:
     if self.least is not None and self.most is not None:
-      return f"from {_said(self.least)} to {_said(self.most)}"
+      return f"from {_number(self.least)} to {_number(self.most)}"
     bounds = {"at least": self.least, "above": self.above, "at most": self.most, "less than": self.below}
-    return " and ".join(f"{word} {_said(bound)}" for word, bound in bounds.items() if bound is not None)
+    return " and ".join(f"{word} {_number(bound)}" for word, bound in bounds.items() if bound is not None)
 
   def complaint(self) -> str:
-    """What follows "key=value" in an error message."""
+    """The text after "key=value" in an error message."""
     if str(self) in ("", "above 0"):
       return ": a positive number is needed." if str(self) else ": a finite number is needed."
     lone = [self.least, self.most, self.above, self.below].count(None) == 3
@@ -89,10 +89,10 @@ def number(
   above: float | None = None,
   below: float | None = None,
 ) -> Any:
-  """A field that holds a number, or a tuple or mapping of numbers, each finite and within the bounds.
+  """A field for a number, or a tuple or mapping of numbers, each finite and within the bounds.
 
   Args:
-    default: of the field; dataclasses.MISSING if it has none; {} for a new empty mapping.
+    default: default of the field; dataclasses.MISSING for a required field; {} for a new empty mapping.
     least, most: closed bounds.
     above, below: open bounds.
   """
@@ -111,30 +111,30 @@ def choice(default: Any, options: Collection[str]) -> Any:
 
 
 def check_fields(instance: Any, section: str) -> None:
-  """Checks the types and the declared ranges and options of all fields of a dataclass.
+  """Checks the types, ranges and options of all fields of a dataclass.
 
   Raises:
-    UserError: names the key as `section.field`, its value and what is needed.
+    UserError: a field is invalid; the message has `section.field`, the value and what is needed.
   """
-  values = vars(instance)  # Without the parent of a Flax module.
+  values = vars(instance)  # The parent of a Flax module is not among them.
   for field in dataclasses.fields(instance):
     if field.name in values:
       check_value(values[field.name], field, f"{section}.{field.name}")
 
 
 def check_value(value: Any, field: dataclasses.Field, key: str) -> None:
-  """Raises UserError unless `field`, which the user knows as `key`, may hold `value`."""
+  """Raises UserError unless `value` is valid for `field`, which error messages call `key`."""
   if not fits(value, field.type):
     raise UserError(f"{key}={value!r}: {words(field.type)} is needed.")
-  for one in _elements(value) if value is not None else ():
-    if "range" in field.metadata and one not in field.metadata["range"]:
+  for element in _elements(value) if value is not None else ():
+    if "range" in field.metadata and element not in field.metadata["range"]:
       raise UserError(f"{key}={value}{field.metadata['range'].complaint()}")
-    if "options" in field.metadata and one not in field.metadata["options"]:
-      raise UserError(f"unknown {key} {one!r}: {nearest(one, field.metadata['options'])}")
+    if "options" in field.metadata and element not in field.metadata["options"]:
+      raise UserError(f"unknown {key} {element!r}: {nearest(element, field.metadata['options'])}")
 
 
 def fits(value: Any, kind: Any) -> bool:
-  """Whether `value` is of the type `kind`; of a type that is not plain (see `words`) everything is."""
+  """Whether `value` has the type `kind`; always True for a type that is not plain (see `words`)."""
   parts = typing.get_args(kind)
   if types.NoneType in parts:
     return value is None or fits(value, without_none(kind))
@@ -146,18 +146,18 @@ def fits(value: Any, kind: Any) -> bool:
     kinds = parts[:1] * len(value) if parts[-1] is ... and isinstance(value, tuple) else parts
     return isinstance(value, tuple) and len(value) == len(kinds) and all(map(fits, value, kinds))
   if typing.get_origin(kind) is Mapping:
-    return isinstance(value, Mapping) and all(fits(one, parts[1]) for one in value.values())
+    return isinstance(value, Mapping) and all(fits(element, parts[1]) for element in value.values())
   return True
 
 
 def without_none(kind: Any) -> Any:
-  """The type that a field of type `kind` holds if it is not None."""
+  """`kind` without None: `int` for `int | None`."""
   others = [part for part in typing.get_args(kind) if part is not types.NoneType]
   return others[0] if types.NoneType in typing.get_args(kind) else kind
 
 
 def words(kind: Any, many: bool = False) -> str:
-  """What a plain type is called in an error message."""
+  """The name of a plain type in an error message."""
   kind = without_none(kind)
   parts = typing.get_args(kind)
   if kind in _WORDS:
@@ -170,14 +170,14 @@ def words(kind: Any, many: bool = False) -> str:
   return "values" if many else "a value"
 
 
-def _said(bound: float) -> str:
+def _number(bound: float) -> str:
   return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _elements(value: Any) -> list:
-  """The numbers or words in `value`."""
+  """The numbers or strings in `value`, flattened."""
   if isinstance(value, Mapping):
-    return [one for part in value.values() for one in _elements(part)]
+    return [element for part in value.values() for element in _elements(part)]
   if isinstance(value, tuple):
-    return [one for part in value for one in _elements(part)]
+    return [element for part in value for element in _elements(part)]
   return [value]

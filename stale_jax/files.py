@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, on a disk or at an address (gs://BUCKET/FOLDER)."""
+"""Files on a disk or in a bucket (gs://BUCKET/FOLDER), written atomically."""
 
 import contextlib
 import errno
@@ -14,73 +14,73 @@ from etils import epath
 
 from stale_jax.errors import UserError
 
-# On a disk, or an address.
+# A path on a disk or in a bucket.
 AnyPath = Path | epath.Path
-# Numbers of the errors that mean: no room for it.
+# Error numbers of a full disk.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Seconds in which a bucket is to answer; without network its client tries for minutes.
+# Seconds to wait for a bucket; without a network, its client retries for minutes.
 _PATIENCE = 30.0
 
 
 def cache_folder() -> Path:
-  """The folder of what can be computed again: $XDG_CACHE_HOME/stale_jax, by default ~/.cache/stale_jax."""
+  """Folder of recomputable files: $XDG_CACHE_HOME/stale_jax, by default ~/.cache/stale_jax."""
   return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stale_jax"
 
 
 def at(place: str | AnyPath) -> epath.Path:
-  """`place` as a path that does not depend on the working directory: a local one, or gs://BUCKET/FOLDER.
+  """`place` as an absolute path on a disk, or as gs://BUCKET/FOLDER after checking that the bucket exists.
 
   Raises:
-    UserError: another kind of address, or a bucket that does not answer.
+    UserError: the address is of another kind, or the bucket does not answer.
   """
   if not is_address(place):
     return absolute(place)
   scheme, _, within = os.fspath(place).partition("://")
   bucket, _, folder = within.partition("/")
   if scheme != "gs" or not bucket or not folder:
-    raise UserError(f"{place}: an address is written gs://BUCKET/FOLDER; else give a path on a disk.")
+    raise UserError(f"{place}: give gs://BUCKET/FOLDER, or a path on a disk.")
   try:
     import gcsfs  # noqa: F401
   except ImportError as error:
-    raise UserError(f"{place}: Google Cloud Storage is spoken to by gcsfs; pip install gcsfs.") from error
-  # It warns where it falls back on asking without credentials; what comes of that is told below.
+    raise UserError(f"{place}: Google Cloud Storage needs the package gcsfs; pip install gcsfs.") from error
+  # gcsfs warns when it falls back to anonymous access; a failure of that is reported below.
   logging.getLogger("gcsfs").setLevel(logging.ERROR)
   _reach(epath.Path(f"gs://{bucket}"))
   return epath.Path(place)
 
 
 def absolute(place: str | AnyPath) -> epath.Path:
-  """`place`, no longer relative; an address, which epath's own method takes for a relative path, as it is."""
+  """`place` as an absolute path; addresses are unchanged (epath would treat them as relative paths)."""
   place = epath.Path(place)
   return place if is_address(place) else place.absolute()
 
 
 def is_address(place: str | AnyPath) -> bool:
-  """Whether `place` is not on a disk."""
+  """Whether `place` is an address, such as gs://BUCKET/FOLDER, and not a path on a disk."""
   return "://" in os.fspath(place)
 
 
-@functools.cache  # Once it has answered it is not asked again.
+@functools.cache  # A bucket that has answered is not checked again.
 def _reach(bucket: epath.Path) -> None:
   """Raises UserError if `bucket` does not exist or does not answer in time."""
-  said = []
+  answers = []
 
   def ask():
     try:
-      said.append(None if bucket.exists() else "there is no such bucket, or it is not yours to see")
-    except Exception as error:  # Whatever network, credentials and client have to say.
-      said.append(" ".join(str(error).split())[:200] or type(error).__name__)
+      answers.append(None if bucket.exists() else "the bucket does not exist, or you have no access to it")
+    except Exception as error:  # Network, credentials and client raise many types.
+      answers.append(" ".join(str(error).split())[:200] or type(error).__name__)
 
   asking = threading.Thread(target=ask, daemon=True)
   asking.start()
   asking.join(_PATIENCE)
-  reason = said[0] if said else f"no answer in {_PATIENCE:.0f} seconds"
+  reason = answers[0] if answers else f"no answer in {_PATIENCE:.0f} seconds"
   if reason is not None:
     raise UserError(f"cannot reach {bucket}: {reason}.")
 
 
 def make_folder(folder: str | AnyPath) -> epath.Path:
-  """Creates `folder` if need be; raises UserError if it cannot be written."""
+  """Creates `folder` if it does not exist; raises UserError if it cannot be written to."""
   folder = epath.Path(folder)
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,12 +93,12 @@ def make_folder(folder: str | AnyPath) -> epath.Path:
 
 
 def write_whole(path: str | AnyPath, data: str | bytes) -> None:
-  """Writes a file so that it is there whole or not at all; raises UserError if it cannot be written."""
+  """Writes a file atomically; raises UserError if it cannot be written."""
   path, data = epath.Path(path), data.encode() if isinstance(data, str) else data
-  if is_address(path):  # What is put there appears when all of it has come.
+  if is_address(path):  # Uploads to a bucket are atomic.
     try:
       path.write_bytes(data)
-    except Exception as error:  # The client's are many.
+    except Exception as error:  # The client raises many types.
       raise UserError(f"cannot write {path}: {' '.join(str(error).split())[:200]}.") from error
     return
   partial = path.with_name(path.name + ".partial")
@@ -113,7 +113,7 @@ def write_whole(path: str | AnyPath, data: str | bytes) -> None:
 
 @contextlib.contextmanager
 def local_copy(path: str | AnyPath) -> Iterator[Path]:
-  """The file at `path`, for those that read disks only: a copy, while the context lasts, of one elsewhere."""
+  """The file at `path` on a disk, for readers that need one: a temporary copy, if it is in a bucket."""
   path = epath.Path(path)
   if not is_address(path):
     yield Path(path)
@@ -125,10 +125,10 @@ def local_copy(path: str | AnyPath) -> Iterator[Path]:
 
 
 class Written:
-  """A folder for those that append, or write to disks only: `folder` itself, or a copy if it is an address.
+  """A local folder for writers that append: `folder` itself, or a temporary copy of a folder in a bucket.
 
   Attributes:
-    local: where to write.
+    local: folder to write to.
   """
 
   def __init__(self, folder: str | AnyPath):
@@ -140,7 +140,7 @@ class Written:
       self.local = Path(self._folder)
 
   def publish(self) -> None:
-    """Takes what has changed to the address; raises UserError if it cannot."""
+    """Uploads changed files to the bucket; raises UserError if that fails."""
     if not self._temporary:
       return
     for path in sorted(self.local.rglob("*")):
@@ -150,7 +150,7 @@ class Written:
         self._copied[path] = now
 
   def close(self) -> None:
-    """Publishes for the last time, and clears up."""
+    """Publishes for the last time and deletes the temporary copy."""
     if self._temporary:
       self.publish()
       self._temporary.cleanup()

@@ -1,4 +1,4 @@
-"""Memory: kept where the next step needs it again, and not taken where a disk will do."""
+"""Memory: freed blocks are kept for the next step, and long movies are stored in files."""
 
 import ctypes
 import math
@@ -10,15 +10,15 @@ from jaxtyping import Float32
 
 from stale_jax.errors import UserError
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # Of mallopt(3).
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # Parameters of mallopt(3).
 _BLOCK = bytes(1 << 20)
 
 
 def keep_memory() -> None:
-  """What a step frees is there for the next, where JAX computes on the CPU and the C library is glibc.
+  """Keeps the memory that a step frees in the process, for the next step (CPU backend with glibc only).
 
-  XLA takes what a program needs while it runs from the C library, and frees it at its end. glibc hands blocks
-  as large as these back to the kernel at once, which has to find and clear their pages anew at every step.
+  XLA allocates the temporary buffers of a program from the C library and frees them at its end. glibc returns
+  such large blocks to the kernel at once, which then has to find and clear pages again in every step.
   """
   library = ctypes.CDLL(None)
   if jax.default_backend() == "cpu" and hasattr(library, "mallopt"):
@@ -27,17 +27,19 @@ def keep_memory() -> None:
 
 
 def zeros_on_disk(shape: tuple[int, ...]) -> Float32[np.ndarray, "*shape"]:
-  """An array of zeros in a file without a name, which goes when nobody holds the array any more.
+  """An array of zeros in an unnamed temporary file, which is deleted together with the array.
 
   Raises:
-    UserError: there is no room for it.
+    UserError: the disk has too little space.
   """
   with tempfile.TemporaryFile() as file:
     try:
-      # Without room set aside, a disk that is full would end the process when the array is written to.
+      # Allocate the space now: writing to a mapped array on a full disk would kill the process.
       for start in range(0, size := 4 * math.prod(shape), len(_BLOCK)):
         file.write(_BLOCK[: size - start])
       file.flush()
     except OSError as error:
-      raise UserError(f"no room for the movie in {tempfile.gettempdir()}: {error.strerror}.") from error
+      raise UserError(
+        f"no room for the movie in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to another folder."
+      ) from error
     return np.memmap(file, np.float32, "r+", shape=shape)

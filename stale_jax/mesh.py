@@ -1,9 +1,9 @@
-"""The mesh of devices, and where each array lies on it: one table from logical axes to the mesh's.
+"""The device mesh, and the sharding of every array: RULES maps logical axes to mesh axes.
 
-The mesh is data x fsdp x tensor x context, and of context's devices `ulysses` swap tokens for heads
-and the others form rings (`models.context_parallel`). Arrays name their axes by what they are;
-RULES says along which axes of the mesh each such axis is cut. Parameters declare their axes where they are
-used (`models.parameters`). An axis that does not divide is not cut.
+The mesh has the axes data x fsdp x tensor x context. The context axis is split into `ulysses` devices, which
+exchange tokens for heads, and rings (`models.context_parallel`). Arrays have logical axis names; RULES lists
+the mesh axes that shard each logical axis. Parameters declare their logical axes where they are used
+(`models.parameters`). An axis whose size is not divisible is not sharded.
 """
 
 import dataclasses
@@ -35,14 +35,15 @@ RULES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshShape:
-  """Devices along each axis; one of them may be -1: all that are left.
+  """Number of devices along each mesh axis; one of them may be -1, all remaining devices.
 
   Attributes:
-    data: copies of the parameters, each with its part of the batch.
-    fsdp: parts the batch is cut into, and with those of context the parameters.
-    tensor: parts the heads and the perceptrons' hidden layers are cut into.
-    context: parts the tokens of a clip are cut into.
-    ulysses: of these, how many swap tokens for heads by an all-to-all; the others pass keys round rings.
+    data: data parallelism: replicas of the parameters, each with its part of the batch.
+    fsdp: fully sharded data parallelism: shards of the batch, and, together with context, of the parameters.
+    tensor: tensor parallelism: shards of the heads and of the hidden layers of MLPs.
+    context: context parallelism: shards of the tokens of a clip.
+    ulysses: devices of context that exchange tokens for heads by an all-to-all; across them, keys pass round
+      rings (ring attention).
   """
 
   data: int = number(-1, least=-1)
@@ -55,7 +56,7 @@ class MeshShape:
     check_fields(self, "mesh")
     sizes = self._sizes()
     if 0 in sizes.values() or list(sizes.values()).count(-1) > 1:
-      raise UserError(f"mesh {self._said()}: sizes are at least 1, and one of them may be -1.")
+      raise UserError(f"mesh {self._said()}: sizes must be at least 1; one of them may be -1.")
     if self.context != -1 and self.context % self.ulysses:
       raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={self.context}.")
 
@@ -66,10 +67,10 @@ class MeshShape:
     return ", ".join(f"{name}={size}" for name, size in self._sizes().items())
 
   def sizes(self, devices: int) -> dict[str, int]:
-    """data, fsdp, tensor and context on so many devices.
+    """Sizes of data, fsdp, tensor and context on this number of devices.
 
     Raises:
-      UserError: they cannot be laid out so.
+      UserError: the mesh does not fit the number of devices.
     """
     sizes = self._sizes()
     known = math.prod(size for size in sizes.values() if size > 0)
@@ -81,10 +82,10 @@ class MeshShape:
     return sizes
 
   def build(self, devices=None) -> Mesh:
-    """Over `devices`, near ones next to each other; data goes across slices that are far apart.
+    """The mesh over `devices`, with neighbours on the network adjacent; only data spans several slices.
 
     Raises:
-      UserError: the devices cannot be laid out so.
+      UserError: the mesh does not fit the devices.
     """
     devices = jax.devices() if devices is None else list(np.ravel(devices))
     data, fsdp, tensor, context = self.sizes(len(devices)).values()
@@ -102,7 +103,7 @@ class MeshShape:
 
 
 def on_mesh(mesh: Mesh, f: Callable) -> Callable:
-  """`f`, whose trace knows `mesh`: `constrain` and attention then cut along it."""
+  """`f`, traced with `mesh` as the current mesh, which `constrain` and attention use."""
 
   @functools.wraps(f)
   def traced(*args, **kw):
@@ -113,36 +114,36 @@ def on_mesh(mesh: Mesh, f: Callable) -> Callable:
 
 
 def current_mesh() -> jax.sharding.AbstractMesh | None:
-  """That of `on_mesh`; None if there is none, or it is of one device."""
+  """The mesh of `on_mesh`; None without one, or if it has a single device."""
   mesh = jax.sharding.get_abstract_mesh()
   return None if mesh.empty or mesh.size == 1 else mesh
 
 
 def device_kind() -> str:
-  """Of the devices that are traced for."""
+  """Kind of the devices that the current trace is for."""
   mesh = jax.sharding.get_abstract_mesh()
   return jax.devices()[0].device_kind if mesh.empty else mesh.abstract_device.device_kind
 
 
 def parts(mesh, axis: str | None) -> int:
-  """How many parts a logical axis is cut into."""
+  """Number of shards of a logical axis."""
   return math.prod(mesh.shape[name] for name in RULES[axis])
 
 
 def spec(mesh, shape: tuple[int, ...], axes: tuple[str | None, ...]) -> P:
-  """Where an array of that shape lies whose axes are so called."""
+  """Partition spec of an array of this shape with these logical axes."""
   named = zip(shape, axes, strict=True)
   return P(*(RULES[axis] if axis and size % parts(mesh, axis) == 0 else None for size, axis in named))
 
 
 def constrain(x, *axes: str | None):
-  """`x`, which the compiler is told lies as its logical axes say; as it is where there is no mesh."""
+  """`x` with a sharding constraint from its logical axes; unchanged without a mesh."""
   mesh = current_mesh()
   return x if mesh is None else jax.lax.with_sharding_constraint(x, spec(mesh, x.shape, axes))
 
 
 def constrain_batch(x):
-  """`x` with its first axis cut as a batch is, the others as the compiler likes."""
+  """`x` with its first axis sharded like a batch; the compiler chooses the other axes."""
   mesh = current_mesh()
   if mesh is None or x.ndim < 2 or x.shape[0] % parts(mesh, "batch"):
     return x
@@ -151,22 +152,23 @@ def constrain_batch(x):
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """The first axis cut as a batch is."""
+  """Sharding of an array whose first axis is the batch."""
   return NamedSharding(mesh, P(RULES["batch"]))
 
 
 def path_name(path) -> str:
-  """A path in a tree as a/b/c."""
+  """The path of a tree leaf as a/b/c."""
   return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 @runtime_checkable
 class Declared(Protocol):
-  """What the mesh asks of a declared parameter (`models.parameters.Parameter`).
+  """The attributes of a declared parameter that its sharding depends on (`models.parameters.Parameter`).
 
   Attributes:
-    shape, axes: its own shape, and what these axes are called; () if they have no names.
-    stack: the leading axes of the stored array, before `shape`; they are never cut.
+    shape: shape, without the stacked axes.
+    axes: logical axes of `shape`; () if they have no names.
+    stack: leading axes of the stored array, before `shape`; they are never sharded.
   """
 
   shape: tuple[int, ...]
@@ -175,10 +177,10 @@ class Declared(Protocol):
 
 
 def declared_spec(mesh, parameter: Declared) -> P:
-  """Where the array that holds the declared parameter lies.
+  """Partition spec of the array of a declared parameter.
 
-  Axes are cut as their names say (Megatron-LM, arXiv 1909.08053, for "tensor"); if they have none, as
-  `plain_spec` says.
+  Named axes are sharded by RULES ("tensor" as in Megatron-LM, arXiv 1909.08053), unnamed ones by
+  `plain_spec`.
   """
   shape, axes = parameter.shape, parameter.axes
   own = spec(mesh, shape, axes) if axes else plain_spec(mesh, shape)
@@ -186,7 +188,7 @@ def declared_spec(mesh, parameter: Declared) -> P:
 
 
 def plain_spec(mesh, shape: tuple[int, ...]) -> P:
-  """Where an undeclared array lies: a matrix is cut, as a width is, along the longest axis that divides."""
+  """Spec of an undeclared array: matrices are sharded like "width", along the longest divisible axis."""
   cut = [axis for axis, size in enumerate(shape) if size % parts(mesh, "width") == 0]
   if len(shape) < 2 or not cut:
     return P()
@@ -195,23 +197,23 @@ def plain_spec(mesh, shape: tuple[int, ...]) -> P:
 
 
 def state_specs(mesh, state, declared=None):
-  """Where each array of `state` lies: a tree of parameters, or of anything that holds trees like it.
+  """Partition specs of a tree of parameters, or of a state that contains trees of the same structure.
 
   Args:
-    mesh: that it lies on.
-    state: of arrays or their shapes.
-    declared: the declarations of the parameters; an array whose path ends in the path of one of them lies
-      as that one does. None: no parameter is declared.
+    mesh: the mesh.
+    state: tree of arrays or of their shapes.
+    declared: tree of declared parameters. An array whose path ends in the path of a declared parameter has
+      its spec. None: no parameter is declared.
   """
   known = {tuple(path): p for path, p in jax.tree_util.tree_leaves_with_path(declared)}
   depths = {len(path) for path in known}
 
-  def one(path, x):
+  def spec_of(path, x):
     ends = (tuple(path[-depth:]) for depth in depths)
     found = next((known[end] for end in ends if end in known), None)
     return plain_spec(mesh, x.shape) if found is None else declared_spec(mesh, found)
 
-  return jax.tree_util.tree_map_with_path(one, state)
+  return jax.tree_util.tree_map_with_path(spec_of, state)
 
 
 def state_shardings(mesh: Mesh, state, declared=None):
@@ -221,7 +223,7 @@ def state_shardings(mesh: Mesh, state, declared=None):
 
 
 def uncut(mesh, state, declared=None) -> Iterator[str]:
-  """The names of matrices that lie whole on every device though the mesh would cut them."""
+  """Names of the matrices that are replicated on every device although the mesh shards matrices."""
   specs = jax.tree.leaves(state_specs(mesh, state, declared), is_leaf=lambda x: isinstance(x, P))
   for (path, x), own in zip(jax.tree_util.tree_leaves_with_path(state), specs, strict=True):
     if len(x.shape) > 1 and not any(own) and mesh.size > mesh.shape["data"]:

@@ -1,4 +1,4 @@
-"""A movie: one generated clip, to look at, to save, to compute with."""
+"""A movie: one generated clip, with its senses, prompt, seed and settings."""
 
 import dataclasses
 import functools
@@ -21,10 +21,10 @@ class Movie:
 
   Attributes:
     clip: sense -> [frames, *sense.shape], in [-1, 1].
-    senses: descriptions of its senses.
-    prompt: the caption, or the script in words.
-    seed: of its noise.
-    how: the model and the sampler's settings.
+    senses: descriptions of the senses.
+    prompt: the caption, or the script as text.
+    seed: seed of the noise.
+    how: the model and the settings of the sampler.
   """
 
   clip: dict[str, np.ndarray]
@@ -35,28 +35,28 @@ class Movie:
 
   @functools.cached_property
   def stem(self) -> str:
-    """Its file name without ending, from prompt and seed; no two prompts share one."""
+    """File name without suffix, from prompt and seed; different prompts have different names."""
     words = "-".join(re.findall(r"\w+", self.prompt.lower()))[:60].strip("-")
-    if words.replace("-", " ") != self.prompt:  # The words do not say it all.
+    if words.replace("-", " ") != self.prompt:  # The words alone would be ambiguous.
       words = f"{words or 'movie'}-{zlib.crc32(self.prompt.encode()):08x}"
     return f"{words}-{self.seed}"
 
   @property
   def facts(self) -> str:
-    """The line under its title."""
+    """Seed and settings as one line, for the page of movies."""
     return ", ".join(f"{name} {value}" for name, value in {"seed": self.seed, **self.how}.items())
 
   def described(self) -> dict[str, Sense]:
-    """Its senses by name."""
+    """The senses of the clip, by name."""
     return {sense.name: sense for sense in self.senses if sense.name in self.clip}
 
   def save(self, folder: str | AnyPath, codec: str = "h264") -> AnyPath | None:
-    """Writes video, effects and arrays into `folder`; returns the video's path (see `media.save_movie`)."""
+    """Writes video, effects and arrays to `folder`; returns the video's path (see `media.save_movie`)."""
     info = {"prompt": self.prompt, "seed": self.seed, **self.how}
     return save_movie(folder, self.stem, self.clip, self.described(), info, codec)
 
   def page_entry(self, video: AnyPath | None) -> tuple:
-    """What the page of movies wants of it; `video` is what `save` returned."""
+    """The arguments of `media.movie_html` for this movie; `video` is the result of `save`."""
     return self.clip, self.described(), self.prompt, self.facts, video
 
   def _repr_html_(self) -> str:
@@ -72,14 +72,14 @@ def movies_of(
   how: Mapping[str, Any],
   facts: Sequence[Mapping[str, Any]],
 ) -> list[Movie]:
-  """A movie per row of `clips`.
+  """One movie per row of `clips`.
 
   Args:
     clips: sense -> [movies, frames, *shape].
-    senses: of the clips.
+    senses: senses of the clips.
     prompts, seeds: one per movie.
-    how: the model and its settings, the same for all.
-    facts: what else is known of how each was made; `fps` is the rate of its frames.
+    how: the model and the settings that all movies share.
+    facts: further settings of each movie; `fps` replaces the frame rate of its senses.
   """
   return [
     Movie(

@@ -54,11 +54,11 @@ class Model:
   """A trained model.
 
   Attributes:
-    system: its data, network and diffusion.
-    params: of its network, float32.
-    name: where it was loaded from.
-    scores: suite -> what `experiments.evaluate` last said of it.
-    chosen: what `load` was told of how it is run.
+    system: data, network and diffusion.
+    params: parameters of the network, float32.
+    name: path or name that the model was loaded from.
+    scores: suite -> latest scores of `experiments.evaluate`.
+    chosen: settings of the network that were overridden by `load`.
   """
 
   def __init__(
@@ -74,21 +74,21 @@ class Model:
 
   @property
   def source(self):
-    """Of clips as `sample` makes them: a model of latents was trained on another's."""
+    """The source of decoded clips, as `sample` returns them; a latent model is trained on encoded ones."""
     return self.system.data.source.pixels
 
   @property
   def frames(self) -> int:
-    """Frames of the clips it was trained on."""
+    """Number of frames of the training clips."""
     return self.system.data.source.frames
 
   @property
   def goes_on(self) -> bool:
-    """Whether `rollout` makes movies longer than the clips of training."""
+    """Whether `rollout` can make movies longer than the training clips."""
     return self.system.diffusion.continues
 
   def settings(self, **overrides) -> Sampling:
-    """The sampler's settings: those of the config, replaced by `overrides` that are not None.
+    """The settings of the sampler: those of the config, with all `overrides` that are not None.
 
     Raises:
       UserError: an unknown or impossible setting.
@@ -108,23 +108,24 @@ class Model:
     story: Story | None = None,
     **overrides,
   ) -> Clip:
-    """One clip per prompt, as a batch; the clip of (prompt, seed) does not depend on the others.
+    """Samples one clip per prompt; each clip depends only on its own prompt and seed.
 
-    A causal model is rolled out, a model of `config.artv` makes frame by frame, others all frames together;
-    `how` of `Rollout` chooses another way.
+    A causal model is rolled out, a model trained with `config.artv` makes one frame at a time, and any other
+    model denoises all frames together. The setting `how` of `Rollout` chooses another sampler.
 
     Args:
-      prompts: captions; "" is the unconditional model.
+      prompts: captions; "" samples unconditionally.
       seeds: one per prompt.
-      frames: of a clip, in the model's own (latents, if it was trained on these); default as trained.
-      room: one program is to serve all numbers of steps up to this one; default: each has its own.
-      first: sense -> [clips, given frames, *shape] that they begin with.
-      micro: micro-conditions ("fps", "motion") of all clips, or one per clip.
-      story: how the clips see one another, if they are the panels of a story; each then depends on all.
-      **overrides: of `Sampling` and `Rollout`.
+      frames: frames of a clip, as the network sees them (latent frames of a latent model); default: the
+        length of training clips.
+      room: compile one program for all numbers of steps up to this one; default: one per number of steps.
+      first: sense -> [clips, conditioning frames, *shape], the first frames of the clips.
+      micro: micro-conditions ("fps", "motion"): one value for all clips, or one per clip.
+      story: how clips attend to each other if they are panels of a story; then each clip depends on all.
+      **overrides: settings of `Sampling` and `Rollout`.
 
     Raises:
-      UserError: an unknown or impossible setting or seed, or what this way of sampling cannot do.
+      UserError: a setting is unknown or out of range, a seed is out of range, or the sampler cannot do it.
     """
     check_generates(self.system, self.name)
     how, settings = _settings(self, overrides, rolls=False)
@@ -149,20 +150,20 @@ class Model:
     micro: Mapping[str, float | Sequence[float]] | None = None,
     **overrides,
   ) -> Iterator[Clip]:
-    """Movies of any length, a chunk at a time: each item is sense -> [movies, new frames, *shape].
+    """Makes movies of any length in chunks; each chunk is sense -> [movies, new frames, *shape].
 
-    Memory does not grow with `frames`. All movies are made together, each from its own seed.
+    Memory does not grow with `frames`. All movies are made together, each with its own seed.
 
     Args:
-      prompts: one per movie, or a script of it: (first frame, prompt), the first from 0.
+      prompts: one prompt per movie, or one script per movie: (start frame, prompt) pairs, the first from 0.
       seeds: one per movie.
-      frames: of the movies.
-      first: sense -> [movies, given frames, *shape] that they go on from; these are not repeated.
-      micro: as of `sample`.
-      **overrides: of `Rollout` and of `Sampling`.
+      frames: number of new frames of the movies.
+      first: sense -> [movies, conditioning frames, *shape], which the movies continue; not returned again.
+      micro: as for `sample`.
+      **overrides: settings of `Rollout` and `Sampling`.
 
     Raises:
-      UserError: an unknown or impossible setting, seed or script; a model that cannot go on from frames.
+      UserError: a setting, seed or script is invalid, or the model cannot continue frames.
     """
     check_generates(self.system, self.name)
     check_rollout(self.system, self.source, prompts, seeds, self.name)
@@ -185,21 +186,23 @@ class Model:
     price_per_hour: float | None = None,
     **overrides,
   ) -> Movie | list[Movie]:
-    """Makes the movie of `prompt`, or a list of them for a list, all from the same seed.
+    """Makes the movie of a prompt; for a list of prompts, a list of movies with the same seed.
 
     Args:
-      prompt: what is to be seen; for a model that goes on from given frames also a script.
-      seed: of all the noise.
-      seconds: least length; default as trained. A model that goes on from given frames is rolled out; others
-        make a clip longer than they were trained on.
-      first: sense -> [given frames, *shape] that the movie begins with (`config.first`).
-      fps, motion: frames per second, and how much moves (`data.micro`; `config.model.micro`).
-      budget_cents: US cents for sampling them all, which then choose steps and solver (`planning.budget`).
-      price_per_hour: of the device, in US dollars; default: its list price (`planning.prices`).
-      **overrides: of `Sampling`: solver, steps, guidance, shift; and of `Rollout`.
+      prompt: caption of the movie, or a script, for a model that can continue frames.
+      seed: seed of the noise.
+      seconds: least length; default: the length of training clips. For longer movies, a model that can
+        continue frames is rolled out; any other model denoises one longer clip.
+      first: sense -> [conditioning frames, *shape], the first frames of the movie (`config.first`).
+      fps, motion: micro-conditions: frames per second, and mean optical flow (`data.micro`), for a model
+        trained with `config.model.micro`.
+      budget_cents: budget in US cents for sampling all movies, which chooses steps and solver
+        (`planning.budget`).
+      price_per_hour: price of the device in US dollars; default: its list price (`planning.prices`).
+      **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
-      UserError: an empty prompt, a setting that is unknown or impossible, or too small a budget.
+      UserError: a prompt is empty, a setting is unknown or out of range, or the budget is too small.
     """
     check_generates(self.system, self.name)
     alone = isinstance(prompt, str) or not isinstance(prompt, Sequence)
@@ -213,13 +216,13 @@ class Model:
     first = first and {name: np.repeat(x[None], len(prompts), 0) for name, x in first.items()}
     if budget_cents is not None:
       check_budget(self.system, self.source, rolls, bool(first or micro), self.name)
-      from stale_jax.planning import within_budget  # It imports all that measures, which takes a second.
+      from stale_jax.planning import within_budget  # Imports `evaluation`, which takes a second.
 
-      spent = {"price": price_per_hour, "frames": frames}
-      bought = within_budget(self, prompts, seeds, budget_cents, **spent, **overrides)
+      options = {"price": price_per_hour, "frames": frames}
+      bought = within_budget(self, prompts, seeds, budget_cents, **options, **overrides)
       clips, facts, overrides = bought.clips, bought.facts, {**overrides, **bought.settings}
     elif price_per_hour is not None:
-      raise UserError("price_per_hour prices a budget: give budget_cents too.")
+      raise UserError("price_per_hour needs a budget: give budget_cents too.")
     elif rolls:
       if first:
         check_first(self.system, self.source, first, len(prompts), frames, self.name)
@@ -233,17 +236,17 @@ class Model:
     return movies[0] if alone else movies
 
   def story(self, prompts: Sequence[str], seed: int = 0, **overrides) -> list[Movie]:
-    """Makes the panels of a story, a movie per prompt, of one character (`sampling.story`).
+    """Makes the panels of a story: one movie per prompt, all of the same character (`sampling.story`).
 
-    Panel i is made from the noise of `seed` + i as `sample` makes clips: at rate=0 it depends on no other.
+    Panel i has the noise of `seed` + i. At rate=0 the panels are independent, as in `sample`.
 
     Args:
-      prompts: what they have in common is the character.
-      seed: of the first panel's noise; the others' count up.
-      **overrides: of `Story`: rate, plain, tile; of `Sampling` and `Rollout`.
+      prompts: one per panel; their common words describe the character.
+      seed: seed of the noise of the first panel; panel i has `seed` + i.
+      **overrides: settings of `Story` (rate, plain, tile), `Sampling` and `Rollout`.
 
     Raises:
-      UserError: an empty prompt, an impossible setting, or a model whose clips cannot see one another.
+      UserError: a prompt is empty, a setting is invalid, or the network cannot attend across panels.
     """
     check_generates(self.system, self.name)
     check_story(self.system, prompts, self.name)
@@ -256,7 +259,7 @@ class Model:
 
 
 def _divided(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-  """(settings of `Rollout` that are not None, all other overrides)."""
+  """Splits overrides into (settings of `Rollout` that are not None, the rest)."""
   overrides = with_new_names("rollout", overrides)
   own = {name: value for name, value in overrides.items() if name in _ROLLOUT and value is not None}
   return own, {name: value for name, value in overrides.items() if name not in _ROLLOUT}
@@ -270,7 +273,7 @@ def _settings(model: Model, overrides: Mapping[str, Any], rolls: bool) -> tuple[
 
 
 def _request(model: Model, prompts, seeds, frames: int, settings: Sampling, first, micro, **more) -> Request:
-  """A request for movies of so many frames, `first` included."""
+  """A request for movies of `frames` frames, including those of `first`."""
   return Request(
     prompts=list(prompts),
     keys=keys_of(seeds),
@@ -299,7 +302,7 @@ def _reporting(sampler: Sampler, stage: Stage) -> Sampler:
 
 
 def _movies(model: Model, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:
-  """The movies of a batch of clips, with the settings that made them."""
+  """The movies of a batch of clips, with the settings they were made with."""
   own, others = _divided(overrides)
   how = {"model": model.name, **model.chosen, **dataclasses.asdict(model.settings(**others)), **own}
   senses = build_senses([sense.name for sense in model.system.data.senses], model.source)
@@ -307,26 +310,26 @@ def _movies(model: Model, clips: Clip, prompts, seeds, facts, overrides) -> list
 
 
 def scores_path(path: AnyPath) -> AnyPath:
-  """Where the scores of the model in `path`, a run's folder or a weights file, are kept."""
+  """File with the scores of a model; `path` is a run folder or a weights file."""
   return path / "evaluation.json" if path.is_dir() else path.with_suffix(".json")
 
 
-# What of a model its weights leave open, and the value that says it has none of it.
+# Settings of the network that can be overridden at load time, with the value that means "disabled".
 _OPEN = {"turns": 0, "forms": "none"}
 
 
 def load(path: str | AnyPath | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
-  """The model in `path`: a run's folder (its newest EMA), a weights file, or one that comes with the package.
+  """Loads a model from a run folder (newest EMA), a weights file, or by name from the package.
 
-  The latter are "shipped", the default, and "causal", of small movies of any length.
+  The package contains "shipped", the default, and "causal", for small movies of any length.
 
   Args:
-    path: of the model.
-    turns: of a model that was trained to be run round in turns; default as in training at the most.
-    forms: "hard" or "dense", of a model that was trained with two forms; default as in training.
+    path: path or name of the model.
+    turns: for a model with looped blocks: how often the blocks run; default: the maximum in training.
+    forms: for a model with blocks of two forms: "hard" or "dense"; default: as in training.
 
   Raises:
-    UserError: there is no model at `path`, or none that can be run so.
+    UserError: there is no model at `path`, or `turns` or `forms` does not fit it.
   """
   keep_compiled()
   keep_memory()
@@ -346,6 +349,6 @@ def _load(name: str, turns: int | None, forms: str | None) -> Model:
   config = {**config, "model": {**section, **chosen}}
   try:
     scores = json.loads(scores_path(NAMED.get(name) or at(name)).read_text())
-  except (OSError, ValueError):  # Never measured, or cut short: they are not needed to make movies.
+  except (OSError, ValueError):  # Not measured yet, or damaged: scores are optional.
     scores = {}
   return Model(build_system(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)

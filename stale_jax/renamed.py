@@ -1,4 +1,4 @@
-"""Settings whose names have changed. The old names still work, with a warning, until the next version."""
+"""Settings that have been renamed. The old names work until the next version, with a warning."""
 
 import re
 import warnings
@@ -10,7 +10,7 @@ RENAMED = {"rollout": {"given": "conditioning_frames"}}
 
 
 def with_new_names(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
-  """`values` of the keys of a section, by their present names; warns about each old one."""
+  """The values of a section under the new names of their keys; warns about each old name."""
   names = RENAMED.get(section, {})
   for old in names.keys() & values.keys():
     _warn(f"{section}.{old}", names[old])
@@ -18,7 +18,7 @@ def with_new_names(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments_with_new_names(arguments: Iterable[str]) -> list[str]:
-  """A command line in which every --CONFIG.SECTION.KEY has its present name; warns about each old one."""
+  """A command line with the new name of every --CONFIG.SECTION.KEY; warns about each old name."""
   return [_renamed_argument(argument) for argument in arguments]
 
 
@@ -32,4 +32,6 @@ def _renamed_argument(argument: str) -> str:
 
 
 def _warn(old: str, new: str) -> None:
-  warnings.warn(f"{old} is now called {new}; the old name will go with the next version.", FutureWarning, 3)
+  warnings.warn(
+    f"{old} is now called {new}; the old name will be removed in the next version.", FutureWarning, 3
+  )

@@ -1,4 +1,4 @@
-"""Scripts: prompts that change while a movie goes on."""
+"""Scripts: prompts that change in the course of a movie."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from jaxtyping import Array, Int
 from stale_jax.errors import UserError
 from stale_jax.text import tokenize
 
-LONGEST = 365 * 86400.0  # Seconds of a movie.
+LONGEST = 365 * 86400.0  # Greatest length of a movie, in seconds.
 
 # (first frame, prompt) of each part, in order; the first part begins at frame 0.
 FrameScript = Sequence[tuple[int, str]]
@@ -21,13 +21,13 @@ FrameScript = Sequence[tuple[int, str]]
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-  """Prompts in turn.
+  """Prompts, each with the time at which it begins.
 
   Attributes:
-    parts: (second from which on it holds, prompt), rising from 0.
+    parts: (start in seconds, prompt). The first part starts at 0, and the starts increase.
 
   Raises:
-    UserError: there are no parts, or their seconds do not rise from 0, to a year at most.
+    UserError: there are no parts, or the starts do not increase from 0 to at most a year.
   """
 
   parts: tuple[tuple[float, str], ...]
@@ -35,10 +35,10 @@ class Script:
   def __post_init__(self):
     times = [time for time, _ in self.parts]
     if not times or times[0] != 0:
-      raise UserError("a script says what is asked for from second 0 on.")
+      raise UserError("the first prompt of a script must start at second 0.")
     if any(not b > a for a, b in zip(times, times[1:], strict=False)) or not times[-1] <= LONGEST:
       raise UserError(
-        f"the seconds of a script must rise, to a year at most; got {', '.join(map(str, times))}."
+        f"the starts of a script must increase, to at most a year; got {', '.join(map(str, times))}."
       )
 
   def __str__(self) -> str:
@@ -46,13 +46,13 @@ class Script:
     return "; ".join([first, *(f"from {time:g} s {prompt}" for time, prompt in rest)])
 
   def frames(self, rate: float, given: int = 0) -> FrameScript:
-    """The script at `rate` frames per second, counted after the first `given` frames."""
+    """The script at `rate` frames per second; frame 0 is the one after `given` conditioning frames."""
     starts = ((math.ceil(time * rate - 1e-9), prompt) for time, prompt in self.parts)
     return tuple((max(start - given, 0), prompt) for start, prompt in starts)
 
 
 def prompt_at(script: str | FrameScript, frame: int) -> str:
-  """The prompt that holds at that frame."""
+  """The prompt at a frame."""
   if isinstance(script, str):
     return script
   return next(prompt for start, prompt in reversed(script) if start <= frame)
@@ -67,27 +67,27 @@ def turns(script: str | FrameScript) -> tuple[int, ...]:
 def captions(
   scripts: Sequence[str | FrameScript], length: int
 ) -> Callable[[int], Int[Array, "batch length"]]:
-  """frame -> tokens of the prompts that hold there; the same array for the same prompts."""
+  """A function: frame -> tokens of the prompts at that frame; equal prompts give the same array."""
   tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, length)))
   return lambda frame: tokens(tuple(prompt_at(script, frame) for script in scripts))
 
 
 def read_script(path: str | Path) -> Script:
-  """A YAML file that is a list of {at: SECONDS, prompt: TEXT}.
+  """Reads a script from a YAML file, a list of {at: SECONDS, prompt: TEXT}.
 
   Raises:
-    UserError: it cannot be read, or is something else.
+    UserError: the file cannot be read, or does not contain a script.
   """
   try:
     parts = yaml.safe_load(Path(path).read_text())
   except (OSError, ValueError, yaml.YAMLError) as error:
     raise UserError(f"cannot read the script {path}: {error}") from error
   if not isinstance(parts, list) or not all(_is_part(part) for part in parts):
-    raise UserError(f"{path} is no script: it must be a list of {{at: SECONDS, prompt: TEXT}}.")
+    raise UserError(f"{path} is not a script: it must be a list of {{at: SECONDS, prompt: TEXT}}.")
   try:
     return Script(tuple((float(part["at"]), part["prompt"]) for part in parts))
   except OverflowError as error:
-    raise UserError(f"{path}: the seconds of a script must rise, to a year at most.") from error
+    raise UserError(f"{path}: the starts of a script must increase, to at most a year.") from error
 
 
 def _is_part(part) -> bool:

@@ -1,4 +1,4 @@
-"""A section of a config: keys that are the fields of a dataclass, completed with their defaults."""
+"""Sections of a config: the keys of a section are the fields of a dataclass, with their defaults."""
 
 import dataclasses
 import typing
@@ -13,20 +13,20 @@ from stale_jax.fields import check_value, nearest, words
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-  """What a section of a config may hold.
+  """The valid keys and values of a section of a config.
 
   Attributes:
-    variants: value of the key `name` -> dataclass whose fields are the other keys. A section with one
+    variants: value of the key `name` -> dataclass whose fields are the other keys. A section with a single
       variant, called "", has no key `name`.
-    default: the variant of a section that gives no name; None if it must give one.
-    given: fields that are no keys, because building fills them in.
-    nested: key -> section that it holds.
-    is_optional: whether the section is off, None, unless a config has it.
+    default: the variant of a section without a name; None if the name is required.
+    filled: fields that are not keys, because the builder fills them in.
+    nested: key -> section that is its value.
+    is_optional: whether the section is None (off) in configs that lack it.
   """
 
   variants: Mapping[str, type]
   default: str | None = ""
-  given: tuple[str, ...] = ()
+  filled: tuple[str, ...] = ()
   nested: Mapping[str, "Section"] = dataclasses.field(default_factory=dict)
   is_optional: bool = False
 
@@ -36,12 +36,12 @@ class Section:
     return "" not in self.variants
 
   def variant(self, values: Mapping[str, Any]) -> str:
-    """The name of the variant that `values`, the section in some config, are of; it may be unknown."""
+    """The variant of `values`, a section of a config; the name may be unknown."""
     return values.get("name") or self.default if self.is_named else ""
 
   def fields(self, variant: str) -> dict[str, dataclasses.Field]:
-    """The keys of a variant, but for `name`."""
-    hidden = ("name", "parent", *self.given)
+    """The keys of a variant, except `name`."""
+    hidden = ("name", "parent", *self.filled)
     return {f.name: f for f in dataclasses.fields(self.variants[variant]) if f.name not in hidden}
 
   def docs(self, variant: str) -> dict[str, str]:
@@ -53,16 +53,16 @@ class Section:
     return first_line(self.variants[variant])
 
   def complete(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`values` with all keys of their variant, in the order of its fields, except required ones not given.
+    """`values` with all keys of the variant, in the order of its fields; missing required keys stay missing.
 
-    A key that is None counts as not given.
+    A value of None counts as missing.
 
     Args:
-      values: the section in some config.
-      where: its name in messages.
+      values: the section of a config.
+      where: name of the section in error messages.
 
     Raises:
-      UserError: an unknown key or variant, or a value of another type or outside its range.
+      UserError: a key or the variant is unknown, or a value has the wrong type or is out of range.
     """
     values = {key: value for key, value in values.items() if value is not None}
     name = self.variant(values)
@@ -81,7 +81,7 @@ class Section:
     return whole
 
   def unset(self, whole: Mapping[str, Any]) -> dict[str, dataclasses.Field]:
-    """The keys of a completed section that hold no value."""
+    """The keys of a completed section without a value."""
     fields = self.fields(self.variant(whole))
     return {key: field for key, field in fields.items() if whole.get(key) is None}
 
@@ -90,25 +90,25 @@ class Section:
     return {key: field for key, field in self.unset(whole).items() if is_required(field)}
 
 
-def only(cls: type, *given: str, is_optional: bool = False) -> Section:
-  """A section whose keys do not depend on a name."""
-  return Section(variants={"": cls}, given=given, is_optional=is_optional)
+def only(cls: type, *filled: str, is_optional: bool = False) -> Section:
+  """A section with one variant, `cls`; `filled` are its fields that are not keys."""
+  return Section(variants={"": cls}, filled=filled, is_optional=is_optional)
 
 
 def default_of(field: dataclasses.Field) -> Any:
-  """The default of a field that has one; that of a float is a float, however it is written."""
+  """The default of a field that has one; an integer default of a float field becomes a float."""
   if field.default_factory is not dataclasses.MISSING:
     return field.default_factory()
   return plain(field.default, field.type)
 
 
 def is_mapping(field: dataclasses.Field) -> bool:
-  """Whether a key holds a dictionary whose keys are free."""
+  """Whether the value of a key is a dictionary with arbitrary keys."""
   return typing.get_origin(field.type) is Mapping
 
 
 def allowed(field: dataclasses.Field) -> str:
-  """What a key may hold, in words."""
+  """The valid values of a key, as text."""
   if "options" in field.metadata:
     options = " ".join(map(repr, field.metadata["options"]))
     return f"{'several' if typing.get_origin(field.type) is tuple else 'one'} of {options}"

@@ -1,4 +1,4 @@
-"""Stories: a movie per panel, of one character (`sampling.story`)."""
+"""Settings and checks of a story: one movie per panel, all of the same character (`sampling.story`)."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ _KNOWN = {field.name for field in dataclasses.fields(Story)}
 
 
 def story_of(overrides: Mapping[str, Any]) -> tuple[Story, dict[str, Any]]:
-  """(the settings of a story, all other overrides); None takes the default.
+  """Splits overrides into (the settings of the story, the rest); None selects the default.
 
   Raises:
-    UserError: an impossible setting.
+    UserError: an invalid setting.
   """
   given = {name: value for name, value in overrides.items() if name in _KNOWN and value is not None}
   rest = {name: value for name, value in overrides.items() if name not in _KNOWN}
@@ -24,8 +24,8 @@ def story_of(overrides: Mapping[str, Any]) -> tuple[Story, dict[str, Any]]:
 
 
 def check_story(system: System, prompts: Sequence[str], name: str) -> None:
-  """Raises UserError if there are no panels, or they cannot see one another."""
+  """Raises UserError if there are no panels, or the network cannot attend across panels."""
   if not prompts:
-    raise UserError("a story needs a prompt for each of its panels.")
+    raise UserError("a story needs one prompt per panel; none is given.")
   if system.network.forms != "none" or system.network.merge:
     raise UserError(f"{name} has blocks of two forms or merged tokens, which see no other panel.")

@@ -1,4 +1,4 @@
-"""What generates clips: their data, the network, and how the network is used to diffuse."""
+"""A system: data, network, and how the network is used for diffusion. It is all that sampling needs."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ from stale_jax.sampling import Rollout, Sampler, Sampling, build_sampler
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
-  """The clips that a network is of.
+  """The data that a network models.
 
   Attributes:
-    source: of the clips.
-    senses: the senses of the clips that the network has, in order.
+    source: source of the clips.
+    senses: senses of the clips that the network models, in order.
   """
 
   source: Source
@@ -30,12 +30,13 @@ class Diffusion:
   Attributes:
     process: the noising law.
     time_sampler: of the times that training draws.
-    first: how often training gives the first frames of a clip.
-    artv: how training makes a frame after the first frame and the two before; None if it makes whole clips.
-    causal: whether movies can be rolled out with a KV cache: no frame sees a later one, and training drew an
-      independent time for each frame.
+    first: how often training conditions on the first frames of a clip.
+    artv: settings of next-frame training, conditioned on the first frame and the two before; None if whole
+      clips are denoised.
+    causal: whether movies can be rolled out with a KV cache: no frame attends to a later one, and training
+      drew an independent time for each frame.
     sampling: default settings of the sampler.
-    rollout: default settings of movies longer than the clips of training.
+    rollout: default settings of movies longer than the training clips.
   """
 
   process: Process
@@ -48,18 +49,18 @@ class Diffusion:
 
   @property
   def continues(self) -> bool:
-    """Whether it can go on from frames that are given."""
+    """Whether the model can continue conditioning frames."""
     return bool(self.first.share or self.time_sampler.independent or self.artv)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class System:
-  """A network with its data and its diffusion, as loaded for sampling and evaluation.
+  """A network with its data and its diffusion: what sampling and evaluation load.
 
   Attributes:
-    data: the clips.
+    data: source and senses of the clips.
     network: a denoiser or an autoencoder.
-    diffusion: None of an autoencoder.
+    diffusion: how the denoiser is used; None for an autoencoder.
   """
 
   data: Data
@@ -68,7 +69,7 @@ class System:
 
   @property
   def is_autoencoder(self) -> bool:
-    """Whether the network codes clips instead of denoising them."""
+    """Whether the network encodes and decodes clips instead of denoising them."""
     return self.diffusion is None
 
   def sampler(self, rollout: Rollout) -> Sampler:

@@ -11,9 +11,9 @@ VOCABULARY = _FIRST_BYTE + 256
 
 
 def tokenize(captions: Sequence[str], length: int) -> Int[np.ndarray, "batch length"]:
-  """UTF-8 bytes after a start token, padded with 0; what does not fit is cut at a character.
+  """UTF-8 bytes after a start token, padded with 0; long captions are cut between two characters.
 
-  The empty caption is the start token alone: the unconditional context.
+  The empty caption, which is the unconditional context, is the start token alone.
   """
   tokens = np.zeros((len(captions), length), np.int32)
   tokens[:, 0] = START
@@ -24,11 +24,11 @@ def tokenize(captions: Sequence[str], length: int) -> Int[np.ndarray, "batch len
 
 
 def empty(tokens: Int[Array, "batch length"]) -> Bool[Array, "batch"]:
-  """Which captions say nothing."""
+  """Which captions are empty."""
   return jnp.all(tokens[:, 1:] == PAD, -1)
 
 
 def drop(tokens: Int[Array, "batch length"], keep: Bool[Array, "batch"]) -> Int[Array, "batch length"]:
-  """The unconditional context where `keep` is false."""
+  """The captions, replaced by the empty caption where `keep` is false."""
   start = jnp.arange(tokens.shape[1]) == 0
   return jnp.where(keep[:, None] | start, tokens, PAD)

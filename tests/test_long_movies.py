@@ -63,7 +63,7 @@ def test_what_cannot_be_is_refused(model):
   script = Script(((0, PROMPTS[0]), (1, PROMPTS[1])))
   with pytest.raises(UserError, match="cannot follow a script"):
     made().generate(script)
-  with pytest.raises(UserError, match="budget is for clips as long"):
+  with pytest.raises(UserError, match="budget works only for clips"):
     model.generate(PROMPTS[0], seconds=9, budget_cents=1.0)
   with pytest.raises(UserError, match="prompt is empty"):
     model.generate(Script(((0, PROMPTS[0]), (1, " "))))

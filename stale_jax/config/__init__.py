@@ -1,4 +1,4 @@
-"""From a config to the objects of an experiment."""
+"""Configs: schema, defaults, overrides, and building the objects of an experiment."""
 
 from stale_jax.config.build import build, build_system
 from stale_jax.config.overrides import resolve_for

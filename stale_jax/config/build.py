@@ -1,4 +1,4 @@
-"""From a config to the objects of an experiment, once; no code below reads a config."""
+"""Builds the objects of an experiment from a config. No other part of the package reads a config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,20 +13,20 @@ from stale_jax.training.experiment import Experiment
 
 
 def build_system(config: Mapping[str, Any]) -> System:
-  """Builds what samples and evaluates: data, network and diffusion; nothing of the training.
+  """Builds data, network and diffusion, which sampling and evaluation need; nothing for training.
 
   Raises:
-    UserError: an unknown section, key or name, or values that do not fit one another.
+    UserError: a section, key or name is unknown, or values are inconsistent.
   """
   tree = resolve(config)
   return build_autoencoder_system(tree) if is_autoencoder(tree) else build_diffusion_system(tree)
 
 
 def build(config: Mapping[str, Any]) -> Experiment:
-  """Builds every section of `config`; sections left out take their defaults.
+  """Builds every section of `config`; sections that are left out have their defaults.
 
   Raises:
-    UserError: an unknown section, key or name, or values that do not fit one another.
+    UserError: a section, key or name is unknown, or values are inconsistent.
   """
   system = build_system(config)
   experiment = Experiment(
@@ -42,7 +42,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
 
 
 def _check_backend(experiment: Experiment) -> None:
-  """Raises UserError if the network's attention cannot do what the rest of the config needs of it."""
+  """Raises UserError if the attention backend does not support what the config needs."""
   network, training = experiment.network, experiment.training
   check_backend(
     network.attention,

@@ -1,4 +1,4 @@
-"""The section `source` named "latents": which source is encoded, and by which autoencoder."""
+"""The variant "latents" of the section `source`: clips of another source, encoded by an autoencoder."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from stale_jax.models import build_autoencoder
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents:
-  """The keys of the section; all but `autoencoder` are those of `CodedSource`.
+  """Clips of another source, encoded by an autoencoder. Keys as for `CodedSource`, and `autoencoder`.
 
   Attributes:
-    source: the section of the source whose clips are encoded.
-    autoencoder: a run's folder or a weights file.
-    cache: folder of the encoded clips.
-    size: number of clips that are encoded.
+    source: section of the source whose clips are encoded.
+    autoencoder: run folder or weights file of the autoencoder.
+    cache: folder for the encoded clips.
+    size: number of clips to encode.
     split: "train" or "test".
-    patch: height and width of a token, in latents.
+    patch: height and width of a token, in latent pixels.
   """
 
   source: Mapping[str, Any]
@@ -41,10 +41,10 @@ class Latents:
 
 
 def build_latents(section: Mapping[str, Any]) -> CodedSource:
-  """Loads the autoencoder and builds the source; neither examples nor the cache are read.
+  """Loads the autoencoder and builds the source; reads neither examples nor the cache.
 
   Raises:
-    UserError: an unknown key, no autoencoder at `section.autoencoder`, or one that does not fit the source.
+    UserError: a key is unknown, or there is no autoencoder at `section.autoencoder` that fits the source.
   """
   latents = construct(Latents, section, "source")
   source = build_source({**latents.source, "split": latents.split})
@@ -59,10 +59,14 @@ def build_latents(section: Mapping[str, Any]) -> CodedSource:
 
 
 def load_codec(path: str, source: Source) -> Codec:
-  """The autoencoder in `path`, for the clips of `source`; raises UserError like `build_latents`."""
+  """The autoencoder at `path`, for the clips of `source`; raises UserError like `build_latents`."""
   params, config = model_at(path)
   if config.get("model", {}).get("name") != "autoencoder":
-    raise UserError(f"source.autoencoder={path} is a model of another kind.")
+    raise UserError(
+      f"source.autoencoder={path} is not an autoencoder; train one with configs/autoencoder_videos.py."
+    )
   network = build_autoencoder(config["model"], tuple(source.senses.values()), source.frames, False)
-  kept = {name: values for name, values in params["params"].items() if name != "patches"}  # No adversary.
-  return Codec(network=network, params={"params": kept})
+  weights = {
+    name: values for name, values in params["params"].items() if name != "patches"
+  }  # Without the discriminator.
+  return Codec(network=network, params={"params": weights})

@@ -1,4 +1,4 @@
-"""What overrides of a command line change before their values are set: sections, variants, free keys."""
+"""Overrides of the command line: the sections, variants and free keys that they add to a config."""
 
 import copy
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from stale_jax.sections import Section, is_mapping
 
 
 def resolve_for(config: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
-  """The resolved tree in which every path of `overrides` is a key, with its variant's names set already.
+  """Resolves `config` so that every path in `overrides` exists; of the values, only variant names are set.
 
-  `optimizer.name=adamw` drops those keys that the config gave for another optimizer and adamw lacks; a
-  path into an optional section that is off, or to a new key of a dictionary, makes it.
+  `optimizer.name=adamw` drops the keys of the former optimizer that adamw lacks. A path into an optional
+  section that is off turns the section on, and a path to a new key of a dictionary adds the key.
 
   Args:
-    config: what a file states.
+    config: the values in the config file.
     overrides: dotted path -> value, as text.
 
   Raises:
-    UserError: as `resolve`; a path that is no key.
+    UserError: as `resolve`; or a path is not a key.
   """
   config = copy.deepcopy(dict(config))
   names = {path: value for path, value in overrides.items() if path.endswith(".name")}
-  # The network decides which sections there are.
+  # First the network, which determines the valid sections.
   for path in sorted(names, key=lambda path: path != "model.name"):
     _set_name(config, path.split(".")[:-1], names[path])
   sections = sections_of(config)
@@ -41,7 +41,7 @@ def resolve_for(config: Mapping[str, Any], overrides: Mapping[str, str]) -> dict
 
 
 def _set_name(config: dict[str, Any], where: list[str], name: str) -> None:
-  """Sets the variant of the section at `where` and drops the keys that only the former one has."""
+  """Sets the variant of the section at `where` and drops the keys that only the former variant has."""
   before = sections_of(config)
   section, values = _section_at(before, where), config
   for key in where:
@@ -57,7 +57,7 @@ def _set_name(config: dict[str, Any], where: list[str], name: str) -> None:
 
 
 def _section_at(sections: Mapping[str, Section], where: list[str]) -> Section | None:
-  """The section at a path; None if there is none."""
+  """The section at a path, or None."""
   section = sections.get(where[0])
   for key in where[1:]:
     section = section and section.nested.get(key)
@@ -65,14 +65,14 @@ def _section_at(sections: Mapping[str, Section], where: list[str]) -> Section | 
 
 
 def _drop_sections(config: dict[str, Any], before: Mapping[str, Section], now: Mapping[str, Section]) -> None:
-  """Drops what belonged to the former kind of network alone."""
+  """Drops the sections that only the former kind of network has."""
   for name, section in before.items():
     if name not in now or (name != "model" and section.variants.keys().isdisjoint(now[name].variants)):
       config.pop(name, None)
 
 
 def _check_path(tree: dict[str, Any], path: str) -> None:
-  """Raises UserError unless `path` is a key of `tree`; makes it, as 1, in a dictionary with free keys."""
+  """Raises UserError unless `path` is a key of `tree`; adds a free key of a dictionary, with value 1."""
   *parents, last = path.split(".")
   node = tree
   for depth, key in enumerate([*parents, last]):
@@ -90,7 +90,7 @@ def _check_path(tree: dict[str, Any], path: str) -> None:
 
 
 def _has_free_keys(tree: Mapping[str, Any], where: list[str]) -> bool:
-  """Whether the key at `where` holds a dictionary whose keys are free."""
+  """Whether the value at `where` is a dictionary with arbitrary keys."""
   if len(where) != 2:
     return False
   section = sections_of(tree)[where[0]]
@@ -99,6 +99,6 @@ def _has_free_keys(tree: Mapping[str, Any], where: list[str]) -> bool:
 
 
 def _keys_at(tree: Mapping[str, Any], where: list[str], node: Mapping[str, Any]) -> set[str]:
-  """The keys of the section at `where`, required ones that are missing included."""
+  """The keys of the section at `where`, including required keys without a value."""
   section = _section_at(sections_of(tree), where) if where else None
   return {*node, *(section.missing(node) if section else ())}

@@ -1,4 +1,4 @@
-"""From what a config states to the whole tree: every key of every section, with its value."""
+"""Completes a config: every key of every section, with its value or default."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from stale_jax.renamed import with_new_names
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
-  """`config` with all its sections and keys; optional sections that are off are None.
+  """`config` with all sections and keys; optional sections that are off are None.
 
-  Required keys that `config` lacks stay away: `unset_keys` finds them, and `build` complains of them.
+  Required keys that `config` lacks stay missing: `unset_keys` finds them, and `build` raises an error.
 
   Raises:
-    UserError: an unknown section, key or name, a section that is missing, or a value of another type or
-      outside its range.
+    UserError: a section, key or name is unknown, a required section is missing, or a value has the wrong type
+      or is out of range.
   """
   sections, root = sections_of(config), ROOT.fields("")
   check_keys(config, (*root, *sections), "config of an autoencoder" if is_autoencoder(config) else "config")
   for name in ("senses", *(name for name, section in sections.items() if section.default is None)):
     if config.get(name) is None:
-      raise UserError(f"the config lacks its section {name!r}.")
+      raise UserError(f"the config lacks the section {name!r}, which is required.")
   tree = ROOT.complete({key: config.get(key) for key in root}, "config")
   for name, section in sections.items():
     stated = config.get(name)
@@ -35,7 +35,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unset_keys(tree: Mapping[str, Any]) -> dict[tuple[str, ...], dataclasses.Field]:
-  """path -> field of each key of a resolved tree that holds no value: required, or None by default."""
+  """path -> field, for each key of a resolved tree without a value: it is required, or None by default."""
   found = {}
   for name, section in sections_of(tree).items():
     if tree[name] is None:

@@ -1,7 +1,7 @@
-"""Every section and key of a config: its type, default, range and meaning.
+"""The schema of configs: all sections and keys, with type, default, range and meaning.
 
-The keys of a section are the fields of the dataclass that the section configures, which lies beside the
-code that uses it; the meaning of a key is in the docstring of that class.
+The keys of a section are the fields of the dataclass that the section configures. The dataclass is defined
+next to the code that uses it, and its docstring describes the keys.
 """
 
 import dataclasses
@@ -35,11 +35,11 @@ from stale_jax.training.steps.registry import STEPS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Root:
-  """The keys beside the sections.
+  """The keys outside of sections.
 
   Attributes:
-    seed: of everything drawn in training.
-    senses: the senses of the source's clips that the network has, in order.
+    seed: seed of everything random in training.
+    senses: senses of the clips that the network models, in order.
   """
 
   seed: int = number(0, least=0, most=2**31 - 1)
@@ -48,10 +48,11 @@ class Root:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnyRollout(Rollout):
-  """How movies are made, and what keeps long ones alive; each remedy is off by default.
+  """How movies are made, and what keeps long movies alive; each remedy is off by default.
 
   Attributes:
-    how: as `Rollout`; "auto": "artv" or "causal" if the model was trained so, else "windows".
+    how: sampler of movies (see `Rollout`); "auto" is "artv" or "causal" if the model was trained for it, else
+      "windows".
   """
 
   how: str = choice("auto", ChainMap(SAMPLERS, {"auto": None}))
@@ -70,14 +71,14 @@ _SHARED = {
 _MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask")
 
 DIFFUSION = {
-  # A view: a source that a program adds to SOURCES is one here, too.
+  # A view, so that sources which a program adds to SOURCES are valid here too.
   "source": Section(
     variants=ChainMap({"latents": Latents}, SOURCES), default=None, nested={"source": _PIXELS}
   ),
   "process": Section(variants=PROCESSES, default=None),
   "times": Section(variants=TIME_SAMPLERS, default="uniform"),
-  "model": Section(variants=MODELS, default="transformer", given=_MODEL_FILLED),
-  "objective": Section(variants={"denoising": Denoising}, default="denoising", given=("process",)),
+  "model": Section(variants=MODELS, default="transformer", filled=_MODEL_FILLED),
+  "objective": Section(variants={"denoising": Denoising}, default="denoising", filled=("process",)),
   "cringe": only(Cringe, "labels", is_optional=True),
   "dog": only(DoG, "process", "weights", is_optional=True),
   "messup": only(MessUp),
@@ -90,7 +91,7 @@ DIFFUSION = {
 }
 AUTOENCODER = {
   "source": _PIXELS,
-  "model": Section(variants=MODELS, default="transformer", given=("adversary",)),
+  "model": Section(variants=MODELS, default="transformer", filled=("adversary",)),
   "objective": Section(variants={"reconstruction": Reconstruction}, default="reconstruction"),
   **_SHARED,
 }

@@ -1,4 +1,4 @@
-"""From a resolved config to a system: data, network and diffusion."""
+"""Builds a system (data, network and diffusion) from a resolved config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from stale_jax.system import Data, Diffusion, System
 
 
 def build_autoencoder_system(config: Mapping[str, Any]) -> System:
-  """An autoencoder and its clips."""
+  """Builds an autoencoder and its data."""
   data = build_data(config)
   adversary = config["objective"]["adversarial"] > 0
   network = build_autoencoder(config["model"], data.senses, data.source.frames, adversary)
@@ -25,7 +25,7 @@ def build_autoencoder_system(config: Mapping[str, Any]) -> System:
 
 
 def build_diffusion_system(config: Mapping[str, Any]) -> System:
-  """A denoiser, its clips and how it is used."""
+  """Builds a denoiser, its data and its diffusion."""
   data = build_data(config)
   process = build_process(config["process"])
   artv = _build_artv(config, data.senses, process)
@@ -36,20 +36,20 @@ def build_diffusion_system(config: Mapping[str, Any]) -> System:
 
 
 def build_data(config: Mapping[str, Any]) -> Data:
-  """The source and its senses."""
+  """Builds the source and its senses; raises UserError if the network does not support them."""
   coded = config["source"].get("name") == "latents"
   source = build_latents(config["source"]) if coded else build_source(config["source"])
   if (coded or is_autoencoder(config)) and len(source.pixels.sizes) > 1:
     raise UserError(
-      "source.buckets and source.images: an autoencoder and its latents have clips of one size."
+      "source.buckets and source.images: autoencoders and latents need clips of one size; leave them out."
     )
   if coded and config["model"]["micro"]:
-    raise UserError("model.micro: what is known of clips is measured in pixels, and latents are none.")
+    raise UserError("model.micro: micro-conditions are measured on pixels, not on latents; leave it out.")
   return Data(source=source, senses=build_senses(config["senses"], source))
 
 
 def _build_denoiser(config: Mapping[str, Any], data: Data, artv: Artv | None) -> Transformer:
-  """The transformer; what it has besides its own section depends on how it is trained."""
+  """Builds the transformer; sections about its training add labels, dropout and masks."""
   messup = construct(MessUp, config["messup"], "messup")
   corruption = construct(ConditionCorruption, config["corruption"], "corruption")
   return build_model(
@@ -63,29 +63,29 @@ def _build_denoiser(config: Mapping[str, Any], data: Data, artv: Artv | None) ->
 
 
 def _judged(config: Mapping[str, Any], source) -> dict[str, Any]:
-  """How many classes the network judges clips by, and the token that it judges with."""
+  """The number of classes that the network predicts, and the token that predicts them (`cringe`)."""
   if config["cringe"] is None:
     return {}
   labels = source.labels
   if not labels:
-    raise UserError("the source has no labels to judge by: leave the config's section 'cringe' out.")
+    raise UserError("the source has no labels, which the section 'cringe' needs: leave cringe out.")
   return {"labels": sum(labels.values()), "emoji": config["cringe"]["emoji"]}
 
 
 def _build_artv(config: Mapping[str, Any], senses: tuple[Sense, ...], process: Process) -> Artv | None:
-  """How frames are learnt one by one, None if they are not; raises UserError if they cannot be."""
+  """Builds next-frame training, or None; raises UserError if other sections exclude it."""
   if config["artv"] is None:
     return None
   artv = construct(Artv, config["artv"], "artv")
   if config["cringe"] is not None or config["first"]["share"]:
     raise UserError(
-      "config.artv has given frames of its own, and no labels: leave first.share and cringe out."
+      "config.artv has its own conditioning frames, and no labels: leave first.share and cringe out."
     )
   if any(sense.patch[0] > 1 for sense in senses):
-    raise UserError("config.artv makes a frame at a time, and tokens here cover more: set source.patch=1.")
+    raise UserError("config.artv makes one frame at a time, but a token covers several: set source.patch=1.")
   if artv.mask and not process.mixes_noise:
     raise UserError(
-      "artv.mask is for processes that mix data with noise: set it to False, or another process."
+      "artv.mask needs a process that mixes data with noise: set artv.mask=False, or change the process."
     )
   return artv
 
@@ -98,7 +98,7 @@ def _build_diffusion(
   artv: Artv | None,
   network: Transformer,
 ) -> Diffusion:
-  """How the network is used; the usual rollout depends on what it was trained for."""
+  """Builds the diffusion; rollout.how="auto" selects the sampler that the network was trained for."""
   causal = network.causal and time_sampler.independent
   rollout = config["rollout"]
   if rollout["how"] == "auto":

@@ -1,4 +1,4 @@
-"""A resolved config as text: one line of Python for each key, with its meaning and range; and differences."""
+"""Resolved configs as text: one line of Python per key, with meaning and range; and their differences."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from stale_jax.sections import Section, allowed, default_of
 
 
 def lines(tree: Mapping[str, Any]) -> list[str]:
-  """The whole tree; the keys of optional sections that are off are comments."""
+  """All keys; the keys of optional sections that are off are comments."""
   docs = ROOT.docs("")
   out = [
     _line(f"config.{key}", tree[key], f"{docs[key]} ({allowed(field)})")
@@ -27,7 +27,7 @@ def lines(tree: Mapping[str, Any]) -> list[str]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-  """Lines "-key = value" and "+key = value" for each key that differs, of `before` and of `after`."""
+  """For each key that differs, the lines "-key = value" of `before` and "+key = value" of `after`."""
   old, new = dict(_flat(before)), dict(_flat(after))
   out = []
   for key in [*old, *(key for key in new if key not in old)]:
@@ -47,11 +47,11 @@ def _section_lines(where: str, section: Section, values: Mapping[str, Any]) -> I
     if key in section.nested:
       yield from _section_lines(f"{where}.{key}", section.nested[key], values[key])
     elif key in values:
-      is_usual = is_required(field) or default_of(field) == values[key]
-      note = "" if is_usual else f"; default {default_of(field)!r}"
+      is_default = is_required(field) or default_of(field) == values[key]
+      note = "" if is_default else f"; default {default_of(field)!r}"
       yield _line(f"{where}.{key}", values[key], f"{docs.get(key, '')} ({allowed(field)}{note})")
     else:
-      yield _line(f"{where}.{key}", None, f"{docs.get(key, '')} ({allowed(field)}; must be given)")
+      yield _line(f"{where}.{key}", None, f"{docs.get(key, '')} ({allowed(field)}; required)")
 
 
 def _line(key: str, value: Any, comment: str) -> str:
@@ -59,7 +59,7 @@ def _line(key: str, value: Any, comment: str) -> str:
 
 
 def _flat(tree: Mapping[str, Any], where: str = "config") -> Iterator[tuple[str, Any]]:
-  """(path, value) of each key; a dictionary without keys is a value."""
+  """(path, value) of each key; an empty dictionary is a value."""
   for key, value in tree.items():
     if isinstance(value, Mapping) and value:
       yield from _flat(value, f"{where}.{key}")

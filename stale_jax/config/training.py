@@ -1,4 +1,4 @@
-"""From a resolved config and its system to how the system is trained."""
+"""Builds the training of a system from a resolved config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,17 +28,17 @@ from stale_jax.training.steps.train_step import StepSettings
 
 
 def build_training(config: Mapping[str, Any], system: System) -> Training:
-  """How `system` is trained.
+  """Builds optimizer, objective, training step and settings for `system`.
 
   Raises:
-    UserError: an unknown key or name, or values that do not fit one another or the system.
+    UserError: a key or name is unknown, or values are inconsistent or do not fit the system.
   """
   build_kind = _build_autoencoding if system.is_autoencoder else _build_denoising
   return build_kind(config, system, _build_shared(config))
 
 
 def _build_shared(config: Mapping[str, Any]) -> dict[str, Any]:
-  """What every kind of training has."""
+  """The parts that every kind of training has."""
   return {
     "seed": config["seed"],
     "settings": construct(TrainingSettings, config["training"], "training"),
@@ -56,7 +56,7 @@ def _build_autoencoding(config: Mapping[str, Any], system: System, shared: dict[
 def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str, Any]) -> Training:
   messup = construct(MessUp, config["messup"], "messup")
   if messup.noise and system.diffusion.process.is_discrete:
-    raise UserError("messup.noise is added to clips, and nothing can be added to tokens: messup.drop can be.")
+    raise UserError("messup.noise cannot be added to discrete tokens: use messup.drop instead.")
   return Training(
     **shared,
     objective=_build_objective(config, system, shared["settings"]),
@@ -65,10 +65,12 @@ def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str
 
 
 def _build_step(config: Mapping[str, Any], messup: MessUp) -> StepSettings:
-  """The kind of training that a section of the config chooses, by default ordinary denoising."""
+  """Builds the training step: of the optional section that is on, or ordinary denoising."""
   chosen = [name for name in STEPS if config[name] is not None]
   if len(chosen) > 1:
-    raise UserError(f"the config's sections {' and '.join(chosen)} are two kinds of training: leave one out.")
+    raise UserError(
+      f"the config's sections {' and '.join(chosen)} are different kinds of training: leave one out."
+    )
   if chosen:
     return construct(STEPS[chosen[0]], config[chosen[0]], chosen[0])
   corruption = construct(ConditionCorruption, config["corruption"], "corruption")
@@ -76,7 +78,7 @@ def _build_step(config: Mapping[str, Any], messup: MessUp) -> StepSettings:
 
 
 def _build_objective(config: Mapping[str, Any], system: System, settings: TrainingSettings) -> Total:
-  """The denoising loss, and the terms that are added to it."""
+  """Builds the denoising loss and the terms that are added to it."""
   source, process, artv = system.data.source, system.diffusion.process, system.diffusion.artv
   check_keys(config["objective"]["weights"], source.senses, "objective.weights")
   denoising = construct(Denoising, {**config["objective"], "process": process}, "objective")
@@ -85,15 +87,17 @@ def _build_objective(config: Mapping[str, Any], system: System, settings: Traini
     terms.append(_build_cringe(config["cringe"], source, settings))
   dog = config["dog"]
   if dog is not None and dog["weight"]:
-    given = {"process": process, "weights": denoising.weights}
-    terms.append(construct(DoG, {**dog, **given}, "dog"))
+    filled = {"process": process, "weights": denoising.weights}
+    terms.append(construct(DoG, {**dog, **filled}, "dog"))
   if artv and artv.mask:
     terms.append(Copy(weight=artv.copy))
   return Total(terms=tuple(terms))
 
 
 def _build_cringe(section: Mapping[str, Any], source, settings: TrainingSettings) -> Cringe:
-  """The objective over the labels of `source`; raises UserError if nothing could be learnt from them."""
+  """Builds the objective on the labels of `source`; raises UserError if it would have no examples."""
   if not settings.caption_dropout:
-    raise UserError("training.caption_dropout=0: cringe learns from clips whose caption is withheld.")
+    raise UserError(
+      "training.caption_dropout=0: cringe learns from clips with dropped captions; give a positive number."
+    )
   return construct(Cringe, {**section, "labels": source.labels}, "cringe")

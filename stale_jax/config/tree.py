@@ -11,7 +11,7 @@ from stale_jax.fields import without_none
 
 
 def as_config_dict(tree: Mapping[str, Any]) -> ConfigDict:
-  """`tree` with a typed placeholder for each key that holds no value: None until it is set."""
+  """`tree` as a ConfigDict; keys without a value become typed placeholders, which are None until set."""
   config = ConfigDict(dict(tree))
   for (*parents, key), field in unset_keys(tree).items():
     node = config
@@ -22,13 +22,13 @@ def as_config_dict(tree: Mapping[str, Any]) -> ConfigDict:
 
 
 def default_config(senses: tuple[str, ...] = ("sight",), **names: str) -> ConfigDict:
-  """The whole tree with all defaults.
+  """The whole tree, with all defaults.
 
   Args:
-    senses: of the source's clips.
-    **names: section -> variant, as `optimizer="muon"`; source and process have no default.
+    senses: senses of the clips that the network models.
+    **names: section -> variant, for example `optimizer="muon"`; source and process have no default.
 
   Raises:
-    UserError: an unknown section or variant.
+    UserError: a section or variant is unknown.
   """
   return as_config_dict(resolve({"senses": senses, **{key: {"name": name} for key, name in names.items()}}))

@@ -118,5 +118,5 @@ def test_what_is_asked_for_is_made_and_refused_where_it_is_not_heard():
     with pytest.raises(UserError, match=words):
       model.generate("a red one", **fields)
   deaf = dataclasses.replace(experiment, network=experiment.network.clone(micro=()))
-  with pytest.raises(UserError, match="was not trained to hear of motion"):
+  with pytest.raises(UserError, match="is not conditioned on motion"):
     Model(deaf, params, "fresh").generate("a red one", motion=1.0)

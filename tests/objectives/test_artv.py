@@ -175,7 +175,7 @@ def test_the_cost_of_the_mask_is_in_the_loss_and_its_weight_counts():
     ({"drp": 0.1}, "did you mean 'drop'"),
     ({"source__patch": 2}, "set source.patch=1"),
     ({"first__share": 0.5}, "leave first.share"),
-    ({"process__name": "reflected"}, "artv.mask is for processes that mix"),
+    ({"process__name": "reflected"}, "artv.mask needs a process that mixes"),
   ],
 )
 def test_misuse_is_named(changes, words):

@@ -130,7 +130,7 @@ def test_the_emoji_is_no_parameter():
     ({"cringe": {"emoji": "😂😂"}}, "single code point"),
     ({"cringe": {"weight": -1.0}}, "weight=-1.0"),
     ({"cringe": {"emojy": "😂"}}, "did you mean 'emoji'"),
-    ({"training__caption_dropout": 0.0}, "caption is withheld"),
+    ({"training__caption_dropout": 0.0}, "dropped captions"),
     ({"model__emoji": "😂"}, "unknown config key model.emoji"),
   ],
 )

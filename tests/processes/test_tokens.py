@@ -161,7 +161,7 @@ def test_what_is_no_token_is_refused():
   tokens = {"process": {"name": "uniform_tokens"}, "objective": {}}
   with pytest.raises(UserError, match="sight is none here"):
     training_program(build(micro.config() | tokens))
-  with pytest.raises(UserError, match="nothing can be added to tokens"):
+  with pytest.raises(UserError, match="cannot be added to discrete tokens"):
     build(micro.config(messup__noise=0.1) | tokens)
 
 

@@ -253,9 +253,9 @@ def test_every_remedy_does_something_and_nothing_before_it_can(model, remedy):
     ({"how": "windows", "conditioning_frames": 4}, "leaves nothing of a window of 4 frames"),
     ({"noise": 2.0}, "must lie from 0 to 1"),
     ({"sink": 1}, "sampling.sink"),
-    ({"seeds": [2**64]}, "seeds lie from 0"),
-    ({"seeds": [0, 1]}, "a seed for each prompt"),
-    ({"prompts": [[(3, PROMPTS[0])]]}, "from frame 0 on"),
+    ({"seeds": [2**64]}, "seeds must lie from 0"),
+    ({"seeds": [0, 1]}, "one seed per prompt"),
+    ({"prompts": [[(3, PROMPTS[0])]]}, "start at frame 0"),
   ],
 )
 def test_impossible_rollouts_are_refused(model, settings, words):

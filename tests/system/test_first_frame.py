@@ -39,7 +39,7 @@ def test_movies_begin_with_the_picture(run, tmp_path):
 @pytest.mark.parametrize(
   ("weights", "picture", "words"),
   [
-    ("whole.safetensors", "red.png", "was not trained to go on"),
+    ("whole.safetensors", "red.png", "was not trained to continue"),
     ("weights.safetensors", "nothing.png", "is no picture that can be read"),
     ("weights.safetensors", "config.json", "is no picture that can be read"),
   ],

@@ -102,7 +102,7 @@ def test_clips_are_coded_once_for_each_autoencoder(coders, tmp_path, capsys):
 
 
 def test_what_cannot_code_is_refused(coders, tmp_path):
-  with pytest.raises(UserError, match="model of another kind"):
+  with pytest.raises(UserError, match="is not an autoencoder"):
     build_latents({"source": DIGITS, "autoencoder": str(SHIPPED)})
   with pytest.raises(UserError, match="no weights at"):
     build_latents({"source": DIGITS, "autoencoder": str(tmp_path / "nothing")})

@@ -139,5 +139,5 @@ def test_a_kind_that_the_package_does_not_know_is_trained_saved_and_resumed(tmp_
 
 
 def test_two_kinds_at_once_are_refused():
-  with pytest.raises(UserError, match="two kinds of training"):
+  with pytest.raises(UserError, match="different kinds of training"):
     build({**student(), "grpo": {"group": 4}})
