@@ -1,4 +1,4 @@
-"""What outlives a run: checkpoints, weights, and averages made after the run."""
+"""Checkpoints, weights files, and averages of the parameters that are computed after a run."""
 
 from stale_jax.checkpoints.posthoc_ema import excavate, find_snapshots
 

@@ -1,7 +1,7 @@
-"""The config of a run as JSON, beside its checkpoints and within its weights, with the version of the format.
+"""The config of a run as JSON, stored in the run's folder and in weights files, with a format version.
 
-Format 1, whose files do not name it, leaves out keys that have their default; an empty section `dog`,
-`self_forcing` or `grpo` is off. Format 2 has every key.
+Format 1, whose files have no version, omits keys with default values; an empty section `dog`, `self_forcing`
+or `grpo` means that it is disabled. Format 2 has every key.
 """
 
 import json
@@ -16,24 +16,24 @@ _OFF_IF_EMPTY = ("dog", "self_forcing", "grpo")
 
 
 def with_format(config: Mapping[str, Any]) -> dict[str, Any]:
-  """What is written of `config`."""
+  """`config` with the format version, as it is written to a file."""
   return {"format": FORMAT, **config}
 
 
 def upgrade(written: Mapping[str, Any], where: Any) -> dict[str, Any]:
-  """The config that was written in any format, as `build` takes it.
+  """Converts a config of any format to the current one, without the format version.
 
   Args:
-    written: as JSON has it.
-    where: names the file in messages.
+    written: the content of the JSON file.
+    where: the file's name for error messages.
 
   Raises:
-    UserError: it is of a later format.
+    UserError: the format is later than `FORMAT`.
   """
   version = written.get("format", 1)
   if not isinstance(version, int) or version > FORMAT:
     raise UserError(
-      f"{where} has config format {version}, and this stale_jax reads up to {FORMAT}: install a later one."
+      f"{where} has config format {version}, but this stale_jax reads only up to {FORMAT}; upgrade stale_jax."
     )
   config = {key: value for key, value in written.items() if key != "format"}
   if version == 1:
@@ -42,7 +42,7 @@ def upgrade(written: Mapping[str, Any], where: Any) -> dict[str, Any]:
 
 
 def read_config(path: AnyPath) -> dict[str, Any]:
-  """A run's config; raises UserError if it cannot be read."""
+  """Reads the config of a run; raises UserError if that fails."""
   try:
     return upgrade(json.loads(path.read_text()), path)
   except (OSError, ValueError) as error:
@@ -50,5 +50,5 @@ def read_config(path: AnyPath) -> dict[str, Any]:
 
 
 def write_config(path: AnyPath, config: Mapping[str, Any]) -> None:
-  """Writes a run's config in one piece."""
+  """Writes the config of a run atomically."""
   write_whole(path, json.dumps(with_format(config), indent=2))

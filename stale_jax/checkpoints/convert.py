@@ -1,6 +1,6 @@
-"""Weights in the former layout, before parameters were stacked: one array for each block and stream.
+"""Converts weights of the old layout, which has one array per block and stream, to stacked parameters.
 
-Such files and checkpoints are still read: every reader of weights passes them through `converted`.
+Files and checkpoints of the old layout can still be read: every reader of weights calls `converted`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from flax import traverse_util
 from stale_jax.models.lanes import Lane, lanes_of
 from stale_jax.models.layers import TIME_FEATURES
 
-# Layers outside the blocks of which those of a lane's streams are stacked.
+# Layers outside the blocks whose parameters are stacked over the streams of a lane.
 _STACKED = ("time", "condition", "modulation", "inject")
 
 
 def is_unstacked(params: Mapping[str, Any]) -> bool:
-  """Whether `params` are a transformer's, stored as they were before they were stacked."""
+  """Whether `params` are those of a transformer in the old layout, without stacking."""
   return any(name.startswith("block_") for name in params.get("params", {}))
 
 
 def converted(params: dict[str, Any], senses: Sequence[str]) -> dict[str, Any]:
-  """`params`, stacked if they are not: a transformer's weights, an average of them, or their moments.
+  """Stacks the parameters of a transformer if they have the old layout.
 
   Args:
-    params: {"params": tree of arrays}.
-    senses: of the model's config, in its order.
+    params: {"params": tree of arrays}: weights, an average of weights, or optimizer moments.
+    senses: the senses of the model's config, in its order.
   """
   if not is_unstacked(params):
     return params
@@ -36,24 +36,30 @@ def converted(params: dict[str, Any], senses: Sequence[str]) -> dict[str, Any]:
   frames = {name: flat[f"{name}_time", "dense", "kernel"].shape[0] // TIME_FEATURES for name in others}
   lanes = [lane for lane in lanes_of(first, frames) if lane.is_stacked]
   depth = len([name for name in params["params"] if name.startswith("block_")])
-  found: dict[tuple[str, ...], dict[tuple[int, int], Any]] = {}
-  widths: dict[tuple[str, ...], tuple[int, ...]] = {}
+  # Path of the stacked parameter -> (layer, row of the lane) -> array; and its leading axes.
+  parts: dict[tuple[str, ...], dict[tuple[int, int], Any]] = {}
+  leading_axes: dict[tuple[str, ...], tuple[int, ...]] = {}
   for path, x in flat.items():
     in_block = path[0].startswith("block_")
     layer = int(path[0].removeprefix("block_")) if in_block else 0
     inside = path[1:] if in_block else path
     lane, row, inside = _in_lane(inside, lanes, in_block)
-    new = ("blocks", *inside) if in_block else inside
-    found.setdefault(new, {})[layer, row] = x
-    widths[new] = (*((depth,) if in_block else ()), *((len(lane.members),) if lane else ()))
-  out = {path: _stack(parts, widths[path]) for path, parts in found.items()}
+    stacked = ("blocks", *inside) if in_block else inside
+    parts.setdefault(stacked, {})[layer, row] = x
+    leading_axes[stacked] = (*((depth,) if in_block else ()), *((len(lane.members),) if lane else ()))
+  out = {path: _stack(arrays, leading_axes[path]) for path, arrays in parts.items()}
   return {"params": traverse_util.unflatten_dict(out)}
 
 
 def _in_lane(
   path: tuple[str, ...], lanes: Sequence[Lane], in_block: bool
 ) -> tuple[Lane | None, int, tuple[str, ...]]:
-  """(lane, which of its streams, the path of its stacked parameter); (None, 0, `path`) if of no lane."""
+  """The place of a parameter in the stacked layout.
+
+  Returns:
+    Its lane, the row of its stream in the lane, and the path of the stacked parameter; (None, 0, `path`) if
+    the parameter is in no lane.
+  """
   for at, name in enumerate(path):
     for lane in lanes:
       for row, member in enumerate(lane.members):
@@ -63,10 +69,10 @@ def _in_lane(
   return None, 0, path
 
 
-def _stack(parts: dict[tuple[int, int], Any], stack: tuple[int, ...]):
-  """The arrays of (layer, row) as one with those leading axes."""
-  values = [parts[key] for key in sorted(parts)]
-  if not stack:
+def _stack(arrays: dict[tuple[int, int], Any], leading_axes: tuple[int, ...]):
+  """Stacks the arrays, whose keys are (layer, row), to one array with these leading axes."""
+  values = [arrays[key] for key in sorted(arrays)]
+  if not leading_axes:
     return values[0]
   np_or_jnp = np if isinstance(values[0], np.ndarray) else jnp
-  return np_or_jnp.reshape(np_or_jnp.stack(values), (*stack, *values[0].shape))
+  return np_or_jnp.reshape(np_or_jnp.stack(values), (*leading_axes, *values[0].shape))

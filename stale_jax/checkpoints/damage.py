@@ -1,7 +1,7 @@
-"""Which errors of reading a checkpoint mean that its files are damaged.
+"""Decides which errors in reading a checkpoint mean that its files are damaged.
 
-A damaged checkpoint stays damaged: files are missing, cut short, or their bytes have changed. Every other
-error may pass, such as one of the storage or a lack of memory.
+Damage is permanent: files are missing or truncated, or their bytes have changed. All other errors may be
+temporary, for example a storage error or a lack of memory.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any
 
 from etils import epath
 
-# What TensorStore says of damaged files, which it raises as a ValueError: the codes of its status.
+# TensorStore raises a ValueError for damaged files, with one of these status codes in its message.
 _DAMAGE_CODES = re.compile(r"\b(DATA_LOSS|NOT_FOUND|FAILED_PRECONDITION|OUT_OF_RANGE|INVALID_ARGUMENT)\b")
 _DAMAGE = (
   FileNotFoundError,
@@ -26,40 +26,40 @@ _DAMAGE = (
 
 
 class DamageError(Exception):
-  """The bytes of a checkpoint differ from those that were written."""
+  """A checkpoint is damaged: a file or key is missing, or its content has changed."""
 
 
 def is_damage(error: BaseException) -> bool:
-  """Whether `error`, of reading a checkpoint, says that its files are damaged."""
+  """Whether `error`, raised while a checkpoint was read, means that its files are damaged."""
   return any(
-    isinstance(one, (DamageError, *_DAMAGE)) or (type(one) is ValueError and _DAMAGE_CODES.search(str(one)))
-    for one in _chain(error)
+    isinstance(e, (DamageError, *_DAMAGE)) or (type(e) is ValueError and _DAMAGE_CODES.search(str(e)))
+    for e in _chain(error)
   )
 
 
 def reason(error: BaseException) -> str:
-  """One line: what the first DamageError says, or else the error that `error` was raised from."""
-  every = list(_chain(error))
-  told = next((one for one in every if isinstance(one, DamageError)), every[-1])
-  return (str(told).strip() or type(told).__name__).split("\n")[0][:160]
+  """One line about the cause: the first DamageError in the chain of `error`, or else its root cause."""
+  errors = list(_chain(error))
+  cause = next((e for e in errors if isinstance(e, DamageError)), errors[-1])
+  return (str(cause).strip() or type(cause).__name__).split("\n")[0][:160]
 
 
 def check_files(checkpoint: epath.Path) -> None:
-  """Raises DamageError if a file is missing without which Orbax takes the checkpoint for another kind."""
+  """Raises DamageError if a file is missing whose absence makes Orbax assume another kind of checkpoint."""
   for name in ("state/_METADATA", "state/manifest.ocdbt", "rest/metadata"):
     if not (checkpoint / name).exists():
       raise DamageError(f"{name} is missing")
 
 
 def check_record(rest: Mapping[str, Any]) -> None:
-  """Raises DamageError if the record beside the arrays lacks a key."""
+  """Raises DamageError if `rest`, the JSON item of a checkpoint, lacks a key."""
   if missing := {"data", "fingerprint"} - rest.keys():
     raise DamageError(f"rest/metadata lacks {', '.join(sorted(missing))}")
 
 
 @contextlib.contextmanager
 def decoding(what: str) -> Iterator[None]:
-  """Turns errors of decoding a description into DamageError."""
+  """Converts errors in decoding metadata to DamageError; `what` is the name of the file."""
   try:
     yield
   except (KeyError, TypeError, NotImplementedError) as error:
@@ -67,7 +67,7 @@ def decoding(what: str) -> Iterator[None]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-  """`error` and the errors that it was raised from."""
+  """Yields `error` and the errors that caused it."""
   while error is not None:
     yield error
     error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

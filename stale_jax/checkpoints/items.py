@@ -1,4 +1,4 @@
-"""What a checkpoint consists of: the item `state`, arrays, and the item `rest`, JSON."""
+"""The items of a checkpoint: `state`, which consists of arrays, and `rest`, which is JSON."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ import orbax.checkpoint as ocp
 
 
 def open_manager(folder: Any, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
-  """The manager of the checkpoints in `folder`.
+  """The Orbax manager of the checkpoints in `folder`.
 
-  Arrays are always restored to given shardings: Orbax writes no file that describes those of the run, which
-  took a good part of the time of a save, nor its list of chunks.
+  Arrays are always restored to given shardings, so Orbax does not write the file that describes the run's own
+  shardings. Writing it took a considerable part of the time of a save. The list of chunks is not written
+  either.
   """
   arrays = ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False)
   registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
@@ -20,14 +21,16 @@ def open_manager(folder: Any, options: ocp.CheckpointManagerOptions | None = Non
 
 
 def saving(parts: dict[str, Any], rest: dict[str, Any]) -> ocp.args.Composite:
-  """Arguments to save the arrays `parts`, and `rest`, which is JSON."""
+  """Orbax arguments for saving the arrays `parts` and the JSON `rest`."""
   return ocp.args.Composite(state=ocp.args.PyTreeSave(parts), rest=ocp.args.JsonSave(rest))
 
 
 def restoring(like: dict[str, Any], partial: bool = False) -> ocp.args.PyTreeRestore:
-  """Arguments to restore the parts in `like`, arrays or their shapes and shardings.
+  """Orbax arguments for restoring arrays.
 
-  If `partial`, the checkpoint may have other parts, of which nothing is read.
+  Args:
+    like: name of a part -> its arrays, or their shapes and shardings.
+    partial: whether the checkpoint may have further parts; they are not read.
   """
-  how = ocp.checkpoint_utils.construct_restore_args(like)
-  return ocp.args.PyTreeRestore(like, restore_args=how, partial_restore=partial)
+  restore_args = ocp.checkpoint_utils.construct_restore_args(like)
+  return ocp.args.PyTreeRestore(like, restore_args=restore_args, partial_restore=partial)

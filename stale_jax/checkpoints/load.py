@@ -1,4 +1,4 @@
-"""A trained model from a run's folder, a weights file or a name: its parameters and its config."""
+"""Loads a trained model, its parameters and config, from a run's folder, a weights file or by name."""
 
 from typing import Any
 
@@ -13,19 +13,28 @@ from stale_jax.files import AnyPath, at
 
 
 def model_at(name: str | AnyPath) -> tuple[Any, dict[str, Any]]:
-  """(averaged parameters, config) of a run's folder, a weights file or, by name (`NAMED`), of the package.
+  """Loads a trained model.
+
+  Args:
+    name: a run's folder, a weights file, or the name of a packaged model (`NAMED`).
+
+  Returns:
+    The averaged parameters and the config.
 
   Raises:
-    UserError: there is no model of that name.
+    UserError: there is no such model, or it cannot be read.
   """
   path = NAMED.get(name) or at(name)
   return newest_ema(path) if path.is_dir() else load_weights(path)
 
 
 def newest_ema(folder: AnyPath) -> tuple[Any, dict[str, Any]]:
-  """(averaged parameters of the newest undamaged checkpoint, config) of a run.
+  """Loads the averaged parameters of a run's newest undamaged checkpoint, and the run's config.
 
-  Of the checkpoint only these arrays are read. Raises UserError like `reading.newest_part`.
+  Only these arrays of the checkpoint are read.
+
+  Raises:
+    UserError: as `reading.newest_part`.
   """
   params, config = newest_part(folder, "ema"), read_config(epath.Path(folder) / "config.json")
   return converted(params, config.get("senses", ())), config

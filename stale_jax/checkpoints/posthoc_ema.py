@@ -1,10 +1,10 @@
-"""Digs up, after the run, the average that training with any other EMA length would have kept.
+"""Post-hoc EMA: computes after a run the average that training with another EMA length would have given.
 
-Karras et al., arXiv 2312.02696 (EDM2), section 3 and appendix C. A power-function average
-weighs the parameters of step t by about t^gamma; snapshots of a few of them span, to a fraction of
-a per cent, all the others: the least-squares combination is solved for in float64.
+Karras et al., arXiv 2312.02696 (EDM2), section 3 and appendix C. A power-function average weights the
+parameters of step t by about t^gamma. Linear combinations of snapshots of a few such averages approximate all
+others to a fraction of a per cent; the least-squares combination is computed in float64.
 
-The snapshots lie in the run's folder, `snapshots/STEP_STD.safetensors`; each is a weights file.
+The snapshots are weights files in the run's folder, `snapshots/STEP_STD.safetensors`.
 """
 
 import dataclasses
@@ -25,14 +25,20 @@ from stale_jax.files import AnyPath, make_folder
 from stale_jax.hosts import leads
 from stale_jax.training.ema import gamma_of
 
-# Of a profile's norm: what the snapshots may miss. On a random walk the average is then off by at most
-# 2% of its distance from the last parameters.
+# Largest allowed error of the combined profile, relative to the norm of the profile. For a random walk, the
+# average is then off by at most 2% of its distance from the last parameters.
 _MISFIT = 0.05
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Snapshot:
-  """The power-function average `std` after `step` updates, at `path`."""
+  """A snapshot of a power-function average.
+
+  Attributes:
+    step: number of updates at the snapshot.
+    std: relative standard deviation of the average.
+    path: its weights file.
+  """
 
   step: int
   std: float
@@ -40,30 +46,37 @@ class Snapshot:
 
 
 def save_snapshots(folder: AnyPath, step: int, tracks: Mapping[float, Any], config: dict[str, Any]) -> None:
-  """Writes the averages (std -> parameters) of `step` to the run's folder, in float32."""
-  into = epath.Path(folder) / "snapshots"
+  """Writes snapshots of the averages, in float32.
+
+  Args:
+    folder: the run's folder.
+    step: number of updates.
+    tracks: relative standard deviation -> averaged parameters.
+    config: the run's config.
+  """
+  snapshots = epath.Path(folder) / "snapshots"
   if leads():
-    make_folder(into)
+    make_folder(snapshots)
   for std, params in tracks.items():
-    save_weights(into / f"{step}_{std}.safetensors", params, config, jnp.float32)
+    save_weights(snapshots / f"{step}_{std}.safetensors", params, config, jnp.float32)
 
 
 def find_snapshots(folder: AnyPath) -> list[Snapshot]:
-  """All of a run's, by step."""
+  """All snapshots in a run's folder, sorted by step."""
   files = (epath.Path(folder) / "snapshots").glob("*.safetensors")
   named = ((re.fullmatch(r"(\d+)_([\d.e-]+)", path.stem), path) for path in files)
   return sorted(Snapshot(int(name[1]), float(name[2]), path) for name, path in named if name)
 
 
 def drop_snapshots_after(folder: AnyPath, step: int) -> None:
-  """Removes those that a run resumed from `step` is going to take again."""
+  """Removes snapshots of steps after `step`: a run that resumes from `step` writes them again."""
   for snapshot in find_snapshots(folder):
     if snapshot.step > step and leads():
       snapshot.path.unlink()
 
 
 def _product(t_a, gamma_a, t_b, gamma_b) -> np.ndarray:
-  """Inner products of the profiles (gamma + 1) t^gamma / T^(gamma + 1) on [0, T], T = t_a and t_b."""
+  """Inner products of profiles (gamma + 1) t^gamma / T^(gamma + 1) on [0, T], with T = t_a and T = t_b."""
   low = np.minimum(t_a, t_b)
   exponent = (gamma_a + gamma_b + 1) * np.log(low) - (gamma_a + 1) * np.log(t_a) - (gamma_b + 1) * np.log(t_b)
   return (gamma_a + 1) * (gamma_b + 1) / (gamma_a + gamma_b + 1) * np.exp(exponent)
@@ -72,19 +85,20 @@ def _product(t_a, gamma_a, t_b, gamma_b) -> np.ndarray:
 def combination(
   times: Float[np.ndarray, "snapshots"], gammas: Float[np.ndarray, "snapshots"], gamma: float
 ) -> tuple[Float[np.ndarray, "snapshots"], float]:
-  """Weights of snapshots that best make the average `gamma` at the end, and the share of it they miss.
+  """The best approximation of the average with exponent `gamma`, at the end of the run, from snapshots.
 
   Args:
-    times: of the snapshots, in (0, 1]; 1 is the end.
-    gammas: their exponents.
-    gamma: the exponent wanted.
+    times: times of the snapshots in (0, 1]; 1 is the end of the run.
+    gammas: exponents of the snapshots.
+    gamma: exponent of the required average.
 
   Returns:
-    The weights, of sum 1, in float64; and the norm of what is missing from the profile, over its own.
+    The weights of the snapshots, in float64, with sum 1; and the norm of the profile's error, relative to the
+    norm of the profile.
   """
   t, g = np.asarray(times, np.float64), np.asarray(gammas, np.float64)
   gram, right = _product(t[:, None], g[:, None], t, g), _product(t, g, 1.0, gamma)
-  # Minimal under the constraint: scaled to it afterwards, the weights miss up to twice as much.
+  # Sum 1 is a constraint of the least-squares problem; normalising afterwards can double the error.
   ones = np.ones((len(t), 1))
   system = np.block([[gram, ones], [ones.T, np.zeros((1, 1))]])
   weights = np.linalg.lstsq(system, np.append(right, 1.0), rcond=None)[0][:-1]
@@ -94,10 +108,10 @@ def combination(
 
 
 def weights_of(snapshots: Sequence[Snapshot], std: float) -> tuple[Float[np.ndarray, "snapshots"], float]:
-  """`combination` for the average of relative standard deviation `std` at the last of `snapshots`.
+  """The `combination` of `snapshots` for the relative standard deviation `std`, at the last snapshot's step.
 
   Raises:
-    UserError: there are no snapshots, or `std` is out of their reach.
+    UserError: there are no snapshots, or they cannot approximate `std`.
   """
   if not snapshots:
     raise UserError("there are no snapshots: train with ema.snapshots=32.")
@@ -107,23 +121,27 @@ def weights_of(snapshots: Sequence[Snapshot], std: float) -> tuple[Float[np.ndar
   weights, misfit = combination(times, gammas, gamma_of(std))
   if misfit > _MISFIT:
     raise UserError(
-      f"std={std:g} is out of reach: these {len(snapshots)} snapshots miss {misfit:.1%} of its profile, and "
-      f"{_MISFIT:.1%} is allowed. Choose one between or nearer to their tracks, or take more (ema.snapshots)."
+      f"std={std:g} is out of reach: with these {len(snapshots)} snapshots its profile has an error of "
+      f"{misfit:.1%}, above the limit of {_MISFIT:.1%}. Choose a value nearer to ema.tracks, or train with "
+      "more ema.snapshots."
     )
   return weights, misfit
 
 
 def excavate(snapshots: Sequence[Snapshot], std: float) -> Any:
-  """The power-function average of relative standard deviation `std` at the last of `snapshots`, in float32.
+  """Computes the power-function average with relative standard deviation `std` at the last snapshot's step.
+
+  Returns:
+    The averaged parameters, in float32.
 
   Raises:
-    UserError: as `weights_of`; or a snapshot cannot be read.
+    UserError: as `weights_of`, or a snapshot cannot be read.
   """
   weights, _ = weights_of(snapshots, std)
 
-  def weighed(weight, snapshot):
+  def weighted(weight, snapshot):
     params, _ = load_weights(snapshot.path)
     return jax.tree.map(lambda p: weight * p.astype(np.float64), params)
 
-  total = functools.reduce(lambda a, b: jax.tree.map(np.add, a, b), map(weighed, weights, snapshots))
+  total = functools.reduce(lambda a, b: jax.tree.map(np.add, a, b), map(weighted, weights, snapshots))
   return jax.tree.map(lambda x: x.astype(np.float32), total)

@@ -1,4 +1,4 @@
-"""Reads checkpoints of a run without moving anything: the run may still be going on."""
+"""Reads the checkpoints of a run without changing the folder, since the run may still be in progress."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ from stale_jax.files import AnyPath, absolute
 
 
 def newest_state(folder: AnyPath) -> dict[str, Any]:
-  """The whole state of the newest undamaged checkpoint, as plain dictionaries of arrays on one device.
+  """Reads the whole state of the newest undamaged checkpoint, as nested dictionaries of arrays on one device.
 
   Raises:
     UserError: `folder` holds no run with an undamaged checkpoint, or its storage cannot be read.
@@ -26,19 +26,19 @@ def newest_state(folder: AnyPath) -> dict[str, Any]:
 
 
 def newest_part(folder: AnyPath, name: str) -> Any:
-  """One field of the newest undamaged state (see `training.state.State`); no other arrays are read.
+  """Reads one field of the state (see `training.state.State`) from the newest undamaged checkpoint.
 
-  A checkpoint of an older version has one fingerprint for all of its arrays, which are then all read, one
-  field at a time.
+  No other arrays are read, unless the checkpoint is of an older version, which has a single fingerprint for
+  all arrays. They are then read one field at a time to verify it.
 
   Raises:
-    UserError: like `newest_state`.
+    UserError: as `newest_state`.
   """
   return _newest(folder, lambda checkpoint: checkpoint.part(name))
 
 
 def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
-  """What `read` makes of the newest checkpoint that is not damaged."""
+  """The result of `read` for the newest checkpoint that is not damaged."""
   folder = absolute(folder)
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
     raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
@@ -50,9 +50,9 @@ def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
       try:
         check_files(folder / "checkpoints" / str(step))
         checkpoint = _Checkpoint(manager, step)
-        found = read(checkpoint)
+        result = read(checkpoint)
         checkpoint.verify()
-        return found
+        return result
       except Exception as error:
         if not is_damage(error):
           raise UserError(unreadable(folder / "checkpoints", step, error)) from error
@@ -61,15 +61,15 @@ def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
 
 
 def unreadable(folder: epath.Path, step: int, error: Exception) -> str:
-  """The message of an `error` that may pass."""
-  return f"cannot read checkpoint {step} in {folder}: {reason(error)}; it was left as it is, try again."
+  """The message for an `error` that may be temporary."""
+  return f"cannot read checkpoint {step} in {folder}: {reason(error)}; nothing was changed, try again."
 
 
 class _Checkpoint:
-  """The arrays of one step, on one device.
+  """A checkpoint, whose arrays are read to one device.
 
   Attributes:
-    names: the fields that it holds.
+    names: names of the fields of the state in the checkpoint.
   """
 
   def __init__(self, manager: ocp.CheckpointManager, step: int):
@@ -81,23 +81,23 @@ class _Checkpoint:
     self.names = list(self._saved)
 
   def part(self, name: str) -> Any:
-    """Reads one field."""
+    """Reads one field of the state."""
     device = SingleDeviceSharding(jax.local_devices()[0])
     like = {name: self._saved[name]}
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like)
     args = ocp.args.Composite(state=restoring(like, partial=True))
-    found = self._manager.restore(self._step, args=args).state
-    self._sums |= word_sums(found)
-    return found[name]
+    restored = self._manager.restore(self._step, args=args).state
+    self._sums |= word_sums(restored)
+    return restored[name]
 
   def verify(self) -> None:
-    """Raises DamageError if what was read is not what was written."""
-    if (written := self._rest.get("sums")) is not None:
-      same = all(written.get(name) == value for name, value in self._sums.items())
+    """Raises DamageError if the fields that were read differ from those that were written."""
+    if (sums := self._rest.get("sums")) is not None:
+      is_same = all(sums.get(name) == value for name, value in self._sums.items())
     else:
       for name in self.names:
         if name not in self._sums:
           self.part(name)
-      same = fingerprint(self._sums, self._rest["data"]) == self._rest["fingerprint"]
-    if not same:
+      is_same = fingerprint(self._sums, self._rest["data"]) == self._rest["fingerprint"]
+    if not is_same:
       raise DamageError("its bits have changed since it was written")

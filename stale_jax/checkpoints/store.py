@@ -1,8 +1,8 @@
-"""Checkpoints that survive anything: asynchronous, whole or absent, verified when read.
+"""Checkpoints of a run: written asynchronously and atomically, and verified when they are read.
 
-Each holds the training state, the data iterator's state and a fingerprint of the former.
-Orbax renames a finished checkpoint into place, so that a kill leaves none half-written;
-the fingerprint finds the ones that were damaged afterwards.
+A checkpoint holds the training state, the state of the data iterator, and a fingerprint of both. Orbax
+renames a finished checkpoint into place, so a kill never leaves an incomplete one. The fingerprint detects
+checkpoints that were damaged later.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ from stale_jax.hosts import all_agree, leads
 from stale_jax.mesh import path_name
 from stale_jax.training.state import State
 
-# Seconds after which a save counts as failed. Writing 227 GB, a training state of 14B parameters, from one
+# Seconds after which a save counts as failed. Writing 227 GB, the training state of 14B parameters, from one
 # host at 100 MB/s takes 38 minutes.
 PATIENCE = 3600.0
 _NEVER = 10 * 365 * 86400
 
 
-# What fails in a save is told once, by the error it ends in: not also by Orbax, with a trace for each thread
-# and each array that it was writing.
+# A failed save is reported once, by the error that it raises. Without these filters, Orbax would also log a
+# traceback for each thread and each array.
 python_logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 python_logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
 
@@ -46,9 +46,9 @@ class Checkpointer:
   """The checkpoints of one run.
 
   Args:
-    folder: of the run; they lie in its `checkpoints`.
-    keep: how many of the newest stay.
-    patience: seconds that a save may take, by a clock that nobody sets.
+    folder: the run's folder; checkpoints are in its subfolder `checkpoints`.
+    keep: number of checkpoints to keep; older ones are deleted.
+    patience: maximum seconds per save, on a monotonic clock.
 
   Raises:
     UserError: the folder cannot be written.
@@ -65,32 +65,38 @@ class Checkpointer:
     self._open()
 
   def _open(self):
-    # Orbax times its saves by the wall clock, and gives up those during which it is set forward: so its own
-    # limit is out of reach, and `_wait` has another. Nothing waits for a signal that directories exist.
-    patient = ocp.AsyncOptions(timeout_secs=_NEVER, create_directories_asynchronously=False)
+    # Orbax limits the time of a save by the wall clock, and gives up if that clock is set forward. Its limit
+    # is therefore disabled, and `_wait` has its own. Directories are created synchronously, so that no process
+    # has to wait for a signal that they exist.
+    async_options = ocp.AsyncOptions(timeout_secs=_NEVER, create_directories_asynchronously=False)
     options = ocp.CheckpointManagerOptions(
-      max_to_keep=self._keep, enable_async_checkpointing=True, async_options=patient
+      max_to_keep=self._keep, enable_async_checkpointing=True, async_options=async_options
     )
     self._manager = open_manager(self.folder, options)
 
   def latest(self) -> int | None:
-    """The newest finished checkpoint's step."""
+    """The step of the newest finished checkpoint, or None."""
     return self._manager.latest_step()
 
   def prepare(self, state: State) -> None:
-    """Compiles what a save asks of the device, so that the first holds nobody up for longer than others."""
+    """Compiles the computations of a save, so that the first save does not take longer than the others."""
     word_sums(_parts(state))
 
   def save(self, step: int, state: State, data: Any) -> None:
-    """Begins to save in the background; `data` is the iterator's state, as JSON.
+    """Starts to save a checkpoint in the background.
+
+    Args:
+      step: number of completed updates.
+      state: the training state.
+      data: the state of the data iterator, as JSON.
 
     Raises:
-      UserError: there is no room for this checkpoint, or was none for the one before; or that one is not
-        written after `patience` seconds.
+      UserError: the disk is full for this checkpoint or was for the previous one, or the previous one has not
+        been written within `patience` seconds.
     """
     if step == self._manager.latest_step():
       return
-    # The loop forbids copies from the device; this one is meant.
+    # The training loop disallows copies from the device; this one is intended.
     with jax.transfer_guard("allow"), self._room():
       self._wait()
       parts = _parts(state)
@@ -99,7 +105,7 @@ class Checkpointer:
       self._manager.save(step, args=saving(parts, rest))
 
   def _wait(self) -> None:
-    """Waits for the save under way; raises what it raised, or UserError after `patience` seconds."""
+    """Waits for the current save. Raises its error, if any, or UserError after `patience` seconds."""
     done: Future[None] = Future()
 
     def wait():
@@ -113,38 +119,44 @@ class Checkpointer:
     try:
       done.result(self._patience)
     except TimeoutError:
-      if done.done():  # One of the save's own.
+      if done.done():  # The save itself raised it.
         raise
       raise UserError(
-        f"the checkpoint in {self.folder} is not written after {self._patience:g} s: check the storage."
+        f"the checkpoint in {self.folder} was not written after {self._patience:g} s; check the storage."
       ) from None
 
   @contextlib.contextmanager
   def _room(self) -> Iterator[None]:
-    """Names the checkpoint that is left when the disk is full."""
+    """Converts the error of a full disk to a UserError that names the last complete checkpoint."""
     try:
       yield
-    except Exception as error:  # Orbax and TensorStore wrap the system's errors in several of their own.
+    except Exception as error:  # Orbax and TensorStore wrap the system's errors in various types.
       if not any(os.strerror(number) in str(error) for number in FULL):
         raise
       steps = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
       left = (
-        f"step {max(steps)} is the last that was saved, and whole" if steps else "nothing was saved before"
+        f"step {max(steps)} is the last complete checkpoint" if steps else "no checkpoint was saved before"
       )
       why = next(os.strerror(number) for number in FULL if os.strerror(number) in str(error))
       raise UserError(f"cannot save to {self.folder}: {why}; {left}.") from error
 
   def restore(self, like: State, say: Callable[[str], None] = logging.warning) -> tuple[State, Any] | None:
-    """The newest undamaged state, in the shapes and shardings of `like`, and its data state.
+    """Reads the newest undamaged checkpoint.
 
-    A damaged checkpoint is moved aside, and `say` says so. If the newest one cannot be read for another
-    reason, it stays, and no earlier one is tried: the training after that would be lost.
+    A damaged checkpoint is moved out of the folder, which `say` reports. If the newest checkpoint cannot be
+    read for another reason, it stays in place and no earlier one is tried, because the training since then
+    would be lost.
+
+    Args:
+      like: a state with the shapes and shardings to restore to.
+      say: prints a line for the user.
 
     Returns:
-      None if there is no checkpoint at all.
+      The state and the state of the data iterator, or None if there is no checkpoint.
 
     Raises:
-      UserError: every checkpoint is damaged, the newest cannot be read, or is of another model or optimizer.
+      UserError: every checkpoint is damaged, the newest one cannot be read, or it is of another model or
+        optimizer.
     """
     while (step := self._manager.latest_step()) is not None:
       try:
@@ -154,11 +166,13 @@ class Checkpointer:
         if not is_unstacked(like.params) and self._is_unstacked(step):
           raise UserError(
             f"the checkpoints in {self.folder} are of an older version, whose optimizer state cannot be "
-            "resumed; to train on from their averaged weights, start a new run with "
+            "resumed; to continue from their averaged weights, start a new run with "
             f"training.init_from={self.folder.parent}."
           ) from error
         if mismatch := self._mismatch(step, like):
-          raise UserError(f"the checkpoints in {self.folder} are of another run: {mismatch}.") from error
+          raise UserError(
+            f"the checkpoints in {self.folder} are of another run: {mismatch}; choose another --workdir."
+          ) from error
         if not is_damage(error):
           raise UserError(unreadable(self.folder, step, error)) from error
         aside = self.folder.parent / f"damaged_{step}"
@@ -167,75 +181,81 @@ class Checkpointer:
           if aside.exists():
             aside.rmtree()
           (self.folder / str(step)).rename(aside)
-        all_agree(True)  # That it is done.
+        all_agree(True)  # Wait until process 0 has moved it.
         self._open()
         earlier = self._manager.latest_step()
-        then = "no earlier one is left" if earlier is None else f"going back to step {earlier}"
+        then = "there is no earlier one" if earlier is None else f"going back to step {earlier}"
         say(f"checkpoint {step} is damaged ({reason(error)}); moved to {aside}, {then}.")
     if any(self.folder.parent.glob("damaged_*")):
-      raise UserError(f"every checkpoint in {self.folder} is damaged; remove the folder to start anew.")
+      raise UserError(
+        f"every checkpoint of {self.folder.parent} is damaged; choose another --workdir, or delete it."
+      )
     return None
 
   def _is_unstacked(self, step: int) -> bool:
-    """Whether the checkpoint has the former layout, as far as its description can be read."""
+    """Whether the checkpoint has the old layout; False if its metadata cannot be read."""
     try:
       return is_unstacked(self._manager.item_metadata(step).state.tree["params"])
-    except Exception:  # Whatever a broken file makes its readers raise.
+    except Exception:  # A broken file can raise any error in Orbax.
       return False
 
   def _mismatch(self, step: int, like: State) -> str | None:
-    """What differs between `like` and the checkpoint's shapes, if its description can be read."""
+    """The first difference in shape between `like` and the checkpoint; None if there is none or no metadata."""
     try:
       saved = _shapes(self._manager.item_metadata(step).state.tree)
     except Exception:
       return None
-    wanted = _shapes(_parts(like))
-    # Parameters first: of another model the optimizer's state differs, too.
-    for name in sorted(saved | wanted, key=lambda name: (not name.startswith("params"), name)):
-      if saved.get(name) != wanted.get(name):
-        return f"{name} is {saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
+    expected = _shapes(_parts(like))
+    # Parameters come first: with another model the state of the optimizer differs, too.
+    for name in sorted(saved | expected, key=lambda name: (not name.startswith("params"), name)):
+      if saved.get(name) != expected.get(name):
+        return f"{name} is {saved.get(name, 'absent')} there and {expected.get(name, 'absent')} here"
     return None
 
   def close(self) -> None:
-    """Waits for the save under way."""
+    """Waits for the current save and closes the manager."""
     with self._room():
       self._wait()
       self._manager.close()
 
 
 def _read(manager: ocp.CheckpointManager, folder: epath.Path, step: int, like: Any) -> tuple[Any, Any]:
-  """(state in the structure of `like`, the state of the iterator).
+  """Reads and verifies a checkpoint; all processes of the run must call this.
+
+  Returns:
+    The parts of the state, in the structure of `like`, and the state of the data iterator.
 
   Raises:
-    DamageError: a bit of them has changed, or another process found the checkpoint damaged.
+    DamageError: the checkpoint is damaged, or another process found that it is.
     OSError: another process cannot read it.
   """
   items = ocp.args.Composite(state=restoring(like), rest=ocp.args.JsonRestore())
-  found, failure = None, None
+  restored, failure = None, None
   try:
     check_files(folder / str(step))
     with decoding("state/_METADATA"):
       manager.item_metadata(step)
-    found = manager.restore(step, args=items)
-    check_record(found.rest)
+    restored = manager.restore(step, args=items)
+    check_record(restored.rest)
   except Exception as error:
     failure = error
-  readable = all_agree(failure is None or is_damage(failure))
-  whole = all_agree(failure is None)
-  if not readable:  # In all processes, or some would wait for the others to move it aside.
-    told = OSError(errno.EIO, "another process cannot read it")
-    raise told if failure is None or is_damage(failure) else failure
+  is_readable = all_agree(failure is None or is_damage(failure))
+  is_whole = all_agree(failure is None)
+  # All processes raise the same kind of error: those with a DamageError move the checkpoint together.
+  if not is_readable:
+    elsewhere = OSError(errno.EIO, "another process cannot read it")
+    raise elsewhere if failure is None or is_damage(failure) else failure
   if failure is not None:
     raise failure
-  if not whole:
+  if not is_whole:
     raise DamageError("another process finds it damaged")
-  if fingerprint(word_sums(found.state), found.rest["data"]) != found.rest["fingerprint"]:
+  if fingerprint(word_sums(restored.state), restored.rest["data"]) != restored.rest["fingerprint"]:
     raise DamageError("its bits have changed since it was written")
-  return found.state, found.rest["data"]
+  return restored.state, restored.rest["data"]
 
 
 def _parts(state: State) -> dict[str, Any]:
-  """The fields that hold anything: one that a run does not use is not looked for in its checkpoints."""
+  """The fields of the state that hold arrays. Fields that a run does not use are not in its checkpoints."""
   return {name: value for name, value in vars(state).items() if jax.tree.leaves(value)}
 
 

@@ -1,4 +1,4 @@
-"""Weights to give away: one safetensors file with the config that made them."""
+"""Weights files: parameters and the config of their run in one safetensors file, for distribution."""
 
 import json
 from typing import Any
@@ -18,9 +18,10 @@ from stale_jax.hosts import leads, whole
 
 
 def save_weights(path: AnyPath, params, config: dict[str, Any], dtype=jnp.float16) -> None:
-  """Writes `params`, rounded to `dtype`, and the run's config to `path` in one piece.
+  """Writes `params`, rounded to `dtype`, and the run's config to `path`, atomically.
 
-  Of several processes each must call this, and the first writes; no other ever holds more than one array.
+  In a run of several processes, all of them must call this function. Process 0 writes; each other process
+  holds at most one whole array at a time.
   """
   arrays = {}
   for name, value in traverse_util.flatten_dict(params, sep="/").items():
@@ -32,10 +33,13 @@ def save_weights(path: AnyPath, params, config: dict[str, Any], dtype=jnp.float1
 
 
 def load_weights(path: AnyPath) -> tuple[Any, dict[str, Any]]:
-  """(params in float32, config) of a file of `save_weights`, of now or of before parameters were stacked.
+  """Reads a weights file, also one of the old layout without stacked parameters.
+
+  Returns:
+    The parameters in float32, and the config.
 
   Raises:
-    UserError: no such file, or it is none of ours.
+    UserError: there is no such file, or it is not a weights file of stale_jax.
   """
   path = epath.Path(path)
   if not path.is_file():

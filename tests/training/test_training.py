@@ -272,7 +272,7 @@ def test_another_optimizer_s_checkpoints_are_not_called_damaged(tmp_path):
   assert not list(tmp_path.glob("damaged_*"))
   # Nothing but damaged ones is no reason to start anew unasked.
   (tmp_path / "checkpoints" / "8").rename(tmp_path / "damaged_8")
-  with pytest.raises(UserError, match="every checkpoint"):
+  with pytest.raises(UserError, match="every checkpoint of"):
     train(micro.config(training__steps=8), tmp_path)
 
 
