@@ -1,13 +1,14 @@
-"""Several JAX processes that train as one: how they meet, hear of each other's end, and part.
+"""Runs of several JAX processes: connects them, detects processes that died, and shuts them down.
 
-They meet where JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID
-say; on a TPU pod, JAX finds that out by itself.
+The environment variables JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and
+JAX_PROCESS_ID configure the connection. On a TPU pod, JAX detects these values.
 
-A process that is gone leaves the others waiting in a collective, for ever on some networks. JAX's own
-heartbeats end these, but by an abort that does not say who was missed. So each process also beats
-itself, in the key-value store that process 0 keeps; process 0 watches the others' beats, they watch its,
-and whoever misses one, or fails, gives the reason to all. They then stop within `silence` and some
-seconds: with exit code 3 if the same command may go on from the last checkpoint, 2 if it is of no use.
+If a process dies, the others wait in a collective operation, on some networks for ever. JAX's heartbeats end
+them, but with an abort that does not name the dead process. Each process therefore also writes its own
+heartbeat to the key-value store of process 0. Process 0 watches the heartbeats of the others, and they watch
+that of process 0. A process that misses a heartbeat, or fails itself, sends the reason to all others, and all
+of them stop within `silence` plus a few seconds. The exit code is 3 if the same command can resume from the
+last checkpoint, 2 after a `UserError`, and 1 after any other failure.
 """
 
 import contextlib
@@ -33,43 +34,47 @@ from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.training.settings import TrainingSettings
 
-# Exit code: another process is gone, and starting all of them again helps.
+# Exit code: another process died, and starting all processes again resumes the run.
 ABANDONED = 3
 _BEATS, _ORDERS = "stale_jax/beats/", "stale_jax/orders/"
 _DAY = 24 * 3600
 
 
 def leads() -> bool:
-  """Whether this process is the one that speaks, and writes what is written once."""
+  """Whether this is process 0, which prints for the user and writes the files that are written once."""
   return jax.process_index() == 0
 
 
 def whole(x) -> np.ndarray:
-  """All of an array that may be cut over the processes; each of them must call this."""
+  """Gathers an array that may be sharded over the processes; all processes must call this."""
   if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
     x = multihost_utils.process_allgather(x, tiled=True)
   return np.asarray(jax.device_get(x))
 
 
 def all_agree(here: bool) -> bool:
-  """Whether `here` is true in every process; each of them must call this."""
+  """Whether `here` is true in every process; all processes must call this."""
   return here if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(here))))
 
 
 @contextlib.contextmanager
 def join_processes(config: Mapping[str, Any]) -> Iterator[None]:
-  """Inside, this process is one of the `training.processes` of `config`; no device may be touched before.
+  """Connects this process to the others of a run; inside the context, JAX sees the devices of all of them.
 
-  If this one fails or another is gone, the program exits from within.
+  It must be entered before any device is used. If this process fails or another one dies, the program exits
+  inside the context, with a message on stderr.
+
+  Args:
+    config: a config; `training.processes` is the number of processes.
 
   Raises:
-    UserError: the processes do not meet, or there are not as many as the config says.
+    UserError: the processes cannot connect, or their number differs from `training.processes`.
   """
   training = construct(TrainingSettings, config.get("training", {}), "training")
   if training.processes == 1 and os.environ.get("JAX_NUM_PROCESSES", "1") == "1":
     yield
     return
-  _meet(training)
+  _connect(training)
   watch = _Watch(training.silence)
   watch.start()
   try:
@@ -80,65 +85,74 @@ def join_processes(config: Mapping[str, Any]) -> Iterator[None]:
     _leave(2 if isinstance(error, UserError) else 130, reason)
   except BaseException:
     traceback.print_exc()
-    # This may be how another's end looks from inside a collective: then the watch knows more, soon.
+    # The death of another process can also raise an error in a collective operation. In that case the watch
+    # finds out within this time, and exits with a better message.
     time.sleep(training.silence + 5 * watch.pause)
-    watch.order(1, f"process {jax.process_index()} failed; see what it says")
-    _leave(1, "this process failed")
-  # Whoever is done first waits, and still beats, for what the others have to write.
+    watch.order(1, f"process {jax.process_index()} failed; see its output")
+    _leave(1, "this process failed; see the traceback above")
+  # A process that has finished keeps sending heartbeats while the others still write files.
   watch.wait_for_all()
   watch.stop()
   jax.distributed.shutdown()
 
 
-def _meet(training: TrainingSettings) -> None:
+def _connect(training: TrainingSettings) -> None:
   names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-  given = [os.environ.get(name) for name in names]
-  if any(given) and not all(given):
+  values = [os.environ.get(name) for name in names]
+  if any(values) and not all(values):
     raise UserError(f"set all of {', '.join(names)}, or none of them.")
   try:
-    address, count, process = given[0], *(x and int(x) for x in given[1:])
+    address, count, process = values[0], *(x and int(x) for x in values[1:])
   except ValueError as error:
-    raise UserError(f"JAX_NUM_PROCESSES={given[1]} and JAX_PROCESS_ID={given[2]} must be numbers.") from error
+    raise UserError(
+      f"JAX_NUM_PROCESSES={values[1]} and JAX_PROCESS_ID={values[2]} must be whole numbers."
+    ) from error
   _check_count(count or training.processes, training)
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
-  who = f"process {process} of {count} at {address}" if address else f"these {training.processes}"
+  name = f"process {process} of {count} at {address}" if address else f"one of {training.processes} processes"
   limit = math.ceil(3 * training.silence)
-  # JAX's own limit, too, is an abort that says little.
-  late = threading.Timer(limit, _leave, (2, f"the processes did not meet: {who} waited {limit} s in vain."))
-  late.daemon = True
-  late.start()
+  # If JAX's own limit is reached, it aborts without a clear message.
+  message = f"the processes did not connect: {name} waited {limit} s for the others."
+  timeout = threading.Timer(limit, _leave, (2, message))
+  timeout.daemon = True
+  timeout.start()
   try:
     jax.distributed.initialize(
       address,
       count,
       process,
       initialization_timeout=limit + 60,
-      # JAX sends one in half this time. Ours are missed first; these are for a process 0 that hangs.
+      # JAX sends a heartbeat in half of this time. Our heartbeats time out earlier; those of JAX are for the
+      # case that process 0 hangs.
       heartbeat_timeout_seconds=2 * math.ceil(training.silence) + 20,
     )
   except ValueError as error:
-    raise UserError(f"the processes did not meet: {' '.join(str(error).split())}") from error
-  except jax.errors.JaxRuntimeError as error:  # Such as: the others are still about to end the last run.
-    _leave(ABANDONED, f"the processes did not meet: {who}: {str(error).strip().splitlines()[0]}")
+    raise UserError(f"the processes did not connect: {' '.join(str(error).split())}") from error
+  except jax.errors.JaxRuntimeError as error:  # For example, the others are still ending the last run.
+    _leave(ABANDONED, f"the processes did not connect: {name}: {str(error).strip().splitlines()[0]}")
   finally:
-    late.cancel()
+    timeout.cancel()
   _check_count(jax.process_count(), training)
 
 
 def _check_count(count: int, training: TrainingSettings) -> None:
   if count != training.processes:
-    raise UserError(f"this is a run of {count} processes, and training.processes={training.processes}.")
+    raise UserError(f"this is a run of {count} processes, but training.processes={training.processes}.")
 
 
 def _leave(code: int, reason: str) -> None:
-  # Not sys.exit: the way out would wait for the others, and the main thread may hang in a collective.
+  # sys.exit would wait for the other processes, and the main thread may hang in a collective operation.
   sys.stdout.flush()
   print(f"error: {reason}", file=sys.stderr, flush=True)
   os._exit(code)
 
 
 class _Watch(threading.Thread):
-  """Beats, listens for beats and orders, and obeys."""
+  """A thread that sends heartbeats, watches those of other processes, and exits when told to.
+
+  Attributes:
+    pause: seconds between two heartbeats.
+  """
 
   def __init__(self, silence: float):
     super().__init__(daemon=True)
@@ -146,84 +160,86 @@ class _Watch(threading.Thread):
     self._silence = silence
     self._me, self._count = jax.process_index(), jax.process_count()
     self._client = distributed.global_state.client
-    self._heard = {process: (None, time.monotonic()) for process in range(self._count)}
-    self._answered = 0
+    # Process -> (its latest heartbeat, when it was received).
+    self._last_beat = {process: (None, time.monotonic()) for process in range(self._count)}
+    self._rounds = 0  # Completed exchanges with process 0.
     self._ordered = False
-    self._over = threading.Event()
-    self._speak_before_aborting()
+    self._stopped = threading.Event()
+    self._explain_aborts()
 
   def run(self) -> None:
     for number in itertools.count():
-      with contextlib.suppress(jax.errors.JaxRuntimeError):  # Process 0 is gone: see below.
-        self._turn(number)
-        self._answered += 1
-      if self._over.wait(self.pause):
+      with contextlib.suppress(jax.errors.JaxRuntimeError):  # Process 0 died: see `_explain_aborts`.
+        self._exchange(number)
+        self._rounds += 1
+      if self._stopped.wait(self.pause):
         return
 
-  def _turn(self, number: int) -> None:
+  def _exchange(self, number: int) -> None:
+    """Sends heartbeat `number`, reads orders and heartbeats, and exits if an order or a death requires it."""
     folder = _ORDERS if self._me == 0 else _BEATS
     self._client.key_value_set(f"{folder}{self._me}", str(number), allow_overwrite=True)
     orders = self._read(_ORDERS)
     if "stop" in orders and not self._ordered:
       self._let_others_read()
       _leave(*json.loads(orders["stop"]))
-    # Process 0 hears all, the others hear it: a beat of n processes costs O(n).
+    # Process 0 watches all others and they watch only process 0, so that a round costs O(n) for n processes.
     beats = self._read(_BEATS) if self._me == 0 else {"0": orders.get("0")}
     now = time.monotonic()
     for process, beat in beats.items():
-      if self._heard[int(process)][0] != beat:
-        self._heard[int(process)] = beat, now
+      if self._last_beat[int(process)][0] != beat:
+        self._last_beat[int(process)] = beat, now
     for process in range(1, self._count) if self._me == 0 else [0]:
-      if now - self._heard[process][1] > self._silence:
-        reason = self._gone(process, f"has given no sign of life for {self._silence:g} s")
+      if now - self._last_beat[process][1] > self._silence:
+        reason = self._death_of(process, f"has sent no heartbeat for {self._silence:g} s")
         self.order(ABANDONED, reason)
         _leave(ABANDONED, reason)
 
-  def _gone(self, process: int, how: str) -> str:
+  def _death_of(self, process: int, symptom: str) -> str:
     return (
-      f"process {process} of {self._count} {how} (killed, or its machine or network is down); start all of "
-      "them again to go on from the last checkpoint"
+      f"process {process} of {self._count} {symptom} (it was killed, or its machine or network is down); "
+      "start all of them again to resume from the last checkpoint"
     )
 
   def _read(self, folder: str) -> dict[str, str]:
     return {key.rsplit("/", 1)[1]: value for key, value in self._client.key_value_dir_get(folder)}
 
   def order(self, code: int, reason: str) -> None:
-    """Tells all the others to exit with `code`, and why."""
+    """Orders all other processes to exit with `code` and print `reason`."""
     self._ordered = True
-    with contextlib.suppress(jax.errors.JaxRuntimeError):  # The first order stands.
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # There already is an order, which remains.
       self._client.key_value_set(f"{_ORDERS}stop", json.dumps([code, reason]))
     self._let_others_read()
 
   def _let_others_read(self) -> None:
-    if self._me == 0:  # With it goes the store.
+    if self._me == 0:  # The store ends with process 0.
       time.sleep(4 * self.pause)
 
   def wait_for_all(self) -> None:
     self._client.wait_at_barrier("stale_jax/end", _DAY * 1000)
 
   def stop(self) -> None:
-    self._over.set()
+    self._stopped.set()
     self.join()
     self._libc.signal(signal.SIGABRT, None)
 
-  def _speak_before_aborting(self) -> None:
-    """Has a handler say why, when JAX aborts this process; any other abort goes its way.
+  def _explain_aborts(self) -> None:
+    """Installs a signal handler that explains why JAX aborts this process. Other aborts are not affected.
 
-    It does so at once when process 0 is gone, from a thread of C++, before Python would run a handler
-    of its own: so this is one of the C library.
+    JAX aborts as soon as process 0 dies, from a C++ thread, before Python would run a signal handler. The
+    handler is therefore installed with the C library.
     """
     self._libc = ctypes.CDLL(None)
 
     @ctypes.CFUNCTYPE(None, ctypes.c_int)
-    def aborting(number):
-      answered = self._answered
+    def explain(number):
+      rounds = self._rounds
       time.sleep(3 * self.pause)
-      if self._answered == answered or self._ordered:
-        # In process 0 itself: who was restarted too early, or has been silent for longest.
-        gone = 0 if self._me else min(range(1, self._count), key=lambda process: self._heard[process][1])
-        _leave(ABANDONED, self._gone(gone, "is gone or does not answer"))
+      if self._rounds == rounds or self._ordered:
+        # In process 0, name the process that has been silent for longest (it may have restarted too early).
+        dead = 0 if self._me else min(range(1, self._count), key=lambda process: self._last_beat[process][1])
+        _leave(ABANDONED, self._death_of(dead, "died or does not answer"))
       self._libc.signal(signal.SIGABRT, None)
 
-    self._aborting = aborting  # Must live as long as it may be called.
-    self._libc.signal(signal.SIGABRT, aborting)
+    self._handler = explain  # A reference, so that it is not garbage-collected.
+    self._libc.signal(signal.SIGABRT, explain)

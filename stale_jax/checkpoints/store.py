@@ -66,8 +66,8 @@ class Checkpointer:
 
   def _open(self):
     # Orbax limits the time of a save by the wall clock, and gives up if that clock is set forward. Its limit
-    # is therefore disabled, and `_wait` has its own. Directories are created synchronously, so that no process
-    # has to wait for a signal that they exist.
+    # is therefore disabled, and `_wait` has its own. Directories are created synchronously, so that nothing
+    # waits for a signal that they exist.
     async_options = ocp.AsyncOptions(timeout_secs=_NEVER, create_directories_asynchronously=False)
     options = ocp.CheckpointManagerOptions(
       max_to_keep=self._keep, enable_async_checkpointing=True, async_options=async_options
@@ -200,7 +200,7 @@ class Checkpointer:
       return False
 
   def _mismatch(self, step: int, like: State) -> str | None:
-    """The first difference in shape between `like` and the checkpoint; None if there is none or no metadata."""
+    """The first difference in shape between `like` and the checkpoint, if its metadata can be read."""
     try:
       saved = _shapes(self._manager.item_metadata(step).state.tree)
     except Exception:

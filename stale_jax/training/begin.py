@@ -14,7 +14,7 @@ from stale_jax.training.program import TrainingProgram
 from stale_jax.training.state import State
 
 
-def given_params(name: str, like: Any) -> Any:
+def load_params(name: str, like: Any) -> Any:
   """Loads the weights of `training.init_from`.
 
   Args:

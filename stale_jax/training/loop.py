@@ -16,7 +16,7 @@ from stale_jax.checkpoints.weights import save_weights
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, AnyPath, at
 from stale_jax.hosts import leads, whole
-from stale_jax.training.begin import first_state, given_params
+from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
 from stale_jax.training.metrics import Metrics, NoMetrics
@@ -83,7 +83,7 @@ def _train(
     )
   program = training_program(experiment)
   # Missing or incompatible weights are reported before anything is written.
-  read = functools.cache(functools.partial(given_params, settings.init_from, program.state.params))
+  read = functools.cache(functools.partial(load_params, settings.init_from, program.state.params))
   if settings.init_from and not (workdir / "checkpoints").exists():
     read()
   checkpoints = Checkpointer(workdir, settings.keep)

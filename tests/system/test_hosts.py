@@ -103,11 +103,11 @@ def test_four_processes_train_as_one_does(tmp_path):
   [
     ({}, {"training__processes": 2}, ["a run of 1 processes", "training.processes=2"]),
     ({"JAX_PROCESS_ID": ""}, {"training__processes": 2}, ["JAX_COORDINATOR_ADDRESS", "or none"]),
-    ({"JAX_NUM_PROCESSES": "2"}, {"training__processes": 2, "training__silence": 1}, ["did not meet"]),
+    ({"JAX_NUM_PROCESSES": "2"}, {"training__processes": 2, "training__silence": 1}, ["did not connect"]),
     (
       {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"},
       {"training__processes": 2, "training__silence": 1},
-      ["did not meet"],
+      ["did not connect"],
     ),
   ],
 )
