@@ -1,4 +1,4 @@
-"""One description of a run on many hosts, and what submits it: xpk, queued resources or ssh."""
+"""A description of a run on several hosts, and the clients that start it: xpk, queued resources, ssh."""
 
 from stale_jax.launching.description import Run
 from stale_jax.launching.launch import Launch

@@ -1,4 +1,4 @@
-"""What every client makes of a description, and what they share: the command that each host runs."""
+"""The result of every client, and the training command that each host runs."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from stale_jax.launching.xla_flags import libtpu_init_args
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Launch:
-  """What submits a run.
+  """The scripts and commands that start a run.
 
   Attributes:
-    program: that must be installed.
-    script: which of `files` is run, in their folder.
-    files: name -> text.
-    commands: of the program, as the script runs them: a line each, for a shell.
-    processes: JAX processes of the run, one a host.
+    program: program that must be installed.
+    script: the file of `files` to run, in their folder.
+    files: file name -> content.
+    commands: the shell commands of `program` in the script.
+    processes: number of JAX processes, one per host.
   """
 
   program: str
@@ -29,9 +29,9 @@ class Launch:
 
 
 def training_command(run: Run, processes: int, python: str, *environment: str) -> list[str]:
-  """What every host runs, as arguments; `environment` is "NAME=value".
+  """The training command of every host, as arguments; `environment` has entries "NAME=value".
 
-  It asserts the number of processes: a run that lacks a host must not go on as a smaller one.
+  It sets the number of processes, so that a run in which a host is missing fails instead of being smaller.
   """
   flags = libtpu_init_args(Topology.parse(run.topology).generation)
   program = [python, "-m", "experiments.train", f"--config={run.config}", f"--workdir={run.workdir}"]
@@ -40,8 +40,8 @@ def training_command(run: Run, processes: int, python: str, *environment: str) -
 
 
 def check_outlives(client: str, run: Run) -> None:
-  """Raises UserError if the run's folder is lost with its machines."""
+  """Raises UserError if the folder of the run would be lost with the machines."""
   if "://" not in run.workdir:
     raise UserError(
-      f"run.workdir={run.workdir!r}: with {client} it must outlive its machines, as gs://BUCKET/FOLDER does."
+      f"run.workdir={run.workdir!r}: with {client} it must outlive the machines; give gs://BUCKET/FOLDER."
     )

@@ -1,4 +1,4 @@
-"""A queued resource of Cloud TPU, by gcloud."""
+"""The client "queued": a queued resource of Cloud TPU, created by gcloud."""
 
 import re
 import shlex
@@ -11,25 +11,27 @@ from stale_jax.launching.topology import GENERATIONS, Topology
 
 
 def queued(run: Run) -> Launch:
-  """A queued resource of Cloud TPU, each host of which trains as soon as it has started.
+  """A queued resource of Cloud TPU, on which each host trains as soon as it has booted.
 
   https://cloud.google.com/sdk/gcloud/reference/compute/tpus/queued-resources/create and
-  https://docs.cloud.google.com/tpu/docs/run-in-container. Each host restarts its own process; when one dies,
-  JAX's heartbeat ends the others within two minutes. The script also runs whenever a host boots. A spot slice
-  that is taken away is gone, though, and is asked for again by hand.
+  https://docs.cloud.google.com/tpu/docs/run-in-container. Each host restarts its own process. When one
+  process dies, JAX's heartbeat ends the others within two minutes. The script also runs whenever a host
+  reboots. A spot slice that has been taken away must be requested again by hand.
 
   Raises:
-    UserError: a generation that has no queued resources, and the like.
+    UserError: the generation has no queued resources, or a field of the description is missing or invalid.
   """
   run.need("queued", "image", "project", "zone")
   check_outlives("queued", run)
   topology = Topology.parse(run.topology)
   runtime = GENERATIONS[topology.generation].runtime
   if runtime is None:
-    raise UserError(f"run.topology={run.topology!r}: there are no queued resources of it; take xpk.")
+    raise UserError(
+      f"run.topology={run.topology!r}: Cloud TPU has no queued resources of this generation; use xpk."
+    )
   processes = topology.hosts(kubernetes=False) * run.slices
 
-  # The machines' own service account may read the image, once docker knows how to ask.
+  # Let docker authenticate with the service account of the machine.
   registry = run.image.split("/")[0]
   known = f"gcloud auth configure-docker --quiet {shlex.quote(registry)}\n"
   container = ["docker", "run", "--rm", "--privileged", "--net=host", run.image]
@@ -38,7 +40,7 @@ def queued(run: Run) -> Launch:
   startup += known if re.fullmatch(r"(.*\.)?gcr\.io|.*\.pkg\.dev", registry) else ""
   startup += f"restarting {shlex.join(container)}\n"
 
-  command = ["gcloud"] + (["alpha"] if run.reservation else [])  # Only there does a reservation have a name.
+  command = ["gcloud"] + (["alpha"] if run.reservation else [])  # Only alpha takes a reservation.
   command += [
     "compute",
     "tpus",
@@ -49,7 +51,7 @@ def queued(run: Run) -> Launch:
     f"--zone={run.zone}",
     f"--accelerator-type={topology.accelerator_type()}",
     f"--runtime-version={runtime}",
-    f"--metadata-from-file=startup-script={run.job}-startup.sh",  # gcloud splits at commas; a job has none.
+    f"--metadata-from-file=startup-script={run.job}-startup.sh",  # gcloud splits at commas; job names have none.
   ]
   if run.slices > 1:
     command += [f"--node-prefix={run.job}", f"--node-count={run.slices}"]

@@ -1,11 +1,11 @@
-"""The few lines of bash that run a command, pass SIGTERM on to it and restart it."""
+"""Bash code that runs a command, forwards SIGTERM to it, and restarts it when it fails."""
 
 import shlex
 from collections.abc import Sequence
 
-# Runs its arguments. Whoever is told to stop saves and exits with 0, which must not pass for the end of the
-# training: stopped, it is 143, as of a process that SIGTERM killed. (The exit code itself is not to be had
-# then: a signal ends bash's `wait`, and a second one may be told nothing.)
+# Runs its arguments. After SIGTERM, training saves and exits with 0, which must not be mistaken for the end
+# of the training: `attend` then returns 143, as for a process that SIGTERM killed. (The exit code itself is
+# lost: a signal ends bash's `wait`, and a second `wait` may not return it.)
 _ATTEND = (
   "stopped=; attend() { "
   "trap 'stopped=1; kill -TERM \"$child\" 2>/dev/null' TERM INT; "
@@ -14,8 +14,8 @@ _ATTEND = (
   'while kill -0 "$child" 2>/dev/null; do wait "$child"; done; return 143; }'
 )
 _RESTARTING = """\
-# Runs its arguments, and again when they fail, up to RESTARTS times. An exit code of 2 is a user's error,
-# which does not mend itself.
+# Runs its arguments, and again when they fail, up to RESTARTS times. Exit code 2 is wrong usage, for which
+# a restart does not help.
 restarting() {
   local restart code
   for ((restart = 0; ; restart++)); do
@@ -27,11 +27,11 @@ restarting() {
   done
 }
 """
-_PAUSE = 10  # Seconds before a restart, in which the other hosts find out that this one is gone.
+_PAUSE = 10  # Seconds before a restart, so that the other hosts notice the failure.
 
 
 def attended(command: Sequence[str]) -> str:
-  """One line of bash that runs `command` and says 143 when SIGTERM stopped it."""
+  """One line of bash that runs `command` and returns 143 if SIGTERM stopped it."""
   return f"{_ATTEND}; attend {shlex.join(command)}"
 
 
@@ -41,10 +41,10 @@ def preamble(restarts: int) -> str:
 
 
 def together(commands: Sequence[str]) -> str:
-  """The rest of a script that runs `commands`, lines of bash, side by side, each restarted by itself.
+  """The rest of a script that runs `commands`, lines of bash, in parallel, each with its own restarts.
 
-  It ends when all have succeeded, or one has failed for good: then the others are stopped, which would only
-  wait for it, and its exit code is that one's.
+  The script ends when all commands have succeeded, or when one has finally failed. Then it stops the others,
+  which would wait for the failed one, and exits with the exit code of the failed one.
   """
   members = "".join(f"restarting {command} &\nmembers+=($!)\n" for command in commands)
   return _BEFORE + members + _AFTER
@@ -57,7 +57,7 @@ if ((BASH_VERSINFO[0] < 5)); then
 fi
 members=()
 result=0
-# The first failure is the reason of all others; and who saves is told once.
+# The first failure causes all others; and a process that is saving gets SIGTERM only once.
 stop() {
   ((result == 0)) || return
   result=$1
@@ -66,7 +66,7 @@ stop() {
 trap 'stop 143' TERM INT
 """
 _AFTER = """\
-((result == 0)) || kill -TERM "${members[@]}" 2>/dev/null # Some were not there yet.
+((result == 0)) || kill -TERM "${members[@]}" 2>/dev/null # Some had not started before.
 for _ in "${members[@]}"; do
   wait -n || stop $?
 done

@@ -1,4 +1,4 @@
-"""A command on each of several hosts, by ssh."""
+"""The client "ssh": a command on each host, over ssh."""
 
 import shlex
 
@@ -8,22 +8,22 @@ from stale_jax.launching.launch import Launch, training_command
 from stale_jax.launching.shell import preamble, together
 from stale_jax.launching.topology import Topology
 
-_PORT = 8482  # Of the coordinator: what JAX itself takes on TPUs (jax/_src/clusters/cloud_tpu_cluster.py).
+_PORT = (
+  8482  # Port of the coordinator: the one that JAX uses on TPUs (jax/_src/clusters/cloud_tpu_cluster.py).
+)
 
 
 def ssh(run: Run) -> Launch:
-  """A command on each host, from this machine, which has to stay up: it restarts them.
+  """Runs and restarts a command on each host from this machine, which must stay up.
 
-  Training finds the others by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID: the first host
-  is the coordinator, on port 8482. A host's process ends when the connection does (`-tt`), and then goes on
-  from its last checkpoint.
+  The processes find each other through JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; the
+  first host is the coordinator, on port 8482. The process of a host ends when its connection is lost (`-tt`);
+  after the restart it continues from the last checkpoint.
   """
   run.need("ssh", "hosts", "directory")
   processes = Topology.parse(run.topology).hosts(kubernetes=False) * run.slices
   if len(run.hosts) != processes:
-    raise UserError(
-      f"run.hosts: {len(run.hosts)} hosts are given; {run.slices} x {run.topology} has {processes}."
-    )
+    raise UserError(f"run.hosts lists {len(run.hosts)} hosts; {run.slices} x {run.topology} has {processes}.")
   coordinator = run.hosts[0].split("@")[-1]
   commands = []
   for process, host in enumerate(run.hosts):
@@ -34,7 +34,7 @@ def ssh(run: Run) -> Launch:
     ]
     training = training_command(run, processes, ".venv/bin/python", *places)
     remote = f"cd -- {shlex.quote(run.directory)} && exec {shlex.join(training)}"
-    # Nobody is there to type a password; and a connection that is lost is noticed in a minute and a half.
+    # Never ask for a password; notice a lost connection within a minute and a half.
     options = ["-tt", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=30"]
     commands.append(shlex.join(["ssh", *options, host, remote]))
   script = f"{run.job}-ssh.sh"

@@ -1,7 +1,7 @@
-"""The shape of a TPU slice: its chips, its hosts, and what each client calls it.
+"""TPU slices: chips, hosts, and the name of a slice for each client.
 
-A host here is a virtual machine, which runs one JAX process. It has 4 chips, or all of a smaller slice.
-The one exception is 2x4 of v5e and v6e: one machine of 8 chips, but two of 4 in Kubernetes.
+A host is a virtual machine that runs one JAX process. It has 4 chips, or all chips of a smaller slice. The
+only exception is 2x4 of v5e and v6e: one machine with 8 chips, but two machines with 4 chips in Kubernetes.
 Sources: https://docs.cloud.google.com/tpu/docs/v5e, /v5p, /v6e and /tpu7x,
 https://docs.cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus, and for xpk's machine types
 https://github.com/AI-Hypercomputer/xpk/blob/main/src/xpk/core/system_characteristics.py.
@@ -19,14 +19,14 @@ CHIPS_PER_HOST = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation:
-  """What differs between generations.
+  """Properties of a TPU generation.
 
   Attributes:
-    prefix: what xpk and gcloud call it.
-    cores: TensorCores a chip, in which gcloud counts.
-    shapes: those that can be had; of those of three axes, the one that gcloud gives for their size.
-    runtime: TPU software version (https://docs.cloud.google.com/tpu/docs/runtimes); none where there
-      are no queued resources (https://docs.cloud.google.com/tpu/docs/queued-resources: GKE instead).
+    prefix: name in xpk and gcloud.
+    cores: TensorCores per chip; gcloud counts in TensorCores.
+    shapes: available shapes; with three axes, the shape that gcloud gives for each size.
+    runtime: TPU software version (https://docs.cloud.google.com/tpu/docs/runtimes); None without queued
+      resources (https://docs.cloud.google.com/tpu/docs/queued-resources; use GKE instead).
   """
 
   prefix: str
@@ -41,7 +41,7 @@ _SMALL = (
   "2x2x2",
   "2x2x4",
   "2x4x4",
-)  # Of less than a cube of 4x4x4; beyond, axes are multiples of 4.
+)  # Smaller than a cube of 4x4x4; in larger slices, axes are multiples of 4.
 _CUBES = ("4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16", "8x16x16", "16x16x16", "16x16x24")
 
 GENERATIONS = {
@@ -54,14 +54,14 @@ GENERATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """One slice: `generation`, a key of GENERATIONS, and `shape`, chips along each axis."""
+  """One slice: `generation`, a key of GENERATIONS, and `shape`, the chips along each axis."""
 
   generation: str
   shape: str
 
   @classmethod
   def parse(cls, text: str) -> "Topology":
-    """From "v5e:16x16"; raises UserError if there is no such slice."""
+    """Parses a topology such as "v5e:16x16"; raises UserError if there is no such slice."""
     generation, _, shape = text.partition(":")
     if generation not in GENERATIONS:
       raise UserError(f"run.topology={text!r}: unknown generation: {nearest(generation, GENERATIONS)}")
@@ -75,20 +75,20 @@ class Topology:
     return math.prod(map(int, self.shape.split("x")))
 
   def hosts(self, kubernetes: bool) -> int:
-    """Machines of the slice, which are JAX processes."""
+    """Number of machines, which is the number of JAX processes."""
     if self.shape == "2x4" and not kubernetes:
       return 1
     return max(1, self.chips // CHIPS_PER_HOST)
 
   def xpk_type(self) -> str:
-    """xpk's --tpu-type: it takes the shape itself."""
+    """The value of --tpu-type of xpk, which contains the shape."""
     return f"{GENERATIONS[self.generation].prefix}-{self.shape}"
 
   def accelerator_type(self) -> str:
-    """gcloud's --accelerator-type, which counts TensorCores.
+    """The value of --accelerator-type of gcloud, which counts TensorCores.
 
     Raises:
-      UserError: gcloud gives another shape for that many.
+      UserError: gcloud gives another shape for this number of chips.
     """
     generation = GENERATIONS[self.generation]
     if self.shape not in generation.shapes:

@@ -1,9 +1,9 @@
-"""What the TPU compiler is told, for each generation; another generation's flags may hurt or be unknown.
+"""Flags of the TPU compiler for each generation; flags of another generation may slow it down or be unknown.
 
-They go into LIBTPU_INIT_ARGS. XLA_FLAGS is for what OpenXLA itself knows, and a process that finds a flag
-of libtpu there dies ("Unknown flag in XLA_FLAGS").
-None of these has been measured on this framework: they are what the sources use for large transformers.
-libtpu 0.0.42 knows them all, and compiles a sharded product ahead of time with each set.
+The flags are passed in LIBTPU_INIT_ARGS. XLA_FLAGS is only for flags of OpenXLA itself: a process with a flag
+of libtpu in XLA_FLAGS fails ("Unknown flag in XLA_FLAGS"). None of the flags has been measured with this
+package: they are the ones that the sources use for large transformers. libtpu 0.0.42 accepts all of them, and
+compiles a sharded product ahead of time with each set.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ _TUNING = _MAXTEXT + "docs/guides/optimization/benchmark_and_performance.md"
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-  """What a flag does, in a few words, and the page that says so."""
+  """The effect of a flag, and the page that documents it."""
 
   does: str
   source: str
@@ -25,7 +25,7 @@ class Flag:
 
 @dataclasses.dataclass(frozen=True)
 class FlagSet:
-  """The values of one generation, and the page that uses them together for it."""
+  """The flags of one generation, and the page that uses them together."""
 
   values: Mapping[str, str]
   source: str
@@ -113,7 +113,7 @@ SETS = {
     {**_DATA_PARALLEL, **_FUSED_ALL_GATHER, "xla_tpu_scoped_vmem_limit_kib": "98304"},
     _MAXTEXT + "src/maxtext/configs/tpu/v6e/gpt3_175b.sh",
   ),
-  # Collectives go to the SparseCores, and so may not be fused with compute as well.
+  # Collectives run on the SparseCores, so they cannot also be fused with computation.
   "tpu7x": FlagSet(
     {
       "xla_tpu_enable_async_collective_fusion_fuse_all_gather": "false",

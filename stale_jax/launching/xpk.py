@@ -1,4 +1,4 @@
-"""A workload of a Kubernetes cluster, by xpk."""
+"""The client "xpk": a workload of a Kubernetes cluster."""
 
 import shlex
 
@@ -11,9 +11,9 @@ from stale_jax.launching.topology import Topology
 def xpk(run: Run) -> Launch:
   """A workload of a Kubernetes cluster (https://github.com/AI-Hypercomputer/xpk, src/xpk/parser/workload.py).
 
-  All hosts are restarted together, by JobSet; up to `run.restarts` times (xpk's own default is 0), and after
-  any failure but exit code 2 (by itself xpk restarts only after 42 and 127 to 255, which leaves out Python's
-  1). It needs an xpk of March 2026 or later for tpu7x.
+  JobSet restarts all hosts together, up to `run.restarts` times (the default of xpk is 0), after any failure
+  except exit code 2. (By default, xpk restarts only after exit codes 42 and 127 to 255, not after Python's
+  1.) tpu7x needs an xpk of March 2026 or later.
   """
   run.need("xpk", "image", "project", "zone", "cluster")
   check_outlives("xpk", run)
@@ -33,11 +33,11 @@ def xpk(run: Run) -> Launch:
     f"--docker-image={run.image}",
     f"--max-restarts={run.restarts}",
     "--restart-on-exit-codes=1,3-126",
-    # Kubernetes puts variables' values for $(NAME), and $ for $$, before the shell sees any of it.
+    # Kubernetes replaces $(NAME) by variables, and $$ by $, before the shell runs.
     f"--command={training.replace('$', '$$')}",
   ]
   if topology.generation == "tpu7x":
-    command.append("--no-use-parallel-containers")  # Else two processes a host.
+    command.append("--no-use-parallel-containers")  # Otherwise there are two processes per host.
   if run.spot:
     command.append("--spot")
   if run.reservation:

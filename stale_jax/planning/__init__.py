@@ -1,4 +1,4 @@
-"""What a thing costs before, and after, it is done."""
+"""Planning: memory, time and price of training and sampling before they run, and sampling within a budget."""
 
 from stale_jax.planning.budget import Offer, choose, within_budget
 from stale_jax.planning.fit import curve, fit

@@ -1,12 +1,12 @@
-"""The best movie that a budget buys: steps and solver by what they cost and what they bring.
+"""Sampling within a budget: chooses solver and steps by measured price and measured quality.
 
-Eq. 1 of Stale Diffusion (arXiv 2404.01079): the greatest difference-of-Gaussians response such that
-a cent buys at least one bit. The paper's unit, 1 Ke$ha, is one bit per cent.
+Eq. 1 of Stale Diffusion (arXiv 2404.01079): maximize the difference-of-Gaussians response, subject to at
+least one bit per cent. The paper calls this unit, one bit per cent, 1 Ke$ha.
 
-  response  energy of the movie's fine bands (`objectives.response`);
-  bits      its log2-likelihood under the model over that under the uniform prior
-            (`evaluation.clip_bits`): what the model had to know to make it;
-  cents     the device's time to sample it, once compiled, at its price.
+  response  energy of the fine bands of the movie (`objectives.response`);
+  bits      log2-likelihood of the movie under the model, minus that under the uniform prior
+            (`evaluation.clip_bits`): the information that the model contributes;
+  cents     time that the device needs to sample the movie, without compiling, times its price.
 """
 
 import dataclasses
@@ -26,21 +26,21 @@ from stale_jax.objectives.pyramid import response
 from stale_jax.planning.prices import price_per_hour
 from stale_jax.sampling import SOLVERS
 
-# Steps, each a refinement of the last.
+# Numbers of solver steps, each a refinement of the one before.
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128)
-KESHA = 1.0  # Bits a cent, the least that a refinement must bring.
+KESHA = 1.0  # Least bits per cent that a refinement must gain.
 
 C = TypeVar("C")
 
 
 @dataclasses.dataclass(frozen=True)
 class Offer:
-  """What a candidate was measured to bring and to cost.
+  """Measured quality and price of a candidate.
 
   Attributes:
-    response: of the difference of Gaussians, to be made great.
-    bits: gained over the prior.
-    cents: spent.
+    response: difference-of-Gaussians response, which is maximized.
+    bits: log2-likelihood minus that under the prior.
+    cents: price in US cents.
   """
 
   response: float
@@ -51,20 +51,19 @@ class Offer:
 def choose(
   ladders: Iterable[Sequence[C]], measure: Callable[[C], Offer], budget: float
 ) -> tuple[C, Offer] | None:
-  """The candidate of greatest response that is within `budget` cents and worth them.
+  """The candidate with the greatest response among those that are within the budget and worth their price.
 
-  Each ladder's candidates are measured from the first on, until one costs more than the budget
-  or brings less than KESHA bits for each cent that it costs more than the one before it (the
-  first: than nothing). That one and those after it are not taken; so a greater budget never
-  chooses a lesser response.
+  The candidates of a ladder are measured in order, until one exceeds the budget or gains fewer than KESHA
+  bits for each cent that it costs more than the one before it (the first: than nothing). That candidate and
+  all later ones are rejected. A greater budget therefore never chooses a smaller response.
 
   Args:
-    ladders: candidates, each a refinement of the one before it.
-    measure: tries a candidate; called at most once for each.
-    budget: in cents.
+    ladders: lists of candidates, each a refinement of the one before it.
+    measure: measures a candidate; called at most once for each.
+    budget: budget in US cents.
 
   Returns:
-    The candidate and its offer, or None if none is within the budget and worth it.
+    The candidate and its offer, or None if no candidate qualifies.
   """
   best = None
   for ladder in ladders:
@@ -81,13 +80,13 @@ def choose(
 
 @dataclasses.dataclass(frozen=True)
 class Bought:
-  """What `within_budget` returns.
+  """The result of `within_budget`.
 
   Attributes:
-    clips: a batch, one clip a prompt.
-    settings: of the sampler that were chosen.
-    facts: of each clip: bits_per_dimension, cents, kesha; and choosing_cents, what finding out
-      cost in addition, of them all together.
+    clips: a batch, one clip per prompt.
+    settings: the chosen settings of the sampler.
+    facts: bits_per_dimension, cents and kesha of each clip; and choosing_cents, the additional price of
+      choosing the settings, for all clips together.
   """
 
   clips: Clip
@@ -109,33 +108,33 @@ def within_budget(
   ladder: Sequence[int] = LADDER,
   **overrides,
 ) -> Bought:
-  """Samples one clip a prompt as well as `cents` for all of them allow.
+  """Samples one clip per prompt, with the best settings that `cents` for all clips allow.
 
-  The budget is that of sampling what is delivered. Trying what is not chosen, and the likelihoods,
-  cost more than that, compilation aside; `choosing_cents` says how much.
+  The budget covers the sampling of the returned clips. Trying other settings and computing likelihoods cost
+  extra, which `choosing_cents` reports without compilation.
 
   Args:
     model: a `stale_jax.Model`.
-    prompts, seeds, frames: as of `Model.sample`.
-    cents: US cents.
-    price: US dollars an hour; default: the device's list price.
-    solver: the only one to try; default: all that the process has a use for.
-    clock: seconds.
-    appraise: the bits of clips.
-    ladder: steps to try.
-    **overrides: of `Sampling`, but for steps.
+    prompts, seeds, frames: as for `Model.sample`.
+    cents: budget in US cents.
+    price: US dollars per hour; default: the list price of the device.
+    solver: the only solver to try; default: all solvers that suit the process.
+    clock: returns a time in seconds.
+    appraise: computes the bits of clips.
+    ladder: numbers of steps to try.
+    **overrides: settings of `Sampling`, except steps.
 
   Raises:
-    UserError: the budget does not buy one step, or a setting is impossible.
+    UserError: the budget is too small for one step, or a setting is invalid.
   """
   if not 0 < cents < math.inf:
-    raise UserError(f"budget_cents={cents}: a positive number is needed.")
+    raise UserError(f"budget_cents={cents}: give a positive number.")
   if price is None:
     price = price_per_hour(jax.devices()[0])
   if not 0 < price < math.inf:
-    raise UserError(f"price_per_hour={price}: a positive number is needed.")
+    raise UserError(f"price_per_hour={price}: give a positive number.")
   if overrides.pop("steps", None) is not None:
-    raise UserError("a budget chooses the steps: leave --steps or --budget_cents out.")
+    raise UserError("a budget chooses the steps: leave out --steps or --budget_cents.")
   if solver is not None and solver not in SOLVERS:
     raise UserError(f"unknown solver {solver!r}: {nearest(solver, SOLVERS)}")
   tried: dict[tuple[str, int], tuple[Clip, Bits]] = {}
@@ -154,16 +153,16 @@ def within_budget(
   def measure(candidate):
     nonlocal compiling
     began = clock()
-    if candidate[1] == ladder[0]:  # Compiles; one program serves all step counts of a solver.
+    if candidate[1] == ladder[0]:  # Compiles: one program per solver, for all numbers of steps.
       sampled(candidate)
     ready = clock()
     compiling += ready - began
     clips = sampled(candidate)
     spent = in_cents(clock() - ready)
-    if spent > cents:  # Whatever it would bring.
+    if spent > cents:  # Rejected, so its quality is not measured.
       offers.append(Offer(response=0.0, bits=0.0, cents=spent))
       return offers[-1]
-    if not tried:  # Likewise.
+    if not tried:  # Compiles.
       began = clock()
       appraise(model, prompts, clips, seeds[0])
       compiling += clock() - began
@@ -174,11 +173,11 @@ def within_budget(
 
   solvers = [solver] if solver else _solvers(model.system.diffusion.process)
   if not solvers:
-    raise UserError("a budget is in bits, and this process has no likelihood: leave budget_cents out.")
+    raise UserError("a budget needs likelihoods, and this process has none: leave out budget_cents.")
   chosen = choose([[(name, steps) for steps in ladder] for name in solvers], measure, cents)
   if chosen is None:
     least = min(offers, key=lambda offer: offer.cents)
-    why = "" if least.cents > cents else f", and brings no more than {least.bits:.3g} bits"
+    why = "" if least.cents > cents else f", and gains no more than {least.bits:.3g} bits"
     raise UserError(
       f"budget_cents={cents:g} buys no movie: one step costs {least.cents:.3g} cents here, at {price:g} "
       f"US dollars an hour{why}."
@@ -204,9 +203,10 @@ def _size(clips: Clip) -> int:
 
 
 def _solvers(process) -> list[str]:
-  """Solvers worth trying: "ancestral" only if its steps draw noise, for else they are Euler's.
+  """Names of the solvers worth trying.
 
-  "consistency" is for students of few steps. Without an ODE there are no bits to count.
+  "ancestral" equals Euler if the process draws no noise; "consistency" is for distilled models. Without a
+  probability-flow ODE there is no likelihood, and the list is empty.
   """
   if not process.has_flow:
     return []

@@ -1,8 +1,8 @@
-"""What a TPU chip can do: the vendor's figures, which the roofline of a plan is made of.
+"""Specifications of TPU chips, from the vendor; the roofline of a plan uses them.
 
-Of v5p, v6e and 7x: https://docs.cloud.google.com/tpu/docs/tpu7x (table "Specification"); of v5e:
-https://docs.cloud.google.com/tpu/docs/v5e. The interconnect's figure is of both directions together
-and of all a chip's links: v5e and v6e lie on a 2-D torus, v5p and 7x on a 3-D one.
+Sources: https://docs.cloud.google.com/tpu/docs/tpu7x (table "Specification") for v5p, v6e and 7x;
+https://docs.cloud.google.com/tpu/docs/v5e for v5e. The bandwidth of the interconnect is the sum over all links
+of a chip and both directions. v5e and v6e form a 2-D torus, v5p and 7x a 3-D torus.
 """
 
 import dataclasses
@@ -17,18 +17,18 @@ _GB, _GIB = 1e9, 2**30
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chip:
-  """One chip; JAX may see it as several devices.
+  """One chip, which JAX may present as several devices.
 
   Attributes:
-    name: as in a topology, "v5e" of "v5e:16x16".
-    kind: part of JAX's `device_kind`.
-    flops: peak bfloat16 operations a second.
+    name: name in topologies: "v5e" in "v5e:16x16".
+    kind: substring of JAX's `device_kind`.
+    flops: peak bfloat16 operations per second.
     memory: bytes of HBM.
-    bandwidth: of HBM, bytes a second.
-    torus: dimensions of the torus it lies on.
-    ici: bytes a second over all its links, both directions together.
-    dcn: bytes a second to other slices.
-    devices: JAX devices of a chip.
+    bandwidth: bandwidth of HBM in bytes per second.
+    torus: dimensions of the torus.
+    ici: bytes per second over all links of the chip, in both directions together.
+    dcn: bytes per second to other slices.
+    devices: JAX devices per chip.
   """
 
   name: str
@@ -43,14 +43,14 @@ class Chip:
 
   @property
   def axis(self) -> float:
-    """Bytes a second that a device can send along one axis of the torus, both ways round."""
+    """Bytes per second that a device can send along one axis of the torus, in both directions."""
     return self.ici / 2 / self.torus / self.devices
 
 
 CHIPS = {
   chip.name: chip
   for chip in (
-    # 6.4 Tbit/s of data centre network a pod of 256 chips.
+    # A pod of 256 chips shares 6.4 Tbit/s of data centre network.
     Chip(
       name="v5e",
       kind="TPU v5 lite",
@@ -97,10 +97,10 @@ CHIPS = {
 
 
 def chip_of(topology: str) -> Chip:
-  """The chip of a topology such as "v5e:16x16".
+  """The chip of a topology, for example "v5e:16x16".
 
   Raises:
-    UserError: there is none of that name, or the shape is none of its torus.
+    UserError: the chip is unknown, or the shape does not have the dimensions of its torus.
   """
   name, _, shape = topology.partition(":")
   name = {"7x": "tpu7x"}.get(name, name)

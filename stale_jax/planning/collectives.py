@@ -1,7 +1,7 @@
-"""What a compiled program sends from chip to chip: by kind of collective and by axis of the mesh.
+"""The collectives of a compiled program, by kind and by axis of the mesh.
 
-Bytes are those a device sends by a ring algorithm: of n parts, an all-gather and a reduce-scatter
-send (n-1)/n of the whole, an all-reduce twice that, an all-to-all (n-1)/n of what it has.
+Bytes are those that each device sends with a ring algorithm. On n devices, all-gather and reduce-scatter send
+(n-1)/n of the whole array, all-reduce twice as much, and all-to-all (n-1)/n of the local array.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ class Collective:
 
   Attributes:
     kind: one of KINDS.
-    axes: of the mesh, those along which devices of a group differ.
-    size: devices of a group.
-    slices: whether groups reach over several slices.
-    count: how many run a step.
-    bytes: a device sends a step.
+    axes: axes of the mesh along which the devices of a group differ.
+    size: number of devices in a group.
+    slices: whether a group spans several slices.
+    count: number per step.
+    bytes: bytes that a device sends per step.
   """
 
   kind: str
@@ -40,12 +40,12 @@ class Collective:
 def collectives(
   program: Program, mesh: Mapping[str, int], slice_of: Sequence[int] | None = None
 ) -> list[Collective]:
-  """Those of a step of `program`, the most bytes first.
+  """The collectives of one run of `program`, by decreasing bytes.
 
   Args:
-    program: compiled for devices in the order of the mesh.
+    program: a program compiled for devices in the order of the mesh.
     mesh: axis -> size.
-    slice_of: device's number in the mesh -> its slice; default: all are in one.
+    slice_of: index of a device in the mesh -> its slice; default: all devices are in one slice.
   """
   found: dict[tuple, list] = {}
   seen = set()
@@ -54,7 +54,7 @@ def collectives(
       kind = inner.opcode.removesuffix("-start")
       if kind not in KINDS:
         continue
-      # A collective that is fused with what runs beside it appears once for each part of the work.
+      # A collective fused with concurrent computation appears once per part of the computation.
       if chain := re.search(r'chain_id="(\d+)"', inner.rest):
         if chain[0] in seen:
           continue
@@ -75,10 +75,10 @@ def collectives(
 
 
 def _whole(program: Program, where: str, one: Instruction) -> float:
-  """Bytes of the greater of what goes in and what comes out."""
+  """Bytes of the operands or of the results, whichever is greater."""
   into = [program.computations[where].get(name) for name in one.operands]
   given = sum(x.bytes for i in into if i is not None for x in i.arrays)
-  # The answer of a start holds what was given, too.
+  # The result of a "-start" instruction also contains the operands.
   answer = [x.bytes for x in one.arrays if x.shape or len(one.arrays) == 1]
   if one.opcode.endswith("-start"):
     return max([given, *answer])
@@ -92,7 +92,7 @@ def _sent(kind: str, n: int, whole: float) -> float:
 
 
 def first_group(one: Instruction, devices: int) -> tuple[int, ...]:
-  """Numbers of the devices of one group; of a permutation, a device and where it sends to."""
+  """Device indices of one group; for a permutation, a sender and its receiver."""
   rest = one.rest
   if pairs := re.search(r"source_target_pairs=\{(.*?)\}\}", rest):
     every = re.findall(r"\{(\d+),(\d+)", pairs[1] + "}")
@@ -113,7 +113,7 @@ def first_group(one: Instruction, devices: int) -> tuple[int, ...]:
 
 
 def _iota(said: str, size: int) -> np.ndarray:
-  """[16,4]T(1,0): counted, in that shape, turned; flat."""
+  """Flat device indices of an iota list: [16,4]T(1,0) is arange(64), reshaped and transposed."""
   match = re.match(r"\[([\d,]+)\](?:T\(([\d,]+)\))?", said)
   if not match:
     return np.arange(size)
@@ -122,7 +122,7 @@ def _iota(said: str, size: int) -> np.ndarray:
 
 
 def _of_mesh(ids: np.ndarray, sizes: dict[str, int], axes: str) -> tuple[int, ...]:
-  """The group of the first device along axes, or along parts 'a':(before)size of axes."""
+  """The group of the first device along axes, or along parts of axes, written 'a':(before)size."""
   index = []
   for name, whole in sizes.items():
     part = re.search(rf"'{name}'(?::\((\d+)\)(\d+))?", axes)

@@ -1,4 +1,4 @@
-"""What is read off a compiled program: its memory, its largest arrays, and what it sends."""
+"""Facts about a compiled program: memory, largest arrays, collectives."""
 
 import math
 import re
@@ -11,30 +11,30 @@ from stale_jax.planning.hlo import Program
 
 
 def compile_or_size(lowered):
-  """The compiled program; if it needs more memory than there is, how many bytes it would."""
+  """The compiled program; or, if it does not fit into memory, the number of bytes that it needs."""
   try:
     return lowered.compile()
   except jax.errors.JaxRuntimeError as error:
     used = re.search(r"Used ([\d.]+)([KMGT]) of", str(error))
     if not used:
-      raise UserError(f"the compiler cannot compile it: {str(error).splitlines()[0]}") from error
+      raise UserError(f"the compiler cannot compile the program: {str(error).splitlines()[0]}") from error
     return float(used[1]) * 2 ** {"K": 10, "M": 20, "G": 30, "T": 40}[used[2]]
 
 
 def sent(program: Program, mesh) -> list[Collective]:
-  """By a program that was compiled for `mesh`."""
+  """The collectives of a program that was compiled for `mesh`."""
   slice_of = [getattr(device, "slice_index", 0) for device in mesh.devices.flat]
   return collectives(program, dict(mesh.shape), slice_of)
 
 
 def held(tree) -> float:
-  """Bytes of a device."""
+  """Bytes of a tree of arrays on one device."""
   leaves = jax.tree.leaves(tree)
   return float(sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves))
 
 
 def largest_arrays(program: Program, count: int = 5) -> list[tuple[float, str, str]]:
-  """The greatest arrays in HBM, each type once."""
+  """(bytes, type, operation) of the largest arrays in HBM, one per type."""
   found: dict[str, tuple[float, str, str]] = {}
   for _, one, _ in program.walk():
     if one.opcode in ("parameter", "get-tuple-element", "tuple", "while", "bitcast", "constant"):

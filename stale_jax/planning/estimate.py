@@ -1,6 +1,6 @@
-"""What a plan would say, roughly and in a moment: for a search to leave out what cannot be best.
+"""Fast, rough estimates of a plan, with which a search discards candidates.
 
-Shapes and byte counts of the transformer's parts, by hand; the compiler has the last word.
+The formulas count shapes and bytes of the parts of the transformer; the compiler's result is exact.
 """
 
 import dataclasses
@@ -14,21 +14,21 @@ from stale_jax.planning.collectives import Collective
 from stale_jax.planning.roofline import Seconds, roofline
 from stale_jax.training.experiment import Experiment
 
-# Values a token of a block that are kept for its gradient, in widths; "full": what goes into it alone.
+# Values per token that a block stores for its gradient, in units of the width; "full" stores its input only.
 KEPT = {"full": 1, "dots": 10, "none": 34}
-# Values a token that a block needs while its gradient is computed, in widths.
+# Values per token that a block needs while its gradient is computed, in units of the width.
 _WORKING = 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-  """An experiment in numbers.
+  """The sizes of an experiment that the estimates depend on.
 
   Attributes:
-    parameters: how many.
-    held: bytes a parameter of all that a state holds.
-    forward: operations of one clip's forward pass.
-    tokens, width, depth: of the first sense's stream.
+    parameters: number of parameters.
+    held: bytes of the training state per parameter.
+    forward: operations of the forward pass of one clip.
+    tokens, width, depth: sizes of the token stream of the first sense.
   """
 
   parameters: float
@@ -41,14 +41,14 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimate:
-  """Attributes: bytes of memory, and seconds of a step."""
+  """Estimated bytes of memory per device, and seconds of a step."""
 
   memory: float
   seconds: Seconds
 
 
 def sizes(experiment: Experiment, params, held: float, forward: float) -> Sizes:
-  """Of `experiment`, whose forward pass of one clip takes so many operations."""
+  """The sizes of `experiment`; see `Sizes` for `held` and `forward`."""
   first = experiment.data.senses[0]
   return Sizes(
     parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(params)),
@@ -61,7 +61,7 @@ def sizes(experiment: Experiment, params, held: float, forward: float) -> Sizes:
 
 
 def estimate(of: Sizes, chip: Chip, mesh: MeshShape, batch: int, remat: str, slices: int = 1) -> Estimate:
-  """Of `of` on a mesh whose sizes are all given, with so many clips a step over all devices."""
+  """The estimate for a mesh without -1, and `batch` clips per step over all devices."""
   ways, cut = mesh.data * mesh.fsdp, mesh.fsdp * mesh.context * mesh.tensor
   local = of.tokens * batch / ways / mesh.context
   layer = 2 * of.parameters / max(of.depth, 1)
@@ -80,10 +80,10 @@ def estimate(of: Sizes, chip: Chip, mesh: MeshShape, batch: int, remat: str, sli
   add("all-gather", ("fsdp", "ulysses"), mesh.fsdp * mesh.context, passes, whole)
   across = slices > 1
   add("all-reduce", ("data",), mesh.data, 2, whole / (mesh.fsdp * mesh.context), across)
-  swaps = 8 if remat == "none" else 12  # Queries, keys, values and the answer; there, again, and back.
+  swaps = 8 if remat == "none" else 12  # Queries, keys, values, output; forward, recomputed, backward.
   add("all-to-all", ("ulysses",), mesh.ulysses, swaps * of.depth, 2 * of.width * local / mesh.tensor)
   add("all-reduce", ("tensor",), mesh.tensor, 8 * of.depth, 2 * of.width * local)
-  # Gathered parameters are written and read, the state too, and each block's values forward and twice back.
+  # Gathered parameters and the state are written and read; values of blocks once forward, twice backward.
   hbm = 2 * whole * passes + of.parameters * (2 * of.held + 8) / cut
   hbm += 2 * 3 * _WORKING * 2 * of.width * local * of.depth
   return Estimate(memory=memory, seconds=roofline(chip, flops, hbm, sent))

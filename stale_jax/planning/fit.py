@@ -1,4 +1,4 @@
-"""The fastest plan that fits: batch, remat and mesh, searched by estimate and settled by the compiler."""
+"""Searches for the fastest plan that fits: batch, remat and mesh, ranked by estimate, then compiled."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -20,22 +20,22 @@ from stale_jax.planning.roofline import roofline
 from stale_jax.planning.topology import topology_devices
 from stale_jax.training.initial import initializer
 
-# Of these the first that fits is taken; each takes a minute or more to compile.
+# At most this many candidates are compiled, a minute or more each; the first that fits is chosen.
 _COMPILES = 4
-# Batches, in the least that the mesh can take; more than so many times the config's is another training.
+# Batches to try, in units of the smallest batch of the mesh; at most _GROWTH times the batch of the config.
 _TIMES, _GROWTH = (1, 2, 4, 8), 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-  """One way to run a config."""
+  """One choice of mesh, batch and remat."""
 
   mesh: MeshShape
   batch: int
   remat: str
 
   def of(self, config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config`, run so."""
+    """`config` with this choice."""
     return {
       **config,
       "mesh": dataclasses.asdict(self.mesh),
@@ -45,7 +45,7 @@ class Candidate:
 
 
 def candidates(heads: int, devices: int, slices: int, batch: int) -> list[Candidate]:
-  """All that are tried: tokens cut by `ulysses`, which divides the heads, all else of a slice fsdp."""
+  """All candidates: `ulysses` divides the heads, and fsdp has the rest of a slice."""
   found = []
   for ulysses in range(1, heads + 1):
     fsdp, rest = divmod(devices // slices, ulysses)
@@ -59,7 +59,7 @@ def candidates(heads: int, devices: int, slices: int, batch: int) -> list[Candid
 
 
 def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
-  """The experiment, and its numbers for `estimate`."""
+  """The experiment, and its sizes for `estimate`."""
   experiment = built(config)
   model, frames = experiment.network, experiment.data.source.frames
   params = jax.eval_shape(initializer(experiment), jax.random.key(0))
@@ -67,7 +67,7 @@ def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
   t = jax.ShapeDtypeStruct((1, frames), jnp.float32)
   context = Context(text=jax.ShapeDtypeStruct((1, model.text_length), jnp.int32))
   forward = count(plain(experiment).apply, params, clip, t, context)
-  # Parameters, two moments, their average, and the averages that snapshots are taken of; float32.
+  # Float32: parameters, two moments, the EMA, and the EMAs of the snapshots.
   held = 4.0 * (4 + len(experiment.training.ema.kept))
   return experiment, sizes(experiment, params, held, forward)
 
@@ -75,7 +75,7 @@ def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
 def rank(
   of: Sizes, chip, many: list[Candidate], slices: int, memory: float
 ) -> list[tuple[Candidate, Estimate]]:
-  """Those whose estimate fits into `memory`, the most tokens a second first; of equals the least batch."""
+  """The candidates that fit into `memory` by estimate, by decreasing speed; at equal speed, by batch."""
   each = [(c, estimate(of, chip, c.mesh, c.batch, c.remat, slices)) for c in many]
   fits = [(c, e) for c, e in each if e.memory <= memory]
   return sorted(fits, key=lambda pair: (-round(pair[0].batch / pair[1].seconds.step, 3), pair[0].batch))
@@ -91,10 +91,10 @@ def fit(
   sampler: bool = True,
   compiles: int = _COMPILES,
 ) -> tuple[Plan, dict[str, Any]]:
-  """The fastest plan that fits, and its flags for `experiments.train`.
+  """Returns the fastest plan that fits, and its config overrides for `experiments.train`.
 
-  Estimates leave out what cannot be best; where the compiler needs more than was estimated, all
-  estimates grow by as much. Fastest is most tokens a second by the roofline.
+  Candidates are compiled in the order of their estimated speed, in tokens per second by the roofline. When a
+  program needs more memory than estimated, all estimates are scaled by the same factor.
 
   Raises:
     UserError: nothing fits, or as `plan`.
@@ -102,12 +102,12 @@ def fit(
   chip, devices = chip_of(topology), topology_devices(topology, slices)
   experiment, of = describe(config)
   if experiment.network.attention != "splash":
-    say("attention of this config is not splash: its estimates are of attention that holds no probabilities.")
+    say("model.attention is not splash: the estimates assume attention that stores no probabilities.")
   many = candidates(experiment.network.heads, len(devices), slices, experiment.training.settings.batch)
   if not many:
-    raise UserError(f"no mesh of {len(devices)} devices takes {experiment.network.heads} heads.")
+    raise UserError(f"no mesh of {len(devices)} devices suits a model with {experiment.network.heads} heads.")
   available, factor = chip.memory / chip.devices, 1.0
-  say(f"{len(many)} ways to run it; {len(rank(of, chip, many, slices, available))} may fit.")
+  say(f"{len(many)} candidates; {len(rank(of, chip, many, slices, available))} fit by estimate.")
   tried: set[Candidate] = set()
   while len(tried) < compiles:
     left = [c for c in many if c not in tried]
@@ -127,9 +127,7 @@ def fit(
         made = plan(candidate.of(config), topology, slices, price=price, devices=devices)
       return made, _flags(candidate)
     factor = max(factor, made.used / guess.memory)
-  raise UserError(
-    f"nothing that was tried fits {topology}: {len(tried)} plans were compiled; try more chips."
-  )
+  raise UserError(f"no plan fits {topology} ({len(tried)} were compiled): try more chips.")
 
 
 def _flags(candidate: Candidate) -> dict[str, Any]:
@@ -138,10 +136,9 @@ def _flags(candidate: Candidate) -> dict[str, Any]:
 
 
 def curve(made: Plan) -> list[tuple[int, float, float]]:
-  """(chips, MFU, step seconds) where slices of the same topology are added, each with as many clips.
+  """(chips, MFU, seconds per step) for more slices of the same topology, with the same batch per slice.
 
-  Analytic: only the sum of gradients over slices is added to the plan, in bfloat16 over the network
-  between them; everything else stays as it is.
+  Analytic: adds the all-reduce of gradients between slices, in bfloat16; everything else is equal.
   """
   alone = made.chips // made.slices
   cut = made.devices / made.slices / (made.mesh["data"] / made.slices)

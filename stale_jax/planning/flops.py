@@ -1,7 +1,8 @@
-"""How many floating-point operations a program asks for, counted in its jaxpr.
+"""Counts the floating-point operations of a program in its jaxpr.
 
-A multiply-add is two. Matrix products and convolutions are counted, nothing else: a loop as often as
-it runs, of a choice the dearest. A kernel hides what it does: attention is to be traced as "xla".
+Only matrix products and convolutions count; a multiply-add is two operations. A loop counts as often as it
+runs, and of the branches of a `cond` the most expensive one counts. The operations of a kernel are not
+visible: trace attention as "xla".
 """
 
 import math
@@ -11,12 +12,12 @@ from jax.extend import core
 
 
 def count(f, *args) -> float:
-  """Of `f(*args)`; the arguments may be shapes."""
+  """Operations of `f(*args)`; the arguments may be shapes."""
   return count_jaxpr(jax.make_jaxpr(f)(*args).jaxpr)
 
 
 def count_jaxpr(jaxpr: core.Jaxpr) -> float:
-  """Of all equations of `jaxpr`; a loop whose length is not known counts once."""
+  """Operations of `jaxpr`; a loop of unknown length counts once."""
   return sum(_equation(equation) for equation in jaxpr.eqns)
 
 
@@ -38,9 +39,9 @@ def _equation(equation) -> float:
 
 
 def _inside(params):
-  """The jaxprs among an equation's parameters."""
+  """The jaxprs among the parameters of an equation."""
   for key, value in params.items():
-    if key in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd"):  # Of what is not run.
+    if key in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd"):  # These do not run.
       continue
     for one in value if isinstance(value, (tuple, list)) else (value,):
       one = getattr(one, "jaxpr", one)

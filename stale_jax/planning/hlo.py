@@ -1,8 +1,8 @@
-"""A compiled program as text (HLO), read as far as counting needs: what runs, how often, on how much.
+"""Parses a compiled program (HLO text) for counting: instructions, how often they run, their arrays.
 
-The compiler's own analyses count the body of a loop once. Here a loop's instructions count as often
-as it runs: its trip count is said on the CPU; on a TPU the condition names a constant, which the body
-counts up to, by two where the compiler has unrolled it.
+The compiler's own analyses count the body of a loop once; here it counts as often as the loop runs. On the
+CPU the trip count is an attribute of the loop. On a TPU it follows from a constant in the condition and from
+the increment in the body, which is two where the compiler has unrolled the loop.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 # Bits of an element.
 _BITS = {"pred": 8, "s2": 2, "u2": 2, "s4": 4, "u4": 4, "token": 0, "opaque": 0, "bf16": 16}
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
-# What moves nothing by itself.
+# Instructions that move no data by themselves.
 _FREE = {
   *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call"),
   *("after-all", "partition-id", "replica-id", "copy-done", "async-done", "async-update", "async-start"),
@@ -25,7 +25,7 @@ _FREE = {
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-  """One array of a type: of what, its sizes, its bytes, and whether it lies in HBM."""
+  """One array of a type: dtype, shape, bytes, and whether it is in HBM (`far`)."""
 
   dtype: str
   shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class Array:
 
 
 def arrays(kind: str) -> list[Array]:
-  """Those of a type such as (bf16[8,128]{1,0}, s32[]); memory space 0 or none is HBM."""
+  """The arrays of a type such as (bf16[8,128]{1,0}, s32[]); memory space 0, or none, is HBM."""
   found = []
   for name, sizes, layout in _ARRAY.findall(kind):
     bits = _BITS.get(name) or (int(m[1]) if (m := re.match(r"[a-z]+(\d+)", name)) else 0)
@@ -45,13 +45,13 @@ def arrays(kind: str) -> list[Array]:
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-  """One line.
+  """One instruction.
 
   Attributes:
-    name, kind, opcode: what it is called, of which type, and what it does.
-    operands: names.
-    rest: its attributes, as text.
-    root: whether it is what its computation answers.
+    name, kind, opcode: name, type and operation.
+    operands: names of the operands.
+    rest: attributes, as text.
+    root: whether it is the result of its computation.
   """
 
   name: str
@@ -63,7 +63,7 @@ class Instruction:
 
   @functools.cached_property
   def arrays(self) -> list[Array]:
-    """Of its type."""
+    """The arrays of its type."""
     return arrays(self.kind)
 
   def called(self, key: str) -> list[str]:
@@ -73,7 +73,7 @@ class Instruction:
 
 
 class Program:
-  """A module: `computations`, each its instructions by name, and `entry`, the name of the first."""
+  """A module: `computations` (name -> instructions by name), and `entry`, the name of the first."""
 
   def __init__(self, text: str):
     self.computations: dict[str, dict[str, Instruction]] = {}
@@ -88,7 +88,7 @@ class Program:
           current[instruction.name] = instruction
 
   def trips(self, loop: Instruction, within: str) -> int:
-    """How often a while loop of the computation `within` runs; 1 if the program does not say."""
+    """Trip count of a while loop in the computation `within`; 1 if it is unknown."""
     if known := re.search(r"known_trip_count\D+(\d+)", loop.rest):
       return int(known[1])
     if counted := self._counted(loop, within):
@@ -102,7 +102,7 @@ class Program:
     return max([1, *constants])
 
   def _counted(self, loop: Instruction, within: str) -> int | None:
-    """Trips of a loop that counts up to a constant in its condition, by what its body adds."""
+    """Trip count of a loop with a constant limit in its condition and a constant increment in its body."""
     (condition,), (body,) = ([self.computations[n] for n in loop.called(k)] for k in ("condition", "body"))
     test = next(i for i in condition.values() if i.root)
     counter = condition.get(test.operands[0]) if test.opcode == "compare" else None
@@ -125,7 +125,7 @@ class Program:
     return max(0, -(-(limit - (start or 0)) // step)) if same and step > 0 else None
 
   def walk(self, name: str | None = None, times: int = 1) -> Iterator[tuple[str, Instruction, int]]:
-    """(computation, instruction, how often it runs), fusions not entered; of a choice every branch."""
+    """(computation, instruction, how often it runs), with every branch of a conditional, without fusions."""
     name = name or self.entry
     for instruction in self.computations[name].values():
       yield name, instruction, times
@@ -145,16 +145,16 @@ class Program:
       yield from ((inner, 1) for inner in instruction.called("calls"))
 
   def inside(self, instruction: Instruction) -> Iterator[tuple[str, Instruction]]:
-    """(computation, instruction) of a fusion, and of fusions in it."""
+    """(computation, instruction) inside a fusion, and inside nested fusions."""
     for name in instruction.called("calls") if instruction.opcode == "fusion" else ():
       for one in self.computations.get(name, {}).values():
         yield name, one
         yield from self.inside(one)
 
   def hbm_bytes(self) -> float:
-    """Read from and written to HBM by a run: operands and results; of a slice, only the slice.
+    """Bytes that a run reads from and writes to HBM: operands and results; for a slice, only the slice.
 
-    What a kernel reads again counts once.
+    Repeated reads by a kernel count once.
     """
     return sum(times * self._moved(name, one) for name, one, times in self.walk())
 
@@ -180,7 +180,7 @@ class Program:
     return total + max(whole, 0.0)
 
   def matmul_flops(self) -> float:
-    """Of matrix products and convolutions on one device; a kernel's are not seen."""
+    """Operations of matrix products and convolutions on one device, without those in kernels."""
     total = 0.0
     for name, one, times in self.walk():
       for where, inner in [(name, one), *self.inside(one)]:
@@ -201,13 +201,13 @@ class Program:
       if place.isdigit():
         axis = int(place)
         sizes = image[of_image.index(place)], kernel[of_kernel.index(place)], size
-        total *= _met(*sizes, *(_window(one.rest, key, axis) for key in _WINDOW))
+        total *= _valid_pairs(*sizes, *(_window(one.rest, key, axis) for key in _WINDOW))
       else:
         total *= size
     return total
 
 
-# Of a convolution's window, along each of its axes: what is not said is this.
+# Defaults of the attributes of a convolution window, along each axis.
 _WINDOW = {"stride": "1", "pad": "0_0", "lhs_dilate": "1", "rhs_dilate": "1"}
 
 
@@ -217,10 +217,10 @@ def _window(rest: str, key: str, axis: int) -> str:
 
 
 @functools.cache
-def _met(image: int, kernel: int, out: int, stride: str, pad: str, apart: str, wide: str) -> int:
-  """Pairs of an output's place and a kernel's that meet a value, and no padding, along one axis.
+def _valid_pairs(image: int, kernel: int, out: int, stride: str, pad: str, apart: str, wide: str) -> int:
+  """Number of (output position, kernel position) pairs that read a value, not padding, along one axis.
 
-  A TPU's compiler writes products with a batch as convolutions that are mostly padding.
+  The TPU compiler writes batched products as convolutions that consist mostly of padding.
   """
   before, gap = int(pad.split("_")[0]), int(apart)
   at = int(stride) * np.arange(out)[:, None] + int(wide) * np.arange(kernel) - before
@@ -228,7 +228,7 @@ def _met(image: int, kernel: int, out: int, stride: str, pad: str, apart: str, w
 
 
 def _constant(here: dict[str, Instruction], name: str) -> int | None:
-  """The number that the instruction `name` is, if it is one."""
+  """The value of the instruction `name`, if it is an integer constant."""
   one = here.get(name)
   while one is not None and one.opcode in ("copy", "convert", "bitcast"):
     one = here.get(one.operands[0])
@@ -240,7 +240,7 @@ def _far(found: list[Array]) -> float:
 
 
 def _sliced(body: list[Instruction], number: int) -> list[float]:
-  """What a fusion reads of its operand, if it reads but slices of it, or only overwrites a part."""
+  """Bytes that a fusion reads of an operand of which it reads only slices, or overwrites a part; else []."""
   names = [i.name for i in body if i.opcode == "parameter" and i.operands == (str(number),)]
   users = [i for i in body if set(names) & set(i.operands)]
   if not users:
@@ -270,7 +270,7 @@ def _parse(line: str) -> Instruction | None:
 
 
 def _close(line: str, start: int) -> int:
-  """Just after the bracket that closes the one at `start`."""
+  """The position after the bracket that closes the one at `start`."""
   depth = 0
   for at in range(start, len(line)):
     depth += (line[at] == "(") - (line[at] == ")")

@@ -1,7 +1,7 @@
-"""What a run will need and cost, from compiling its very training step for chips that are not there.
+"""Plans a run by compiling its training step ahead of time, for TPUs that the machine does not have.
 
-Memory, collectives and the shapes of all that runs are the compiler's; operations are counted in the
-jaxpr; seconds are the roofline's (`planning.roofline`), the least that they can be.
+Memory, collectives and array shapes come from the compiler. Operations are counted in the jaxpr. Times are
+lower bounds from a roofline model (`planning.roofline`).
 """
 
 import dataclasses
@@ -33,39 +33,39 @@ from stale_jax.training.experiment import Experiment
 from stale_jax.training.program import batch_shapes, training_program
 from stale_jax.training.steps.denoise import Denoise
 
-# Of HBM, what the runtime keeps for itself: the compiler allows 15.75 of a v5e's 16 GiB.
+# Share of HBM that the runtime reserves: the compiler allows 15.75 of the 16 GiB of a v5e.
 _RESERVED = 1 / 64
 
 
 def built(config: Mapping[str, Any]) -> Experiment:
-  """The experiment, of the greatest clips alone if they have several sizes.
+  """Builds the experiment; if clips have several sizes, with the largest size only.
 
   Raises:
-    UserError: it is of an autoencoder, whose work nothing here can count.
+    UserError: the config is of an autoencoder, whose operations are not counted.
   """
   experiment = build(config)
   if experiment.is_autoencoder:
-    raise UserError("plans are of models that diffuse, and this config is of an autoencoder.")
+    raise UserError("only diffusion models can be planned, and this config is of an autoencoder.")
   source = experiment.data.source.largest
   senses = build_senses([sense.name for sense in experiment.data.senses], source)
   return dataclasses.replace(experiment, data=Data(source=source, senses=senses))
 
 
 def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[str, Any], list[str]]:
-  """`config`, made to suit the devices: data over slices, the batch over the mesh; and what was changed."""
-  config, said = {key: value for key, value in config.items()}, []
+  """Adjusts mesh.data to the slices and the batch to the mesh; returns (config, warnings about changes)."""
+  config, warnings = dict(config), []
   mesh, training = dict(config.get("mesh", {})), dict(config.get("training", {}))
   data = mesh.get("data", -1)
   if slices > 1 and data > 0 and data % slices:
     mesh["data"] = data * slices
-    said.append(f"mesh.data={data} does not go over {slices} slices: planned with {data * slices}.")
+    warnings.append(f"mesh.data={data} is not a multiple of {slices} slices: planned with {data * slices}.")
   experiment = built({**config, "mesh": mesh})
   sizes, batch = experiment.training.mesh.sizes(devices), experiment.training.settings.batch
   ways = sizes["data"] * sizes["fsdp"] * experiment.training.settings.accumulate
   if batch % ways:
     training["batch"] = -(-batch // ways) * ways
-    said.append(f"training.batch={batch} does not divide by {ways}: planned with {training['batch']}.")
-  return {**config, "mesh": mesh, "training": training}, said
+    warnings.append(f"training.batch={batch} is not a multiple of {ways}: planned with {training['batch']}.")
+  return {**config, "mesh": mesh, "training": training}, warnings
 
 
 def plan(
@@ -77,18 +77,18 @@ def plan(
   sampler: bool = True,
   devices: list | None = None,
 ) -> Plan:
-  """Compiles `config` for `slices` slices of `topology` and says what the compiler found.
+  """Compiles `config` for `slices` slices of `topology` and returns the plan.
 
   Args:
-    config: as of `training.train`.
-    topology: such as "v5e:16x16".
-    slices: of that topology each.
-    price: US dollars a chip and hour; default: the list price.
-    sampler: whether to compile that, too.
-    devices: those to plan for, where they are known already.
+    config: plain data, as for `stale_jax.train`.
+    topology: topology of a slice, for example "v5e:16x16".
+    slices: number of slices.
+    price: US dollars per chip and hour; default: the list price.
+    sampler: whether to compile the sampler too.
+    devices: devices of the topology, if they are known already.
 
   Raises:
-    UserError: an unknown topology, or a config that is wrong or cannot be laid out there.
+    UserError: the topology is unknown, or the config is invalid or does not fit the mesh.
   """
   chip = chip_of(topology)
   devices = topology_devices(topology, slices) if devices is None else devices
@@ -149,17 +149,17 @@ def plan(
 
 
 def list_price(chip: Chip) -> float | None:
-  """US dollars a chip and hour, if it is known."""
+  """US dollars per chip and hour, or None."""
   return PRICES.get(chip.kind)
 
 
 def plain(experiment: Experiment):
-  """Its network, with attention as matrix products that can be counted."""
+  """The network of the experiment, with attention as matrix products, which can be counted."""
   return experiment.network.clone(attention="xla")
 
 
 def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
-  """Of a clip's forward pass, of a step's loss and gradient, and of attention in the latter."""
+  """Operations of (the forward pass of a clip, loss and gradient of a step, attention in the step)."""
   batch = batch_shapes(experiment, program.mesh)
   one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch)
   params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.state.params)
@@ -168,7 +168,7 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   forward = count(network.apply, params, jax.eval_shape(floats, one.clip), t, one.context)
   loss = Denoise().loss(dataclasses.replace(experiment, network=network))
   hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.settings.batch
-  # By hand, as no kernel says it: two products of all pairs forward, twice that back.
+  # By formula, since kernels are opaque: two products of all pairs forward, twice as many backward.
   tokens = sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses)
   tokens += experiment.network.text_length // PATCH
   m = experiment.network

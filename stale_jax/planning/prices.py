@@ -1,9 +1,9 @@
-"""What a device costs: US dollars an hour.
+"""Prices of devices, in US dollars per hour.
 
-List prices, on demand, of Google Cloud in the US (https://cloud.google.com/tpu/pricing and
-https://cloud.google.com/compute/all-pricing), a TPU chip, a GPU with its share of the host, or a
-CPU core with 4 GB: as known in 2025, written down from memory and not checked against those pages.
-They change, and few pay them; every program that prices something takes your own (--price_per_hour).
+On-demand list prices of Google Cloud in the US (https://cloud.google.com/tpu/pricing and
+https://cloud.google.com/compute/all-pricing) for a TPU chip, for a GPU with its share of the host, and for a
+CPU core with 4 GB. They are as known in 2025, written down from memory, and not checked against those pages.
+Prices change, and discounts are common: programs take your own price with --price_per_hour.
 """
 
 import os
@@ -13,7 +13,7 @@ import jax
 
 from stale_jax.errors import UserError
 
-# By words that `device_kind` contains, the more exact first.
+# Substring of `device_kind` -> price; the first match counts.
 PRICES = {
   "TPU v6 lite": 2.70,
   "TPU v5 lite": 1.20,
@@ -28,14 +28,14 @@ CORE = 0.05
 
 
 def price_per_hour(device: jax.Device) -> float:
-  """US dollars an hour of `device`; a CPU is all its cores.
+  """Price of `device` in US dollars per hour; of a CPU, the price of all its cores.
 
   Raises:
-    UserError: it is not in the table.
+    UserError: the device is not in the table.
   """
   if device.platform == "cpu":
     return CORE * (os.cpu_count() or 1)
   for kind, price in PRICES.items():
-    if re.search(rf"\b{kind}(?![0-9A-Z])", device.device_kind):  # Not an L4 within L40S.
+    if re.search(rf"\b{kind}(?![0-9A-Z])", device.device_kind):  # "L4" must not match "L40S".
       return price
   raise UserError(f"no price is known for {device.device_kind}: give --price_per_hour in US dollars.")

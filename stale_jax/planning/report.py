@@ -1,4 +1,4 @@
-"""What a plan says of a run: memory, operations, seconds and money."""
+"""The result of planning a run: memory, operations, times and price."""
 
 import dataclasses
 from typing import Any
@@ -16,13 +16,13 @@ def _round(value: float, digits: int = 4) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplerPlan:
-  """One guided evaluation of the network, its parameters cut as in training.
+  """One guided evaluation of the network, with the parameters sharded as in training.
 
   Attributes:
-    movies: made at once.
-    evaluations: of the network a movie.
-    used: bytes of HBM a device.
-    seconds: of an evaluation, the roofline's.
+    movies: movies per batch.
+    evaluations: evaluations of the network per movie.
+    used: bytes of HBM per device.
+    seconds: time of one evaluation, by the roofline.
   """
 
   movies: int
@@ -32,34 +32,34 @@ class SamplerPlan:
 
   @property
   def seconds_a_movie(self) -> float:
-    """From one movie's end to the next, on the whole machine."""
+    """Seconds per movie on all devices together."""
     return self.evaluations * self.seconds.step / self.movies
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-  """What a config needs on a topology; bytes, operations and seconds are of one device and one step.
+  """The needs of a config on a topology. Bytes, operations and seconds are per device and step.
 
   Attributes:
-    topology, slices, chip, chips, devices: what it is planned for.
+    topology, slices, chip, chips, devices: the hardware.
     mesh: axis -> size.
-    batch, tokens, steps: clips a step, tokens of all senses of a clip, steps of the run.
-    parameters: of the network.
-    memory: what lies in HBM -> bytes.
-    available: bytes of HBM, less what the runtime keeps.
-    largest: the greatest arrays that the program makes: (bytes, type, what made it).
-    compiled: whether the compiler found a program that fits; its word decides `fits`.
-    model_flops: of the model alone, 3 x forward: what the MFU is of.
-    hardware_flops: with what is computed again to save memory.
-    compiler_flops: the compiler's, of its matrix products, loops counted as often as they run, and
-      for kernels, into which nobody sees, the attention of `hardware_flops`.
-    hbm: bytes read and written.
-    collectives: what is sent.
-    seconds: the roofline's.
-    price: US dollars a chip and hour; None: not known.
-    warnings: sentences.
-    compile_seconds: here.
-    sampler: the same of the sampler, or None.
+    batch, tokens, steps: clips per step, tokens of all senses of a clip, steps of the run.
+    parameters: number of parameters of the network.
+    memory: content of HBM -> bytes.
+    available: bytes of HBM, without the share that the runtime reserves.
+    largest: the largest arrays of the program: (bytes, type, operation).
+    compiled: whether the compiler found a program that fits; if not, `fits` is False.
+    model_flops: operations of the model alone, 3 x forward, from which the MFU is computed.
+    hardware_flops: operations including recomputation (remat).
+    compiler_flops: operations of the matrix products in the compiled program; for kernels, which are opaque,
+      the attention of `hardware_flops`.
+    hbm: bytes read from and written to HBM.
+    collectives: collectives of a step.
+    seconds: times, by the roofline.
+    price: US dollars per chip and hour; None: unknown.
+    warnings: warnings, as sentences.
+    compile_seconds: compile time on the planning machine.
+    sampler: the plan of the sampler, or None.
   """
 
   topology: str
@@ -89,32 +89,32 @@ class Plan:
 
   @property
   def used(self) -> float:
-    """Bytes of HBM."""
+    """Bytes of HBM in use."""
     return sum(self.memory.values())
 
   @property
   def fits(self) -> bool:
-    """Whether it does."""
+    """Whether the run fits into memory."""
     return self.compiled and self.used <= self.available
 
   @property
   def mfu(self) -> float:
-    """Model FLOPs utilisation: of the peak, at the roofline's time."""
+    """Model FLOPs utilisation at the step time of the roofline."""
     return self.model_flops / self.seconds.step / (self.chip.flops / self.chip.devices)
 
   @property
   def tokens_per_second(self) -> float:
-    """Of the whole machine."""
+    """Tokens per second on all devices together."""
     return self.batch * self.tokens / self.seconds.step
 
   @property
   def chip_hours(self) -> float:
-    """Of the run."""
+    """Chip-hours of the run."""
     return self.steps * self.seconds.step * self.chips / 3600
 
   @property
   def dollars(self) -> float | None:
-    """Of the run; None where no price is known."""
+    """Price of the run in US dollars; None if the price of a chip is unknown."""
     return None if self.price is None else self.chip_hours * self.price
 
   def json(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Plan:
       "step_seconds": _round(self.seconds.step),
       "seconds": {name: _round(value) for name, value in vars(self.seconds).items()},
       "bound": self.seconds.bound,
-      "assumption": "peak rates; parameters and gradients travel beside computation, activations do not",
+      "assumption": "peak rates; only collectives of parameters and gradients overlap computation",
       "mfu": _round(self.mfu),
       "tokens_per_second": _round(self.tokens_per_second),
       "chip_hours": _round(self.chip_hours),

@@ -1,16 +1,16 @@
-"""The least time a step can take: every unit at its vendor's peak, and what hides behind what.
+"""A roofline model: the least time of a step, with every unit at its peak, and with overlap.
 
-  compute      operations at the peak rate, or HBM's bytes at its bandwidth, whichever takes longer;
-  hidden       collectives that gather parameters and reduce gradients (data, fsdp): they wait for no
-               activation, and run beside the layers before or after theirs;
-  exposed      collectives in the middle of a layer (tensor, ulysses): everything waits for them;
-               a ring's permutes run beside its attention, and are hidden;
-  dcn          what goes to other slices, beside the rest.
+  compute      operations at the peak rate, or HBM traffic at its bandwidth, whichever takes longer;
+  hidden       collectives that gather parameters and reduce gradients (data, fsdp): they depend on no
+               activation and overlap the computation of other layers;
+  exposed      collectives inside a layer (tensor, ulysses), which nothing overlaps; the permutes of ring
+               attention overlap the attention, and are hidden;
+  dcn          traffic between slices, which overlaps everything else.
 
   step = max(compute, hidden, dcn) + exposed
 
-A collective has the links of one axis of the torus, both ways round, and shares them with no other.
-A measured step takes longer: nothing reaches its peak.
+A collective uses the links of one axis of the torus, in both directions, and shares them with no other
+collective. Measured steps take longer, since no unit reaches its peak.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ _EXPOSED = {"tensor", "ulysses"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Seconds:
-  """Of a step, by what takes them; see the module."""
+  """The seconds of a step, by cause; see the module docstring."""
 
   flops: float
   hbm: float
@@ -39,18 +39,18 @@ class Seconds:
 
   @property
   def bound(self) -> str:
-    """What takes longest of what runs side by side."""
+    """The cause that takes longest among those that overlap."""
     return max(("flops", "hbm", "hidden", "dcn"), key=vars(self).get)
 
 
 def roofline(chip: Chip, flops: float, hbm: float, sent: Iterable[Collective]) -> Seconds:
-  """Of a step in which each device does `flops`, moves `hbm` bytes and sends the collectives."""
+  """The times of a step in which each device does `flops`, moves `hbm` bytes and sends the collectives."""
   hidden = exposed = dcn = 0.0
   for one in sent:
     if one.slices:
       dcn += one.bytes / (chip.dcn / chip.devices)
       continue
-    # On a ring of n, what goes to all others goes n/4 links far.
+    # On a ring of n devices, a message to a random device passes n/4 links.
     far = max(1.0, one.size / 4) if one.kind == "all-to-all" else 1.0
     seconds = one.bytes * far / chip.axis
     if set(one.axes) & _EXPOSED and not set(one.axes) & {"data", "fsdp"}:

@@ -1,4 +1,4 @@
-"""The sampler of a run on the mesh of its training: one guided evaluation of the network, compiled."""
+"""Plans the sampler on the mesh of training: compiles one guided evaluation of the network."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from stale_jax.training.program import batch_shapes
 
 
 def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) -> SamplerPlan | None:
-  """One guided evaluation of the network on the mesh of training."""
+  """Plans one guided evaluation of the network; `forward` are the operations of a clip's forward pass."""
   mesh, settings = program.mesh, experiment.diffusion.sampling
   ways = parts(mesh, "batch")
   movies = -(-settings.batch // ways) * ways

@@ -1,4 +1,4 @@
-"""Devices of a named TPU topology, on a machine that has none: what XLA compiles for ahead of time."""
+"""Descriptions of TPU devices by topology, for ahead-of-time compilation on a machine without a TPU."""
 
 import importlib.util
 import os
@@ -10,9 +10,9 @@ from stale_jax.planning.chips import chip_of
 
 
 def check_compiler() -> None:
-  """Raises UserError if libtpu, which holds the TPU's compiler, is not installed."""
+  """Raises UserError if libtpu, which contains the TPU compiler, is not installed."""
   if importlib.util.find_spec("libtpu") is None:
-    raise UserError("planning compiles with the TPU's own compiler: pip install 'stale_jax[plan]'.")
+    raise UserError("planning needs the TPU compiler (libtpu): pip install 'stale_jax[plan]'.")
 
 
 def topology_devices(topology: str, slices: int = 1) -> list:
@@ -32,18 +32,18 @@ def topology_devices(topology: str, slices: int = 1) -> list:
       return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
   except Exception as error:
     known = ", ".join(f"{chip.name}:{size}" for size in GENERATIONS[chip.name].shapes)
-    raise UserError(f"the compiler knows no topology {topology!r}; such as: {known}.") from error
+    raise UserError(f"the compiler does not know the topology {topology!r}; common ones: {known}.") from error
 
 
 class _silence:
-  """Nothing reaches stderr meanwhile: what libtpu says of hosts that are not there is of no use."""
+  """Discards stderr, where libtpu logs that it finds no TPU hosts."""
 
   def __enter__(self):
     sys.stderr.flush()
-    self.kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    self.stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.close(null)
 
   def __exit__(self, *_):
-    os.dup2(self.kept, 2)
-    os.close(self.kept)
+    os.dup2(self.stderr, 2)
+    os.close(self.stderr)

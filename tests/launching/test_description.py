@@ -90,7 +90,7 @@ def test_a_shape_that_gcloud_cannot_be_asked_for_is_refused(topology):
     ({"overrides": "seed=1"}, "a tuple of lines"),
     ({"hosts": ("a b",)}, "is not a host"),
     ({"hosts": ("-oProxyCommand=x",)}, "is not a host"),
-    ({"directory": "~/stale_jax"}, "it starts at home"),
+    ({"directory": "~/stale_jax"}, "relative to home"),
     ({"workdir": ""}, "run.workdir is empty"),
     ({"spot": True, "reservation": "r"}, "give one"),
     ({"slice": 2}, "did you mean 'slices'"),
@@ -115,10 +115,10 @@ def test_what_every_client_needs(name):
     ("xpk", {"workdir": "runs/digits"}, "must outlive"),
     ("queued", {"project": ""}, "queued needs run.project"),
     ("queued", {"workdir": "/tmp/digits"}, "must outlive"),
-    ("queued", {"topology": "tpu7x:4x4x4"}, "take xpk"),
+    ("queued", {"topology": "tpu7x:4x4x4"}, "use xpk"),
     ("ssh", {"hosts": ()}, "ssh needs run.hosts"),
-    ("ssh", {"topology": "v5p:4x4x4"}, "2 hosts are given; 1 x v5p:4x4x4 has 16"),
-    ("ssh", {"topology": "v5p:2x2x2", "slices": 2}, "2 hosts are given; 2 x v5p:2x2x2 has 4"),
+    ("ssh", {"topology": "v5p:4x4x4"}, "lists 2 hosts; 1 x v5p:4x4x4 has 16"),
+    ("ssh", {"topology": "v5p:2x2x2", "slices": 2}, "lists 2 hosts; 2 x v5p:2x2x2 has 4"),
   ],
 )
 def test_what_a_client_needs(client, changes, words):

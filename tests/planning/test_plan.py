@@ -199,5 +199,5 @@ def test_the_search_goes_on_where_the_compiler_needs_more(monkeypatch):
   # It believed the first answer; and having been told of more, asked for less.
   assert len(truthful.asked) == 1 and len(greedy.asked) == 2 and greedy.asked[0] == truthful.asked[0]
   monkeypatch.setattr(fit, "plan", Compiler(100, 40e6))
-  with pytest.raises(UserError, match="nothing that was tried fits"):
+  with pytest.raises(UserError, match="no plan fits"):
     fit.fit(config, "v5e:2x2", sampler=False)
