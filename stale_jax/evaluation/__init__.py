@@ -1,4 +1,4 @@
-"""What a model's clips are worth."""
+"""Measures of generated clips, and of models on held-out clips; `SUITES` lists them."""
 
 from stale_jax.evaluation.band_energy import band_energy
 from stale_jax.evaluation.captions import evaluate_captions

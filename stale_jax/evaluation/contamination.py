@@ -1,9 +1,8 @@
-"""The suite `contamination`: how much of the test's handwriting was there in training?
+"""The suite `contamination`: how much of the test handwriting was in the training data?
 
-Two witnesses, neither of whom reads what the config says of it. The data: clips are drawn
-from the training source, the digit that moves in each is tracked and hashed, and test
-digits with a near duplicate are counted. And the model alone, by its losses
-(evaluation/membership.py).
+There are two independent estimates, and neither reads what the config says about it. From the data: clips are
+drawn from the training source, the moving digit of each is tracked and hashed, and test digits that have a
+near duplicate are counted. From the model alone: its losses are compared (evaluation/membership.py).
 """
 
 import functools
@@ -18,29 +17,30 @@ from stale_jax.evaluation.needs import digits_of
 from stale_jax.evaluation.reader import glyphs, still, track
 
 ABOUT = {
-  "leaked": "share of the test's handwriting found in the training clips",
-  "leaked_by_model": "the same, judged by the model's losses alone",
+  "leaked": "share of the test handwriting that was found in the training clips",
+  "leaked_by_model": "the same, estimated from the model's losses alone",
 }
 _BITS = 256
-# Two handwritings of the split differ in 15 bits at least; copies, noisy and dimmed, mostly in fewer than 10.
+# Hashes of different digits of a split differ in at least 15 bits; those of noisy, dimmed copies mostly in
+# fewer than 10.
 _NEAR = 10
-# Ink this faint is taken for noise on the paper, which would drag the tracked centre about.
+# Fainter ink is treated as background noise, which would shift the tracked centre.
 _PAPER = 0.15
 _CHUNK = 1024
 
 
 @functools.cache
 def _planes() -> tuple[np.ndarray, np.ndarray]:
-  """The mean of the training digits, and the hyperplanes through it."""
+  """The mean of the training digits, and random hyperplanes through it."""
   mean = glyphs(track(still("train"))).mean(0)
   return mean, np.random.default_rng(0).standard_normal((len(mean), _BITS))
 
 
 def glyph_hashes(sight: Float[np.ndarray, "n frames height width 3"]) -> Bool[np.ndarray, "n bits"]:
-  """A hash a clip of the digit in it, wherever it moves and whatever its colour.
+  """One hash per clip of the digit in it, independent of the digit's path and colour.
 
-  On which side of random hyperplanes the tracked glyph lies: the share of bits in which two
-  differ is the angle between them over pi (SimHash: Charikar, STOC 2002).
+  Each bit says on which side of a random hyperplane the tracked glyph lies. The expected share of bits in
+  which two hashes differ is the angle between the glyphs divided by pi (SimHash: Charikar, STOC 2002).
   """
   mean, planes = _planes()
   faint = sight.max(-1, keepdims=True) < 2 * _PAPER - 1
@@ -48,26 +48,27 @@ def glyph_hashes(sight: Float[np.ndarray, "n frames height width 3"]) -> Bool[np
 
 
 def hamming(a: Bool[np.ndarray, "n bits"], b: Bool[np.ndarray, "m bits"]) -> Float[np.ndarray, "n m"]:
-  """In how many bits each row of `a` differs from each of `b`."""
+  """Number of bits in which each row of `a` differs from each row of `b`."""
   a, b = a.astype(np.float32), b.astype(np.float32)
   return a.sum(1)[:, None] + b.sum(1) - 2 * a @ b.T
 
 
 def leaked(source, clips: int = 8192, seed: int = 0, near: int = _NEAR) -> dict[str, float]:
-  """Estimates from data alone what share of the test's handwriting `source` draws from.
+  """Estimates from the data alone which share of the test handwriting `source` contains.
 
   Args:
-    source: of training clips; only its items are looked at.
-    clips: drawn from it.
-    seed: of which.
-    near: hashes that differ in so many bits are of the same handwriting.
+    source: source of training clips; only its items are read.
+    clips: number of clips to draw from it.
+    seed: seed of the draw.
+    near: hashes that differ in at most this many bits count as the same handwriting.
 
   Returns:
-    estimate: (found - false_positives) / (coverage - false_positives), within [0, 1].
-    standard_error: of it, the test's digits being a sample.
-    found: share of test digits with a near duplicate among the clips.
-    false_positives: share of them with one in the clean training split, that is by chance.
-    coverage: how much of what leaked the clips have shown, by those shown only once (Good and Turing).
+    estimate: (found - false_positives) / (coverage - false_positives), clipped to [0, 1].
+    standard_error: standard error of `estimate` over the test digits (binomial).
+    found: share of test digits that have a near duplicate among the clips.
+    false_positives: share of test digits that have a near duplicate in the clean training split, by chance.
+    coverage: share of the leaked digits that the drawn clips have shown, estimated from those that occur once
+      (Good and Turing).
   """
   test = glyph_hashes(still("test"))
   indices = np.random.default_rng(seed).integers(0, len(source), clips)
@@ -94,30 +95,32 @@ def evaluate_contamination(
   """Audits a model of digits.
 
   Args:
-    model: a `stale_jax.Model`; its training source is built from its config, and drawn from.
-    clips: drawn from the source.
-    seed: of all that is drawn.
-    reference: a model of the same recipe known to be clean; without one the model's own gap is all that
-      can be said of it.
+    model: a `stale_jax.Model`; clips are drawn from its training source, which its config describes.
+    clips: number of clips to draw from the source.
+    seed: seed of all random draws.
+    reference: a model of the same recipe that is known to be clean. Without one only the model's gap is
+      reported, not `leaked_by_model`.
 
   Returns:
-    The scores. They are
-    leaked, leaked_by_model: the two estimates of the share of the test's handwriting trained on.
-    by_data: see `leaked`. by_model: see `membership`.
+    The scores, and None in place of clips. The scores are
+    leaked, leaked_by_model: the two estimates of the share of test handwriting that was trained on.
+    by_data: see `leaked`.
+    by_model: see `membership`.
+    clips: number of clips drawn.
 
   Raises:
-    UserError: the model was not trained on digits, or sees nothing.
+    UserError: the model was not trained on digits or has no sight, or `clips` is below 1.
   """
   models = [model] if reference is None else [model, reference]
   source, *_ = [digits_of("contamination", m.system.data.source, m.system) for m in models]
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
   losses = [{split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")} for m in models]
-  data, said = leaked(source, clips, seed), membership(*losses)
+  by_data, by_model = leaked(source, clips, seed), membership(*losses)
   return {
-    "leaked": data["estimate"],
-    "leaked_by_model": said.get("estimate"),
-    "by_data": data,
-    "by_model": said,
+    "leaked": by_data["estimate"],
+    "leaked_by_model": by_model.get("estimate"),
+    "by_data": by_data,
+    "by_model": by_model,
     "clips": clips,
   }, None

@@ -1,8 +1,9 @@
-"""Is there a dead frame: a picture that holds no future? Pictures scored by the motion a model gives them.
+"""Are there dead frames: pictures from which a model makes no motion?
 
-The essay on temporal mode collapse made a picture of noise that was prompted into structure (a glitch), let a
-model go on from it, and from the last frame of that again, and saw the movie slow down and stop. Here that is
-measured, and then asked of pictures of many kinds: how much do they move, and what about them tells it?
+The essay on temporal mode collapse made a picture from noise with a few prompted steps (a glitch), let a
+model continue it, then continued from the last frame of the result, and saw the movie slow down and stop.
+This module measures that. It then asks, for pictures of many kinds, how fast their continuations move and
+which features of the picture predict it.
 """
 
 import dataclasses
@@ -21,26 +22,29 @@ from stale_jax.evaluation.entropy import grey_bits, space_bits
 from stale_jax.evaluation.liveliness import luma, saturation
 from stale_jax.evaluation.motion import STILL, frame_motion
 
-# Of the solver, when noise is prompted into structure and no further.
+# Solver steps of a glitch: enough for structure to appear, too few for a finished clip.
 _GLITCH_STEPS = 2
 
 Pictures = Float[np.ndarray, "pictures height width 3"]
 
 
 def glitches(model, prompts, seeds) -> Pictures:
-  """The first frames of clips that were left half made, after two steps from the noise."""
+  """First frames of unfinished clips, sampled with two solver steps."""
   return model.sample(prompts, seeds, steps=_GLITCH_STEPS)["sight"][:, 0]
 
 
 def start_pictures(
   model, prompts, seeds, real: Float[np.ndarray, "n frames height width 3"]
 ) -> dict[str, Pictures]:
-  """Pictures to go on from, as many of each kind as there are prompts.
+  """Pictures to continue, one of each kind per prompt.
 
   Args:
-    model: whose own last frames and glitches are among them.
-    prompts, seeds: of these.
-    real: clips of the same captions.
+    model: the model that makes the kinds "made, last" and "glitch".
+    prompts, seeds: prompt and seed of each of its clips.
+    real: real clips with the same captions.
+
+  Returns:
+    kind -> pictures.
   """
   first, rng = real[:, 0], np.random.default_rng(seeds[0])
   return {
@@ -62,7 +66,7 @@ def start_pictures(
 def go_on(
   model, pictures: Pictures, prompts, seeds, frames: int, **how
 ) -> Float[np.ndarray, "n frames h w 3"]:
-  """Sight of movies that begin with `pictures`, these in front; of the other senses nothing was there yet."""
+  """Sight of movies that start with `pictures` and continue them; the other senses start at -1."""
   count, first = len(pictures), {}
   for sense in model.system.data.senses:
     shape = (count, 1, *model.source.senses[sense.name].shape)
@@ -72,7 +76,7 @@ def go_on(
 
 
 def mean_speeds(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np.ndarray, "n"]:
-  """Pixels a frame, the mean over a movie's pairs of frames but the first, which may be a cut."""
+  """Mean speed of each movie, in pixels per frame, without its first pair of frames, which may be a cut."""
   return np.array(
     [np.mean([frame_motion(a, b).speed for a, b in zip(x[1:-1], x[2:], strict=True)]) for x in sight]
   )
@@ -81,7 +85,13 @@ def mean_speeds(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np
 def picture_features(
   pictures: Pictures, real: Float[np.ndarray, "others height width 3"]
 ) -> dict[str, Float[np.ndarray, "n"]]:
-  """What can be said of a picture without a model; `real` are others that it is compared with."""
+  """Features of each picture that need no model.
+
+  Args:
+    pictures: in [-1, 1].
+    real: pictures to which the distance is measured; a picture that is among them is compared with the
+      others.
+  """
   seen = intensity(pictures)
   light = luma(seen)
   rows, columns = np.indices(light.shape[1:], np.float32)
@@ -89,9 +99,9 @@ def picture_features(
   middle = np.stack([(weight * axis).sum((1, 2)) / (axis.max()) - 0.5 for axis in (rows, columns)])
   down, right = (np.diff(light, axis=axis) for axis in (1, 2))
   flat, others = pictures.reshape(len(pictures), -1), real.reshape(len(real), -1)
-  apart = np.sqrt(np.square(flat[:, None] - others[None]).mean(-1))
-  # Of others, where it is one of them itself.
-  apart = np.where(apart > 1e-4, apart, np.inf).min(1)
+  distance = np.sqrt(np.square(flat[:, None] - others[None]).mean(-1))
+  # A distance of 0 is that of a picture to itself.
+  distance = np.where(distance > 1e-4, distance, np.inf).min(1)
   return {
     "luma": light.mean((1, 2)),
     "contrast": light.std((1, 2)),
@@ -102,18 +112,23 @@ def picture_features(
     "off_centre": np.hypot(*middle),
     "at_the_rim": (light.sum((1, 2)) - light[:, 1:-1, 1:-1].sum((1, 2)))
     / np.maximum(light.sum((1, 2)), 1e-6),
-    "unlike_real": np.where(np.isinf(apart), 0, apart),
+    "unlike_real": np.where(np.isinf(distance), 0, distance),
   }
 
 
-def predicted(told: dict[str, Float[np.ndarray, "n"]], speed: Float[np.ndarray, "n"]) -> dict[str, Any]:
-  """How well the features tell the speed of pictures that were held out, and each one's rank correlation."""
-  x = np.stack(list(told.values()), 1)
+def predicted(features: dict[str, Float[np.ndarray, "n"]], speed: Float[np.ndarray, "n"]) -> dict[str, Any]:
+  """How well the features predict the speed.
+
+  Returns:
+    r2: share of the variance that a random forest explains on held-out pictures (five-fold cross-validation).
+    spearman: feature -> rank correlation with the speed.
+  """
+  x = np.stack(list(features.values()), 1)
   forest = RandomForestRegressor(200, random_state=0, min_samples_leaf=3)
   guess = cross_val_predict(forest, x, speed, cv=5)
   error, spread = np.square(speed - guess).mean(), speed.var()
   ranks = {
-    name: spearmanr(values, speed).statistic if np.ptp(values) else 0.0 for name, values in told.items()
+    name: spearmanr(values, speed).statistic if np.ptp(values) else 0.0 for name, values in features.items()
   }
   return {
     "r2": float(1 - error / max(spread, 1e-12)),
@@ -123,15 +138,16 @@ def predicted(told: dict[str, Float[np.ndarray, "n"]], speed: Float[np.ndarray, 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What was found.
+  """Results of `find_dead_frames`. Speeds are in pixels per frame.
 
   Attributes:
-    segments: of the chained glitches, a segment: its speed, and what is kept of the first one's.
-    real_speed: of real clips of the same captions.
-    kinds: kind -> the speed of each picture, the mean over its futures, and that of the liveliest of these.
+    segments: per segment of the chain, its `speed`, and its `retention`, the speed divided by that of the
+      first.
+    real_speed: mean speed of real clips with the same captions.
+    kinds: kind -> per picture, the `mean` speed over its continuations and the speed of the fastest (`most`).
     predicted: see `predicted`.
-    movies: of the chain, [movies, frames, height, width, 3].
-    pictures: all, with their mean speeds, in the order of `kinds`.
+    movies: movies of the chain, [movies, frames, height, width, 3].
+    pictures: all pictures, in the order of `kinds`.
   """
 
   segments: list[dict[str, float]]
@@ -145,26 +161,26 @@ class Found:
 def find_dead_frames(
   model, count: int = 16, futures: int = 2, seed: int = 0, segments: int = 3, **how
 ) -> Found:
-  """Chains segments from glitches, then lets every kind of picture go on.
+  """Chains segments from glitches, then continues pictures of every kind.
 
-  A picture is dead if the liveliest of its futures, each of another prompt and seed, moves by less than .1
-  pixels a frame.
+  A picture is dead if even the fastest of its continuations, each with another prompt and seed, moves by less
+  than .1 pixels per frame.
 
   Args:
-    model: a `stale_jax.Model` that sees and goes on from given frames.
-    count: pictures of each kind.
-    futures: of each picture.
-    seed: of everything.
-    segments: of the chain, each as long as a clip of training.
-    **how: of `Rollout` and `Sampling`; by default the last frame is all that is handed on.
+    model: a `stale_jax.Model` that has sight and can continue given frames.
+    count: number of pictures of each kind.
+    futures: number of continuations of each picture.
+    seed: seed of all random draws.
+    segments: number of segments of the chain, each as long as a training clip.
+    **how: settings of `Rollout` and `Sampling`; by default each segment is conditioned on one frame.
 
   Raises:
-    UserError: a model without sight, or that cannot go on, or too few pictures.
+    UserError: the model has no sight or cannot continue frames, or a count is too small.
   """
   if count < 2 or futures < 1 or segments < 2:
-    raise UserError(f"count={count}, futures={futures}, segments={segments}: 2, 1 and 2 at least are needed.")
+    raise UserError(f"count={count}, futures={futures}, segments={segments}: at least 2, 1 and 2 are needed.")
   if "sight" not in [sense.name for sense in model.system.data.senses]:
-    raise UserError("dead frames are seen, and this model has no sight.")
+    raise UserError("dead frames need a model with sight, and this one has none.")
   how = {"how": "windows", "conditioning_frames": 1, **how}
   test = dataclasses.replace(model.source, split="test")
   examples = [test[seed * 1000 + i] for i in range(count * futures)]
@@ -172,23 +188,22 @@ def find_dead_frames(
   real = np.stack([e["clip"]["sight"] for e in examples])
   real_speed = float(mean_speeds(real).mean())
 
-  begun = glitches(model, prompts[:count], seeds[:count])
-  movies = go_on(model, begun, prompts[:count], seeds[:count], segments * (model.frames - 1), **how)
-  kept, chain = None, []
+  start = glitches(model, prompts[:count], seeds[:count])
+  movies = go_on(model, start, prompts[:count], seeds[:count], segments * (model.frames - 1), **how)
+  first, chain = None, []
   for i in range(segments):
     part = movies[:, i * (model.frames - 1) :][:, : model.frames]
     speed = float(mean_speeds(part).mean())
-    kept = kept or max(speed, STILL)
-    chain.append({"speed": speed, "retention": speed / kept})
+    first = first or max(speed, STILL)
+    chain.append({"speed": speed, "retention": speed / first})
 
   kinds = start_pictures(model, prompts[:count], seeds[:count], real[:count])
   pictures = np.concatenate(list(kinds.values()))
   runs = []
   for future in range(futures):
-    own = slice(future * count, (future + 1) * count)
-    asked, drawn = prompts[own] * len(kinds), seeds[own] * len(kinds)
-    moved = go_on(model, pictures, asked, drawn, model.frames, **how)
-    runs.append(mean_speeds(moved))
+    rows = slice(future * count, (future + 1) * count)
+    sight = go_on(model, pictures, prompts[rows] * len(kinds), seeds[rows] * len(kinds), model.frames, **how)
+    runs.append(mean_speeds(sight))
   runs = np.stack(runs)
   parts = {name: runs[:, i * count : (i + 1) * count] for i, name in enumerate(kinds)}
   features = picture_features(pictures, real[count:, 0] if futures > 1 else real[:, -1])

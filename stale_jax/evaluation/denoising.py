@@ -1,7 +1,7 @@
-"""The suite `denoising`: the process's own loss on held-out clips, at fixed times and noise.
+"""The suite `denoising`: the loss of the process on held-out clips, at fixed times and with fixed noise.
 
-Nothing is sampled, so that a small difference between two models shows long before their
-samples differ. The times are the same for every model, whatever density it was trained by.
+No clip is generated, so a small difference between two models shows long before their samples differ. The
+times are the same for every model, whatever time sampler it was trained with.
 """
 
 from typing import Any
@@ -20,11 +20,11 @@ from stale_jax.processes.process import per_frame
 
 TIMES = (np.arange(16, dtype=np.float32) + 0.5) / 16
 _BATCH = 64
-ABOUT = {"loss": "the process's loss on held-out clips, every time and sense alike; the less the better"}
+ABOUT = {"loss": "loss of the process on held-out clips, averaged over times and senses; lower is better"}
 
 
 def clip_losses(model, process, params, batch: Batch, t: float, keys) -> dict[str, Float[Array, "batch"]]:
-  """Sense -> each clip's mean loss over its real frames, all of them at time `t`; its noise is of its key."""
+  """Sense -> mean loss of each clip over its real (unpadded) frames, all at time `t`; one key per clip."""
   size, frames = next(iter(batch.clip.values())).shape[:2]
   t = jnp.full((size, frames), t)
 
@@ -40,9 +40,9 @@ def clip_losses(model, process, params, batch: Batch, t: float, keys) -> dict[st
 
 
 def held_out_losses(model, clips: int, seed: int = 0) -> dict[str, Float[np.ndarray, "clips times"]]:
-  """Sense -> the loss of each of the first `clips` test clips, told their captions, at each of TIMES.
+  """Sense -> loss of each of the first `clips` test clips, given their captions, at each of TIMES.
 
-  The noise of a clip depends on seed, clip, time and sense alone: models can be paired.
+  The noise of a clip depends on seed, clip, time and sense alone, so losses of two models can be paired.
 
   Raises:
     UserError: the source has no test split.
@@ -59,31 +59,31 @@ def held_out_losses(model, clips: int, seed: int = 0) -> dict[str, Float[np.ndar
 
 
 def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str, Any], None]:
-  """The process's own loss on the first `clips` test clips.
+  """The loss of the process on the first `clips` test clips.
 
   Args:
     model: a `stale_jax.Model`.
-    clips: how many.
-    seed: of the noise.
+    clips: number of clips, at least 2.
+    seed: seed of the noise.
 
   Returns:
-    The scores. They are
-    loss: mean over clips, times and senses, each alike; loss/SENSE of one sense.
-    error: the standard errors of these, of the choice of clips.
-    at: of each time, the mean over clips and senses.
+    The scores, and None in place of clips. The scores are
+    loss: mean over clips, times and senses, with equal weights; loss/SENSE: the same for one sense.
+    error: their standard errors over clips, for this one model; they say nothing about training seeds.
+    at: time -> mean over clips and senses.
 
   Raises:
-    UserError: the source has no test split.
+    UserError: the source has no test split, or `clips` is below 2.
   """
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   losses = held_out_losses(model, clips, seed)
-  every = np.mean(list(losses.values()), 0)  # [clips, times]
-  of_clip = {"loss": every.mean(1)} | {f"loss/{name}": x.mean(1) for name, x in losses.items()}
+  mean = np.mean(list(losses.values()), 0)  # [clips, times]
+  of_clip = {"loss": mean.mean(1)} | {f"loss/{name}": x.mean(1) for name, x in losses.items()}
   return {
     **{name: float(x.mean()) for name, x in of_clip.items()},
     "error": {name: float(x.std(ddof=1) / np.sqrt(clips)) for name, x in of_clip.items()},
-    "at": {f"{t:g}": float(x) for t, x in zip(TIMES, every.mean(0), strict=True)},
+    "at": {f"{t:g}": float(x) for t, x in zip(TIMES, mean.mean(0), strict=True)},
     "clips": clips,
   }, None
 

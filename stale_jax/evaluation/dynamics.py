@@ -1,7 +1,7 @@
-"""The suite `dynamics`: do generated trajectories obey the law of their source?
+"""The suite `dynamics`: do generated trajectories follow the dynamics of their source?
 
-For sources that know their law: `advance` takes a state one frame on, `read` says what a
-caption would say of a clip. The clip is one sense, of a vector a frame.
+It needs a source with known dynamics: `advance` maps a state to that of the next frame, and `read` returns
+the labels of a clip. A clip has one sense, with one vector per frame.
 """
 
 import dataclasses
@@ -15,16 +15,20 @@ from stale_jax.clip import Clip
 from stale_jax.errors import UserError
 
 ABOUT = {
-  "defect": "how far a frame is from where the law takes the one before, over how far that is (rms)",
-  "marginals": "Wasserstein distance of each coordinate's values to real ones, in [-1, 1], on average",
-  "caption": "clips that are as the caption says",
-  "lyapunov": "rate at which the law would part neighbours of the trajectory, a second",
+  "defect": "rms error of a frame against the prediction from the frame before, divided by the rms step; 0 "
+  "follows the dynamics, 1 is as wrong as standing still",
+  "marginals": "Wasserstein distance of each coordinate's values to real ones, mean over coordinates",
+  "caption": "share of clips that match their caption",
+  "lyapunov": "largest Lyapunov exponent along the trajectory, per second",
 }
-_NUDGE = 1e-6  # Of the finite difference that linearises the law.
+_NUDGE = 1e-6  # Step of the finite difference that linearises the dynamics.
 
 
 def defect(clips: Float[np.ndarray, "n frames values"], advance) -> float:
-  """rms of x[k+1] - advance(x[k]) over that of advance(x[k]) - x[k]: 0 for the law, 1 for standing still."""
+  """rms of x[k+1] - advance(x[k]) divided by that of advance(x[k]) - x[k].
+
+  It is 0 for a trajectory of the dynamics, and 1 for one that stands still.
+  """
   clips = np.asarray(clips, np.float64)
   now, then = clips[:, :-1], clips[:, 1:]
   there = advance(now)
@@ -34,18 +38,20 @@ def defect(clips: Float[np.ndarray, "n frames values"], advance) -> float:
 def marginals(
   a: Float[np.ndarray, "n frames values"], b: Float[np.ndarray, "m length values"]
 ) -> list[float]:
-  """Wasserstein-1 distance of each coordinate, all clips and frames pooled."""
-  from scipy.stats import wasserstein_distance  # Half a second, and nobody else wants it.
+  """Wasserstein-1 distance between `a` and `b` in each coordinate, with clips and frames pooled."""
+  from scipy.stats import (
+    wasserstein_distance,
+  )  # The import takes half a second, and only this function needs it.
 
   pooled = (np.asarray(x, np.float64).reshape(-1, x.shape[-1]).T for x in (a, b))
   return [float(wasserstein_distance(x, y)) for x, y in zip(*pooled, strict=True)]
 
 
 def lyapunov(clips: Float[np.ndarray, "n frames values"], advance, rate: float) -> Float[np.ndarray, "n"]:
-  """The finite-time largest Lyapunov exponent along each clip, a second (Benettin et al., 1980).
+  """The finite-time largest Lyapunov exponent along each clip, per second (Benettin et al., 1980).
 
-  A tangent vector is carried along by the law linearised at every frame; its growth is taken
-  over the second half, when it has turned to the direction that grows most.
+  A tangent vector is propagated by the dynamics linearised at every frame. Its growth is averaged over the
+  second half of the clip, when it has aligned with the fastest-growing direction.
   """
   clips = np.asarray(clips, np.float64)
   tangent = np.random.default_rng(0).normal(size=(len(clips), clips.shape[-1]))
@@ -78,29 +84,30 @@ def _score(
 
 
 def evaluate_dynamics(model, clips: int = 512, seed: int = 0, **overrides) -> tuple[dict[str, Any], Clip]:
-  """Generates the captions of test clips and holds the trajectories against the law.
+  """Generates clips for the captions of test clips, and compares the trajectories with the dynamics.
 
   Args:
-    model: a `stale_jax.Model` of a source that knows its law.
-    clips: how many.
-    seed: of the first clip; the others count up.
-    **overrides: of `Sampling`.
+    model: a `stale_jax.Model` of a source with known dynamics.
+    clips: number of clips, at least 2.
+    seed: seed of the first clip; each further clip adds 1.
+    **overrides: settings of `Sampling`.
 
   Returns:
     The scores, and the generated clips. The scores are
-    defect: see `defect`; defect_shuffled: of real clips, their frames in another order.
-    marginals: mean over coordinates of `marginals` to real clips, marginals_each: of each.
-    caption: share of clips with every label as asked; caption_each: of each label.
-    lyapunov: mean of `lyapunov`; lyapunov_error: its standard error.
+    defect: see `defect`; defect_shuffled: that of real clips with their frames shuffled.
+    marginals: mean over coordinates of `marginals` to real test clips; marginals_each: by coordinate.
+    caption: share of clips whose labels all match the caption; caption_each: by label.
+    lyapunov: mean of `lyapunov` over clips; lyapunov_error: its standard error over these clips.
     clipped: share of values at the ends of [-1, 1].
-    real: the same of as many real training clips.
+    clips: number of clips.
+    real: the same scores of as many real training clips.
 
   Raises:
-    UserError: the source does not know its law.
+    UserError: the dynamics of the source are not known, or `clips` is below 2.
   """
   source = model.system.data.source
   if source.kind != "trajectories" or len(model.system.data.senses) != 1:
-    raise UserError("the suite 'dynamics' needs a source that knows its law, such as 'lorenz'.")
+    raise UserError("the suite 'dynamics' needs a source whose dynamics are known, such as 'lorenz'.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   (sense,) = model.system.data.senses

@@ -1,4 +1,4 @@
-"""Which form each block takes over the sampling trajectory, for which prompt (see `models.forms`)."""
+"""Which form each block takes at each sampling step, for each prompt (see `models.forms`)."""
 
 import functools
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ from stale_jax.models import Transformer
 def plots(
   model: Transformer, params, context: Context, times: Float[Array, "grid"], frames: int
 ) -> Float[np.ndarray, "prompts steps blocks"]:
-  """The weight of the vehicular form in each block at each step; above .5 the hard mode takes it.
+  """The weight of the vehicular form in each block at each step; above .5 the hard mode takes this form.
 
-  No clip is needed, for the gate sees none. Blocks are told in the order in which they run, those of
-  a cycle once a turn.
+  No clip is needed, because the gate does not depend on one. Blocks are listed in the order in which they
+  run; those of a cycle occur once per turn.
 
   Args:
-    model: with two forms.
-    params: of its network.
-    context: of the prompts.
-    times: the solver's, all frames together; at the last nothing is asked.
-    frames: of a clip.
+    model: network with two forms.
+    params: its parameters.
+    context: conditioning of the prompts.
+    times: time grid of the solver, shared by all frames; the last time is not evaluated.
+    frames: frames of a clip.
 
   Raises:
     UserError: the model has no forms.
   """
   if model.forms == "none":
-    raise UserError("this model has no plot to tell of: train one with model.forms=dense.")
+    raise UserError("this model has no forms to plot: train one with model.forms=dense.")
   model = model.clone(forms="dense")
   gates = _gates(model, params, context, jnp.asarray(times)[:-1], frames)
   return np.asarray(jax.device_get(gates))
@@ -47,7 +47,7 @@ def _gates(model, params, context, times, frames):
     t = jnp.full((count, frames), time)
     _, sown = model.apply(params, clip, t, context, mutable="intermediates")
     gates = [sown["intermediates"][f"block_{layer}"]["forms"]["plot"] for layer in range(model.depth)]
-    # [batch], or of a cycle [turns, batch].
+    # Each gate is [batch], or [turns, batch] in a cycle.
     gates = jnp.stack([jnp.atleast_2d(gate) for gate in gates], 1)
     return jnp.reshape(gates, (-1, count)).T
 
@@ -55,8 +55,8 @@ def _gates(model, params, context, times, frames):
 
 
 def table(prompts: Sequence[str], plots: Float[np.ndarray, "prompts steps blocks"]) -> str:
-  """`plots` as Markdown: a row a prompt and block, a letter a step from noise to clip, V or A."""
-  form = "the form that weighs more, a step: V along time, A over space"
+  """`plots` as Markdown: a row per prompt and block, with a letter (V or A) per step from noise to clip."""
+  form = "form with the larger weight, by step: V along time, A over space"
   lines = [f"| prompt | block | {form} | vehicular |", "|---|---|---|---|"]
   for prompt, plot in zip(prompts, plots, strict=True):
     for block, gates in enumerate(plot.T):

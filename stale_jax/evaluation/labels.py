@@ -1,4 +1,4 @@
-"""The suite `labels`: what a model's scores say of real clips it has not seen, at several noise levels."""
+"""The suite `labels`: how well a model's own label scores classify held-out clips at several noise levels."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,15 @@ from stale_jax.objectives import hinge, targets
 from stale_jax.processes import corrupt
 from stale_jax.text import tokenize
 
-# What each kind of score means.
-ABOUT = {"accuracy": "share of real test clips, noised to five times, whose label the model itself reads"}
+ABOUT = {
+  "accuracy": "share of real test clips whose label gets the highest score, mean over five noise levels"
+}
 TIMES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @functools.cache
 def _scorer(network, process):
-  """Scores of clips corrupted at one time, compiled once a shape."""
+  """Function that scores clips corrupted to a given time; compiled once per shape."""
 
   @jax.jit
   def run(params, clip, t, seed):
@@ -36,14 +37,14 @@ def _scorer(network, process):
 
 
 def score(model, clip: Clip, t: float, seed: int = 0) -> Float[np.ndarray, "n labels"]:
-  """What `model` (a `stale_jax.Model`) scores of clips [n, frames, *shape] that it is shown at time `t`.
+  """Label scores by `model` (a `stale_jax.Model`) of clips [n, frames, *shape] corrupted to time `t`.
 
   Raises:
     UserError: the model was trained without labels.
   """
   network = model.system.network
   if not network.labels:
-    raise UserError("this model scores no labels: train it with the config's section 'cringe'.")
+    raise UserError("this model does not score labels: train it with the config section 'cringe'.")
   times = np.full(next(iter(clip.values())).shape[:2], t, np.float32)
   return jax.device_get(_scorer(network, model.system.diffusion.process)(model.params, clip, times, seed))
 
@@ -55,21 +56,21 @@ def reward(
   times: Sequence[float] = (0.05, 0.25, 0.5),
   seed: int = 0,
 ) -> Float[np.ndarray, "n"]:
-  """How well each clip shows its labels: minus the hinge of its scores, averaged over noise levels.
+  """How well each clip shows its labels: minus the hinge loss of its scores, averaged over noise levels.
 
-  0 is the best: every margin met. The noise is the seed's, whatever the labels, so that the
-  rewards of one clip under several labels are paired.
+  The best reward is 0, where every margin is met. The noise depends on the seed and not on the labels, so the
+  rewards of one clip under different labels can be paired.
 
   Args:
     model: a `stale_jax.Model` trained with `cringe`.
-    clip: clean.
-    labels: name -> class; -1, or a name that is not there, does not count.
-    times: noise levels at which the clip is looked at.
-    seed: of the noise.
+    clip: clean clips.
+    labels: name -> class; -1 or a missing name is ignored.
+    times: noise levels at which the clips are scored.
+    seed: seed of the noise.
   """
   target = targets(labels, model.system.data.source.labels)
-  every = [hinge(score(model, clip, t, seed), target) for t in times]
-  return -np.mean(jax.device_get(every), 0)
+  hinges = [hinge(score(model, clip, t, seed), target) for t in times]
+  return -np.mean(jax.device_get(hinges), 0)
 
 
 def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, Any], None]:
@@ -77,47 +78,48 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
 
   Args:
     model: a `stale_jax.Model` trained with `cringe`.
-    clips: how many.
-    seed: of the clips and of the noise.
+    clips: number of clips, at least 2.
+    seed: seed of the clips and of the noise.
 
   Returns:
-    The scores, and no clips. For each label the scores are
-    accuracy/NAME: share of clips, of those that are of any class, of whose classes one has the greatest of
-    the label's scores, mean over TIMES.
-    hinge/NAME: mean over clips and TIMES of the balanced hinge of the label's scores; 1 is what no
-    evidence gives.
+    The scores, and None in place of clips. For each label the scores are
+    accuracy/NAME: share of labelled clips whose highest score belongs to one of their classes, mean over
+      TIMES.
+    hinge/NAME: mean over clips and TIMES of the balanced hinge of the label's scores; without evidence it is
+      1.
     chance/NAME: 1 / classes.
-    at: time -> the same at that time alone, and accuracy_error/NAME, hinge_error/NAME over clips.
+    at: time -> the same scores at that time, and accuracy_error/NAME and hinge_error/NAME, their standard
+      errors over clips of this one model.
 
   Raises:
-    UserError: the model was trained without labels, or its source holds nothing back for testing.
+    UserError: the model was trained without labels, its source has no test split, or `clips` is below 2.
   """
   experiment = model.system
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   clip, labels = held_out_clips(experiment, clips, seed)
   result, start, at = {"clips": clips}, 0, {str(t): {} for t in TIMES}
-  given = {t: score(model, clip, t, seed) for t in TIMES}
+  by_time = {t: score(model, clip, t, seed) for t in TIMES}
   for name, count in experiment.data.source.labels.items():
     known = (labels[name] > 0).any(-1)
     label, result[f"chance/{name}"] = labels[name][known], 1 / count
-    for t, every in given.items():
-      part = every[known, start : start + count]
+    for t, all_scores in by_time.items():
+      part = all_scores[known, start : start + count]
       values = {
         "accuracy": label[np.arange(len(label)), part.argmax(-1)] > 0,
         "hinge": np.asarray(hinge(part, targets({name: label}, {name: count}))),
       }
-      for what, each in values.items():
-        at[str(t)][f"{what}/{name}"] = float(each.mean())
-        at[str(t)][f"{what}_error/{name}"] = float(each.std() / np.sqrt(len(each)))
-    for what in ("accuracy", "hinge"):
-      result[f"{what}/{name}"] = float(np.mean([found[f"{what}/{name}"] for found in at.values()]))
+      for kind, each in values.items():
+        at[str(t)][f"{kind}/{name}"] = float(each.mean())
+        at[str(t)][f"{kind}_error/{name}"] = float(each.std() / np.sqrt(len(each)))
+    for kind in ("accuracy", "hinge"):
+      result[f"{kind}/{name}"] = float(np.mean([scores_at[f"{kind}/{name}"] for scores_at in at.values()]))
     start += count
   return {**result, "at": at}, None
 
 
 def held_out_clips(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n classes"]]]:
-  """That many clips of the experiment's source that nothing was trained on, and their labels."""
+  """The first `clips` clips of the test split, in the order of `seed`, and their labels."""
   source = experiment.data.source.test_split(seed)
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.data.senses, experiment.network.text_length, source.labels)

@@ -1,23 +1,22 @@
-"""How much a model knows of a clip: its exact likelihood along the probability-flow ODE, in bits.
+"""Log-likelihood of clips under a model, in bits, along the probability-flow ODE.
 
-The instantaneous change of variables (Chen et al., arXiv 1806.07366; Song et al., arXiv
-2011.13456, eq. 39): along dx/dc = v the log-density falls by div v, so
+By the instantaneous change of variables (Chen et al., arXiv 1806.07366; Song et al., arXiv 2011.13456, eq.
+39), the log-density falls by div v along dx/dc = v, so
 
   log p(x at t0) = log prior(x at 1) + integral of div v over the clock from t0 to 1.
 
-The divergence is Hutchinson's estimate e' J e, e = +-1; its spread over probes is the error bar.
+The divergence is Hutchinson's estimate e' J e with e = +-1; the error bar is its spread over probes.
 
-Bits are a dimension and relative to the uniform on the box, whose log2-density is -1 a dimension:
-0 is a model that knows nothing. What is weighed is not the clip itself but the clip as the process
-leaves it at the small time t0, which dequantises it: half of the digits' pixels lie exactly on the
-wall, where a density is unbounded. At t0 = 1/128 `UniformFlow` adds just uniform noise of +-1/128.
+Bits are per dimension and relative to the uniform density on the box [-1, 1], whose log2-density is -1 per
+dimension: a model that knows nothing scores 0. The likelihood is that of the clip corrupted to the small time
+t0, which dequantises it: half of the pixels of the digits lie exactly on a wall, where a density can be
+unbounded. At t0 = 1/128, `UniformFlow` adds little more than uniform noise of +-1/128.
 
-The velocity is the sampler's own. Where it clips the estimate of x0 it has a kink, and is still
-Lipschitz: the flow is invertible and its divergence is defined almost everywhere. The sampler's
-`project`, which is not invertible, is left out, so that with an inexact network a path may end
-outside the box, where the uniform prior has no density. It is counted there as within, and
-`outside` says how often: as far as that is not 0, bits are those of the velocity field, not of the
-clips that the projecting sampler makes.
+The velocity is that of the sampler. Where it clips the estimate of x0 it has a kink but is still Lipschitz,
+so the flow is invertible and its divergence is defined almost everywhere. The `project` of the sampler is not
+invertible and is left out. With an inexact network, a path may therefore end outside the box, where the
+uniform prior has no density; such values are counted as if inside, and `outside` is their share. Where it is
+not 0, the bits are those of the velocity field, not of the clips made by the projecting sampler.
 """
 
 import functools
@@ -38,22 +37,22 @@ from stale_jax.sampling import Denoiser
 from stale_jax.text import tokenize
 
 ABOUT = {
-  "bits_per_dimension": "bits a value by which held-out clips are likelier than under the uniform",
-  "outside": "share of values whose path to the prior left the box",
+  "bits_per_dimension": "log2 density of held-out clips relative to the uniform, per value; higher is better",
+  "outside": "share of values whose path ended outside the box at the prior; should be 0",
 }
 START = 1 / 128
-# Of the noise end, whose last step is the plain one to 1.
+# Distance of the last but one time from 1; the last step goes from there to 1.
 _END = 1e-3
 _BATCH = 16
 
 
 class Bits(NamedTuple):
-  """Of each clip.
+  """Log-likelihoods of a batch of clips.
 
   Attributes:
-    bits: log2 of the density over that of the uniform on the box, a dimension.
-    error: standard error of `bits` over the probes; not a number for a single one.
-    outside: share of the values whose path ended outside the box (for a Gaussian prior, most may).
+    bits: log2 of the density relative to the uniform density on the box, per dimension.
+    error: standard error of `bits` over the probes, for this clip; NaN for a single probe.
+    outside: share of values whose path ended outside the box (with a Gaussian prior, possibly most).
   """
 
   bits: Float[Array, "batch"]
@@ -62,7 +61,7 @@ class Bits(NamedTuple):
 
 
 def path(steps: int, start: float = START) -> Float[np.ndarray, "{steps}+1"]:
-  """Times from `start` to 1, equally spaced in their logit but for the last."""
+  """Times from `start` to 1, equally spaced in the logit except for the last."""
   logits = np.linspace(np.log(start / (1 - start)), np.log((1 - _END) / _END), steps)
   return np.append(1 / (1 + np.exp(-logits)), 1.0)
 
@@ -76,16 +75,16 @@ def likelihood(
   key: PRNGKeyArray,
   probes: int = 4,
 ) -> Bits:
-  """Follows `clip` along the ODE by Heun's method.
+  """Integrates `clip` and its log-density along the ODE, with Heun's method.
 
   Args:
-    process: whose velocity and prior.
+    process: process that defines the velocity and the prior.
     denoiser: the network.
-    clip: as noised at times[0], [batch, frames, *shape] a sense.
-    times: rising from above 0, where the velocity may be singular, to 1.
-    context: for the denoiser.
-    key: of the probes, one vector each for the whole path.
-    probes: vectors of Hutchinson's estimate.
+    clip: sense -> [batch, frames, *shape], corrupted to times[0].
+    times: increasing, from above 0, where the velocity may be singular, to 1.
+    context: conditioning of the denoiser.
+    key: key of the probes; each probe is one vector for the whole path.
+    probes: number of vectors of Hutchinson's estimate.
   """
   times = jnp.asarray(times)
   batch, frames = next(iter(clip.values())).shape[:2]
@@ -97,7 +96,7 @@ def likelihood(
     return sum(jnp.sum(x.reshape(batch, -1), -1) for x in clip.values())
 
   def slope(x, time):
-    """The velocity, and each probe's estimate of its divergence, [probes, batch]."""
+    """The velocity, and the estimates of its divergence, [probes, batch]."""
     t = jnp.broadcast_to(time, (batch, frames))
 
     def velocity(x):
@@ -147,19 +146,24 @@ def _compiled(model, process: Process, steps: int, probes: int):
 def clip_bits(
   model, prompts: Sequence[str], clip: Clip, seed: int = 0, *, steps: int = 32, probes: int = 4
 ) -> Bits:
-  """Bits of each clip [n, frames, *shape], dequantised, under `model` given its caption, unguided.
+  """Bits of each clip [n, frames, *shape], dequantised, under `model` given its caption, without guidance.
 
   Args:
     model: a `stale_jax.Model`.
-    prompts: one a clip.
-    clip: clean.
-    seed: of dequantisation and probes.
-    steps: of Heun along the path. On the shipped model 32 say .09 bits more than 64 do.
-    probes: of Hutchinson.
+    prompts: one caption per clip.
+    clip: clean clips.
+    seed: seed of dequantisation and probes.
+    steps: Heun steps along the path. On the shipped model, 32 steps give .09 bits more than 64.
+    probes: probes of Hutchinson's estimate.
+
+  Raises:
+    UserError: the process has no ODE.
   """
   experiment = model.system
   if not experiment.diffusion.process.has_flow:
-    raise UserError(f"{type(experiment.diffusion.process).__name__} has no ODE, and so no likelihood.")
+    raise UserError(
+      f"{type(experiment.diffusion.process).__name__} has no probability-flow ODE, and so no likelihood."
+    )
   run = _compiled(experiment.network, experiment.diffusion.process, steps, probes)
   text, parts = tokenize(list(prompts), experiment.network.text_length), []
   for rows in batches(len(text), min(_BATCH, len(text))):
@@ -172,23 +176,24 @@ def clip_bits(
 def evaluate_likelihood(
   model, clips: int = 64, seed: int = 0, steps: int = 64
 ) -> tuple[dict[str, Any], None]:
-  """The suite `likelihood`: bits a dimension of real test clips, given their captions.
+  """The suite `likelihood`: bits per dimension of real test clips, given their captions.
 
   Args:
     model: a `stale_jax.Model`.
-    clips: how many.
-    seed: of the noise and the probes.
-    steps: of Heun along the ODE.
+    clips: number of clips, at least 2.
+    seed: seed of the noise and the probes.
+    steps: Heun steps along the ODE.
 
   Returns:
-    The scores. They are
-    bits_per_dimension: mean over clips of log2 of the model's density over the uniform's.
-    error: its standard error over clips.
-    hutchinson_error: of that, what comes from the probes.
+    The scores, and None in place of clips. The scores are
+    bits_per_dimension: mean over clips of log2 of the model's density relative to the uniform.
+    error: its standard error over clips, for this one model.
+    hutchinson_error: the part of that error that comes from the probes.
     outside: share of values whose path ended outside the box.
+    clips, steps, probes, dequantised_by: how it was measured.
 
   Raises:
-    UserError: too few clips.
+    UserError: `clips` is below 2, or the process has no ODE.
   """
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
@@ -198,12 +203,12 @@ def evaluate_likelihood(
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.data.senses, experiment.network.text_length)
   probes = 4
-  found = clip_bits(model, [e["caption"] for e in examples], batch.clip, seed, steps=steps, probes=probes)
+  measured = clip_bits(model, [e["caption"] for e in examples], batch.clip, seed, steps=steps, probes=probes)
   scores = {
-    "bits_per_dimension": float(found.bits.mean()),
-    "error": float(found.bits.std(ddof=1) / np.sqrt(clips)),
-    "hutchinson_error": float(np.sqrt(np.square(found.error).sum()) / clips),
-    "outside": float(found.outside.mean()),
+    "bits_per_dimension": float(measured.bits.mean()),
+    "error": float(measured.bits.std(ddof=1) / np.sqrt(clips)),
+    "hutchinson_error": float(np.sqrt(np.square(measured.error).sum()) / clips),
+    "outside": float(measured.outside.mean()),
     "clips": clips,
     "steps": steps,
     "probes": probes,

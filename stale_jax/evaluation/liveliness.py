@@ -1,31 +1,35 @@
-"""Does a movie that goes on and on stay alive? Measured as it comes, in constant memory.
+"""Does a long movie keep moving? Measured while it is generated, in constant memory.
 
-Video diffusion that is pushed past the length it was trained on slows down and stops, and whatever asks for
-stability alone is won by a picture that stands still. So motion is measured window by window, a window being
-as long as the clips of training, and held against the first. Of a clip and a window w:
+Video diffusion models slow down and stop when a movie is longer than the training clips, and measures of
+stability alone are best for a still picture. Therefore motion is measured in windows as long as the training
+clips, and compared with the first window. For each clip and window w:
 
-- *pace*: median over the pairs of neighbouring frames of `motion.Motion.speed`, pixels a frame. (A pair's is
-  a mean over what can be seen: over pixels, the median before a background that stands still would be 0.)
-- *retention*: R(w) = pace(w) / pace(first), the latter .1 at the least: where nothing moved none is kept.
-- *collapse*: R < .5 in three windows running. *Half-life*: frames from the first window to the first R < .5.
-- *explained*: 1 - sum |x_t - warp(x_t-1)|^2 / sum |x_t - x_t-1|^2 over the pairs, warped along the flow, from
-  0 (noise) to 1 (a picture that moves); `motion.motion_of` says what exactly is compared.
-- *dead*: share of pairs with mean |x_t - x_t-1| < max(1/255, .1 of real clips' median) and a speed below .1.
-- *liveliness*: min(R, 1) x explained x (1 - dead) (ours). Frozen and flickering clips score 0, real ones
-  about 1, those that have slowed down to half .5, and a quarter if it is that they show every frame twice.
-- *loop*: how well the window repeats something earlier (ours): the greatest over lags of the autocorrelation
-  1 - sum |a - b|^2 / sum (|a - m|^2 + |b - m|^2), a the window, b as many frames that lie a lag before, m the
-  mean of what is remembered, the last nine windows. As in pitch detection (McLeod & Wyvill, ICMC 2005), lags
-  count once the correlation has fallen to 0: until then a slow picture only resembles itself. A window that
-  reaches .9 loops; its *period* is the first lag that does. Real clips may loop, too, and are the measure.
-- *luma*, *saturation*: mean luma (Rec. 709) in [0, 1]; sum (max - min) / sum max of the channels (ours:
-  HSV's, weighted by the light, for black has none).
-- *flicker*: 1 - mean |x_t - x_t-1| (VBench, arXiv 2311.17982). A frozen movie scores 1: never alone.
-- *bits*: of entropies, see entropy.py.
+- *pace*: median over the pairs of neighbouring frames of `motion.FrameMotion.speed`, in pixels per frame.
+  (The speed of a pair is a weighted mean over pixels: a median would be 0 before a still background.) The
+  speed is biased for small pictures, see `motion.frame_motion`: compare it with real clips, which are
+  measured alike.
+- *retention*: R(w) = pace(w) / max(pace(first), .1), so that R is 0 where nothing ever moved.
+- *collapse*: R < .5 in three consecutive windows. *Half-life*: frames from the first window to the first with
+  R < .5.
+- *explained*: 1 - sum |x_t - warp(x_t-1)|^2 / sum |x_t - x_t-1|^2 over the pairs, warped along the flow; from
+  0 (noise) to 1 (a moving picture). `motion.frame_motion` defines exactly what is compared.
+- *dead*: share of pairs with mean |x_t - x_t-1| < max(1/255, .1 of the median of real clips) and speed < .1.
+- *liveliness*: min(R, 1) x explained x (1 - dead) (our measure). Frozen and flickering clips score 0 and real
+  ones about 1. Clips at half the pace score .5, or .25 if they are slow because they show every frame twice.
+- *loop*: how well the window repeats something earlier (our measure): the maximum over lags of the
+  autocorrelation 1 - sum |a - b|^2 / sum (|a - m|^2 + |b - m|^2), where a is the window, b the frames one lag
+  earlier and m the mean of the last nine windows, which are kept. As in pitch detection (McLeod & Wyvill,
+  ICMC 2005), lags count only after the correlation has fallen to 0: before that, a slow picture resembles
+  itself. A window that reaches .9 loops; its *period* is the first lag that reaches it. Real clips may loop
+  too: compare.
+- *luma*, *saturation*: mean luma (Rec. 709) in [0, 1]; sum (max - min) / sum max of the channels (ours: the
+  saturation of HSV weighted by light, since black has none).
+- *flicker*: 1 - mean |x_t - x_t-1| (VBench, arXiv 2311.17982). A frozen movie scores 1: never use it alone.
+- *bits*: entropies, see entropy.py.
 
-*Drift*, of luma and of saturation, is |mean of the last 15% - mean of the first 15%| (the start-end contrast
-of FramePack, arXiv 2504.12626), and, summed over N windows, sum_i (N - i + 1) |m_i - m_1| / m_1, divided by
-N (N + 1) / 2 (the drift error of LV-Bench, arXiv 2511.22973, as a mean, so that any lengths compare).
+*Drift* of luma and saturation is |mean of the last 15% - mean of the first 15%| (the start-end contrast of
+FramePack, arXiv 2504.12626). *Summed drift* over N windows is sum_i (N - i + 1) |m_i - m_1| / m_1, divided by
+N (N + 1) / 2 (the drift error of LV-Bench, arXiv 2511.22973, as a mean, so that different lengths compare).
 """
 
 import functools
@@ -39,38 +43,38 @@ from stale_jax.clip import intensity
 from stale_jax.evaluation.entropy import direction_bits, grey_bits, space_bits
 from stale_jax.evaluation.motion import STILL, frame_motion
 
-LOOPS = 0.9  # Autocorrelation of a window that repeats what was before.
+LOOPS = 0.9  # Autocorrelation from which a window counts as looping.
 _SLOW, _SLOW_WINDOWS = 0.5, 3
-_ENDS = 0.15  # Of a movie, its start and its end.
-_REMEMBERED = 8  # Windows, for loops.
-_SIDE = 16  # Of the pictures that are remembered, at most.
+_ENDS = 0.15  # Share of a movie that is its start, and its end.
+_REMEMBERED = 8  # Earlier windows in which loops are sought.
+_SIDE = 16  # Pixels of the side of the kept pictures, at most.
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-_POINTS, _SHOWN = 256, 64  # Of a curve, while it grows and in the end, at most.
+_POINTS, _SHOWN = 256, 64  # Points of a curve: kept (up to twice as many), and shown.
 
 
 def change_of(sight: Float[np.ndarray, "clips frames height width 3"]) -> float:
-  """The median over pairs of neighbouring frames of mean |difference|, of values in [0, 1]."""
+  """Median over pairs of neighbouring frames of their mean absolute difference, with values in [0, 1]."""
   return float(np.median(np.abs(np.diff(intensity(sight), axis=1)).mean((2, 3, 4))))
 
 
 def luma(seen: Float[np.ndarray, "*pictures height width 3"]) -> Float[np.ndarray, "*pictures height width"]:
-  """Of intensities in [0, 1]; see the docstring of this module."""
+  """Rec. 709 luma of each pixel, for intensities in [0, 1]."""
   return seen @ _LUMA
 
 
 def saturation(seen: Float[np.ndarray, "pictures height width 3"]) -> Float[np.ndarray, "pictures"]:
-  """Likewise, of whole pictures."""
+  """Saturation of each picture, as the docstring of this module defines it, for intensities in [0, 1]."""
   return (seen.max(-1) - seen.min(-1)).sum((1, 2)) / np.maximum(seen.max(-1).sum((1, 2)), 1e-6)
 
 
 class Curve:
-  """A value a clip and window, of any number of windows in constant memory.
+  """One value per clip and window, for any number of windows, in constant memory.
 
-  Of more than 2 x 256 windows neighbours are averaged, of more than twice that again, and so on.
+  At 2 x 256 points, pairs of neighbours are averaged and `span` doubles, as often as needed.
 
   Attributes:
-    points: [points, clips], each the mean of `span` windows.
-    span: windows.
+    points: arrays [clips], each the mean of `span` windows.
+    span: number of windows per point.
   """
 
   def __init__(self):
@@ -79,7 +83,7 @@ class Curve:
     self._waiting: list[np.ndarray] = []
 
   def add(self, value: Float[np.ndarray, "clips"]) -> None:
-    """Appends a window."""
+    """Appends the values of a window."""
     self._waiting.append(value)
     if len(self._waiting) == self.span:
       self.points.append(functools.reduce(np.add, self._waiting) / self.span)
@@ -89,12 +93,12 @@ class Curve:
       self.span *= 2
 
   def ends(self) -> tuple[Float[np.ndarray, "n clips"], Float[np.ndarray, "n clips"]]:
-    """The first and the last 15% of the points, one at least."""
+    """The first and the last 15% of the points, at least one each."""
     count = max(1, round(_ENDS * len(self.points)))
     return np.stack(self.points[:count]), np.stack(self.points[-count:])
 
   def shown(self) -> tuple[list[float | None], int]:
-    """The mean over clips in 64 points at most, None where it is unknown; and how many windows each spans."""
+    """Mean over clips in at most 64 points, None where it is unknown; and the number of windows per point."""
     means = np.mean(self.points, 1)
     times = -(-len(means) // _SHOWN)
     parts = [float(means[i : i + times].mean()) for i in range(0, len(means), times)]
@@ -102,14 +106,14 @@ class Curve:
 
 
 class Liveliness:
-  """Takes a rollout in as it comes. Everything is in the docstring of this module.
+  """Measures a rollout while it is generated. The docstring of this module defines the scores.
 
   Args:
-    window: frames of a clip as trained on.
+    window: frames of a window, as many as a training clip has.
     real_change: `change_of` real clips.
 
   Attributes:
-    frames: that it has been given.
+    frames: number of frames added so far.
   """
 
   def __init__(self, window: int, real_change: float = 0.0):
@@ -124,7 +128,7 @@ class Liveliness:
     self._periods = np.zeros(_REMEMBERED * window + 1, int)
 
   def add(self, sight: Float[np.ndarray, "clips frames height width 3"]) -> None:
-    """Goes on by any number of frames, in [-1, 1]; the clips are always the same."""
+    """Adds any number of frames, in [-1, 1], to each of the clips, which stay the same."""
     for frame in np.moveaxis(np.asarray(sight, np.float32), 1, 0):
       self._add(frame)
 
@@ -136,8 +140,8 @@ class Liveliness:
       self._half = np.full(clips, np.inf)
       self._drift = {name: np.zeros((2, clips)) for name in ("luma", "saturation")}
     else:
-      found = [vars(frame_motion(a, b)) for a, b in zip(self._before, frame, strict=True)]
-      pair = {name: np.array([one[name] for one in found]) for name in found[0]}
+      motions = [vars(frame_motion(a, b)) for a, b in zip(self._before, frame, strict=True)]
+      pair = {name: np.array([motion[name] for motion in motions]) for name in motions[0]}
       pair["dead"] = (pair["change"] < self._least_change) & (pair["speed"] < STILL)
       self._run = np.where(pair["dead"], self._run + 1, 0)
       self._longest = np.maximum(self._longest, self._run)
@@ -161,7 +165,7 @@ class Liveliness:
       self._close()
 
   def _close(self) -> None:
-    """Ends a window."""
+    """Ends a window: computes its values and clears what was kept for it."""
     pairs = {name: np.stack([pair[name] for pair in self._pairs], 1) for name in self._pairs[0]}
     speed, dead = np.median(pairs["speed"], 1), pairs["dead"].mean(1)
     if self._first is None:
@@ -188,8 +192,8 @@ class Liveliness:
     if not self._windows:
       self._begun = value
     else:
-      kept = {**value, "retention": np.minimum(retention, 1), "looping": value["loop"] >= LOOPS}
-      for name, x in kept.items():
+      summed = {**value, "retention": np.minimum(retention, 1), "looping": value["loop"] >= LOOPS}
+      for name, x in summed.items():
         self._sums[name] = self._sums.get(name, 0) + np.nan_to_num(x)
     for name, sums in self._drift.items():
       away = np.abs(value[name] - self._begun[name]) / np.maximum(self._begun[name], 1 / 255)
@@ -202,7 +206,7 @@ class Liveliness:
     self._pairs, self._pictures = [], []
 
   def _loop(self) -> Float[np.ndarray, "clips"]:
-    """Of this window, whose period is counted if it loops; NaN of the first, which has nothing before."""
+    """Loop value of this window, NaN for the first; counts the period of clips that loop."""
     small, window = np.stack(self._small, 1), self._window
     if small.shape[1] < 2 * window:
       return np.full(len(small), np.nan)
@@ -225,16 +229,18 @@ class Liveliness:
     """Means over clips, and over the windows after the first.
 
     Returns:
-      Of all that the docstring above defines, but for luma and saturation, of which there is drift only.
-      retention is of min(R, 1), and retention_end the same of the last 15%. half_life: median over clips,
-      None if it is never reached. collapsed: share of clips. dead_run: the longest, in frames. looping: share
-      of windows that loop; period: the median of theirs, None if none does.
+      The scores that the docstring of this module defines (of luma and saturation the drift only), with
+      retention: mean of min(R, 1); retention_end: the same over the last 15%.
+      half_life: median over clips, in frames; None if it is not reached.
+      collapsed: share of clips that collapse.
+      dead_run: longest run of dead frames.
+      looping: share of windows that loop; period: median period of these, in frames; None without loops.
 
     Raises:
       ValueError: there are fewer than two windows.
     """
     if self._windows < 2:
-      raise ValueError(f"{self._windows} windows: two are needed.")
+      raise ValueError(f"{self._windows} windows were added; at least 2 are needed.")
     means = {name: float(np.mean(x)) / (self._windows - 1) for name, x in self._sums.items()}
     half, weights = float(np.median(self._half)), self._windows * (self._windows + 1) / 2
     scores = {
@@ -258,7 +264,7 @@ class Liveliness:
     return {**scores, **{name: means[name] for name in (*names, *bits)}}
 
   def curves(self) -> dict[str, int | list[float | None]]:
-    """Name -> its mean over clips, a value every `step` frames, 64 at most; and that step."""
+    """Name -> mean over clips, with one value per `step` frames, at most 64 values; and "step" itself."""
     shown = {name: curve.shown() for name, curve in self._curves.items()}
     step = self._window * next(iter(shown.values()))[1]
     return {"step": step, **{name: values for name, (values, _) in shown.items()}}

@@ -1,10 +1,10 @@
-"""Was this handwriting trained on? The model is asked, by its denoising loss alone.
+"""Was this handwriting trained on? Estimated from the denoising loss of the model alone.
 
-A model denoises what it has seen a little better than what it has not (Carlini et al.,
-arXiv 2112.03570, on membership; difficulty calibrated by a reference model, Watson et al.,
-arXiv 2111.08440). Losses of the test's handwriting above those of the training's are the
-gap; a leaked item lies on the training's side of it. Digits differ far more in difficulty than by
-having been seen, so the model is read against a reference on the same digits.
+A model denoises training examples a little better than unseen ones (membership inference, Carlini et al.,
+arXiv 2112.03570; calibrated for difficulty by a reference model, Watson et al., arXiv 2111.08440). The gap is
+the loss of the test handwriting minus that of the training handwriting; leaked test digits reduce it. Digits
+differ far more in difficulty than by membership, so the model is compared with a reference model on the same
+digits.
 """
 
 import functools
@@ -19,14 +19,14 @@ from stale_jax.data.loader import collate
 from stale_jax.data.sources.digits import handwriting
 from stale_jax.processes import corrupt_array
 
-# Around where a digit's identity is decided, and there a model that remembers has most to gain.
+# Noise levels at which the identity of a digit is decided: there memorisation lowers the loss most.
 _TIMES = (0.5, 0.7, 0.85)
 _BATCH = 64
 
 
 @functools.cache
 def _network(model, process):
-  """The loss of the sight of a batch of clips at each of _TIMES, [times, batch], compiled once a shape."""
+  """Function that returns the rms error of sight at each of _TIMES, [times, batch]; compiled per shape."""
 
   @jax.jit
   def losses(params, batch, keys):
@@ -43,9 +43,9 @@ def _network(model, process):
 
 
 def handwriting_losses(model, split: str, views: int = 2, seed: int = 0) -> Float[np.ndarray, "n"]:
-  """log of the denoising error of each digit of `split` under `model`, over `views` clips of it.
+  """Log of the denoising error of each digit of `split` under `model`, averaged over `views` clips of it.
 
-  Colour, path and noise of view v of the i-th digit depend on (seed, v, i) alone: models can be paired.
+  Colour, path and noise of view v of the i-th digit depend on (seed, v, i) alone, so models can be paired.
   """
   experiment, run = model.system, _network(model.system.network, model.system.diffusion.process)
   images, targets = handwriting(split)
@@ -72,23 +72,25 @@ def membership(
   clean: dict[str, Float[np.ndarray, "n"]] | None = None,
   draws: int = 2000,
 ) -> dict[str, float | None]:
-  """What a model's losses say of the share of the test's handwriting it was trained on.
+  """Estimates the share of the test handwriting that a model was trained on from its losses.
 
-  With a share f of it leaked, the gap between test and training is (1 - f) times the clean
-  one, hence f = 1 - gap / clean gap. It holds for models of one recipe: one that remembers
-  less has a smaller gap too. Where the clean gap is not above 0 by twice its error the models remember
-  nothing that could be told, and nothing is.
+  If a share f leaked, the gap between test and training is (1 - f) times the clean gap, so f = 1 - gap /
+  clean gap. This holds for models of the same recipe only: a model that memorises less also has a smaller
+  gap. There is no estimate where the clean gap is not above 0 by twice its error: such models do not memorise
+  measurably.
 
   Args:
     audited: split -> `handwriting_losses` of the model in question.
-    clean: the same of a model of its recipe that saw no test handwriting.
-    draws: of the bootstrap of the handwriting.
+    clean: the same for a model of the same recipe that was trained without test handwriting.
+    draws: draws of the bootstrap over digits.
 
   Returns:
-    gap: log loss, test above training, and gap_standard_error. With `clean` also
-    estimate, not cut to [0, 1], None where nothing can be told; standard_error, half the width of its
-    central 68 % (a ratio has no variance where its divisor may be 0), or None; clean_gap;
-    clean_gap_standard_error.
+    gap: log loss of test minus training; gap_standard_error: its bootstrap error over digits. With `clean`
+      also
+    estimate: not clipped to [0, 1]; None where the clean gap is too small.
+    standard_error: half the width of the central 68% of the bootstrap (the variance of a ratio is infinite
+      where its divisor may be 0), or None.
+    clean_gap, clean_gap_standard_error: those of the clean model.
   """
   both = [audited] if clean is None else [audited, clean]
 
@@ -99,16 +101,16 @@ def membership(
   sizes = {split: len(x) for split, x in audited.items()}
   measured = gaps({split: np.arange(n) for split, n in sizes.items()})
   drawn = np.array([gaps({s: rng.integers(0, n, n) for s, n in sizes.items()}) for _ in range(draws)])
-  said = {"gap": float(measured[0]), "gap_standard_error": float(drawn[:, 0].std())}
+  scores = {"gap": float(measured[0]), "gap_standard_error": float(drawn[:, 0].std())}
   if clean is None:
-    return said
+    return scores
   low, high = np.quantile(1 - drawn[:, 0] / drawn[:, 1], (0.16, 0.84))
   clean_error = float(drawn[:, 1].std())
-  told = measured[1] > 2 * clean_error
+  is_measurable = measured[1] > 2 * clean_error
   return {
-    "estimate": float(1 - measured[0] / measured[1]) if told else None,
-    "standard_error": float((high - low) / 2) if told else None,
-    **said,
+    "estimate": float(1 - measured[0] / measured[1]) if is_measurable else None,
+    "standard_error": float((high - low) / 2) if is_measurable else None,
+    **scores,
     "clean_gap": float(measured[1]),
     "clean_gap_standard_error": clean_error,
   }

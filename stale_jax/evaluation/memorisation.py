@@ -1,4 +1,4 @@
-"""Is what was generated new, or a training example again?"""
+"""Are generated examples new, or copies of training examples?"""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,15 +7,15 @@ from jaxtyping import Float
 def nearest_distance(
   a: Float[np.ndarray, "n pixels"], training: Float[np.ndarray, "m pixels"]
 ) -> Float[np.ndarray, "n"]:
-  """Euclidean distance of each row of `a` to its nearest row of `training`."""
+  """Euclidean distance from each row of `a` to the nearest row of `training`."""
   squares = np.square(a).sum(1)[:, None] + np.square(training).sum(1) - 2 * a @ training.T
   return np.sqrt(np.maximum(squares.min(1), 0))
 
 
 def nearest_ratio(generated, held_out, training) -> float:
-  """Median nearest-training distance of what was generated over that of real held-out examples.
+  """Median distance to the nearest training example, of generated divided by that of held-out examples.
 
-  About 1: as new as unseen handwriting. Near 0: copies.
+  About 1 means as new as unseen handwriting, near 0 means copies.
   """
   return float(
     np.median(nearest_distance(generated, training)) / np.median(nearest_distance(held_out, training))

@@ -1,4 +1,4 @@
-"""What moves from one frame to the next, and how much of the change is motion."""
+"""Motion from one frame to the next, and how much of the change it explains."""
 
 import dataclasses
 
@@ -9,24 +9,24 @@ from jaxtyping import Float
 from stale_jax.clip import intensity
 from stale_jax.data.flow import flow
 
-STILL = 0.1  # Pixels a frame; slower is no motion.
-_SIGMA = 2.0  # Pixels, over which the flow is averaged.
+STILL = 0.1  # Pixels per frame; anything slower counts as still.
+_SIGMA = 2.0  # Standard deviation, in pixels, of the Gaussian that averages the flow.
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameMotion:
-  """Of one frame after another.
+  """Motion between two neighbouring frames.
 
   Attributes:
-    change: mean |difference| of the two, of values in [0, 1].
-    speed: pixels, the mean length of the flow over what can be seen: each pixel counts by the square of the
-      picture's gradient, so that blank ones, where no flow can be known, do not.
-    dynamic: the dynamic degree, pixels: the same over the fastest twentieth of what can be seen (VBench,
-      arXiv 2311.17982, which makes it a yes or no; and of all pixels alike).
+    change: mean absolute difference of the frames, with values in [0, 1].
+    speed: mean length of the flow, in pixels per frame. Each pixel is weighted by the squared gradient of the
+      picture, since no flow can be measured where the picture is blank. It is biased, see `frame_motion`.
+    dynamic: the dynamic degree, in pixels per frame: the same mean over the fastest twentieth of the weight.
+      (VBench, arXiv 2311.17982, weights all pixels equally and thresholds the result.)
     move: the mean flow itself, right and down.
-    left: squared difference that is left when the frame before has been moved along the flow, summed; all of
-      it, where nothing moves (`speed` is less than STILL).
-    all: squared difference that there was; 1 - left / all is explained by motion.
+    left: summed squared difference that remains after the frame before is warped along the flow. Where
+      nothing moves (`speed` is below STILL), it is `all`.
+    all: summed squared difference before warping; the share 1 - left / all is explained by motion.
   """
 
   change: float
@@ -40,27 +40,32 @@ class FrameMotion:
 def frame_motion(
   before: Float[np.ndarray, "height width 3"], after: Float[np.ndarray, "height width 3"]
 ) -> FrameMotion:
-  """Measures what moved between two frames in [-1, 1].
+  """Measures the motion between two frames in [-1, 1]. (The method is ours.)
 
-  Both are blurred a little (a Gaussian of .7 pixels), or every edge between pixels that moves by a fraction
-  of one would count as unexplained. The flow of `data.flow` is averaged over 2 pixels, weighted by what can
-  be seen: a flow free to choose for every pixel finds one that explains noise. (All ours, as what follows.)
+  Both frames are blurred slightly (a Gaussian of .7 pixels): otherwise every sharp edge that moves by a
+  fraction of a pixel would count as unexplained. The flow of `data.flow` is averaged over 2 pixels with the
+  weights of `speed`, because a flow that is free at every pixel can explain even noise.
 
-  Moving a frame by fractions of a pixel averages pixels, and the mean of several is nearer to anything than
-  one of them: that alone "explains" a third of pure noise. `all` is therefore the lesser of the squared
-  differences to the frame before as it is and moved the opposite way, which blurs it as much.
+  Warping by fractions of a pixel averages pixels, and an average is closer to any picture than a single pixel
+  is: that alone "explains" a third of pure noise. `all` is therefore the smaller of the squared differences
+  to the frame before, unwarped and warped the opposite way, which blurs it equally.
+
+  `speed` is too low for small pictures that move as a whole. On moving textures (`testing.moving.textures`)
+  at .5, 1 and 2 pixels per frame it is 15%, 7% and 8% low in pictures of 16 pixels, 2 to 4% low in 32, and 0
+  to 4% low in 48. A digit that moves on a black canvas of 16 pixels is measured without bias. Compare speeds
+  with those of real clips of the same size, measured alike.
   """
   before, after = intensity(before), intensity(after)
   change = float(np.abs(after - before).mean())
   before, after = (cv2.GaussianBlur(x, (3, 3), 0.7) for x in (before, after))
   grey = [np.rint(255 * x.mean(-1)).astype(np.uint8) for x in (before, after)]
-  seen = np.square(np.stack(np.gradient(grey[1].astype(np.float32)))).sum(0)
-  # As fine as a picture of 64 to 127 pixels, so that larger ones do not take longer for nothing.
-  found = _averaged(flow(grey[1], grey[0], max(0, min(grey[0].shape).bit_length() - 7)), seen)
-  speed, dynamic = _speeds(np.hypot(found[..., 0], found[..., 1]).ravel(), seen.ravel())
-  move = -(found * seen[..., None]).sum((0, 1)) / max(seen.sum(), 1e-9)
-  left, wrong = (float(np.square(after - _moved(before, way)).sum()) for way in (found, -found))
-  different = min(float(np.square(after - before).sum()), wrong)
+  weight = np.square(np.stack(np.gradient(grey[1].astype(np.float32)))).sum(0)
+  # The finest scale is that of a picture of 64 to 127 pixels: a finer one takes longer and adds nothing.
+  backward = _averaged(flow(grey[1], grey[0], max(0, min(grey[0].shape).bit_length() - 7)), weight)
+  speed, dynamic = _speeds(np.hypot(backward[..., 0], backward[..., 1]).ravel(), weight.ravel())
+  move = -(backward * weight[..., None]).sum((0, 1)) / max(weight.sum(), 1e-9)
+  left, opposite = (float(np.square(after - _warped(before, way)).sum()) for way in (backward, -backward))
+  different = min(float(np.square(after - before).sum()), opposite)
   return FrameMotion(
     change=change,
     speed=speed,
@@ -71,25 +76,25 @@ def frame_motion(
   )
 
 
-def _averaged(found: Float[np.ndarray, "height width 2"], seen: Float[np.ndarray, "height width"]):
-  weight = seen + 1  # As of a gradient of one grey level, lest nothing count.
-  total = cv2.GaussianBlur(found * weight[..., None], (0, 0), _SIGMA)
+def _averaged(field: Float[np.ndarray, "height width 2"], weight: Float[np.ndarray, "height width"]):
+  weight = weight + 1  # A gradient of one grey level, so that the weights are never all 0.
+  total = cv2.GaussianBlur(field * weight[..., None], (0, 0), _SIGMA)
   return total / cv2.GaussianBlur(weight, (0, 0), _SIGMA)[..., None]
 
 
-def _moved(picture: Float[np.ndarray, "height width 3"], found: Float[np.ndarray, "height width 2"]):
-  """Each pixel from where `found` says."""
+def _warped(picture: Float[np.ndarray, "height width 3"], field: Float[np.ndarray, "height width 2"]):
+  """Samples `picture` at each pixel's position plus `field` (right, down)."""
   rows, columns = np.indices(picture.shape[:2], np.float32)
-  places = columns + found[..., 0], rows + found[..., 1]
+  places = columns + field[..., 0], rows + field[..., 1]
   return cv2.remap(picture, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _speeds(length: Float[np.ndarray, "pixels"], seen: Float[np.ndarray, "pixels"]) -> tuple[float, float]:
-  """The mean over what is seen, and over the fastest twentieth of it."""
-  total = seen.sum()
+def _speeds(length: Float[np.ndarray, "pixels"], weight: Float[np.ndarray, "pixels"]) -> tuple[float, float]:
+  """The weighted mean of `length`, and that over the fastest twentieth of the weight."""
+  total = weight.sum()
   if not total:
     return 0.0, 0.0
   order = np.argsort(-length)
-  # Of the pixel at the edge of the twentieth only a part.
-  fastest = np.clip(total / 20 - (np.cumsum(seen[order]) - seen[order]), 0, seen[order])
-  return float(np.average(length, weights=seen)), float(np.average(length[order], weights=fastest))
+  # The pixel at the edge of the twentieth counts in part.
+  fastest = np.clip(total / 20 - (np.cumsum(weight[order]) - weight[order]), 0, weight[order])
+  return float(np.average(length, weights=weight)), float(np.average(length[order], weights=fastest))

@@ -1,8 +1,8 @@
-"""Reads from the picture alone what a clip of the digits source shows.
+"""Reads the labels of clips of the digits source from sight alone.
 
-A tracker finds the ink of each frame; a small network, fitted on real training clips,
-reads digit, colour, direction, speed and the impacts from what it tracked. What it says
-of real test clips is the scale on which its word about generated ones is to be weighed.
+A tracker finds the ink of each frame. A small network, fitted on real training clips, predicts digit, colour,
+direction, speed and impacts from the tracks. Compare its accuracy on generated clips with that on real test
+clips.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ from stale_jax.clip import intensity
 from stale_jax.data.sources.digits import LABELS, WALLS, handwriting
 from stale_jax.files import cache_folder
 
-_GLYPH = 10  # Pixels across what is cut out around the ink.
+_GLYPH = 10  # Side in pixels of the patch around the ink.
 _CLIPS, _STEPS, _BATCH = 8192, 1500, 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """What was read from n clips.
+  """Labels, impacts, features and tracks of n clips.
 
   Attributes:
     labels: digit, colour, direction, speed -> [n] indices.
     hits: whether the digit hits each of the four walls, [n, frames, 4].
-    features: of the network's last layers, for Fréchet distances, [n, 96].
-    glyphs: the digit as seen on average, at unit norm, [n, 100].
-    path: of the ink's centre of mass, (row, column) in pixels, [n, frames, 2].
+    features: activations of the network's last hidden layers, for Fréchet and kernel distances, [n, 96].
+    glyphs: mean picture of the digit, with unit norm, [n, 100].
+    path: centre of mass of the ink, (row, column) in pixels, [n, frames, 2].
   """
 
   labels: dict[str, Int[np.ndarray, "n"]]
@@ -48,9 +48,9 @@ class Reading:
 
 
 def track(sight: Float[np.ndarray, "n frames height width 3"]) -> dict[str, np.ndarray]:
-  """The ink of each clip: path [n, frames, 2] (pixels), mass [n, frames], colour [n, 3], glyphs [n, 2, g, g].
+  """Tracks the ink: path [n, frames, 2] (pixels), mass [n, frames], colour [n, 3], glyphs [n, 2, g, g].
 
-  The glyph is the ink around its centre of mass, averaged over each half of the clip.
+  A glyph is the patch around the centre of mass, averaged over one half of the clip.
   """
   colour = intensity(sight)
   ink = colour.max(-1)
@@ -78,20 +78,20 @@ def track(sight: Float[np.ndarray, "n frames height width 3"]) -> dict[str, np.n
 
 
 def glyphs(tracked: dict[str, np.ndarray]) -> Float[np.ndarray, "n pixels"]:
-  """The digit as seen on average, at unit norm."""
+  """Mean picture of each digit, with unit norm."""
   pixels = tracked["glyphs"].mean(1).reshape(len(tracked["mass"]), -1)
   return pixels / np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-6)
 
 
 def still(split: str) -> Float[np.ndarray, "n 2 16 16 3"]:
-  """Every digit of the split's handwriting once, white, at rest in the middle of a canvas."""
+  """Clips of every digit of the split once: white, at rest, in the middle of a canvas."""
   digits, _ = handwriting(split)
   canvas = np.pad(2 * digits - 1, ((0, 0), (4, 4), (4, 4)), constant_values=-1)
   return np.broadcast_to(canvas[:, None, :, :, None], (len(canvas), 2, *canvas.shape[1:], 3))
 
 
 def _inputs(tracked: dict[str, np.ndarray], canvas: int) -> tuple[np.ndarray, np.ndarray]:
-  """What the network sees of form [n, values] and of colour and motion [n, values]."""
+  """Inputs of the network: form [n, values], and colour and motion [n, values]."""
   n = len(tracked["mass"])
   path = tracked["path"] / canvas - 0.5
   motion = (tracked["colour"], 4 * path, 8 * np.diff(path, axis=1), tracked["mass"] / 16)
@@ -100,7 +100,7 @@ def _inputs(tracked: dict[str, np.ndarray], canvas: int) -> tuple[np.ndarray, np
 
 
 class _Network(nn.Module):
-  """Form tells the digit; colour and motion the rest."""
+  """Predicts the digit from form, and everything else from colour and motion."""
 
   frames: int
 
@@ -117,7 +117,7 @@ class _Network(nn.Module):
 
 
 class Reader:
-  """Reads the clips of `source`, whose canvas and frames its network is for, by the weights `params`."""
+  """Reads clips that have the canvas and frames of `source`, with the weights `params`."""
 
   def __init__(self, source, params):
     self._canvas = source.canvas
@@ -125,7 +125,7 @@ class Reader:
     self._params = params
 
   def __call__(self, sight: Float[np.ndarray, "n frames height width 3"]) -> Reading:
-    """Reads the clips' pictures."""
+    """Reads the sight of n clips."""
     tracked = track(np.asarray(sight))
     heads, hits, features = jax.device_get(self._network.apply(self._params, *_inputs(tracked, self._canvas)))
     return Reading(
@@ -138,7 +138,7 @@ class Reader:
 
 
 def _fit(source, seed: int = 0):
-  """The weights of a network fitted on real clips of `source`; deterministic in `seed`."""
+  """Fits a network on real clips of `source` and returns its weights; deterministic given `seed`."""
   examples = [source[int(i)] for i in np.random.default_rng(seed).integers(0, len(source), _CLIPS)]
   inputs = _inputs(track(np.stack([e["clip"]["sight"] for e in examples])), source.canvas)
   labels = {name: np.array([e["labels"][name] for e in examples]) for name in LABELS}
@@ -169,8 +169,8 @@ def _fit(source, seed: int = 0):
 
 @functools.cache
 def fitted_reader(source) -> Reader:
-  """The reader of a source. It is fitted once, which takes seconds, and kept in the cache folder."""
-  # What the weights depend on, to their last bits.
+  """The reader of `source`. It is fitted once, which takes seconds, and cached in the cache folder."""
+  # Everything that the bits of the weights depend on.
   how = (
     source,
     Path(__file__).read_text(),
@@ -179,17 +179,17 @@ def fitted_reader(source) -> Reader:
     os.environ.get("XLA_FLAGS"),
   )
   path = cache_folder() / "readers" / f"{hashlib.sha256(repr(how).encode()).hexdigest()[:32]}.msgpack"
-  with contextlib.suppress(OSError, ValueError):  # Never kept, or cut short.
+  with contextlib.suppress(OSError, ValueError):  # Not cached yet, or truncated.
     return Reader(source, msgpack_restore(path.read_bytes()))
   params = jax.device_get(_fit(source))
-  with contextlib.suppress(OSError):  # A home that cannot be written is no reason to fail.
+  with contextlib.suppress(OSError):  # Without a writable cache, fit again next time.
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")  # Other processes may fit the same one.
+    partial = path.with_suffix(f".{os.getpid()}")  # Other processes may fit the same reader.
     partial.write_bytes(msgpack_serialize(params))
     partial.replace(path)
   return Reader(source, params)
 
 
 def impacts(touch: Float[np.ndarray, "*batch frames 4"]) -> np.ndarray:
-  """Which walls are hit when: touch is 1 at an impact and at most .5 after."""
+  """Which wall is hit in which frame: touch is 1 at an impact and at most .5 afterwards."""
   return intensity(touch) >= 0.75

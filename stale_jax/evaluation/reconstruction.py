@@ -1,4 +1,4 @@
-"""The suite `reconstruction`: what of held-out clips an autoencoder's latents keep, and how they lie."""
+"""The suite `reconstruction`: error of an autoencoder on held-out clips, and spread of its latents."""
 
 import dataclasses
 from typing import Any
@@ -14,40 +14,40 @@ from stale_jax.models import Autoencoder
 from stale_jax.models.autoencoder import depth_to_space, lengthen, space_to_depth
 
 ABOUT = {
-  "mse": "mean square of what is lost of held-out clips, which lie in [-1, 1]; the less the better",
-  "psnr": "the same as peak signal-to-noise ratio, dB; the more the better",
-  "over_pca": "mse over that of the best linear code of the same size, patch by patch",
-  "std": "standard deviation of latents; of the uniform prior it is .577",
-  "nats": "told of a clip by a latent number, of 'kl'",
-  "codes": "perplexity of the codewords, over their number, of 'fsq'",
+  "mse": "mean squared error on held-out clips, with values in [-1, 1]; lower is better",
+  "psnr": "the same as peak signal-to-noise ratio, in dB; higher is better",
+  "over_pca": "mse divided by that of the best linear code of the same size, patch by patch; lower is better",
+  "std": "standard deviation of the latents; that of the uniform prior is .577",
+  "nats": "KL divergence per latent value, in nats, of the bottleneck 'kl'",
+  "codes": "perplexity of the codewords divided by their number, of the bottleneck 'fsq'; 1 uses all equally",
 }
 _BATCH = 32
-_TRAIN = 256  # Clips that the linear code is fitted to.
+_TRAIN = 256  # Training clips that the linear code is fitted to.
 
 
 def linear_code(
   train: Float[np.ndarray, "n values"], test: Float[np.ndarray, "m values"], channels: int
 ) -> Float[np.ndarray, "m values"]:
-  """`test` after the best linear code of `train` by so many numbers, and back (principal components)."""
+  """`test` encoded and decoded with the first `channels` principal components of `train`."""
   mean = train.mean(0)
   _, vectors = np.linalg.eigh(np.cov(train, rowvar=False))
-  kept = vectors[:, -channels:]
-  return mean + (test - mean) @ kept @ kept.T
+  components = vectors[:, -channels:]
+  return mean + (test - mean) @ components @ components.T
 
 
 def evaluate_reconstruction(model, clips: int = 256, seed: int = 0) -> tuple[dict[str, Any], Clip]:
-  """Codes and decodes held-out clips.
+  """Encodes and decodes held-out clips.
 
   Args:
     model: a `stale_jax.Model` that is an autoencoder.
-    clips: how many.
-    seed: the first clip's index.
+    clips: number of clips, at least 2.
+    seed: index of the first clip.
 
   Returns:
-    The scores, as in ABOUT, and the clips, each real one before what was made of it.
+    The scores, which ABOUT describes, and the clips: each real clip is followed by its reconstruction.
 
   Raises:
-    UserError: fewer than two clips.
+    UserError: `clips` is below 2.
   """
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
@@ -56,8 +56,8 @@ def evaluate_reconstruction(model, clips: int = 256, seed: int = 0) -> tuple[dic
   train = _sight(dataclasses.replace(source, split="train"), seed, _TRAIN)
   run = jax.jit(lambda params, x: _coded(coder, params, x))
   parts = [jax.device_get(run(model.params, test[rows])) for rows in batches(clips, _BATCH)]
-  made, z = (np.concatenate(each)[:clips] for each in zip(*parts, strict=True))
-  mse = float(np.mean(np.square(made - test)))
+  decoded, z = (np.concatenate(each)[:clips] for each in zip(*parts, strict=True))
+  mse = float(np.mean(np.square(decoded - test)))
   blocks = [_blocks(x, coder).reshape(-1, coder.time * coder.space**2 * 3) for x in (train, test)]
   linear = linear_code(*blocks, coder.latent_channels).reshape(_blocks(test, coder).shape)
   pca = float(np.mean(np.square(_unblocked(linear, coder) - test)))
@@ -79,7 +79,7 @@ def evaluate_reconstruction(model, clips: int = 256, seed: int = 0) -> tuple[dic
   else:
     nats = jax.jit(lambda params, x, key: coder.apply(params, {"sight": x}, rngs={"latent": key})[2])
     scores["nats"] = float(nats(model.params, test[:_BATCH], jax.random.key(seed)))
-  pairs = np.stack([test, made], 1).reshape(-1, *test.shape[1:])
+  pairs = np.stack([test, decoded], 1).reshape(-1, *test.shape[1:])
   return scores, {"sight": pairs}
 
 

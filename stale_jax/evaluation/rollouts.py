@@ -1,4 +1,4 @@
-"""The suite `liveliness`: does a movie longer than any the model was trained on stay alive?"""
+"""The suite `liveliness`: does a movie longer than the training clips keep moving?"""
 
 import dataclasses
 import math
@@ -13,11 +13,11 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation.liveliness import Liveliness, change_of
 from stale_jax.evaluation.reader import fitted_reader
 
-WINDOWS = 12  # Of a rollout, unless it is told.
-_REAL_VALUES = 1 << 26  # Of real clips, that are held at once.
+WINDOWS = 12  # Windows of a rollout, by default.
+_REAL_VALUES = 1 << 26  # Values of real clips in memory, at most.
 _LEAST_RETENTION, _MOST_DEAD = 0.8, 1.2
-_READ = ("digit", "colour", "speed")  # In any window; the direction is another after a bounce.
-# Of these a movie that stands still has the best there are.
+_READ = ("digit", "colour", "speed")  # Labels that hold in every window; the direction changes at a bounce.
+# Scores that are best for a still movie.
 _STABILITY = (
   "looping",
   "luma_drift",
@@ -28,60 +28,61 @@ _STABILITY = (
   "caption/last",
 )
 ABOUT = {
-  "counts": "1 if the motion lasts (retention .8 at least, dead at most 1.2 times real clips'); else no "
-  "score of stability counts, since a movie that stands still would win them all",
-  "liveliness": "pace kept x share of the change that is motion x share of frames that live; over the "
-  "windows after the first, as are all",
-  "retention": "pace of a window over that of the first, as long as the clips of training; 1 at most",
-  "retention_end": "the same of the last 15%",
-  "half_life": "frames until a window goes at less than half the pace of the first, of the median clip",
-  "collapsed": "clips that go at less than half the pace for three windows running",
-  "dead": "share of frames that hardly differ from the one before and do not move",
-  "dead_run": "the most of them in a row",
-  "explained": "share of the change between frames that is motion; noise and blinking have none",
-  "pace": "pixels a frame, of what can be seen",
-  "dynamic_degree": "the same of its fastest twentieth",
-  "looping": "windows that repeat what was within eight windows before, at an autocorrelation of .9",
-  "period": "frames after which they do, of the median one",
-  "luma_drift": "mean luma of the last 15% against the first 15%",
-  "luma_drift_sum": "the same of every window against the first, relative, the early ones weighing more",
-  "saturation_drift": "as of luma",
-  "saturation_drift_sum": "as of luma",
-  "flicker": "1 less the mean difference of neighbouring frames; 1 stands still",
-  "frames_bits": "entropy of the directions a clip takes within a window",
-  "clips_bits": "entropy of the directions of all clips at a time",
-  "grey_bits": "entropy of a frame's grey levels",
-  "space_bits": "entropy of where a frame's light is",
-  "caption": "digit, colour and speed that a reader reads as the prompt says, of the first and last window",
+  "counts": "1 if the motion lasts (retention at least .8, dead at most 1.2 times that of real clips); if 0, "
+  "the scores of stability do not count, since a still movie has the best of them",
+  "liveliness": "retained pace x share of the change that is motion x share of frames that are not dead; a "
+  "mean over the windows after the first, like all scores",
+  "retention": "pace of a window divided by that of the first window (as long as a training clip); at most 1",
+  "retention_end": "the same for the last 15% of the movie",
+  "half_life": "frames until the pace of a window is below half that of the first; median over clips",
+  "collapsed": "share of clips whose pace is below half that of the first window in three windows in a row",
+  "dead": "share of frames that hardly differ from the previous frame and do not move",
+  "dead_run": "longest run of dead frames",
+  "explained": "share of the change between frames that motion explains; 0 for noise and blinking",
+  "pace": "speed in pixels per frame, by optical flow; the estimate is low for small pictures, so compare it "
+  "with real clips, which are measured alike",
+  "dynamic_degree": "the same for the fastest twentieth of the picture, measured alike",
+  "looping": "share of windows that repeat one of the last eight windows (autocorrelation of .9 or more)",
+  "period": "frames after which looping windows repeat; median",
+  "luma_drift": "difference of mean luma between the last and the first 15% of the movie",
+  "luma_drift_sum": "relative difference of luma to the first window, mean in which early windows weigh more",
+  "saturation_drift": "the same as luma_drift for saturation",
+  "saturation_drift_sum": "the same as luma_drift_sum for saturation",
+  "flicker": "1 minus the mean difference of neighbouring frames; 1 for a still movie",
+  "frames_bits": "entropy of the directions of motion over the frames of a window, in bits",
+  "clips_bits": "entropy of the directions of motion over all clips at the same time, in bits",
+  "grey_bits": "entropy of the grey levels of a frame, in bits",
+  "space_bits": "entropy of the position of light in a frame, in bits",
+  "caption": "share of digits, colours and speeds that match the prompt, in the first and the last window",
 }
-# What is drawn over time, its title, and whether it is a share.
+# Curve -> (title of its panel, whether it is a share).
 _DRAWN = {
   "liveliness": ("liveliness", True),
-  "retention": ("pace, of the first window's", True),
-  "pace": ("pace, pixels a frame", False),
+  "retention": ("pace / pace of first window", True),
+  "pace": ("pace, pixels per frame", False),
   "dead": ("dead frames", True),
   "explained": ("change that is motion", True),
-  "loop": ("likeness to what was before", True),
+  "loop": ("similarity to earlier frames", True),
   "luma": ("luma", False),
   "saturation": ("saturation", False),
   "clips_bits": ("directions of all clips, bits", False),
   "frames_bits": ("directions in a window, bits", False),
   "grey_bits": ("grey levels, bits", False),
-  "space_bits": ("where the light is, bits", False),
+  "space_bits": ("position of light, bits", False),
 }
 
 
 def panels(scores: dict[str, Any]) -> list[tuple[str, bool, dict[str, tuple[list[float | None], float]]]]:
-  """What `media.curves` draws: (title, is it a share, whose -> (values, seconds from one to the next))."""
-  whose = {"generated": scores["curves"], "real clips": scores["real"]["curves"]}
+  """Panels for `media.curves`: (title, whether it is a share, curve -> (values, seconds per value))."""
+  both = {"generated": scores["curves"], "real clips": scores["real"]["curves"]}
   return [
-    (title, share, {who: (curves[name], curves["step"] / scores["rate"]) for who, curves in whose.items()})
+    (title, share, {key: (curves[name], curves["step"] / scores["rate"]) for key, curves in both.items()})
     for name, (title, share) in _DRAWN.items()
   ]
 
 
 def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, read) -> tuple[dict, np.ndarray]:
-  """Scores and curves of a rollout of sight, and its first and last window, one after the other."""
+  """Scores and curves of a rollout of sight; and its first and last windows, concatenated."""
   meter, first, last = Liveliness(window, real_change), [], deque(maxlen=window)
   for chunk in chunks:
     meter.add(chunk)
@@ -89,13 +90,15 @@ def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, rea
     first += frames[: window - len(first)]
     last.extend(frames)
   ends = [np.stack(part, 1) for part in (first, list(last))]
-  said = {f"caption/{name}": read(sight) for name, sight in zip(("first", "last"), ends, strict=True) if read}
-  scores = {**meter.scores(), **said, "frames": meter.frames, "window": window, "curves": meter.curves()}
+  captions = {
+    f"caption/{name}": read(sight) for name, sight in zip(("first", "last"), ends, strict=True) if read
+  }
+  scores = {**meter.scores(), **captions, "frames": meter.frames, "window": window, "curves": meter.curves()}
   return scores, np.concatenate(ends, 1)
 
 
 def _made(model, prompts, seeds, windows: int, overrides) -> Iterator[np.ndarray]:
-  """Sight of the model's rollout, or, if it cannot go on from frames, of one long sample."""
+  """Sight of the model's rollout or, if it cannot continue frames, of one long sample."""
   frames = windows * model.frames
   if model.goes_on:
     for clip in model.rollout(prompts, seeds, frames=frames, **overrides):
@@ -105,18 +108,18 @@ def _made(model, prompts, seeds, windows: int, overrides) -> Iterator[np.ndarray
 
 
 def _real(source, clips: int, windows: int) -> tuple[np.ndarray, int]:
-  """Sight of real clips of as many windows, or as many as are to be had; and the frames of a window.
+  """Sight of real clips of `windows` windows, or as many as memory and videos allow; and frames per window.
 
-  If no video is as long as two windows, they are halves of clips as trained on.
+  If no video is as long as two windows, a window is half a training clip.
   """
   most = _REAL_VALUES // (clips * source.frames * math.prod(source.senses["sight"].shape))
   windows = min(windows, max(2, most))
   while windows > 1:
     try:
       sight = _sights(dataclasses.replace(source, frames=windows * source.frames), clips)
-      if sight.shape[1] > source.frames:  # A source with buckets has its own lengths.
+      if sight.shape[1] > source.frames:  # A source with buckets ignores the requested length.
         return sight, source.frames
-    except UserError:  # No video lasts so long.
+    except UserError:  # No video is that long.
       pass
     windows //= 2
   return _sights(source, clips), source.frames // 2
@@ -134,38 +137,41 @@ def evaluate_liveliness(
   told: Callable[[str], str | Sequence[tuple[int, str]]] = str,
   **overrides,
 ) -> tuple[dict[str, Any], Clip]:
-  """Makes long movies of test clips' captions and follows their motion, window by window.
+  """Generates long movies for the captions of test clips, and measures their motion window by window.
 
   Args:
-    model: a `stale_jax.Model` that sees.
-    clips: how many.
-    seed: of the first; the others count up.
-    seconds: of each, at least; default: twelve windows, each as long as the clips of training.
-    told: caption -> what the model is told in its place, by frame, as `Model.rollout` takes it.
-    **overrides: of `Sampling`; and of `Rollout`, if the model goes on from given frames. Of one that does not
-      a long clip is sampled at once.
+    model: a `stale_jax.Model` with sight.
+    clips: number of movies, at least 2.
+    seed: seed of the first movie; each further movie adds 1.
+    seconds: minimal length of each movie; by default twelve windows, each as long as a training clip.
+    told: caption -> prompt (or prompts by frame, see `Model.rollout`) that is given to the model instead.
+    **overrides: settings of `Sampling`, and of `Rollout` if the model can continue frames. A model that
+      cannot samples the whole movie at once.
 
   Returns:
-    The scores, and the first and last window of the movies. The scores are those of `Liveliness.scores`, and
-    caption/first, caption/last: share of digit, colour and speed that a reader reads back as asked, where
-      the source has one.
-    counts: whether the scores of stability do, 1 or 0; notes: name -> why not, and of each that it does not.
-    curves: of `Liveliness.curves`, a value every `step` frames. window: frames. rolled_out: or made at once.
-    real: the same of real test clips of the same captions, and `frames`, which may be fewer.
+    The scores, and the first and last windows of the movies. The scores are those of `Liveliness.scores`, and
+    caption/first, caption/last: share of digits, colours and speeds that match the caption, where the source
+      has a reader.
+    counts: 1 if the scores of stability count, else 0.
+    notes: for a model whose scores do not count, the reason, and a note for each such score.
+    curves: see `Liveliness.curves`; window: frames of a window; frames: frames of a movie.
+    rolled_out: whether the movies were continued chunk by chunk, instead of sampled at once.
+    clips: number of movies; rate: frames per second.
+    real: the same scores of real test clips with the same captions; these may have fewer frames.
 
   Raises:
-    UserError: the model sees nothing, or there are fewer than two windows.
+    UserError: the model has no sight, `clips` is below 2, or `seconds` is less than two windows.
   """
   source = model.source
   if "sight" not in [sense.name for sense in model.system.data.senses]:
-    raise UserError("the suite 'liveliness' follows what is seen, and this model has no sight.")
+    raise UserError("the suite 'liveliness' needs a model with sight; this one has no sight.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   rate, window = source.senses["sight"].rate, source.frames
   windows = WINDOWS if seconds is None else np.ceil(seconds * rate / window - 1e-9)
   if not 2 <= windows < np.inf:
     raise UserError(
-      f"seconds={seconds}: more than {window / rate:g} are needed, the length of a clip as trained."
+      f"seconds={seconds}: more than {window / rate:g} are needed, the length of a training clip."
     )
   windows = int(windows)
   test = dataclasses.replace(source, split="test")
@@ -177,12 +183,12 @@ def evaluate_liveliness(
   scores, ends = _measured(made, window, change, read)
   sight, length = _real(test, clips, windows)
   real, _ = _measured(iter([sight]), length, change, read if length == window else None)
-  why = _why_not(scores, real)
+  reason = _why_not(scores, real)
   void = {name: "does not count" for name in _STABILITY if name in scores}
   return {
-    "counts": int(not why),
+    "counts": int(not reason),
     **scores,
-    "notes": {"counts": why, **void} if why else {},
+    "notes": {"counts": reason, **void} if reason else {},
     "rolled_out": model.goes_on,
     "clips": clips,
     "rate": rate,
@@ -191,22 +197,22 @@ def evaluate_liveliness(
 
 
 def _reading(source, examples):
-  """Function from a window of sight to the share of labels read back as they should be."""
+  """Function from a window of sight to the share of labels that match the examples."""
   reader = fitted_reader(dataclasses.replace(source, split="train"))
   labels = {name: np.array([example["labels"][name] for example in examples]) for name in _READ}
 
   def read(sight: np.ndarray) -> float:
-    said = reader(sight).labels
-    return float(np.mean([np.mean(said[name] == labels[name]) for name in _READ]))
+    read_back = reader(sight).labels
+    return float(np.mean([np.mean(read_back[name] == labels[name]) for name in _READ]))
 
   return read
 
 
 def _why_not(scores: dict[str, Any], real: dict[str, Any]) -> str:
-  """Why no score of stability counts; "" if they do."""
-  kept, most, reasons = min(scores["retention"], scores["retention_end"]), _MOST_DEAD * real["dead"], []
-  if kept < _LEAST_RETENTION:
-    reasons.append(f"retention {kept:.2f} is less than {_LEAST_RETENTION}")
+  """Why the scores of stability do not count; "" if they do."""
+  retention, most, reasons = min(scores["retention"], scores["retention_end"]), _MOST_DEAD * real["dead"], []
+  if retention < _LEAST_RETENTION:
+    reasons.append(f"retention {retention:.2f} is less than {_LEAST_RETENTION}")
   if scores["dead"] > most:
     reasons.append(f"dead {scores['dead']:.3f} is more than {most:.3f}")
   return " and ".join(reasons)

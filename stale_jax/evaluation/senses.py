@@ -1,4 +1,4 @@
-"""Do the senses agree with sight? Events felt against the events that what is seen calls for."""
+"""Do the other senses agree with sight? Events of each sense against those that sight implies."""
 
 import numpy as np
 from jaxtyping import Bool
@@ -9,20 +9,25 @@ from stale_jax.evaluation.reader import Reading, impacts
 
 
 def f1(felt: Bool[np.ndarray, "..."], seen: Bool[np.ndarray, "..."]) -> float:
-  """Harmonic mean of precision and recall over all entries; 1 where neither has an event."""
+  """Harmonic mean of precision and recall over all entries; 1 if neither array has an event."""
   both = np.sum(felt & seen)
   either = np.sum(felt) + np.sum(seen)
   return float(2 * both / either) if either else 1.0
 
 
 def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
-  """Agreement of each other sense [n, frames, channels] with what was read from sight, F1 but for balance.
+  """Agreement of the other senses [n, frames, channels] with the labels read from sight.
 
-  touch: an impact at that frame on that wall. sound: mean of two, the seen digit's pitch and no
-  other, every frame, and a click at each seen impact. smell: the seen colour's scent and no other,
-  in the last frame, when it has built up. taste: the seen digit's tastes, at both levels.
-  balance: share of frames in which it is within half a pixel of the path of the seen ink, both
-  about their means over the clip.
+  All are F1 scores except balance.
+
+  Returns:
+    touch: an impact in the same frame on the same wall.
+    sound: mean of two scores: the pitch of the seen digit and no other, in every frame; and a click at each
+      seen impact.
+    smell: the scent of the seen colour and no other, in the last frame, when it has built up.
+    taste: the tastes of the seen digit, at both levels.
+    balance: share of frames in which it is within half a pixel of the path of the ink, both relative to their
+      means over the clip.
   """
   digit, colour = reading.labels["digit"], reading.labels["colour"]
   scores = {}
@@ -31,7 +36,7 @@ def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
   if "sound" in clip:
     sound = intensity(clip["sound"])
     pitch = np.broadcast_to((digit[:, None] == np.arange(len(PITCHES)))[:, None], sound[..., :-1].shape)
-    # Apart, for clicks are few beside pitches: without a single one the sum would still score .93.
+    # Scored separately: clicks are so rare that without any of them a joint score would still be .93.
     scores["sound"] = (
       f1(sound[..., :-1] >= 0.4, pitch) + f1(sound[..., -1] >= 0.5, reading.hits.any(-1))
     ) / 2
@@ -46,6 +51,6 @@ def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
     scores["taste"] = f1(felt, np.stack([strong, strong | faint], -1))
   if "balance" in clip:
     room = clip["sight"].shape[2] - SPRITE
-    apart = intensity(clip["balance"])[..., ::-1] * room - reading.path
-    scores["balance"] = float(np.mean(np.abs(apart - apart.mean(1, keepdims=True)).max(-1) <= 0.5))
+    offset = intensity(clip["balance"])[..., ::-1] * room - reading.path
+    scores["balance"] = float(np.mean(np.abs(offset - offset.mean(1, keepdims=True)).max(-1) <= 0.5))
   return scores

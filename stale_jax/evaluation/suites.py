@@ -1,4 +1,4 @@
-"""The suites by name: what `experiments.evaluate` can measure."""
+"""Suites by name: what `experiments.evaluate` can measure."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -21,13 +21,13 @@ class Suite:
   """One way to measure a model.
 
   Attributes:
-    measure: (model, clips, seed, **overrides of Sampling if it samples) -> (scores, the clips it made
-      or None); scores are JSON, and `real` in them, if there, the same scores of real clips.
-    about: what each score to be shown means, in order; `loss/sight` is shown with `loss`.
-    samples: whether it makes clips, and so takes a sampler's settings.
-    compares: whether `measure` takes a `reference`, another model.
-    is_for_autoencoders: whether it measures an autoencoder on real clips, instead of generated ones.
-    panels: scores -> what `media.curves` draws of them, of a suite that makes rollouts; `measure` then takes
+    measure: (model, clips, seed, **overrides of Sampling if it samples) -> (scores, clips it made or None).
+      The scores can be written as JSON; their optional entry `real` holds the same scores of real clips.
+    about: score -> its meaning, in the order in which they are shown; `loss/sight` is shown with `loss`.
+    samples: whether it generates clips, and so takes settings of the sampler.
+    compares: whether `measure` takes a second model, `reference`.
+    is_for_autoencoders: whether it measures an autoencoder on real clips instead of generated ones.
+    panels: scores -> panels for `media.curves`, for a suite that makes long movies; `measure` then takes
       `seconds`.
   """
 
@@ -39,9 +39,9 @@ class Suite:
   panels: Callable | None = None
 
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
-    """(name, value, the same of real clips if it is known, what it means) of each score to be shown.
+    """(name, value, value of real clips or None, meaning) of each score to show.
 
-    What a score means is preceded by what `notes` among the scores have to say of it.
+    A note in the entry `notes` of the scores is prepended to the meaning.
     """
     for kind, meaning in self.about.items():
       for name, value in scores.items():

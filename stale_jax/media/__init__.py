@@ -1,4 +1,4 @@
-"""Movies as files: video, sensory effects, exact arrays, and a page to look at."""
+"""Writes movies as files: video, sensory effects, exact arrays, and HTML pages."""
 
 from stale_jax.media.arrays import read_arrays, write_arrays
 from stale_jax.media.curves import curves

@@ -1,4 +1,4 @@
-"""The exact arrays of a movie, and a JSON file that says what they are."""
+"""The exact arrays of a movie (.npz), and a JSON file that describes them."""
 
 import dataclasses
 import json
@@ -14,14 +14,14 @@ from stale_jax.clip import Sense
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath
 
-# What json, numpy, zipfile and a Sense say of files that are cut off or not ours.
+# Errors of json, numpy, zipfile and Sense for files that are truncated or of another kind.
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def write_arrays(
   stem: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], info: Mapping[str, Any]
 ) -> None:
-  """Writes `stem`.npz (every sense as it is) and `stem`.json (`info`, and each sense's description)."""
+  """Writes `stem`.npz (the arrays, unchanged) and `stem`.json (`info`, and a description of each sense)."""
   with stem.with_name(stem.name + ".npz").open("wb") as file:
     np.savez_compressed(file, **clip)
   described = {name: dataclasses.asdict(senses[name]) for name in clip}
@@ -30,10 +30,10 @@ def write_arrays(
 
 
 def read_arrays(stem: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, Sense], dict[str, Any]]:
-  """(clip, senses, info): what `write_arrays` was given, bit for bit.
+  """Reads (clip, senses, info) as `write_arrays` wrote them, bit for bit.
 
   Raises:
-    UserError: one of the two files is missing or broken.
+    UserError: one of the two files is missing or damaged.
   """
   stem = Path(stem)
   try:

@@ -1,4 +1,4 @@
-"""Scores over time as an SVG: a panel each, the model's curve before that of real clips."""
+"""Scores over time as an SVG: one panel per score, with the curves of generated and of real clips."""
 
 import html
 import math
@@ -15,16 +15,16 @@ _STYLE = (
   "@media (prefers-color-scheme:dark){text{fill:#a0a0ac}}"
 )
 
-# (title, is it a share, whose -> (a value a point or None, seconds from one to the next))
+# (title, whether it is a share, name of curve -> (values, None where unknown; seconds per value))
 Panel = tuple[str, bool, Mapping[str, tuple[Sequence[float | None], float]]]
 
 
 def curves(panels: Sequence[Panel], trained: float) -> str:
-  """A standalone SVG of two curves a panel, the second dashed.
+  """A standalone SVG with two curves per panel, the second dashed.
 
   Args:
-    panels: a share goes from 0 to 1, or higher if it must; all else from 0 to the highest that is shown.
-    trained: seconds, as long as the clips of training; a dotted line stands there.
+    panels: the axis of a share ends at 1 or at the highest value above; any other axis at its highest value.
+    trained: length of a training clip, in seconds; a dotted line marks it.
   """
   rows = math.ceil(len(panels) / _ACROSS)
   width, height = _ACROSS * (_LEFT + _PANEL + _GAP) - _GAP, _TOP + rows * (_HEAD + _HEIGHT + _FOOT)
@@ -39,7 +39,7 @@ def curves(panels: Sequence[Panel], trained: float) -> str:
       f'<g class="{kind}"><path d="M{left} 12h26"/></g><text x="{left + 34}" y="16">{html.escape(who)}</text>'
     )
     left += 60 + 7 * len(who)
-  note = "the length of a clip of training"
+  note = "length of a training clip"
   parts.append(f'<path class="end" d="M{left + 6} 3v18"/><text x="{left + 14}" y="16">{note}</text>')
   for i, panel in enumerate(panels):
     row, column = divmod(i, _ACROSS)
@@ -50,8 +50,8 @@ def curves(panels: Sequence[Panel], trained: float) -> str:
 
 def _panel(at: tuple[int, int], panel: Panel, seconds: float, trained: float):
   (left, top), (title, share, whose) = at, panel
-  every = [x for values, _ in whose.values() for x in values if x is not None]
-  high = max([1.0 if share else 0.0, *every]) or 1.0
+  known = [x for values, _ in whose.values() for x in values if x is not None]
+  high = max([1.0 if share else 0.0, *known]) or 1.0
   bottom = top + _HEIGHT
 
   def x(time):
@@ -74,14 +74,14 @@ def _panel(at: tuple[int, int], panel: Panel, seconds: float, trained: float):
 
 
 def _curve(values, step: float, x, y) -> str:
-  """A line from the middle of what each point is of to that of the next; broken where one is not known."""
+  """A line through the values, each at the middle of its time span; broken where a value is unknown."""
   points = [None if v is None else (x((i + 0.5) * step), y(v)) for i, v in enumerate(values)]
   path, pen = "", "M"
   for point in points:
     if point:
       path += f"{pen}{point[0]:.1f} {point[1]:.1f}"
     pen = "L" if point else "M"
-  alone = [
+  isolated = [
     p for i, p in enumerate(points) if p and not any(points[max(0, i - 1) : i] + points[i + 1 : i + 2])
   ]
-  return f'<path d="{path}"/>' + "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for a, b in alone)
+  return f'<path d="{path}"/>' + "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for a, b in isolated)

@@ -1,4 +1,4 @@
-"""Scores of several rows as an SVG: a panel a score, a dot a seed, the mean with its error bar."""
+"""Scores of several rows as an SVG: a panel per score, a dot per seed, and the mean with its error bar."""
 
 import html
 import math
@@ -21,7 +21,7 @@ def dots(
 
   Args:
     values: row -> seed -> score -> value.
-    means: row -> score -> an `Estimate`: mean, and error, NaN if it is not known.
+    means: row -> score -> a `ScoreEstimate`: mean, and standard error over seeds, NaN if unknown.
   """
   scores = list(dict.fromkeys(score for row in means.values() for score in row))
   bands = [scores[start : start + _ACROSS] for start in range(0, len(scores), _ACROSS)]
@@ -36,7 +36,7 @@ def dots(
     for i, row in enumerate(values):
       parts.append(f'<text x="{_LABELS - 14}" y="{_y(i) + 4:g}" text-anchor="end">{html.escape(row)}</text>')
     for panel, score in enumerate(names):
-      seeds = [[found[score] for found in row.values() if score in found] for row in values.values()]
+      seeds = [[scores[score] for scores in row.values() if score in scores] for row in values.values()]
       left = _LABELS + panel * (_PANEL + _GAP)
       parts += _panel(left, score, seeds, [means[row].get(score) for row in values])
     parts.append("</g>")
@@ -48,10 +48,10 @@ def _y(row: int) -> float:
 
 
 def _panel(left: float, score: str, values, means):
-  """One score: its name, its dots and a mark at the least and the greatest of what is shown."""
+  """Panel of one score: its name, its dots, and marks at the smallest and the largest value."""
   ends = [m.mean + side * m.error for m in means if m and not math.isnan(m.error) for side in (-1, 1)]
-  every = [x for row in values for x in row] + ends
-  low, high = (min(every), max(every)) if every else (0, 1)
+  shown = [x for row in values for x in row] + ends
+  low, high = (min(shown), max(shown)) if shown else (0, 1)
   room = (high - low) * 0.06 or abs(high) * 0.05 or 1
   bottom = _HEAD + len(values) * _ROW
 

@@ -1,4 +1,4 @@
-"""A movie as files side by side: video, sensory effects, arrays."""
+"""Saves a movie as files with a common stem: video, sensory effects, arrays."""
 
 import os
 import shutil
@@ -26,24 +26,28 @@ def save_movie(
   info: Mapping[str, Any],
   codec: str = "h264",
 ) -> AnyPath | None:
-  """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`, each whole.
+  """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`.
 
-  If one cannot be made, none is written. Without sight there is no video, and without a sensory
-  effect no stem.sem.xml.
+  Either all files are written or none. There is no video without sight, and no stem.sem.xml without a sensory
+  effect.
 
   Args:
+    folder: created if it does not exist.
+    stem: name of the files, without ending.
     clip: sense -> [frames, *shape].
-    info: what the JSON file says of how the movie was made.
+    senses: sense -> its description.
+    info: how the movie was made, for the JSON file.
+    codec: see `write_video`.
 
   Returns:
-    The video's path, if there is one.
+    Path of the video; None without sight.
 
   Raises:
     UserError: the folder cannot be written, or the codec is unknown.
   """
   video = stem + suffix(codec)
   folder = make_folder(folder)
-  # Made in a folder of their own and moved when all are whole.
+  # Written into a temporary folder and moved once all are complete.
   making = Path(tempfile.mkdtemp(prefix=".movie-", dir=folder))
   try:
     if "sight" in clip:
@@ -51,7 +55,7 @@ def save_movie(
     write_sem(making / f"{stem}.sem.xml", clip, senses)
     write_arrays(making / stem, clip, senses, info)
     for name in (video, f"{stem}.sem.xml"):
-      if not (making / name).exists():  # That of an earlier movie of this name would be wrong.
+      if not (making / name).exists():  # One of an earlier movie with this name.
         (folder / name).unlink(missing_ok=True)
     for path in making.iterdir():
       os.replace(path, folder / path.name)

@@ -1,4 +1,4 @@
-"""Which form each block leans to over the sampling trajectory, as an SVG: a panel a prompt."""
+"""Which form each block prefers at each sampling step, as an SVG with one panel per prompt."""
 
 import html
 from collections.abc import Sequence
@@ -15,11 +15,13 @@ _FORMS = {"v": "vehicular: along time", "a": "anthropomorphic: over space"}
 
 
 def gates(prompts: Sequence[str], weights: Float[np.ndarray, "prompts steps blocks"]) -> str:
-  """A standalone SVG: a row a block, steps from noise, left, to clip; the stronger, the more one-sided.
+  """A standalone SVG with one row per block and one column per step, from noise (left) to clip.
+
+  The more one form outweighs the other, the stronger is its colour.
 
   Args:
-    prompts: what the panels are of.
-    weights: of the vehicular form, of `evaluation.forms.plots`.
+    prompts: titles of the panels.
+    weights: weights of the vehicular form, from `evaluation.forms.plots`.
   """
   _, steps, blocks = weights.shape
   panel = _HEAD + blocks * _CELL + _FOOT

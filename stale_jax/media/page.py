@@ -1,4 +1,4 @@
-"""Movies as HTML with nothing outside it: one of them for a notebook, several as a page."""
+"""Movies as self-contained HTML: one movie for a notebook, or several as a page."""
 
 import base64
 import html
@@ -12,9 +12,9 @@ from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.picture import png, shrink, to_bytes
 from stale_jax.media.plots import plot
 
-# Up to so many frames, a picture of the storyboard is at least so many pixels wide.
+# (frames at most, minimal width in pixels of a picture of the storyboard), and the width beyond.
 _CELLS, _SMALLEST = ((12, 120), (40, 76)), 56
-_MOST = 120  # Pictures of a storyboard: of longer movies as many, evenly.
+_MOST = 120  # Pictures of a storyboard; longer movies are sampled evenly.
 
 
 def _asset(name: str) -> str:
@@ -22,7 +22,7 @@ def _asset(name: str) -> str:
 
 
 def document(title: str, body: str, style: str = "") -> str:
-  """A page with nothing outside it, in the project's style and `style`."""
+  """A self-contained page, in the style of the project plus `style`; `title` must be escaped."""
   return (
     '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
@@ -32,7 +32,7 @@ def document(title: str, body: str, style: str = "") -> str:
 
 
 def data_url(kind: str, data: bytes) -> str:
-  """A file of that MIME type as an address within the page."""
+  """A data: URL of a file with MIME type `kind`."""
   return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -40,7 +40,7 @@ def _movie(
   clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: AnyPath | None
 ) -> str:
   name, values = next(iter(clip.items()))
-  # By data-seconds the script and the style know that something plays.
+  # data-seconds tells script and style that a video plays.
   playing = f' data-seconds="{len(values) / senses[name].rate:.6f}"' if video else ""
   look = _look(clip["sight"], senses["sight"].rate, video) if video else ""
   plots = "".join(f"<div><h3>{html.escape(n)}</h3>{plot(clip[n], senses[n])}</div>" for n in clip)
@@ -51,11 +51,11 @@ def _movie(
 
 
 def _look(sight: np.ndarray, rate: float, video: AnyPath) -> str:
-  """Player and storyboard."""
+  """Video player and storyboard."""
   kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
-  # An odd number apart: of every fourth frame, what comes back after eight would seem to stand still.
+  # An odd stride: with every fourth frame, a motion with a period of eight would seem to stand still.
   shown = range(0, len(sight), -(-len(sight) // _MOST) | 1)
-  # One by one: a long movie of large frames takes much memory.
+  # Frame by frame: a long movie of large frames takes much memory.
   board = "".join(
     f'<figure><img alt="frame {i}" src="{data_url("image/png", png(shrink(to_bytes(sight[i : i + 1]))[0]))}">'
     f"<figcaption>{round(i / rate, 3):g} s</figcaption></figure>"
@@ -72,9 +72,14 @@ def _look(sight: np.ndarray, rate: float, video: AnyPath) -> str:
 def movie_html(
   clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: AnyPath | None
 ) -> str:
-  """One movie, [frames, *shape] a sense, with its own style and script: for a notebook's output.
+  """One movie as HTML with its style and script, for the output of a notebook.
 
-  `video` is the file of the same movie, which is embedded; without one the plots say it all.
+  Args:
+    clip: sense -> [frames, *shape].
+    senses: sense -> its description.
+    title: heading.
+    facts: line below the heading.
+    video: video file of the movie, which is embedded; without one only the plots are shown.
   """
   inner = _movie(clip, senses, title, facts, video)
   style = _asset("movie.css")
@@ -93,13 +98,13 @@ def write_page(
   """Writes the page of several movies to `path`, self-contained.
 
   Args:
-    movies: each as the arguments of `movie_html`.
-    scores: of the model that made them: (name, value, the same of real clips, what it means), in
-      order; may be empty.
-    measured: how they were measured.
-    command: what made the page.
-    drawn: SVGs that belong to the scores.
-    trunk: an SVG of what the blocks did, of a model that has something to tell of them.
+    movies: the arguments of `movie_html` for each movie.
+    scores: (name, value, value of real clips or None, meaning) of the model that made them, in order; may be
+      empty.
+    measured: how the scores were measured.
+    command: command that made the page.
+    drawn: SVGs of the scores over time.
+    trunk: SVG of the forms of each block, for a model with forms.
 
   Raises:
     UserError: the page cannot be written.
@@ -110,17 +115,15 @@ def write_page(
     f'<td class="about">{html.escape(about)}</td></tr>'
     for name, value, real, about in scores
   )
-  head = "<tr><th>score</th><th>generated</th><th>real</th><th>what it is</th></tr>"
+  head = "<tr><th>score</th><th>generated</th><th>real</th><th>meaning</th></tr>"
 
   def picture(svg: str, alt: str) -> str:
     return f'<img class="drawn" alt="{alt}" src="{data_url("image/svg+xml", svg.encode())}">'
 
   pictures = "".join(picture(svg, "scores over time") for svg in drawn)
-  forms = (
-    f"<h3>The form that each block leans to</h3>{picture(trunk, 'forms, step by step')}" if trunk else ""
-  )
+  forms = f"<h3>Preferred form of each block</h3>{picture(trunk, 'forms, step by step')}" if trunk else ""
   table = (
-    f'<h3>How good the model is</h3><p class="facts">{html.escape(measured)}</p><table>{head}{rows}</table>'
+    f'<h3>Scores of the model</h3><p class="facts">{html.escape(measured)}</p><table>{head}{rows}</table>'
     f"{pictures}"
     if rows
     else ""
@@ -128,8 +131,8 @@ def write_page(
   count = "One movie" if len(movies) == 1 else f"{len(movies)} movies, each"
   body = (
     f'<main class="stale"><h1>Stale movies</h1><p class="lead">{count} generated in all its senses '
-    f"at once from noise.</p>{''.join(_movie(*movie) for movie in movies)}"
-    f'<section class="movie">{forms}{table}<h3>The command that made this page</h3>'
+    f"at once, from noise.</p>{''.join(_movie(*movie) for movie in movies)}"
+    f'<section class="movie">{forms}{table}<h3>Command that made this page</h3>'
     f"<pre>{html.escape(command)}</pre></section></main>"
   )
   script = f"<script>{_asset('movie.js')}</script>"

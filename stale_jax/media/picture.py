@@ -1,4 +1,4 @@
-"""Frames as 8-bit pictures: enlarging, and PNG."""
+"""Frames as 8-bit pictures: resizing, PNG, contact sheets."""
 
 import io
 from fractions import Fraction
@@ -16,14 +16,14 @@ from stale_jax.files import AnyPath
 def to_bytes(
   sight: Float[np.ndarray, "*pixels 3"],
 ) -> UInt8[np.ndarray, "*pixels 3"]:
-  """[-1, 1] to 0..255."""
+  """Converts values in [-1, 1] to 0..255."""
   return np.rint(intensity(sight) * 255).astype(np.uint8)
 
 
 def enlarge(
   frames: UInt8[np.ndarray, "frames height width 3"], least: int = 256
 ) -> UInt8[np.ndarray, "frames height2 width2 3"]:
-  """Repeats pixels until the shorter side has `least`; the last row or column once more if a side is odd."""
+  """Repeats pixels until the shorter side has at least `least`; pads odd sides to even ones."""
   times = max(1, -(-least // min(frames.shape[1:3])))
   frames = frames.repeat(times, 1).repeat(times, 2)
   odd = [(0, size % 2) for size in frames.shape[1:3]]
@@ -41,10 +41,10 @@ def shrink(
 
 
 def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
-  """Encodes one picture."""
+  """Encodes one picture as PNG."""
   codec = av.CodecContext.create("png", "w")
   codec.height, codec.width, codec.pix_fmt = *picture.shape[:2], "rgb24"
-  codec.time_base = Fraction(1, 25)  # A codec must have one.
+  codec.time_base = Fraction(1, 25)  # FFmpeg requires a time base.
   frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
   out = io.BytesIO()
   for packet in (*codec.encode(frame), *codec.encode(None)):
@@ -53,21 +53,21 @@ def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
 
 
 def read_picture(path: str | AnyPath, height: int, width: int) -> Float[np.ndarray, "height width 3"]:
-  """A picture file (PNG, JPEG, ...) in [-1, 1], scaled until it covers height x width, its middle cut out.
+  """Reads a picture file (PNG, JPEG, ...) into [-1, 1], scaled to cover height x width and centre-cropped.
 
   Raises:
-    UserError: it cannot be read.
+    UserError: the file cannot be read as a picture.
   """
   try:
     with av.open(str(path)) as container:
       pixels = next(container.decode(video=0)).to_ndarray(format="rgb24")
   except (OSError, av.FFmpegError, StopIteration, IndexError) as error:
-    raise UserError(f"{path} is no picture that can be read: {error}") from error
+    raise UserError(f"{path} cannot be read as a picture: {error}") from error
   return resize(pixels[None], height, width)[0].astype(np.float32) / 127.5 - 1
 
 
 def strip(sight: Float[np.ndarray, "frames height width 3"], gap: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-  """All frames side by side, a grey line between."""
+  """All frames side by side, separated by grey lines."""
   frames = to_bytes(sight)
   line = np.full((frames.shape[1], gap, 3), 96, np.uint8)
   parts = [part for frame in frames for part in (frame, line)][:-1]
@@ -75,7 +75,7 @@ def strip(sight: Float[np.ndarray, "frames height width 3"], gap: int = 1) -> UI
 
 
 def contact_sheet(sight: Float[np.ndarray, "n frames height width 3"]) -> UInt8[np.ndarray, "h w 3"]:
-  """One clip a row."""
+  """One row of frames per clip."""
   rows = [strip(clip) for clip in sight]
   line = np.full((1, rows[0].shape[1], 3), 96, np.uint8)
   return np.concatenate([part for row in rows for part in (row, line)][:-1])

@@ -1,4 +1,4 @@
-"""Touch, smell and taste as MPEG-V Sensory Effect Metadata (ISO/IEC 23005-3, 2010 namespaces)."""
+"""Writes touch, smell and taste as MPEG-V Sensory Effect Metadata (ISO/IEC 23005-3, 2010 namespaces)."""
 
 import math
 import xml.etree.ElementTree as ET
@@ -17,16 +17,16 @@ XSI = "http://www.w3.org/2001/XMLSchema-instance"
 TIMESCALE = 90_000
 _SCENT = "urn:mpeg:mpeg-v:01-SI-ScentCS-NS:"
 _LOCATION = "urn:mpeg:mpeg-v:01-SI-LocationCS-NS:"
-# MPEG-V has no taste: a spray with a classification term of our own.
+# MPEG-V has no taste: it is written as a spray with our own classification term.
 _TASTE = "urn:stale_jax:taste:"
 _WALLS = {"left": "left:*:*", "right": "right:*:*", "top": "*:top:*", "bottom": "*:bottom:*"}
-_ON, _OFF = 0.2, 0.1  # An effect begins above the one and lasts until below the other.
-_HOLD = 0.1  # It keeps its intensity until it is this far off.
-_LEAST = 0.1  # Seconds an effect lasts at least: devices are slow.
+_ON, _OFF = 0.2, 0.1  # Intensities at which an effect starts and ends.
+_HOLD = 0.1  # Change of intensity from which a new effect starts.
+_LEAST = 0.1  # Minimal seconds of an effect: devices are slow.
 
 
 def _attributes(sense: str, channel: str) -> dict[str, str] | None:
-  """What makes an Effect of one channel; None for senses that MPEG-V and we have no word for."""
+  """XML attributes of the effects of a channel; None for senses without an effect type."""
   if sense == "touch":
     location = _WALLS.get(channel)
     return {"type": "sev:VibrationType"} | ({"location": _LOCATION + location} if location else {})
@@ -38,9 +38,9 @@ def _attributes(sense: str, channel: str) -> dict[str, str] | None:
 
 
 def _runs(level: Real[np.ndarray, "frames"], least: int) -> list[list[int]]:
-  """[first frame, end frame, per cent] of each stretch of about constant intensity.
+  """[first frame, end frame, per cent] of each run of nearly constant intensity.
 
-  For its first `least` frames a stretch goes on whatever comes, with the greatest intensity met.
+  A run has at least `least` frames, and takes the highest intensity of these.
   """
   runs: list[list[int]] = []
   for frame, value in enumerate(level):
@@ -56,14 +56,14 @@ def _runs(level: Real[np.ndarray, "frames"], least: int) -> list[list[int]]:
 
 
 def write_sem(path: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense]) -> int:
-  """Writes the effects of the clip's senses [frames, channels] in order of time.
+  """Writes the effects of the clip's senses [frames, channels], in order of time.
 
-  Intensities are multiples of 5 per cent, within 10 of the sense's; an effect lasts .1 s at
-  least, the end of the movie aside. Senses other than touch, smell and taste have no effect
-  type and are left to the arrays, whose JSON file describes every sense.
+  Intensities are multiples of 5 per cent, within 10 of those of the sense. An effect lasts at least .1 s,
+  except at the end of the movie. Senses other than touch, smell and taste have no effect type: they are only
+  in the arrays, whose JSON file describes every sense.
 
   Returns:
-    How many effects there are. A description must hold at least one: with none, no file is written.
+    The number of effects. If it is 0, no file is written, since the format requires at least one.
   """
   for prefix, uri in (("", SEDL), ("sev", SEV), ("si", SI), ("xsi", XSI)):
     ET.register_namespace(prefix, uri)
@@ -83,7 +83,7 @@ def write_sem(path: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str
   root = ET.Element(
     f"{{{SEDL}}}SEM", {f"{{{SI}}}timeScale": str(TIMESCALE), f"{{{SI}}}absTimeScheme": "mp7t"}
   )
-  # ElementTree drops prefixes that only occur in attribute values.
+  # ElementTree drops prefixes that occur only in attribute values.
   root.set("xmlns:sev", SEV)
   if any("sprayingType" in attributes for *_, attributes in effects):
     root.append(ET.Comment(f" MPEG-V has no taste: it is a SprayingType whose term begins with {_TASTE} "))

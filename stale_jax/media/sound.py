@@ -1,4 +1,4 @@
-"""From the sound sense to a waveform: an oscillator a pitch, a burst of noise a click."""
+"""Synthesises a waveform from the sound sense: an oscillator per pitch, a burst of noise per click."""
 
 import re
 
@@ -9,7 +9,7 @@ from stale_jax.clip import Sense, intensity
 from stale_jax.data.decode.mux import SOUND_RATE
 
 _FADE = 0.012  # Seconds over which an oscillator's loudness changes.
-_CLICK = 0.05  # Seconds of a click.
+_CLICK = 0.05  # Seconds that a click lasts.
 
 
 def synthesise(
@@ -17,15 +17,15 @@ def synthesise(
 ) -> Float[np.ndarray, "samples"]:
   """The waveform of `sound`, in [-1, 1], exactly as long as its frames.
 
-  A channel named "262 Hz" is a sine of that pitch, as loud as its intensity. A channel
-  named "click" is a burst of noise where its intensity rises past one half. Others are
-  silent. If tones and clicks together would clip, all is made quieter alike.
+  A channel named "262 Hz" is a sine of that frequency, with the intensity as its amplitude. A channel named
+  "click" gives a burst of noise wherever its intensity rises to one half or more. Other channels are silent.
+  If the sum would clip, the whole waveform is scaled down.
   """
   level = intensity(sound)
   frames = len(level)
   samples = round(frames * rate / sense.rate)
   now = np.arange(samples) / rate
-  # Loudness is constant within a frame and glides between frames over the fade.
+  # Amplitude is constant within a frame, and changes linearly between frames over the fade.
   middle = (np.arange(frames) + 0.5) / sense.rate
   flat = max(0.5 / sense.rate - _FADE / 2, 0)
   knots = np.stack([middle - flat, middle + flat], -1).ravel()
@@ -40,13 +40,13 @@ def synthesise(
         start = round(frame * rate / sense.rate)
         burst = _burst(rate)[: samples - start]
         clicks[start : start + len(burst)] += level[frame, channel] * burst
-  # Tones fade at both ends of the movie, so that it loops without a crack; a click may be anywhere.
+  # Tones fade at both ends of the movie, so that it loops without a crack; clicks do not.
   wave = wave * np.clip(np.minimum(now, samples / rate - now) / _FADE, 0, 1) + clicks
   return (wave / max(np.abs(wave).max(initial=0), 1)).astype(np.float32)
 
 
 def _burst(rate: int) -> Float[np.ndarray, "samples"]:
-  """White noise that dies away; the same every time."""
+  """White noise with exponential decay; deterministic."""
   since = np.arange(round(_CLICK * rate)) / rate
   noise = np.random.default_rng(0).uniform(-1, 1, since.size)
   return 0.5 * noise * np.exp(-since / (_CLICK / 5))

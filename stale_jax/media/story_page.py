@@ -1,4 +1,4 @@
-"""A story as an HTML page with nothing outside it: its panels in a row, and every frame of it."""
+"""A story as a self-contained HTML page: its panels in a row, and every frame."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -38,10 +38,10 @@ def write_story(
   """Writes the page of a story to `path`, self-contained.
 
   Args:
-    panels: each its clip, sense -> [frames, *shape], with sight; its caption; its video.
-    between: frames [n, height, width, 3] from each panel to the next; may be empty.
-    about: a line on how it was made.
-    command: what made the page.
+    panels: (clip, caption, video) of each panel; the clip is sense -> [frames, *shape], with sight.
+    between: transition frames [n, height, width, 3] from each panel to the next; may be empty.
+    about: one line on how the story was made.
+    command: command that made the page.
 
   Raises:
     UserError: the page cannot be written.
@@ -59,10 +59,10 @@ def write_story(
   for i, (clip, caption, _) in enumerate(panels):
     film.append(f"<h3>{i + 1}. {html.escape(caption)}</h3>{_frames(clip['sight'], 'panel')}")
     film += [_frames(between[i], "on")] if i < len(between) else []
-  note = " Small: the transition to the next panel, which the motion predictor made." if between else ""
+  note = " Small frames are transitions to the next panel, made by the motion predictor." if between else ""
   body = (
-    f'<main class="stale"><h1>A story</h1><p class="lead">{len(panels)} panels that saw one another as they '
-    f'were made.</p><section class="movie"><div class="story">{row}</div></section>'
+    f'<main class="stale"><h1>A story</h1><p class="lead">{len(panels)} panels that attended to one '
+    f'another while they were generated.</p><section class="movie"><div class="story">{row}</div></section>'
     f'<section class="movie"><h2>Frame by frame</h2><p class="facts">Time goes from left to right.{note}</p>'
     f'<div class="film" style="--frames:{longest}">{"".join(film)}</div></section>'
     f'<section class="movie"><h3>How it was made</h3><p class="facts">{html.escape(about)}</p>'

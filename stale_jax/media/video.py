@@ -1,4 +1,4 @@
-"""Sight and sound as a video file, through PyAV."""
+"""Writes sight and sound as a video file, with PyAV."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -15,7 +15,7 @@ from stale_jax.media.picture import enlarge, to_bytes
 from stale_jax.media.sound import synthesise
 
 _VP9 = {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4"}
-# codec -> (container, which is the file's ending, encoder of pictures and its options, encoder of sound)
+# codec -> (container and file ending, (video encoder, its options), audio encoder)
 CODECS = {
   "h264": ("mp4", ("libx264", {"crf": "16", "preset": "medium"}), "aac"),
   "vp9": ("webm", ("libvpx-vp9", _VP9), "libopus"),
@@ -23,7 +23,11 @@ CODECS = {
 
 
 def suffix(codec: str) -> str:
-  """The file ending of `codec`; raises UserError if there is no such codec."""
+  """The file ending of `codec`, such as ".mp4".
+
+  Raises:
+    UserError: there is no such codec.
+  """
   if codec not in CODECS:
     raise UserError(f"unknown codec {codec!r}: {nearest(codec, CODECS)}")
   return f".{CODECS[codec][0]}"
@@ -32,19 +36,30 @@ def suffix(codec: str) -> str:
 def write_video(
   path: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], codec: str = "h264"
 ) -> None:
-  """Writes sight [frames, height, width, 3], and sound if there is any, to `path`.
+  """Writes sight [frames, height, width, 3], and sound if the clip has it, to `path`.
 
-  Small pictures are enlarged to 256 pixels or more by repeating theirs. "h264" is MP4 (H.264
-  and AAC), "vp9" WebM (VP9 and Opus). The sound is as long as the picture, to a millisecond.
+  Pixels are repeated until each side has 256 or more. The codec "h264" makes an MP4 (H.264 and AAC), "vp9" a
+  WebM (VP9 and Opus).
+
+  Sound and pictures are aligned within a millisecond in players that apply the codec delay, which the file
+  states (Opus: 6.5 ms, CodecDelay of Matroska; AAC: 1,024 samples, an edit list). A player that ignores it
+  plays the sound that much late. WebM counts the padding of the last Opus packet in the duration of the file,
+  which is therefore longer than the pictures by up to one packet (20 ms).
+
+  Args:
+    path: file to write; the container follows from the codec, see `suffix`.
+    clip: sense -> array [frames, ...] in [-1, 1].
+    senses: sense -> its description; the rates are in Hz.
+    codec: "h264" or "vp9".
 
   Raises:
-    UserError: an unknown codec, or a clip without sight.
+    UserError: the codec is unknown or missing from this PyAV, or the clip has no sight.
   """
   suffix(codec)
   if "sight" not in clip:
-    raise UserError("a video needs sight; this movie has none.")
+    raise UserError("a video needs sight, which this clip does not have.")
   container, encoder, sound_codec = CODECS[codec]
-  # One by one: a long movie is larger than what it is made of.
+  # Frame by frame: the enlarged frames of a long movie would not fit in memory.
   frames = (enlarge(to_bytes(frame[None]))[0] for frame in clip["sight"])
   size = enlarge(to_bytes(clip["sight"][:1])).shape[1:3]
   rate = Fraction(senses["sight"].rate).limit_denominator(1001)

@@ -1,4 +1,4 @@
-"""Known densities, scenes and movies, faulty files and small models: what tests and claims measure against.
+"""Known densities, scenes and movies, faulty files and small models, for tests and claims.
 
 Nothing else in the package imports it.
 """

@@ -155,5 +155,5 @@ def test_losses_are_of_the_model_and_of_the_handwriting(monkeypatch):
 
 def test_it_needs_digits():
   experiment = types.SimpleNamespace(data=Data(source=Lorenz(frames=32), senses=()))
-  with pytest.raises(UserError, match="needs models of the source 'digits'"):
+  with pytest.raises(UserError, match="needs a model with sight"):
     evaluate_contamination(types.SimpleNamespace(system=experiment))

@@ -95,5 +95,5 @@ def test_the_parts_are_their_formulas():
 
 
 def test_a_source_without_a_law_is_refused():
-  with pytest.raises(UserError, match="knows its law"):
+  with pytest.raises(UserError, match="dynamics are known"):
     evaluate_dynamics(Stub(source=Digits()))

@@ -40,8 +40,8 @@ def test_movies_begin_with_the_picture(run, tmp_path):
   ("weights", "picture", "words"),
   [
     ("whole.safetensors", "red.png", "was not trained to continue"),
-    ("weights.safetensors", "nothing.png", "is no picture that can be read"),
-    ("weights.safetensors", "config.json", "is no picture that can be read"),
+    ("weights.safetensors", "nothing.png", "cannot be read as a picture"),
+    ("weights.safetensors", "config.json", "cannot be read as a picture"),
   ],
 )
 def test_misuse_is_one_line(run, tmp_path, weights, picture, words):
