@@ -1,4 +1,4 @@
-"""The card of a data set as an HTML page with nothing outside it."""
+"""The data card of a curated data set, as a self-contained HTML page."""
 
 import html
 import math
@@ -39,18 +39,18 @@ _STYLE = f"""
 .stale h3 {{ margin: 20px 0 4px; }}
 """
 _UNREADABLE = {
-  "no_file": "it is not there, or may not be read",
-  "empty": "it has no bytes",
-  "not_a_video": "it is something else",
-  "truncated": "it begins like a video, but is cut off or broken",
-  "no_frames": "there is no picture in it",
-  "too_large": "its pictures have more pixels than are decoded, or need too much memory",
-  "too_long": "it is longer than is decoded",
-  "decoder_error": "a picture or the sound cannot be decoded",
-  "bomb": "a small file that would become an immense number of pictures",
-  "crashed": "it brings the decoder down",
-  "too_slow": "it takes too long to decode",
-  "unexpected": "the decoder fails in a way that has no name",
+  "no_file": "the file does not exist or may not be read",
+  "empty": "the file has no bytes",
+  "not_a_video": "the file is not a video",
+  "truncated": "the file starts like a video but is truncated or damaged",
+  "no_frames": "the video has no frames",
+  "too_large": "frames exceed the limit of pixels or of memory",
+  "too_long": "the video exceeds the limit of length",
+  "decoder_error": "a frame or the sound cannot be decoded",
+  "bomb": "a small file that would decode to an immense number of frames",
+  "crashed": "the decoder crashes",
+  "too_slow": "decoding takes too long",
+  "unexpected": "the decoder fails with an unknown error",
 }
 _MEASURED = {"dark": "light", "static": "motion", "text": "text"}
 
@@ -59,6 +59,7 @@ def write_data_card(path: AnyPath, said: Mapping[str, Any]) -> None:
   """Writes the card to `path`, self-contained.
 
   Args:
+    path: HTML file to write.
     said: `counts`, `histograms`, `shown`, `rights`, `reasons` and `settings` of a curated data set (see
       data/curate), and its `name`.
 
@@ -76,16 +77,16 @@ def write_data_card(path: AnyPath, said: Mapping[str, Any]) -> None:
     f'<main class="stale"><h1>{html.escape(said["name"])}</h1><p class="lead">{lead}</p>'
     f'<section class="movie"><h2>From files to clips</h2>{_funnel(counts, said["reasons"])}'
     f"{_files(unreadable)}</section>"
-    f'<section class="movie"><h2>Distributions</h2><p class="facts">Of every clip that was measured. '
-    f"What lies beyond an axis is in its last bar.</p>{_key(counts)}"
+    f'<section class="movie"><h2>Distributions</h2><p class="facts">Of all clips that were measured. '
+    f"Values beyond the end of an axis are in its last bar.</p>{_key(counts)}"
     f'<div class="charts">{"".join(map(_chart, said["histograms"]))}</div></section>'
-    f'<section class="movie"><h2>What was kept</h2><p class="facts">Chosen by a hash of their names; three '
-    f"moments of each.</p>{_clips(shown[''])}</section>"
-    f'<section class="movie"><h2>What was left out, and why</h2>{_left_out(shown, counts, said["reasons"])}'
-    f"</section>"
+    f'<section class="movie"><h2>Clips that were kept</h2><p class="facts">A sample, chosen by a hash of the '
+    f"names; three frames of each.</p>{_clips(shown[''])}</section>"
+    f'<section class="movie"><h2>Clips that were left out, by reason</h2>'
+    f"{_left_out(shown, counts, said['reasons'])}</section>"
     f'<section class="movie"><h2>Splits</h2>{_splits(counts)}</section>'
-    f'<section class="movie"><h2>Rights and consent</h2><p class="facts">Clips that were kept, by what is '
-    f'written down about them. Nobody has checked it.</p><div class="pair">{_rights(said["rights"])}</div>'
+    f'<section class="movie"><h2>Rights and consent</h2><p class="facts">Clips that were kept, by their '
+    f'metadata, which has not been verified.</p><div class="pair">{_rights(said["rights"])}</div>'
     f"</section>"
     f'<section class="movie"><h2>Settings</h2><table>{_settings(said["settings"])}</table></section></main>'
   )
@@ -104,7 +105,7 @@ def _time(seconds: float) -> str:
 
 
 def _funnel(counts: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
-  """Rows of what there was and what was taken from it; files and clips each by their own measure."""
+  """Table of how many files and clips remain after each step, as shares of all files and of all clips."""
 
   def row(name, number, whole, less=False):
     share = number / whole if whole else 0
@@ -121,7 +122,7 @@ def _funnel(counts: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
   rows.append(row("videos", counts["videos"], files))
   rows.append(row(f"clips, between {_many(counts['cuts'], 'cut')}", clips, clips))
   rows += [row(reasons[reason], n, clips, less=True) for reason, n in counts["left_out"].items()]
-  rows.append(row("clips that are kept", counts["kept"], clips))
+  rows.append(row("clips that were kept", counts["kept"], clips))
   return f'<table class="funnel">{"".join(rows)}</table>'
 
 
@@ -179,7 +180,7 @@ def _chart(histogram) -> str:
 
 
 def _along(value: float, edges: Sequence[float]) -> float:
-  """Where it lies on an axis on which all bins are of one width, from 0 to 1."""
+  """Position of `value` on an axis on which all bins have the same width, from 0 to 1."""
   for i in range(len(edges) - 1):
     if value <= edges[i + 1]:
       logarithmic = edges[0] > 0
@@ -221,7 +222,7 @@ def _left_out(shown, counts: Mapping[str, Any], reasons: Mapping[str, str]) -> s
 
     def say(clip, reason=reason):
       if reason == "duplicate":
-        return "on the left; on the right what is kept in its stead"
+        return "left: this clip; right: the clip that was kept instead"
       return f"{_MEASURED[reason]} {clip[_MEASURED[reason]]:.3g}" if reason in _MEASURED else reason
 
     parts.append(f"<h3>{html.escape(reasons[reason])} <span class=value>({number:,})</span></h3>")
@@ -231,23 +232,29 @@ def _left_out(shown, counts: Mapping[str, Any], reasons: Mapping[str, str]) -> s
 
 def _splits(counts: Mapping[str, Any]) -> str:
   both = counts["contamination"]
-  closest = "none to compare" if both["nearest_bits"] is None else f"{both['nearest_bits']:.0f} of 256 bits"
+  closest = (
+    "nothing to compare" if both["nearest_bits"] is None else f"{both['nearest_bits']:.0f} of 256 bits"
+  )
   rows = [
     ("clips for training", f"{counts['train']:,}", ""),
     (
       "clips for testing",
       f"{counts['test']:,}",
-      "whole groups: an uploader's videos, and what is near to them",
+      "whole groups: the videos of an uploader, and their near-duplicates",
     ),
-    ("uploaders in both", f"{both['uploaders']:,}", "among those who are known, by their salted hashes"),
+    ("uploaders in both", f"{both['uploaders']:,}", "among known uploaders, by their salted hashes"),
     ("videos in both", f"{both['videos']:,}", ""),
     ("clusters of near-duplicates in both", f"{both['clusters']:,}", ""),
     (
-      "near-duplicates across",
+      "near-duplicates across splits",
       f"{both['near_duplicates']:,}",
       f"of {both['compared']:,} test clips, each compared with the training clips",
     ),
-    ("the nearest pair across", closest, "by perceptual hash; unrelated pictures differ by some 100 to 128"),
+    (
+      "nearest pair across splits",
+      closest,
+      "by perceptual hash; unrelated pictures differ in about 100 to 128 bits",
+    ),
   ]
   return "<table>" + "".join(_row(*row) for row in rows) + "</table>"
 

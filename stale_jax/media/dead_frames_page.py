@@ -1,4 +1,4 @@
-"""What became of pictures that a model was to go on from, as an HTML page with nothing outside it."""
+"""Results of `evaluation.dead_frames` as a self-contained HTML page."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _STYLE = """
 .stale .grid img { image-rendering: pixelated; width: 72px; border-radius: 6px; display: block; }
 .stale .about { width: auto; }
 """
-_SHOWN = 16  # Of the stillest and of the liveliest.
+_SHOWN = 16  # Pictures shown of the slowest, and of the fastest.
 
 
 def write_dead_frames(
@@ -39,22 +39,23 @@ def write_dead_frames(
   """Writes the page to `path`.
 
   Args:
-    path: of the page.
-    scores: segments, kinds (name -> speeds, in the order of `pictures`), real_speed, still and predicted, as
-      `experiments.dead_frames` says them.
-    movies: the chained ones.
-    pictures, speed: those that were to go on, and how fast they did, pixels a frame.
+    path: HTML file to write.
+    scores: output of `experiments.dead_frames`: segments, kinds (name -> speeds, in the order of `pictures`),
+      real_speed, still, predicted and verdict.
+    movies: movies of the chain of segments.
+    pictures: pictures that the model continued.
+    speed: mean speed of each picture's continuations, in pixels per frame.
   """
   most = max(float(np.max(speed)), scores["real_speed"], 1e-6)
   kinds = "".join(
-    _row(name, f"{np.mean(found):.2f} px", found, most, scores) for name, found in scores["kinds"].items()
+    _row(name, f"{np.mean(speeds):.2f} px", speeds, most, scores) for name, speeds in scores["kinds"].items()
   )
   segments = "; ".join(
-    f"{number}: {part['speed']:.2f} px a frame, {part['retention']:.2f} of the first"
+    f"{number}: {part['speed']:.2f} px per frame, {part['retention']:.2f} of the first"
     for number, part in enumerate(scores["segments"], 1)
   )
-  told = scores["predicted"]
-  ranks = sorted(told["spearman"].items(), key=lambda item: -abs(item[1]))
+  prediction = scores["predicted"]
+  ranks = sorted(prediction["spearman"].items(), key=lambda item: -abs(item[1]))
   features = "".join(
     f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{value:+.2f}</td></tr>" for name, value in ranks
   )
@@ -63,30 +64,32 @@ def write_dead_frames(
     '<main class="stale"><h1>Is there a dead frame?</h1>'
     f'<p class="about">{html.escape(scores["verdict"])}</p>'
     "<h2>A chain of segments from a glitch</h2>"
-    "<p>Noise that was prompted into structure comes first in each row; each segment goes on from the last "
-    f"frame of the one before. Segment {segments}.</p>"
+    "<p>Each row starts with a glitch: a frame sampled with only two steps. Each segment continues the last "
+    f"frame of the previous one. Speed by segment: {segments}.</p>"
     f'<div class="sheet">{_image(contact_sheet(movies[:6]), 3)}</div>'
-    "<h2>How much pictures move</h2>"
-    "<p>A dot a picture: the mean speed of its futures. The red line is stillness "
-    f"({scores['still']:g} px a frame), the grey one real clips ({scores['real_speed']:.2f}).</p>{kinds}"
-    f"<h2>What tells it</h2><p>From these features a forest explains {told['r2']:.0%} of the variance of "
-    "pictures it was not fitted to. Rank correlations with the speed:</p>"
+    "<h2>Speed by kind of picture</h2>"
+    "<p>One dot per picture: the mean speed of its continuations. The red line is the threshold of stillness "
+    f"({scores['still']:g} px per frame), the grey one the speed of real clips ({scores['real_speed']:.2f}), "
+    f"measured alike.</p>{kinds}"
+    f"<h2>Features that predict the speed</h2><p>A random forest on these features explains "
+    f"{prediction['r2']:.0%} of the variance of the speed on held-out pictures. Rank correlations with the "
+    "speed:</p>"
     f"<table>{features}</table>"
-    f"<h2>The stillest</h2>{_grid(pictures, speed, order[:_SHOWN])}"
-    f"<h2>The liveliest</h2>{_grid(pictures, speed, order[::-1][:_SHOWN])}</main>"
+    f"<h2>Slowest pictures</h2>{_grid(pictures, speed, order[:_SHOWN])}"
+    f"<h2>Fastest pictures</h2>{_grid(pictures, speed, order[::-1][:_SHOWN])}</main>"
   )
   write_whole(path, document("Is there a dead frame?", body, _STYLE))
 
 
-def _row(name: str, said: str, found: Sequence[float], most: float, scores: Mapping[str, Any]) -> str:
+def _row(name: str, label: str, speeds: Sequence[float], most: float, scores: Mapping[str, Any]) -> str:
   def line(kind, value):
     x = 100 * value / most
     return f'<line class="{kind}" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="18"/>'
 
-  dots = "".join(f'<circle cx="{100 * value / most:.2f}%" cy="9" r="4"/>' for value in found)
+  dots = "".join(f'<circle cx="{100 * value / most:.2f}%" cy="9" r="4"/>' for value in speeds)
   rules = line("rule", scores["real_speed"]) + line("still", scores["still"])
   return (
-    f'<div class="row"><b>{html.escape(name)}</b><span>{said}</span><svg role="img" '
+    f'<div class="row"><b>{html.escape(name)}</b><span>{label}</span><svg role="img" '
     f'aria-label="speeds of {html.escape(name)}">{rules}{dots}</svg></div>'
   )
 

@@ -1,4 +1,4 @@
-"""A plan as an HTML page with nothing outside it: a bar of memory, a bar of time, a curve of scaling."""
+"""A plan as a self-contained HTML page: a bar of memory, a bar of time, a curve of scaling."""
 
 import html
 import math
@@ -9,7 +9,7 @@ from typing import Any
 from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.page import document
 
-# Legible on light and on dark; in the order in which they are needed.
+# Legible on light and dark backgrounds; used in this order.
 _COLOURS = ("#4a7dfc", "#7c66dc", "#2f9e77", "#6b84a3", "#e08a1e", "#d6517d")
 _STYLE = """
 .stale .bar { display: flex; height: 34px; border-radius: 8px; overflow: hidden; background: var(--bed);
@@ -30,7 +30,7 @@ _STYLE = """
 
 
 def _bar(parts: Mapping[str, float], whole: float, unit: str, limit: float | None = None) -> str:
-  """A bar as long as `whole`, and its key; `limit` is marked on it."""
+  """A bar of total length `whole` with its key, and a mark at `limit`."""
   bars, key = [], []
   for colour, (name, value) in zip(_COLOURS * 3, parts.items(), strict=False):
     label = html.escape(f"{name}: {value:.3g} {unit}")
@@ -43,7 +43,7 @@ def _bar(parts: Mapping[str, float], whole: float, unit: str, limit: float | Non
 
 
 def _curve(points: Sequence[tuple[int, float, float]]) -> str:
-  """MFU over the logarithm of chips, each point with its number and its step's seconds."""
+  """MFU over the logarithm of the number of chips, with the step time of each point as a tooltip."""
   wide, high, left, top, foot = 900, 240, 52, 22, 34
   low, most = math.log2(points[0][0]), math.log2(points[-1][0])
   peak = max(0.1, math.ceil(10 * max(mfu for _, mfu, _ in points)) / 10)
@@ -62,7 +62,7 @@ def _curve(points: Sequence[tuple[int, float, float]]) -> str:
   for chips, mfu, step in points:
     x, y = at(chips, mfu)
     parts.append(
-      f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{step:.3g} s a step</title></circle>'
+      f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{step:.3g} s per step</title></circle>'
     )
     parts.append(f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{mfu:.1%}</text>')
     parts.append(f'<text x="{x:.1f}" y="{high - 12}" text-anchor="middle">{chips:,} chips</text>')
@@ -81,7 +81,7 @@ def _rows(pairs: Sequence[tuple[str, str]]) -> str:
 
 def _number(value, unit: str = "") -> str:
   if value is None:
-    return "not known"
+    return "unknown"
   return f"{value:,.0f} {unit}".strip() if value >= 1000 else f"{value:.4g} {unit}".strip()
 
 
@@ -91,9 +91,10 @@ def write_plan(
   """Writes the page of a plan to `path`, self-contained.
 
   Args:
-    said: the plan as `Plan.json` gives it, and its config's name.
-    points: (chips, MFU, step seconds) of the scaling curve.
-    command: what made the page.
+    path: HTML file to write.
+    said: the plan as `Plan.json` gives it, and the name of its config.
+    points: (chips, MFU, seconds per step) of the scaling curve.
+    command: command that made the page.
 
   Raises:
     UserError: the page cannot be written.
@@ -105,17 +106,17 @@ def write_plan(
   facts = [
     ("mesh", mesh),
     ("batch", f"{said['batch']} clips of {said['tokens']:,} tokens"),
-    ("step, at the least", _number(said["step_seconds"], "s")),
-    ("MFU, at the most", f"{said['mfu']:.1%}"),
-    ("tokens a second", _number(said["tokens_per_second"])),
-    ("operations a device and step", _number(said["flops"] / 1e12, "T")),
-    ("the same by the compiler", _number(said["compiler_flops"] / 1e12, "T")),
-    ("the run", _number(said["chip_hours"], "chip-hours")),
-    ("its price", _number(said["dollars"], "US dollars")),
+    ("step time, lower bound", _number(said["step_seconds"], "s")),
+    ("MFU, upper bound", f"{said['mfu']:.1%}"),
+    ("tokens per second", _number(said["tokens_per_second"])),
+    ("operations per device and step", _number(said["flops"] / 1e12, "T")),
+    ("the same, counted by the compiler", _number(said["compiler_flops"] / 1e12, "T")),
+    ("whole run", _number(said["chip_hours"], "chip-hours")),
+    ("price of the run", _number(said["dollars"], "US dollars")),
   ]
   if said["sampler"]:
-    facts.append(("a movie", _number(said["sampler"]["seconds_a_movie"], "s on all chips")))
-    facts.append(("the sampler's memory", _number(said["sampler"]["memory_gib"], "GiB a device")))
+    facts.append(("time per movie", _number(said["sampler"]["seconds_a_movie"], "s on all chips")))
+    facts.append(("memory of the sampler", _number(said["sampler"]["memory_gib"], "GiB per device")))
   sent = "".join(
     f"<tr><td>{c['kind']}</td><td>{html.escape(' x '.join(c['axes']))}</td>"
     f'<td class="value">{c["gib"]:.3g} GiB</td><td class="value">{c["count"]}</td>'
@@ -127,37 +128,37 @@ def write_plan(
     f"<td>{html.escape(by[-80:])}</td></tr>"
     for size, kind, by in said["largest"]
   )
-  largest = largest and f"<h3>The greatest arrays that a step makes</h3><table>{largest}</table>"
+  largest = largest and f"<h3>Largest arrays of a step</h3><table>{largest}</table>"
   warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in said["warnings"])
   verdict = f"fits, with {room:.2f} GiB to spare" if said["fits"] else f"does not fit, by {-room:.2f} GiB"
   time = {name: seconds[key] for name, key in _TIMES.items() if seconds[key] > 0}
   side = max([x for name, x in time.items() if name != "exposed collectives"] or [0])
-  longest = {"beside one another": side, "then exposed collectives": seconds["exposed"]}
+  longest = {"overlapped": side, "exposed collectives": seconds["exposed"]}
   body = (
     f'<main class="stale"><h1>{html.escape(str(said["config"]))}</h1><p class="lead">'
     f"{said['parameters'] / 1e9:.2f} billion parameters on {said['chips']:,} chips, "
     f"{said['num_slices']} x {html.escape(said['topology'])}</p>"
     f'<section class="movie"><p class="verdict">{verdict}</p>'
-    f'<p class="facts">memory of a device: {used:.2f} GiB of {available:.2f}</p>'
+    f'<p class="facts">memory per device: {used:.2f} GiB of {available:.2f}</p>'
     f"{_bar(said['memory'], max(used, available), 'GiB', available if used > available else None)}"
     f"{largest}</section>"
-    f'<section class="movie"><h2>A step</h2><p class="facts">The least it can take: {said["assumption"]}. '
-    f"No measurement.</p>{_bar(longest, max(sum(longest.values()), 1e-12), 's')}"
+    f'<section class="movie"><h2>Time of a step</h2><p class="facts">Lower bound, not measured: '
+    f"{said['assumption']}.</p>{_bar(longest, max(sum(longest.values()), 1e-12), 's')}"
     f"<table>{_rows([(name, _number(x, 's')) for name, x in time.items()])}</table>"
     f"<table>{_rows(facts)}</table>"
-    f"<h3>What is sent, a device and step</h3><table><tr><th>collective</th><th>axes</th><th>sent</th>"
-    f"<th>how many</th><th></th></tr>{sent}</table></section>"
-    f'<section class="movie"><h2>More slices of the same</h2><p class="facts">MFU where each slice takes as '
-    f"many clips as this one. Analytic: to this plan the sum of gradients over slices is added.</p>"
+    f"<h3>Data sent per device and step</h3><table><tr><th>collective</th><th>axes</th><th>sent</th>"
+    f"<th>count</th><th></th></tr>{sent}</table></section>"
+    f'<section class="movie"><h2>Scaling to more slices</h2><p class="facts">MFU with the same number of '
+    f"clips per slice. Computed: this plan plus the all-reduce of gradients over slices.</p>"
     f"{_curve(points)}</section>"
     f'<section class="movie"><h3>Warnings</h3><ul>{warnings or "<li>none</li>"}</ul>'
-    f"<h3>The command that made this page</h3><pre>{html.escape(command)}</pre></section></main>"
+    f"<h3>Command that made this page</h3><pre>{html.escape(command)}</pre></section></main>"
   )
   write_whole(Path(path), document("Plan", body, _STYLE))
 
 
 _TIMES = {
-  "operations at the peak": "flops",
+  "operations at peak rate": "flops",
   "HBM": "hbm",
   "hidden collectives": "hidden",
   "exposed collectives": "exposed",

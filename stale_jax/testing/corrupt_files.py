@@ -1,4 +1,4 @@
-"""Files that are no videos, or no more: ten kinds, each drawn from a seed."""
+"""Files that are not, or no longer, videos: ten kinds, each drawn from a seed."""
 
 import io
 import zipfile
@@ -14,7 +14,7 @@ from stale_jax.testing import scenes
 
 
 def _encoded(frames: np.ndarray, **options) -> list[av.Packet]:
-  """H.264 packets of pictures, black ones if they are only a shape."""
+  """H.264 packets of `frames` [n, height, width, 3]."""
   codec = av.CodecContext.create("libx264", "w")
   codec.height, codec.width, codec.pix_fmt = *frames.shape[1:3], "yuv420p"
   codec.time_base = Fraction(1, scenes.RATE)
@@ -43,7 +43,7 @@ def _muxed(packets: list[bytes], times: list[int], height: int, width: int, form
 
 
 def bombs() -> dict[str, bytes]:
-  """Small files that would become very large: in pixels, in hours, in pictures."""
+  """Small files that decode to something very large: in pixels, hours or number of frames."""
   large = _encoded(np.zeros((1, 4400, 8192, 3), np.uint8))
   black = _encoded(np.zeros((2, 2160, 3840, 3), np.uint8))
   small = _encoded(np.zeros((2, 64, 64, 3), np.uint8))
@@ -58,7 +58,7 @@ def bombs() -> dict[str, bytes]:
 
 
 def kinds(video: bytes, rng: np.random.Generator) -> dict[str, Callable[[], bytes]]:
-  """What makes a file of each kind; `video` is one whose index is at its end."""
+  """Kind -> function that makes a file of it; `video` is a video file whose index is at its end."""
   zipped = io.BytesIO()
   with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as file:
     file.writestr("zeros", bytes(1 << 20))
@@ -79,7 +79,7 @@ def kinds(video: bytes, rng: np.random.Generator) -> dict[str, Callable[[], byte
 
 
 def plant_corrupt(root: Path, number: int, video: bytes, seed: int) -> dict[str, str]:
-  """Writes so many files that are no videos, a hundred a folder. Returns file name -> kind."""
+  """Writes `number` files that are not videos, 100 per folder, and returns file name -> kind."""
   rng, truth = np.random.default_rng(seed), {}
   made = kinds(video, rng)
   for i in range(number):
@@ -92,10 +92,10 @@ def plant_corrupt(root: Path, number: int, video: bytes, seed: int) -> dict[str,
 
 
 def pollute(root: Path, originals: int, seed: int) -> None:
-  """Fills a folder as real ones are: a third of its videos is not worth having, and the rest is not whole.
+  """Fills a folder with videos and faulty files, mixed as in real folders.
 
-  Of every eight files four are videos of four scenes, one of them faulty; one is such a video put up again,
-  changed; one is black; one is a photograph, a drawing or writing from beginning to end; one is no video.
+  Of every eight files, four are videos of four scenes, one of which is faulty; one is a changed copy of such
+  a video; one is black; one shows a photograph, a drawing or text throughout; one is not a video.
   """
   root.mkdir(parents=True)
   scenes.plant(root, originals, originals // 4, seed)

@@ -1,4 +1,4 @@
-"""Distributions whose scores and posterior means are known exactly: what samplers are checked against."""
+"""Distributions whose scores and posterior means are known exactly, to check samplers against."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from stale_jax.sampling import Denoiser
 
 
 def _of(process: Process, exact: dict[type, Callable]) -> Callable:
-  """The entry of the process's class or of the nearest that it is derived from."""
+  """The entry of `exact` for the class of `process`, or for its nearest base class."""
   for cls in type(process).__mro__:
     if cls in exact:
       return exact[cls]
-  raise NotImplementedError(f"nothing exact is known for {type(process).__name__}.")
+  raise NotImplementedError(f"no closed form is known for {type(process).__name__}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class FoldedMixture:
   """A mixture of Gaussians on the line, folded into [0, 1] by reflection at both ends.
 
-  Noising by the reflected process only widens its Gaussians, so its score is exact at
-  every noise level. The default has two narrow modes, one of them hugging a wall.
+  Noise of the reflected process only widens the Gaussians, so the score is exact at every noise level. The
+  default has two narrow modes, one of them close to a wall.
   """
 
   means: tuple[float, ...] = (0.03, 0.40, 0.90)
@@ -38,23 +38,27 @@ class FoldedMixture:
   weights: tuple[float, ...] = (0.3, 0.4, 0.3)
 
   def _images(self) -> Float[np.ndarray, "modes images"]:
-    """Means of the Gaussians that folding adds up."""
+    """Means of the Gaussians whose sum is the folded density."""
     means, shifts = np.array(self.means)[:, None], 2 * np.arange(-4, 5)
     return np.concatenate([means + shifts, -means + shifts], -1)
 
   def density(self, u: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """On [0, 1], in float64."""
+    """Density on [0, 1], in float64."""
     sds, weights = np.array(self.sds)[:, None], np.array(self.weights)[:, None]
     return (weights * norm.pdf(u[:, None, None], self._images(), sds)).sum((1, 2))
 
   def cdf(self, u: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """On [0, 1], in float64."""
+    """Cumulative distribution on [0, 1], in float64."""
     sds, weights, means = np.array(self.sds)[:, None], np.array(self.weights)[:, None], self._images()
     below = norm.cdf(u[:, None, None], means, sds) - norm.cdf(0, means, sds)
     return (weights * below).sum((1, 2))
 
   def noised_density(self, x: Float[np.ndarray, "n"], process: Process, t: float) -> Float[np.ndarray, "n"]:
-    """Of x_t on [-1, 1] at one time t under Reflected or UniformFlow, in float64."""
+    """Density of x_t on [-1, 1] at time t under Reflected or UniformFlow, in float64.
+
+    Raises:
+      NotImplementedError: for any other process.
+    """
     density = _of(process, {Reflected: self._reflected_density, UniformFlow: self._uniform_density})
     return density(x, process, t)
 
@@ -80,7 +84,7 @@ class FoldedMixture:
     return float(np.trapezoid(np.abs(empirical - self.cdf(grid)), grid))
 
   def score(self, u: Array, sigma: Array) -> Array:
-    """d/du log density after reflected noise of level `sigma`; arguments broadcast."""
+    """Score d/du log density after reflected noise of standard deviation `sigma`; arguments broadcast."""
     u, sigma = jnp.broadcast_arrays(u, sigma)
     sd = jnp.sqrt(jnp.square(sigma[..., None]) + jnp.square(jnp.array(self.sds)))[..., None]
     offset = u[..., None, None] - jnp.asarray(self._images(), u.dtype)
@@ -89,7 +93,7 @@ class FoldedMixture:
     return -jnp.sum(weight * offset / jnp.square(sd), (-2, -1))
 
   def denoiser(self, process: Process) -> Denoiser:
-    """The exact network of `process`, for clips whose every value has this distribution (as 2u - 1).
+    """The exact denoiser of `process` for clips whose values are independent draws of 2u - 1.
 
     Raises:
       NotImplementedError: for a process other than Reflected and UniformFlow.
@@ -110,7 +114,7 @@ class FoldedMixture:
     return one
 
   def _uniform(self, process: UniformFlow) -> Callable[[Array, Array], Array]:
-    """x0 given x_t is this distribution cut to the interval that the noise can have come from."""
+    """x0 given x_t has this distribution, truncated to the values from which x_t can be reached."""
     del process
     grid = np.linspace(0, 1, 2**16 + 1)
     middle = (grid[1:] + grid[:-1]) / 2
@@ -131,7 +135,7 @@ class FoldedMixture:
 
 @dataclasses.dataclass(frozen=True)
 class GaussianMixture:
-  """A mixture of Gaussians on the line, inside [-1, 1] for all that matters: exact under Gaussian noise."""
+  """A mixture of Gaussians on the line, practically inside [-1, 1]; exact under Gaussian noise."""
 
   means: tuple[float, ...] = (-0.6, 0.1, 0.5)
   sds: tuple[float, ...] = (0.06, 0.10, 0.08)
@@ -142,7 +146,7 @@ class GaussianMixture:
     return float(kstest(np.ravel(x), lambda x: norm.cdf(x[:, None], self.means, self.sds) @ self.weights)[0])
 
   def denoiser(self, process: Gaussian) -> Denoiser:
-    """The exact network of `process`, for clips whose every value has this distribution."""
+    """The exact denoiser of `process` for clips whose values are independent draws of this distribution."""
     means, sds, weights = map(np.array, (self.means, self.sds, self.weights))
 
     def one(x, t):
@@ -160,7 +164,7 @@ class GaussianMixture:
 
 
 def empirical_denoiser(process: Reflected, data: Float[Array, "n values"]) -> Denoiser:
-  """The optimal network of `process` for `data` in [-1, 1], one example a frame: it recites them."""
+  """The optimal denoiser of `process` for `data` in [-1, 1], one example per frame: it memorises the data."""
   y = (jnp.asarray(data) + 1) / 2
 
   def one(u, sigma):

@@ -1,4 +1,4 @@
-"""Models without a use of their own: with drawn parameters, or trained for a few steps."""
+"""Models for tests and claims: with random parameters, or trained for a few steps."""
 
 import tempfile
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from stale_jax.training.initial import init_params
 
 
 def moved(params, seed: int = 0, by: float = 0.1):
-  """`params` plus Gaussian noise of standard deviation `by`, so that no zero-initialised gate is closed."""
+  """`params` plus Gaussian noise of standard deviation `by`, so that zero-initialised gates are open."""
   leaves, tree = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
   noisy = [x + by * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
@@ -22,20 +22,20 @@ def moved(params, seed: int = 0, by: float = 0.1):
 
 
 def drawn(config: Mapping[str, Any], seed: int = 0) -> Model:
-  """The untrained model of `config`, its initial parameters moved by `moved`."""
+  """The untrained model of `config`, with noise added to its initial parameters by `moved`."""
   experiment = build(config)
   return Model(experiment, moved(init_params(experiment, jax.random.key(seed)), seed), "drawn")
 
 
 def trained(config: Mapping[str, Any], steps: int, **training) -> Model:
-  """The model that training `config` for `steps` gives; `training` overrides keys of that section.
+  """Trains `config` for `steps` and returns the model; `training` overrides keys of that section.
 
   Raises:
-    UserError: training was told to stop before its end.
+    UserError: training was interrupted.
   """
-  kept = {"steps": steps, "log_every": 100, "checkpoint_every": steps, "keep": 1}
+  settings = {"steps": steps, "log_every": 100, "checkpoint_every": steps, "keep": 1}
   with tempfile.TemporaryDirectory() as folder:
-    config = {**config, "training": {**config["training"], **kept, **training}}
+    config = {**config, "training": {**config["training"], **settings, **training}}
     if int(train(config, folder).step) < steps:
-      raise UserError("training was told to stop before its end.")
+      raise UserError(f"training was interrupted before step {steps}.")
     return load(folder)

@@ -1,7 +1,7 @@
-"""Movies of any length whose motion is known, to hold the measures of liveliness against.
+"""Movies of any length with known motion, to test measures of liveliness.
 
-Real handwriting, bouncing as that of the source `digits` does, and a camera that wanders over a rendered
-texture; either at any pace, and spoiled in all the ways in which a long movie dies.
+They show real handwriting that bounces as in the source `digits`, or a camera that wanders over a rendered
+texture, at any pace. Further functions spoil a movie in the ways in which long movies fail.
 """
 
 import cv2
@@ -15,13 +15,13 @@ WINDOW = 8  # Frames.
 
 
 def real_digits(frames: int, clips: int, seed: int, canvas: int = 16) -> np.ndarray:
-  """Clips of the source itself, [clips, frames, canvas, canvas, 3]."""
+  """Clips of the source `digits`, [clips, frames, canvas, canvas, 3]."""
   source = Digits(split="test", seed=seed, frames=frames, patch=1, canvas=canvas)
   return np.stack([source[i]["clip"]["sight"] for i in range(clips)])
 
 
 def digits(pace: np.ndarray, clips: int, seed: int, canvas: int = 16) -> np.ndarray:
-  """The same of a digit that goes pace[t] pixels before frame t, whole ones or not."""
+  """The same for a digit that moves pace[t] pixels, whole or fractional, before frame t."""
   rng, images = np.random.default_rng(seed), handwriting("test")[0]
   return np.stack([_digit(images[rng.integers(len(images))], pace, canvas, rng) for _ in range(clips)])
 
@@ -30,7 +30,7 @@ def _digit(image: np.ndarray, pace: np.ndarray, canvas: int, rng: np.random.Gene
   room, colour = canvas - SPRITE, list(COLOURS.values())[rng.integers(len(COLOURS))]
   stamp = np.zeros((canvas, canvas), np.float32)
   stamp[:SPRITE, :SPRITE] = image
-  along = np.cumsum(pace) + 2 * rng.integers(room // 2)  # At two pixels a frame it then turns at a wall.
+  along = np.cumsum(pace) + 2 * rng.integers(room // 2)  # Even start: at pace 2 it turns at a wall.
   along = np.abs((along + room) % (2 * room) - room)
   places = [along, np.full(len(pace), float(rng.integers(room + 1)))]
   places = np.stack(places if rng.random() < 0.5 else places[::-1], -1)
@@ -39,7 +39,7 @@ def _digit(image: np.ndarray, pace: np.ndarray, canvas: int, rng: np.random.Gene
 
 
 def textures(pace: np.ndarray, clips: int, seed: int, side: int = 48) -> np.ndarray:
-  """A camera that wanders over a canvas, pace[t] pixels before frame t: [clips, frames, side, side, 3]."""
+  """A camera that moves pace[t] pixels over a canvas before frame t: [clips, frames, side, side, 3]."""
   return np.stack([_texture(pace, side, np.random.default_rng([seed, i])) for i in range(clips)])
 
 
@@ -54,50 +54,50 @@ def _texture(pace: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarra
 
 
 def _shifted(picture: np.ndarray, place: np.ndarray, side: int) -> np.ndarray:
-  """A square of `picture`, whose top left corner is put at `place` (right, down)."""
+  """`picture` shifted by `place` (right, down), cropped to a square of `side` pixels."""
   matrix = np.array([[1, 0, place[0]], [0, 1, place[1]]])
   return cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR)
 
 
 def steady(frames: int, pace: float) -> np.ndarray:
-  """The same pace throughout."""
+  """Constant pace."""
   return np.full(frames, pace)
 
 
 def halved(frames: int, pace: float) -> np.ndarray:
-  """Half the pace once the first window is over."""
+  """Half the pace after the first window."""
   return np.where(np.arange(frames) < WINDOW, pace, pace / 2)
 
 
 def slowing(frames: int, pace: float, half_life: float) -> np.ndarray:
-  """Half the pace every `half_life` frames."""
+  """A pace that halves every `half_life` frames."""
   return pace * 0.5 ** (np.arange(frames) / half_life)
 
 
 def frozen(clips: np.ndarray, after: int = 1) -> np.ndarray:
-  """They stop after so many frames."""
+  """The clips, frozen after `after` frames."""
   return clips[:, np.minimum(np.arange(clips.shape[1]), after - 1)]
 
 
 def flickering(clips: np.ndarray, seed: int, noise: float) -> np.ndarray:
-  """They stand still under noise."""
+  """The first frames, frozen, under independent noise."""
   drawn = np.random.default_rng(seed).normal(0, noise, clips.shape)
   return np.clip(frozen(clips) + drawn, -1, 1).astype(np.float32)
 
 
 def blinking(clips: np.ndarray, seed: int) -> np.ndarray:
-  """They stand still, and their light goes up and down."""
+  """The first frames, frozen, with random brightness."""
   light = np.random.default_rng(seed).uniform(0.5, 1, (*clips.shape[:2], 1, 1, 1))
   return ((frozen(clips) + 1) * light - 1).astype(np.float32)
 
 
 def looping(clips: np.ndarray, period: int) -> np.ndarray:
-  """Their first frames over and over."""
+  """The first `period` frames, repeated."""
   return clips[:, np.arange(clips.shape[1]) % period]
 
 
 def judge(clips: np.ndarray, real: np.ndarray) -> dict:
-  """The scores of `Liveliness`."""
+  """The scores of `Liveliness` of `clips`, with `real` as the real clips."""
   meter = Liveliness(WINDOW, change_of(real))
   meter.add(clips)
   return meter.scores()

@@ -1,7 +1,7 @@
-"""Videos made to have known cuts and known faults, to hold curation against.
+"""Videos with known cuts and known faults, to test curation.
 
-A scene is a canvas of coloured clouds, shapes and textures, past which a camera moves. Everything is
-drawn from a seed; pictures come as uint8 RGB and are encoded with FFmpeg like anybody's.
+A scene is a camera that moves over a canvas of coloured clouds, shapes and textures. Everything is drawn from
+a seed. Pictures are uint8 RGB and are encoded with FFmpeg.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ WORDS = "SALE NOW subscribe like follow breaking news today free offer click the
 
 
 def canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-  """Clouds with the spectrum of natural pictures, shapes with edges, and patches of texture."""
+  """Draws clouds with the spectrum of natural pictures, shapes with edges, and patches of texture."""
   fy, fx = np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij")
   radius = np.maximum(np.hypot(fy, fx), 1 / width)
   waves = np.exp(2j * np.pi * rng.random((3, *radius.shape))) / radius ** rng.uniform(1.1, 1.6)
@@ -36,7 +36,7 @@ def canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     else:
       corners = cv2.boxPoints((centre, axes, float(rng.uniform(0, 180)))).astype(np.int32)
       cv2.fillPoly(picture, [corners], colour, cv2.LINE_AA)
-  for _ in range(rng.integers(0, 3)):  # Leaves, gravel, a brick wall.
+  for _ in range(rng.integers(0, 3)):  # Fine texture, like leaves or gravel.
     side = int(height // 3)
     top, left = int(rng.integers(height - side)), int(rng.integers(width - side))
     grain = cv2.resize(rng.integers(0, 70, (side // 4, side // 4, 1), np.uint8), (side, side))
@@ -49,10 +49,10 @@ def canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def scene(kind: str, seconds: float, seed: int, height: int = 180, width: int = 320) -> np.ndarray:
   """Pictures [frames, height, width, 3] of one scene.
 
-  Of GOOD: pan, slow (a pan of 4% of the width a second), fast, hand(-held), objects (that move before a
-  background that does not), zoom, fade (out to black and in again, which is no cut), flash (two white
-  frames, which are none). Faulty: static (a photograph, with a camera's noise), slide (a drawing, without),
-  dark, text (a title over what moves), credits (that scroll).
+  Kinds in GOOD are pan, slow (a pan of 4% of the width per second), fast, hand (hand-held), objects (that
+  move before a still background), zoom, fade (out to black and in again, which is not a cut) and flash (two
+  white frames, which are not a cut either). Faulty kinds are static (a photograph, with camera noise), slide
+  (a drawing, without noise), dark, text (a title over moving pictures) and credits (scrolling text).
   """
   rng = np.random.default_rng([seed, *kind.encode()])
   frames = round(seconds * RATE)
@@ -97,14 +97,14 @@ def _objects(out: np.ndarray, rng: np.random.Generator) -> None:
     angle, pace = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.35) * width / RATE
     for i, picture in enumerate(out):
       x, y = at + i * pace * np.array([np.cos(angle), np.sin(angle)])
-      # It turns back at the edges.
+      # Objects bounce off the edges.
       x, y = abs((x + width) % (2 * width) - width), abs((y + height) % (2 * height) - height)
       cv2.circle(picture, (round(x), round(y)), height // 7, colour, -1, cv2.LINE_AA)
       cv2.circle(picture, (round(x) - 6, round(y) - 6), height // 20, (240, 240, 240), -1, cv2.LINE_AA)
 
 
 def _write(out: np.ndarray, rng: np.random.Generator, scroll: bool) -> None:
-  """Lines of words over most of the picture."""
+  """Writes lines of words over most of the picture."""
   height, width = out.shape[1:3]
   if scroll:
     out[:] = rng.integers(0, 60)
@@ -122,13 +122,14 @@ def _write(out: np.ndarray, rng: np.random.Generator, scroll: bool) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Change:
-  """What is done to a video before it is put up again.
+  """Change of a video before it is uploaded again.
 
   Attributes:
-    scale: of both sides.
-    crop: share of each side that is lost, all told; `corner` says of which end.
-    gain, lift: brightness, picture * gain + lift.
-    crf: of x264, more is worse.
+    scale: factor by which both sides are resized.
+    crop: share of each side that is cut off in total.
+    corner: share of the crop at the top and left, the rest is at the bottom and right.
+    gain, lift: change of brightness, picture * gain + lift.
+    crf: quality of x264; higher is worse.
   """
 
   scale: float = 1
@@ -149,21 +150,21 @@ class Change:
 
 
 def random_change(rng: np.random.Generator) -> Change:
-  """One of: re-encoded, resized, slightly cropped, brighter or darker; or all of it at once."""
+  """Re-encodes, resizes, crops slightly, or changes brightness; or does all of it at once."""
   kind = rng.integers(5)
-  whole = kind == 4
+  everything = kind == 4
   return Change(
-    crf=int(rng.integers(30, 38)) if kind == 0 or whole else 23,
-    scale=float(rng.choice([0.5, 0.67, 0.75, 1.5])) if kind == 1 or whole else 1,
-    crop=float(rng.uniform(0.03, 0.08)) if kind == 2 or whole else 0,
+    crf=int(rng.integers(30, 38)) if kind == 0 or everything else 23,
+    scale=float(rng.choice([0.5, 0.67, 0.75, 1.5])) if kind == 1 or everything else 1,
+    crop=float(rng.uniform(0.03, 0.08)) if kind == 2 or everything else 0,
     corner=float(rng.uniform(0, 1)),
-    gain=float(rng.choice([0.8, 0.9, 1.15, 1.25])) if kind == 3 or whole else 1,
-    lift=float(rng.uniform(-12, 12)) if kind == 3 or whole else 0,
+    gain=float(rng.choice([0.8, 0.9, 1.15, 1.25])) if kind == 3 or everything else 1,
+    lift=float(rng.uniform(-12, 12)) if kind == 3 or everything else 0,
   )
 
 
 def write(path: Path, frames: np.ndarray, crf: int = 23) -> None:
-  """Encodes them as H.264."""
+  """Encodes `frames` as H.264; odd sides lose one pixel."""
   height, width = (side - side % 2 for side in frames.shape[1:3])
   with av.open(str(path), "w") as file:
     stream = file.add_stream("libx264", rate=Fraction(RATE), options={"crf": str(crf), "preset": "veryfast"})
@@ -176,10 +177,10 @@ def write(path: Path, frames: np.ndarray, crf: int = 23) -> None:
 
 
 def plant(root: Path, originals: int, copied: int, seed: int) -> dict[str, list[tuple[str, float, float]]]:
-  """Fills a folder with videos of four scenes, some of them put up again, changed, as NAME-copy.mp4.
+  """Fills a folder with videos of four scenes, and with changed copies of some, named NAME-copy.mp4.
 
   Returns:
-    File name -> its scenes: (kind, start, end) in seconds.
+    File name -> scenes, each (kind, start, end) in seconds.
   """
   rng = np.random.default_rng(seed)
   faulty, truth = ("static", "slide", "dark", "text", "credits"), {}
@@ -209,11 +210,17 @@ def clean(root: Path, number: int, seed: int) -> None:
 
 
 def score(truth: dict, files: list[dict], clips: list[dict]) -> dict[str, float]:
-  """The four shares in which curation is right about what was planted.
+  """Scores curation against the planted truth.
 
   Args:
-    truth: of `plant`.
-    files, clips: lines of curation's files.jsonl and clips.jsonl.
+    truth: output of `plant`.
+    files, clips: lines of the files.jsonl and clips.jsonl that curation wrote.
+
+  Returns:
+    cuts_f1: F1 of the detected cuts, within 1.5 frames.
+    static_removed: share of static scenes of which no clip was kept.
+    duplicates_clustered: share of copied scenes that share a cluster with their copy.
+    good_kept: share of good scenes of which a clip was kept, in the original or the copy.
   """
   right = missed = wrong = 0
   for file in files:
@@ -224,7 +231,7 @@ def score(truth: dict, files: list[dict], clips: list[dict]) -> dict[str, float]
     wrong += sum(all(abs(cut - time) >= 1.5 / RATE for time in want) for cut in got)
 
   def within(name: str, number: int) -> list[dict]:
-    """The clips of a scene."""
+    """Clips of scene `number` of a file."""
     _, start, end = truth[name][number]
     return [c for c in clips if c["path"] == name and start <= (c["start"] + c["end"]) / 2 < end]
 
@@ -237,7 +244,7 @@ def score(truth: dict, files: list[dict], clips: list[dict]) -> dict[str, float]
       if kind in GOOD and "-copy" not in name:
         again = name.replace(".mp4", "-copy.mp4")
         there = within(again, number) if again in truth else []
-        # One of the two is to be kept.
+        # Either the original or the copy must be kept.
         good.append(any(not clip["reason"] for clip in (*here, *there)))
         if again in truth:
           clusters = [{clip["cluster"] for clip in found} - {""} for found in (here, there)]
