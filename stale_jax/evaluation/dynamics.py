@@ -39,9 +39,7 @@ def marginals(
   a: Float[np.ndarray, "n frames values"], b: Float[np.ndarray, "m length values"]
 ) -> list[float]:
   """Wasserstein-1 distance between `a` and `b` in each coordinate, with clips and frames pooled."""
-  from scipy.stats import (
-    wasserstein_distance,
-  )  # The import takes half a second, and only this function needs it.
+  from scipy.stats import wasserstein_distance  # A slow import (half a second), used only here.
 
   pooled = (np.asarray(x, np.float64).reshape(-1, x.shape[-1]).T for x in (a, b))
   return [float(wasserstein_distance(x, y)) for x, y in zip(*pooled, strict=True)]

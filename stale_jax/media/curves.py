@@ -28,17 +28,17 @@ def curves(panels: Sequence[Panel], trained: float) -> str:
   """
   rows = math.ceil(len(panels) / _ACROSS)
   width, height = _ACROSS * (_LEFT + _PANEL + _GAP) - _GAP, _TOP + rows * (_HEAD + _HEIGHT + _FOOT)
-  seconds = max(len(values) * step for _, _, whose in panels for values, step in whose.values())
+  seconds = max(len(values) * step for _, _, by_label in panels for values, step in by_label.values())
   parts = [
     f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
     f'viewBox="0 0 {width} {height}"><style>{_STYLE}</style>'
   ]
   left = _LEFT
-  for kind, who in zip("ab", panels[0][2], strict=True):
+  for kind, name in zip("ab", panels[0][2], strict=True):
     parts.append(
-      f'<g class="{kind}"><path d="M{left} 12h26"/></g><text x="{left + 34}" y="16">{html.escape(who)}</text>'
+      f'<g class="{kind}"><path d="M{left} 12h26"/></g><text x="{left + 34}" y="16">{html.escape(name)}</text>'
     )
-    left += 60 + 7 * len(who)
+    left += 60 + 7 * len(name)
   note = "length of a training clip"
   parts.append(f'<path class="end" d="M{left + 6} 3v18"/><text x="{left + 14}" y="16">{note}</text>')
   for i, panel in enumerate(panels):
@@ -49,8 +49,8 @@ def curves(panels: Sequence[Panel], trained: float) -> str:
 
 
 def _panel(at: tuple[int, int], panel: Panel, seconds: float, trained: float):
-  (left, top), (title, share, whose) = at, panel
-  known = [x for values, _ in whose.values() for x in values if x is not None]
+  (left, top), (title, share, by_label) = at, panel
+  known = [x for values, _ in by_label.values() for x in values if x is not None]
   high = max([1.0 if share else 0.0, *known]) or 1.0
   bottom = top + _HEIGHT
 
@@ -69,8 +69,8 @@ def _panel(at: tuple[int, int], panel: Panel, seconds: float, trained: float):
     unit = " s" if time == seconds else ""
     yield f'<text x="{x(time):.1f}" y="{bottom + 15}" text-anchor="{anchor}">{time:.3g}{unit}</text>'
   yield f'<path class="end" d="M{x(trained):.1f} {top}v{_HEIGHT}"/>'
-  for kind, (who, (values, step)) in reversed(list(zip("ab", whose.items(), strict=True))):
-    yield f'<g class="{kind}">{_curve(values, step, x, y)}<title>{html.escape(who)}</title></g>'
+  for kind, (label, (values, step)) in reversed(list(zip("ab", by_label.items(), strict=True))):
+    yield f'<g class="{kind}">{_curve(values, step, x, y)}<title>{html.escape(label)}</title></g>'
 
 
 def _curve(values, step: float, x, y) -> str:
