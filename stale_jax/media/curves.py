@@ -36,7 +36,8 @@ def curves(panels: Sequence[Panel], trained: float) -> str:
   left = _LEFT
   for kind, name in zip("ab", panels[0][2], strict=True):
     parts.append(
-      f'<g class="{kind}"><path d="M{left} 12h26"/></g><text x="{left + 34}" y="16">{html.escape(name)}</text>'
+      f'<g class="{kind}"><path d="M{left} 12h26"/></g>'
+      f'<text x="{left + 34}" y="16">{html.escape(name)}</text>'
     )
     left += 60 + 7 * len(name)
   note = "length of a training clip"
