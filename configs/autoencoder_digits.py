@@ -1,12 +1,12 @@
-"""A causal video autoencoder of moving digits, whose latents diffusion can be trained on.
+"""A causal video autoencoder of moving digits, for training diffusion on its latents.
 
 python -m experiments.train --config=configs/autoencoder_digits.py --workdir=runs/autoencoder
 python -m experiments.evaluate --workdir=runs/autoencoder --suite=reconstruction
 
-A latent of 4 numbers stands for 4x4 pixels of 2 frames: 96 numbers become 4.
-Hardware: one CPU core. Time: 45 minutes at 1.1 steps a second, with much other work beside it.
-Result: .132 of the error of principal components of the same size, 33.4 dB. These weights come with the
-package, as stale_jax/weights/autoencoder.safetensors.
+One latent of 4 numbers encodes 4x4 pixels of 2 frames, which are 96 numbers. Hardware: one CPU core, shared
+with much other work. Time: 45 minutes, 1.1 steps per second. Result: .132 of the error of principal
+components of the same size, 33.4 dB. The weights are in the package, as
+stale_jax/weights/autoencoder.safetensors.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +17,7 @@ from configs import base
 def get_config() -> ConfigDict:
   config = base.get_autoencoder_config()
   config.source.update(canvas=32, frames=9, patch=1)
-  # "fsq" with levels=(8, 5, 5, 5) has 1,000 codewords per latent.
+  # bottleneck="fsq" with levels=(8, 5, 5, 5) has 1,000 codewords per latent.
   config.model.update(space=4, time=2, channels=4, bottleneck="kl")
   config.optimizer.warmup = 100
   config.training.update(steps=3000, batch=16, caption_dropout=0.0)

@@ -1,11 +1,12 @@
-r"""A causal video autoencoder of real videos; configs/latent_videos.py is trained on its latents.
+r"""A causal video autoencoder of real videos, for configs/latent_videos.py.
 
 python -m experiments.train --config=configs/autoencoder_videos.py --workdir=runs/autoencoder_videos \
   --config.source.path=DIR
 python -m experiments.evaluate --workdir=runs/autoencoder_videos --suite=reconstruction --sheet=coded.png
 
-DIR is a folder of videos; with configs/autoencoder_videos.py:shards curated clips, OUTPUT/clips/1.0.0.
-Hardware: 2 CPU cores, at this size. Result: none stated; it depends on the videos.
+DIR is a folder of videos; with configs/autoencoder_videos.py:shards it is a set of curated clips,
+OUTPUT/clips/1.0.0.
+Hardware: 2 CPU cores at this size. Time: not measured. Result: not stated, since it depends on the videos.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +17,7 @@ from configs import autoencoder_digits, folder, shards
 def get_config(source: str = "folder") -> ConfigDict:
   config = autoencoder_digits.get_config()
   config.source = {"folder": folder, "shards": shards}[source].get_config().source
-  # One frame, and then groups of two.
+  # The first frame alone, then groups of two.
   config.source.frames = 9
   config.source.patch = (1, 8, 8)
   config.source.hearing = False

@@ -1,9 +1,9 @@
-"""Every key of a config, with its default: what all other files here start from.
+"""The defaults of every key; all other configs start from them.
 
-python -m experiments.config --config=configs/base.py            (each key with its meaning and range)
-python -m experiments.config --config=configs/base.py:folder     (those of another source)
+python -m experiments.config --config=configs/base.py            (every key with its meaning and range)
+python -m experiments.config --config=configs/base.py:folder     (with another source)
 
-`get_config` returns the whole tree for the chosen variants; a config states what differs from it.
+`get_config` returns the whole tree for the chosen variants; a config states only what differs from it.
 """
 
 from ml_collections import ConfigDict
@@ -18,10 +18,10 @@ def get_config(
   times: str = "uniform",
   optimizer: str = "adamw",
 ) -> ConfigDict:
-  """Of a diffusion model; see `stale_jax/config/schema.py` for the variants."""
+  """The defaults of a diffusion model; see `stale_jax/config/schema.py` for the variants."""
   return default_config(source=source, process=process, times=times, optimizer=optimizer)
 
 
 def get_autoencoder_config(source: str = "digits", *, optimizer: str = "adamw") -> ConfigDict:
-  """Of an autoencoder."""
+  """The defaults of an autoencoder."""
   return default_config(source=source, model="autoencoder", optimizer=optimizer)

@@ -1,9 +1,9 @@
-"""The shipped model's recipe with cr-hinge: a fixed token scores the clip's labels at any noise level.
+"""The shipped model with cr-hinge: a fixed token predicts the labels of the clip at any noise level.
 
 python -m experiments.train --config=configs/digits_cringe.py --workdir=runs/digits_cringe
 python -m experiments.evaluate --workdir=runs/digits_cringe --suite=labels
 
-Hardware: 2 CPU cores. Time: as configs/digits.py. It has not been run to the end.
+Hardware: 2 CPU cores. Time: as configs/digits.py. Result: none, it has not been run to the end.
 """
 
 from ml_collections import ConfigDict

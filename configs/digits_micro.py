@@ -1,11 +1,11 @@
-"""The smallest digits in which it shows what a mechanism does: for comparing, not for looking.
+"""The smallest digits that show the effect of a mechanism: for comparisons, not for good movies.
 
 python -m experiments.train --config=configs/digits_micro.py --workdir=runs/digits_micro
 
-Hardware: one CPU core. Time: 8 steps a second.
+Hardware: one CPU core. Time: 8 steps per second.
 Result after 1,500 steps (experiments.ablate --table=cringe, its first row, three seeds): digit .57 ± .02,
-colour and direction 1.00, speed .90 ± .01, touch .82 ± .01, Fréchet distance 107 ± 6. All 4,000
-have not been run.
+colour and direction 1.00, speed .90 ± .01, touch .82 ± .01, Fréchet distance 107 ± 6. The
+full 4,000 steps have not been run.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +16,7 @@ from configs import digits
 def get_config() -> ConfigDict:
   config = digits.get_config()
   config.senses = ("sight", "touch")
-  # All four frames in one token: the two halves of a clip cannot disagree.
+  # All four frames in one token, so that the two halves of a clip cannot disagree.
   config.source.update(canvas=12, frames=4, patch=4)
   config.times.independent = False
   config.model.causal = False
@@ -30,5 +30,5 @@ def get_config() -> ConfigDict:
   config.training.log_every = 50
   config.training.keep = 1
   config.sampling.batch = 64
-  config.sampling.interval = (0.0, 1.0)  # As its tables were measured.
+  config.sampling.interval = (0.0, 1.0)  # As in the recorded tables.
   return config

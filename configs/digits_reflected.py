@@ -1,13 +1,12 @@
 """The shipped model's data, network and budget under reflected diffusion instead of a flow.
 
-  python -m experiments.train --config=configs/digits_reflected.py --workdir=runs/digits_reflected
+python -m experiments.train --config=configs/digits_reflected.py --workdir=runs/digits_reflected
 
-The noise density leans toward large sigma: with log sigma uniform, identity comes later still.
+Training draws more large sigmas: with uniform log sigma, the identity of the digit is learnt even later.
 
-Hardware: 2 CPU cores. Time: as configs/digits.py. It has not been run to the end. Result, of an earlier
-network whose tokens were of four frames, after 1,500 steps (and of the flow after as many): digit .20 (.35),
-colour 1.00 (1.00), direction 1.00 (1.00), speed .93 (.89), senses .64 (.73).
-"""
+Hardware: 2 CPU cores. Time: as configs/digits.py. Result: it has not been run to the end. An earlier network,
+with tokens of four frames, had after 1,500 steps (in brackets: the flow after as many steps): digit .20
+(.35), colour 1.00 (1.00), direction 1.00 (1.00), speed .93 (.89), senses .64 (.73)."""
 
 from ml_collections import ConfigDict
 

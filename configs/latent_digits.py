@@ -3,10 +3,10 @@
 python -m experiments.train --config=configs/latent_digits.py --workdir=runs/latent_digits
 python -m experiments.evaluate --workdir=runs/latent_digits --suite=captions --clips=240
 
-The autoencoder is the one that comes with the package (configs/autoencoder_digits.py makes it): of a clip it
-makes 5 frames of 8x8 latents. Sight alone; the other senses are one word each. Hardware: one CPU core.
-Time: 3 steps a second beside other work, 25 minutes.
-Result: digit .14, colour and direction 1.00, speed .98, Fréchet distance 320, real to real 27 (240 clips).
+The autoencoder is the one in the package (configs/autoencoder_digits.py); it encodes a clip as 5 frames of
+8x8 latents. The model has sight alone; to add senses, list them in config.senses. Hardware: one CPU core,
+shared with other work. Time: 25 minutes, 3 steps per second. Result: digit .14, colour and direction 1.00,
+speed .98, Fréchet distance 320, between real clips 27 (240 clips).
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +23,8 @@ def get_config() -> ConfigDict:
     "autoencoder": "stale_jax/weights/autoencoder.safetensors",
     "cache": "runs/latents",
     "size": 8192,
-    # A token is 16x16 pixels of two frames, in 64 numbers: with 2 there are four times as many.
+    # A token covers 16x16 pixels of two frames, in 64 numbers. With patch 2 there are four times as many
+    # tokens.
     "patch": 4,
   }
   config.times.independent = False

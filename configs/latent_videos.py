@@ -1,10 +1,11 @@
-r"""Real videos in the space of an autoencoder (configs/autoencoder_videos.py), and what is heard.
+r"""Real videos in the latent space of an autoencoder (configs/autoencoder_videos.py), with sound.
 
 python -m experiments.train --config=configs/latent_videos.py --workdir=runs/latent_videos \
   --config.source.source.path=DIR
 
-DIR is a folder of videos; with configs/latent_videos.py:shards curated clips, OUTPUT/clips/1.0.0.
-Hardware: 2 CPU cores, at this size. Result: none stated; it depends on the videos.
+DIR is a folder of videos; with configs/latent_videos.py:shards it is a set of curated clips,
+OUTPUT/clips/1.0.0. Hardware: 2 CPU cores at this size. Time: not measured. Result: not stated, since it
+depends on the videos.
 """
 
 from ml_collections import ConfigDict
@@ -19,7 +20,7 @@ def get_config(source: str = "folder") -> ConfigDict:
     "source": {**autoencoder_videos.get_config(source).source.to_dict(), "hearing": True},
     "autoencoder": "runs/autoencoder_videos",
     "cache": "runs/latents",
-    # Windows of the videos, coded once.
+    # Windows of the videos, encoded once.
     "size": 4096,
     "patch": 4,
   }

@@ -1,12 +1,11 @@
-"""A run on 256 chips of TPU v5e, 64 hosts: a description for experiments.launch, to be copied and filled in.
+"""A run on 256 chips of TPU v5e (64 hosts): a description for experiments.launch, to copy and fill in.
 
 python -m experiments.launch --run=configs/launch_v5e.py --client=xpk --dry_run
 python -m experiments.launch --run=configs/launch_v5e.py --client=queued --dry_run
 
-Hardware, time, result: those of the training config. It has not been run: the project has no TPUs.
-The fields are those of stale_jax.launching.Run. For ssh, hosts and directory take the place of image,
-project, zone and cluster.
-"""
+Hardware: 256 chips of TPU v5e. Time, result: none, it has not been run, since the project has no TPUs.
+stale_jax.launching.Run documents the fields. For ssh, set hosts and directory instead of image, project, zone
+and cluster."""
 
 from ml_collections import ConfigDict
 

@@ -1,4 +1,4 @@
-"""The config of a run again, from its folder's config.json (or any file like it, of any format).
+"""The config of an earlier run, from the config.json in its folder (or a file of the same form).
 
 python -m experiments.train --config=configs/of_run.py:runs/digits/config.json --workdir=runs/again
 """

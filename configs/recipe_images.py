@@ -4,8 +4,8 @@ python -m experiments.curate --input=videos --output=data
 python -m experiments.train --workdir=runs/images --config=configs/recipe_images.py \
   --config.source.path=data/clips/1.0.0
 
-then configs/recipe_video.py and configs/recipe_fine.py, each of which goes on from the one before.
-Hardware: 2 CPU cores, at this size. Result: none stated; it depends on the videos.
+The next stages are configs/recipe_video.py and configs/recipe_fine.py; each starts from the one before.
+Hardware: 2 CPU cores at this size. Time: not measured. Result: not stated, since it depends on the videos.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +15,7 @@ from configs import shards
 
 def get_config() -> ConfigDict:
   config = shards.get_config()
-  # A token is of one frame, so that pictures and videos have the same.
+  # A token covers one frame, so that pictures and videos have the same tokens.
   config.source.update(frames=1, patch=(1, 8, 8))
   config.training.batch = 64
   return config

@@ -2,8 +2,8 @@
 
 python -m experiments.train --config=configs/shards.py --config.source.path=DIR --workdir=runs/shards
 
-DIR is the folder of the data set, OUTPUT/clips/1.0.0. Hardware and time as there. Result: none stated; it
-depends on the shards.
+DIR is the folder of the data set, OUTPUT/clips/1.0.0.
+Hardware and time: as configs/folder.py. Result: not stated, since it depends on the videos.
 """
 
 from ml_collections import ConfigDict

@@ -1,9 +1,9 @@
-"""Latent video of 81 frames at 480p or 720p, 14 billion parameters: to be planned, not yet to be trained.
+"""Latent video of 81 frames at 480p or 720p, 14 billion parameters: for planning, not yet trained.
 
 python -m experiments.plan --config=configs/stale_14b.py:720p --topology=v5p:4x4x8
 
-Hardware: v5p-256, 128 chips. Time: none measured; 15 s a step at the least (roofline). Memory by the
-compiler at 720p: 22.2 of 93.5 GiB a chip. It has not been run.
+Hardware: v5p-256, 128 chips. Time: none measured; 15 s per step at least (roofline). Memory, by the
+compiler, at 720p: 22.2 of 93.5 GiB per chip. Result: none, it has not been run.
 """
 
 from ml_collections import ConfigDict

@@ -51,7 +51,7 @@ def queued(run: Run) -> Launch:
     f"--zone={run.zone}",
     f"--accelerator-type={topology.accelerator_type()}",
     f"--runtime-version={runtime}",
-    f"--metadata-from-file=startup-script={run.job}-startup.sh",  # gcloud splits at commas; job names have none.
+    f"--metadata-from-file=startup-script={run.job}-startup.sh",  # gcloud splits at commas; jobs have none.
   ]
   if run.slices > 1:
     command += [f"--node-prefix={run.job}", f"--node-count={run.slices}"]

@@ -71,7 +71,7 @@ def test_a_shape_that_gcloud_cannot_be_asked_for_is_refused(topology):
     ({"job": "8x"}, "letter first"),
     ({"job": "digits-"}, "no hyphen last"),
     ({"job": "d" * 41}, "up to 40"),
-    ({"job": "a\nb"}, "a line of text"),
+    ({"job": "a\nb"}, "one line of text"),
     ({"topology": "v5:16x16"}, "unknown generation: did you mean 'v5"),
     ({"topology": "v5e"}, "no such shape"),
     ({"topology": "v5e:16x15"}, "no such shape: did you mean '16x16'"),
