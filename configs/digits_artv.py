@@ -6,7 +6,8 @@ Hardware: one CPU core. Time: 8 minutes, 11 steps per second.
 Result (claims artv_e2_slow and artv_e3_slow, two seeds): the mask is .76 on moving pixels and .06 on static
 ones. After 200 frames .88 of the motion is left, and the squared error of the background that the digit never
 touches is .0004 and .0005; the variance of the background is .029. Without the mask
-(--config.artv.mask=False), .82 and .75 of the motion is left, and the error is .0029 and .0023."""
+(--config.artv.mask=False), .82 and .75 of the motion is left, and the error is .0029 and .0023.
+"""
 
 from ml_collections import ConfigDict
 

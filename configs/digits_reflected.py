@@ -6,7 +6,8 @@ Training draws more large sigmas: with uniform log sigma, the identity of the di
 
 Hardware: 2 CPU cores. Time: as configs/digits.py. Result: it has not been run to the end. An earlier network,
 with tokens of four frames, had after 1,500 steps (in brackets: the flow after as many steps): digit .20
-(.35), colour 1.00 (1.00), direction 1.00 (1.00), speed .93 (.89), senses .64 (.73)."""
+(.35), colour 1.00 (1.00), direction 1.00 (1.00), speed .93 (.89), senses .64 (.73).
+"""
 
 from ml_collections import ConfigDict
 

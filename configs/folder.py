@@ -4,7 +4,8 @@ python -m experiments.train --config=configs/folder.py --config.source.path=DIR 
 
 Hardware: 2 CPU cores. Time: 1.4 steps per second on one core that was shared with much other work.
 Result: not stated, since it depends on the videos. The config shows how to train on a folder; it is too small
-for good movies."""
+for good movies.
+"""
 
 from ml_collections import ConfigDict
 

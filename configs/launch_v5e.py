@@ -5,7 +5,8 @@ python -m experiments.launch --run=configs/launch_v5e.py --client=queued --dry_r
 
 Hardware: 256 chips of TPU v5e. Time, result: none, it has not been run, since the project has no TPUs.
 stale_jax.launching.Run documents the fields. For ssh, set hosts and directory instead of image, project, zone
-and cluster."""
+and cluster.
+"""
 
 from ml_collections import ConfigDict
 

@@ -6,7 +6,8 @@ python -m experiments.evaluate --workdir=runs/lorenz --suite=dynamics
 Hardware: 2 CPU cores, shared with much other work. Time: not measured; at best 5 steps per second.
 Result after the first 1,500 of the 3,000 steps (in brackets: real clips): one-step defect .026 (1e-7;
 shuffled frames 3.7), Wasserstein distance of the marginals .0059 (.0019), captions .93 (1.00), Lyapunov
-exponent .82 ± .04 (.81 ± .04) per time unit. It has not been run to the end."""
+exponent .82 ± .04 (.81 ± .04) per time unit. It has not been run to the end.
+"""
 
 from ml_collections import ConfigDict
 
