@@ -1,8 +1,8 @@
 """Specifications of TPU chips, from the vendor; the roofline of a plan uses them.
 
 Sources: https://docs.cloud.google.com/tpu/docs/tpu7x (table "Specification") for v5p, v6e and 7x;
-https://docs.cloud.google.com/tpu/docs/v5e for v5e. The interconnect bandwidth is the sum over all links of a chip
-and both directions. v5e and v6e form a 2-D torus, v5p and 7x a 3-D torus.
+https://docs.cloud.google.com/tpu/docs/v5e for v5e. The interconnect bandwidth is the sum over all links of a
+chip and both directions. v5e and v6e form a 2-D torus, v5p and 7x a 3-D torus.
 """
 
 import dataclasses
