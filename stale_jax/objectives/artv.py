@@ -6,10 +6,10 @@ Their positions are 0 to 3, like those of the sinks and newest frames of a rolli
 however far back the anchor is. Generation therefore never uses a position that training has not seen.
 
 *Dynamic noise*: each training example draws a time k, and its references carry noise of that time. The
-network is told k. Generated frames degrade one after another, and the noise teaches the network not to trust
-every pixel of the references. The anchor does not degrade and stays clean. A share of the examples has no
-anchor. The new frame is drawn uniformly from the clip, so the network also learns how a movie begins: the
-first frame has no frames before it, the second has one.
+network is conditioned on k. Generated frames degrade one after another, and the noise teaches the network not
+to trust every pixel of the references. The anchor does not degrade and stays clean. A share of the examples
+has no anchor. The new frame is drawn uniformly from the clip, so the network also learns how a movie begins:
+the first frame has no frames before it, the second has one.
 
 *The mask*: a head of the network predicts, for each value of the new frame, how much comes from the network
 and how much is copied from the previous frame (`processes.anchored`). Static content can then be copied

@@ -78,7 +78,7 @@ class DoG:
     weights: sense -> weight; 1 where a sense is not named.
 
   Raises:
-    UserError: fewer than two bands, a negative weight, or a process whose loss is not a square.
+    UserError: fewer than two bands, a negative weight, or a process whose loss is not a squared error.
   """
 
   process: Process

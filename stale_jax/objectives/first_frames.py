@@ -2,9 +2,9 @@
 
 The first frames of these clips have a time of their own, at or near 0, while the other frames are noised as
 usual. Time has one value per frame, so image-to-video generation needs no separate network (Diffusion
-Forcing, arXiv 2407.01392). The first frames carry a little noise whose amount the network is told. It keeps
-the network from trusting every pixel of a picture that differs from the training data (noise augmentation:
-Stable Video Diffusion, arXiv 2311.15127, after arXiv 2106.15282).
+Forcing, arXiv 2407.01392). The first frames carry a little noise, and the network is conditioned on its
+amount. The noise keeps the network from trusting every pixel of a picture that differs from the training data
+(noise augmentation: Stable Video Diffusion, arXiv 2311.15127, after arXiv 2106.15282).
 """
 
 import dataclasses
