@@ -1,8 +1,8 @@
-"""Gaussian diffusion: x_t = alpha x0 + sigma e, e ~ N(0, 1), whatever alpha and sigma are.
+"""Gaussian diffusion: x_t = alpha x0 + sigma e with e ~ N(0, 1), for any schedule of alpha and sigma.
 
-Every member can be stepped exactly: q(x_s | x_t, x0) of the Markov chain with these
-marginals is DDPM's posterior (Ho et al., arXiv 2006.11239, eq. 7). The members differ
-in their schedule, and EDM in its loss' weight.
+All processes here have an exact ancestral step: q(x_s | x_t, x0) of the Markov chain with these marginals is
+DDPM's posterior (Ho et al., arXiv 2006.11239, eq. 7). They differ in their schedules; EDM also has a loss
+weight of its own.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ class Gaussian(Interpolant):
     return mean + std * noise
 
   def noise_of(self, x_s, output, x_t, t, s):
-    """The noise with which `step` leads from x_t to x_s; 0 where the step draws none."""
+    """The noise with which `step` goes from x_t to x_s; 0 where the step is noiseless."""
     mean, std = self._posterior(output, x_t, t, s)
     return jnp.where(std > 0, (x_s - mean) / jnp.maximum(std, TINY), 0.0)
 
@@ -62,7 +62,7 @@ class GaussianFlow(Gaussian):
 
 
 class UnitVariance(Gaussian):
-  """alpha^2 + sigma^2 = 1: the path is an arc, and the member's clock is its angle atan(sigma / alpha)."""
+  """alpha^2 + sigma^2 = 1: the path is an arc, and the clock is its angle atan(sigma / alpha)."""
 
   def coefficients(self, t):
     angle = self.clock(t)
@@ -79,8 +79,8 @@ class VP(UnitVariance):
   """Variance-preserving diffusion.
 
   Attributes:
-    schedule: "cosine": alpha = cos(pi t / 2) (Nichol and Dhariwal, arXiv 2102.09672, without their
-      offset). "linear": beta rises from .1 to 20 (Song et al., arXiv 2011.13456, app. C).
+    schedule: "cosine": alpha = cos(pi t / 2) (Nichol and Dhariwal, arXiv 2102.09672, without the offset).
+      "linear": beta increases from .1 to 20 (Song et al., arXiv 2011.13456, app. C).
   """
 
   schedule: str = choice("cosine", ("cosine", "linear"))
@@ -98,26 +98,35 @@ class VP(UnitVariance):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EDM(UnitVariance):
-  """The noise levels and the loss' weight of Karras et al., arXiv 2206.00364.
+  """The noise levels and the loss weight of EDM (Karras et al., arXiv 2206.00364).
 
-  Time is their grid: level^(1/rho) is linear in it (their eq. 5), so that a plain grid of times
-  is theirs. Their data have the scale of ours, and so do their levels. What differs, and why:
+  level^(1/rho) is linear in time, from sigma_min just above t = 0 to sigma_max at t = 1, as in the paper's
+  eq. 5; at t = 0 the level is 0. The grid of a sampler is not the paper's:
 
-  - x_t is their x0 + level n over sqrt(1 + level^2), where their c_in has sigma_data^2 for the 1.
-    The division happens once, in the process, so that the network needs no wrapper; with the 1,
-    time 0 is the clip itself, as frames that are given must be. The input's scale goes from the
-    data's own to 1.
-  - There is no c_skip: the output is x0, as for all processes here, so that guidance and the box
-    act on clips. c_skip saves the network from copying x_t when there is little noise, but asks
-    it for the noise instead, and values that lie exactly on the wall need no noise to be known.
-  - Their weight (level^2 + sigma_data^2) / (level sigma_data)^2 makes up for c_out; it is held
-    constant below level .1, where it would explode. (Their training, whose levels are log-normal
-    about .3, sees few that low. Where training looks is the config's `times` here.)
+  - Eq. 5 with N steps has the levels level(1 - i / (N - 1)) for i < N, the last of which is sigma_min, and
+    then 0. `grid(N)` has level(1 - i / N) for i < N, and then 0: it has the same first level, but steps to 0
+    from level(1 / N), not from sigma_min (from .0063 instead of .002 for N = 20).
+  - `sampling.shift` moves the times; the paper has no shift. With the default of 6 and N = 20, the last
+    positive level is .15. Set it to 1 for the grid above.
+
+  The paper's data have a scale similar to ours, so the levels are used unchanged. Other differences:
+
+  - x_t is the paper's x0 + level n divided by sqrt(1 + level^2); the paper's c_in has sigma_data^2 in place
+    of the 1. The process divides, so that the network needs no wrapper, and x_t at t = 0 is the clip itself,
+    as conditioning frames require. The scale of the input goes from the scale of the data to 1.
+  - There is no c_skip. The output is x0, as for all processes here, so that guidance and clipping act on
+    clips. c_skip saves the network from copying x_t at low noise, but asks it for the noise instead.
+  - The paper's weight (level^2 + sigma_data^2) / (level sigma_data)^2 compensates for c_out. Here it is held
+    constant below level .1, where it would diverge. Training times come from the config's `times`; the paper
+    draws log-normal levels around .3.
 
   Attributes:
-    sigma_min, sigma_max: least and greatest level; at t = 0 it is 0.
-    rho: how much of the grid lies at small levels.
+    sigma_min, sigma_max: smallest positive and largest level; the level at t = 0 is 0.
+    rho: larger values place more of the grid at low levels.
     sigma_data: standard deviation of the data.
+
+  Raises:
+    UserError: sigma_min is not below sigma_max.
   """
 
   sigma_min: float = number(0.002, above=0)
@@ -131,7 +140,7 @@ class EDM(UnitVariance):
       raise UserError(f"process.sigma_min={self.sigma_min} must be less than sigma_max={self.sigma_max}.")
 
   def level(self, t):
-    """sigma / alpha at time t: noise per data."""
+    """The noise level sigma / alpha at time t."""
     low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
     return jnp.where(t > 0, (low + t * (high - low)) ** self.rho, 0.0)
 
@@ -140,6 +149,6 @@ class EDM(UnitVariance):
     return jnp.arctan(self.level(t))
 
   def residual(self, output, corruption, t):
-    """Error of x0 times the root of their weight (their eq. 8 and table 1), bounded."""
+    """Error of x0 times the square root of the weight in the paper's eq. 8 and table 1, bounded."""
     level = jnp.maximum(self.level(per_frame(t, output)), SHARE_CLIP)
     return jnp.sqrt(1 / jnp.square(level) + 1 / self.sigma_data**2) * (output - corruption.target)

@@ -1,14 +1,12 @@
-"""Reflected diffusion on the box: Brownian motion that folds back at the walls.
+"""Reflected diffusion on the box: Brownian motion that is reflected at the walls.
 
-u_sigma = fold(u_0 + sigma z) on u in [0, 1] (the interface keeps x = 2u - 1). Its
-stationary law is the uniform distribution: reverse diffusion that starts from
-maximum entropy, with an exact kernel, an SDE and an ODE (Lou and Ermon, Reflected
-Diffusion Models, arXiv 2304.04740).
+u_sigma = fold(u_0 + sigma z) with u in [0, 1]; the interface uses x = 2u - 1. The stationary distribution is
+uniform, which has maximum entropy on the box. The transition kernel is known exactly, and there is both a
+reverse SDE and a probability-flow ODE (Lou and Ermon, Reflected Diffusion Models, arXiv 2304.04740).
 
-The network's output O is x0-style: the score is the affine function
-s = -a(sigma) (u - O) / (min(sigma, .4) sigma), so that the least-squares fit to the
-exact kernel score is exact, whatever O is called. O tends to x0 as sigma tends to
-0; it is not a posterior mean at large sigma.
+The network's output O is in the style of x0. The score is an affine function of it,
+s = -a(sigma) (u - O) / (min(sigma, .4) sigma), so that the least-squares fit to the score of the kernel gives
+the exact score of the data. O tends to x0 as sigma tends to 0; at large sigma it is not a posterior mean.
 """
 
 import dataclasses
@@ -19,12 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, number
 from stale_jax.processes.process import Corruption, per_frame
 
-# Below: three image charges either side. Above: six cosines. Both are float32-exact here.
+# Below this sigma the kernel is a sum of six Gaussians (image charges), above it a sum of six cosines. At the
+# switch both are exact to float32.
 _SWITCH = 0.35
 _SIGMA_CAP = 0.4
+_TABLE_SIGMA_MAX = 3.0  # Last entry of the table of `noise_rms`.
 
 
 def fold(u):
@@ -55,7 +56,7 @@ def _cosines(u, y, sigma):
 
 
 def log_kernel(u, y, sigma):
-  """log of the transition density K(u | y) on [0, 1] (Neumann heat kernel); arguments broadcast."""
+  """Log transition density log K(u | y) on [0, 1] (Neumann heat kernel); arguments broadcast."""
   u, y, sigma = jnp.broadcast_arrays(u, y, sigma)
   low = jnp.minimum(sigma, _SWITCH)
   _, logits = _image_charges(u, y, low)
@@ -70,10 +71,10 @@ def kernel(u, y, sigma):
 
 
 def kernel_score(u, y, sigma):
-  """d/du log K(u | y) on [0, 1], in float32-exact form at every sigma; arguments broadcast."""
+  """d/du log K(u | y) on [0, 1], accurate in float32 at every sigma; arguments broadcast."""
   u, y, sigma = jnp.broadcast_arrays(u, y, sigma)
   low, high = jnp.minimum(sigma, _SWITCH), jnp.maximum(sigma, _SWITCH)
-  # The softmax form cannot underflow.
+  # As a softmax, the weights of the images cannot all underflow.
   offset, logits = _image_charges(u, y, low)
   images = -jnp.sum(jax.nn.softmax(logits, -1) * offset, -1) / jnp.square(low)
   density, slope = _cosines(u, y, high)
@@ -82,14 +83,13 @@ def kernel_score(u, y, sigma):
 
 @functools.cache
 def _noise_rms_table() -> tuple[np.ndarray, np.ndarray]:
-  """log sigma and log rms of eps* = -sigma score over y, u ~ K, in float64 by quadrature."""
-  sigmas = np.geomspace(1e-3, 3.0, 96)
+  """(log sigma, log rms of eps* = -sigma score) for y uniform and u ~ K(. | y), by float64 quadrature."""
+  sigmas = np.geomspace(1e-3, _TABLE_SIGMA_MAX, 96)
   nodes, weights = np.polynomial.legendre.leggauss(96)
   y, wy = (nodes + 1) / 2, weights / 2
   rms = []
   for sigma in sigmas:
-    if sigma < 0.05:  # One wall at a time, on a grid fine enough for the kernel's width.
-      # By symmetry integrate over both starting points near the walls and inside.
+    if sigma < 0.05:  # A fixed grid of u would not resolve the kernel: integrate over the noise instead.
       z, wz = np.polynomial.hermite_e.hermegauss(80)
       wz = wz / wz.sum()
       uu = y[:, None] + sigma * z
@@ -105,7 +105,7 @@ def _noise_rms_table() -> tuple[np.ndarray, np.ndarray]:
     g = np.exp(-0.5 * (d / sigma) ** 2)
     dens = g.sum(-1) / (sigma * np.sqrt(2 * np.pi))
     score = -(g * d).sum(-1) / np.maximum(g.sum(-1), 1e-300) / sigma**2
-    if sigma > 0.6:  # The image sum cancels; the cosine series does not.
+    if sigma > 0.6:  # Here the sum over images loses its digits to cancellation; the cosine series does not.
       n = np.arange(1, 20)
       e = np.exp(-0.5 * (n * np.pi * sigma) ** 2) * np.cos(n * np.pi * yy[..., None])
       dens = 1 + 2 * (e * np.cos(n * np.pi * uu[..., None])).sum(-1)
@@ -116,9 +116,14 @@ def _noise_rms_table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def noise_rms(sigma):
-  """a(sigma): the rms of eps* for data uniform on the box; the 1 / E|s|^2 weight."""
+  """a(sigma): root mean square of eps* = -sigma score, for data that are uniform on the box.
+
+  Dividing the target by a(sigma) weights the loss by 1 / E|s|^2. Above sigma = 1 it is
+  pi sigma exp(-pi^2 sigma^2 / 2) to 2e-5, the first term of the cosine series. Valid up to sigma = 3, the end
+  of the table.
+  """
   log_sigma, log_rms = _noise_rms_table()
-  # Interpolated without its Gaussian tail sigma pi exp(-pi^2 sigma^2 / 2), which is steep.
+  # The steep factor exp(-pi^2 sigma^2 / 2) is divided out before interpolation.
   tail = np.square(np.pi * np.exp(log_sigma)) / 2
   smooth = jnp.interp(jnp.log(jnp.maximum(sigma, 1e-3)), jnp.asarray(log_sigma), jnp.asarray(log_rms + tail))
   return jnp.exp(smooth - jnp.square(jnp.pi * sigma) / 2)
@@ -126,16 +131,19 @@ def noise_rms(sigma):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reflected:
-  """Reflected diffusion, sigma geometric in time: sigma(t) = min (max/min)^t, and 0 at t = 0.
+  """Reflected diffusion; sigma is geometric in time: sigma(t) = min (max/min)^t for t > 0, and 0 at t = 0.
 
   Attributes:
-    sigma_min: least noise, in units of the [0, 1] box.
-    sigma_max: noise of the prior. The distance to uniform is (2/pi) exp(-pi^2 sigma^2 / 2)
-      a coordinate; 1.6 serves 2e5 coordinates.
+    sigma_min: smallest positive noise level, in units of the [0, 1] box.
+    sigma_max: noise level at t = 1, at most 3. The total variation distance to the uniform prior is at most
+      (2/pi) exp(-pi^2 sigma^2 / 2) per coordinate; 1.6 is enough for 2e5 coordinates.
+
+  Raises:
+    UserError: sigma_max is above 3, or sigma_min is not below sigma_max.
   """
 
   has_flow: ClassVar[bool] = True
-  mixes_noise: ClassVar[bool] = False  # Noise is folded at the walls, not added.
+  mixes_noise: ClassVar[bool] = False  # Noise is reflected at the walls, not added.
   draws_noise: ClassVar[bool] = True
   is_discrete: ClassVar[bool] = False
   sigma_min: float = number(0.01, above=0)
@@ -143,9 +151,16 @@ class Reflected:
 
   def __post_init__(self):
     check_fields(self, "process")
+    if self.sigma_max > _TABLE_SIGMA_MAX:
+      raise UserError(
+        f"process.sigma_max={self.sigma_max} must be at most 3: there the noise is uniform to 1e-19, and the "
+        "score is not tabulated beyond; the default is 1.6."
+      )
+    if not self.sigma_min < self.sigma_max:
+      raise UserError(f"process.sigma_min={self.sigma_min} must be less than sigma_max={self.sigma_max}.")
 
   def sigma(self, t):
-    """Noise level at time t, in [0, 1]-box units; exactly 0 at t = 0."""
+    """Noise level at time t, in units of the [0, 1] box; exactly 0 at t = 0."""
     return jnp.where(t > 0, self.sigma_min * (self.sigma_max / self.sigma_min) ** t, 0.0)
 
   def time(self, sigma):
@@ -168,11 +183,11 @@ class Reflected:
     return Corruption(2 * u - 1, jax.lax.stop_gradient(target))
 
   def _scaled_noise(self, output, x_t, sigma):
-    """(u - O) / min(sigma, .4): the estimate of eps* / a(sigma)."""
+    """(u - O) / min(sigma, .4), the estimate of eps* / a(sigma)."""
     return (x_t - output) / 2 / jnp.clip(sigma, self.sigma_min, _SIGMA_CAP)
 
   def residual(self, output, corruption, t):
-    """Error of the score against the exact kernel's, an element, unit scale but at the least sigma."""
+    """Error of eps* / a(sigma) per element, scaled down below sigma = .05."""
     sigma = per_frame(self.sigma(t), output)
     error = self._scaled_noise(output, corruption.x_t, sigma) - corruption.target
     return jnp.minimum(1.0, sigma / 0.05) * error
@@ -182,22 +197,22 @@ class Reflected:
     return jnp.square(self.residual(output, corruption, t))
 
   def score(self, output, x_t, t):
-    """Score in [0, 1]-box units."""
+    """The score, in units of the [0, 1] box."""
     sigma = jnp.maximum(per_frame(self.sigma(t), x_t), self.sigma_min)
     return -noise_rms(sigma) * self._scaled_noise(output, x_t, sigma) / sigma
 
   def output_for_score(self, score, x_t, t):
-    """The network output that stands for `score`: the inverse of `score`."""
+    """The network output that represents `score`: the inverse of the method `score`."""
     sigma = jnp.maximum(per_frame(self.sigma(t), x_t), self.sigma_min)
     return x_t + 2 * jnp.minimum(sigma, _SIGMA_CAP) * sigma * score / noise_rms(sigma)
 
   def denoised(self, output, x_t, t):
-    """fold(u + sigma^2 s): the mean of the image charge, which is E[x0 | x_t] only as sigma -> 0."""
+    """fold(u + sigma^2 s): posterior mean of the image charge; equal to E[x0 | x_t] only as sigma -> 0."""
     sigma = per_frame(self.sigma(t), x_t)
     return fold_box(x_t + 2 * jnp.square(sigma) * self.score(output, x_t, t))
 
   def clock(self, t):
-    """The noise level, in which the ODE's last Euler step is the denoised mean itself."""
+    """The noise level: in this clock, an Euler step of the ODE to t = 0 returns `denoised`."""
     return self.sigma(t)
 
   def velocity(self, output, x_t, t):
@@ -214,11 +229,11 @@ class Reflected:
     return mean, 2 * jnp.sqrt(q) * sigma_s / jnp.maximum(sigma_t, self.sigma_min)
 
   def step(self, noise, output, x_t, t, s):
-    """One ancestral step from t to s < t, folded; the step to s = 0 draws no noise and is clipped."""
+    """One ancestral step from t to s < t, reflected at the walls; the step to s = 0 is noiseless, clipped."""
     mean, std = self._posterior(output, x_t, t, s)
     return jnp.where(std > 0, fold_box(mean + std * noise), jnp.clip(mean, -1.0, 1.0))
 
   def noise_of(self, x_s, output, x_t, t, s):
-    """The (unfolded) noise with which `step` leads from x_t to x_s; 0 where the step draws none."""
+    """The noise, before reflection, with which `step` goes from x_t to x_s; 0 where the step is noiseless."""
     mean, std = self._posterior(output, x_t, t, s)
     return jnp.where(std > 0, (x_s - mean) / jnp.maximum(std, 1e-12), 0.0)
