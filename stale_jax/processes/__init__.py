@@ -1,4 +1,8 @@
-"""How a clip goes stale, and how one step is undone."""
+"""Noising processes: how a clip is corrupted, and how one step of noising is reversed.
+
+Every process follows `Process`. Those with a probability-flow ODE also follow `FlowProcess`, and those with
+x_t = alpha x0 + sigma e also `MixingProcess` (see `processes.process`).
+"""
 
 from stale_jax.processes.build import build_process, build_time_sampler
 from stale_jax.processes.flow import UniformFlow

@@ -1,4 +1,4 @@
-"""From config sections to processes and time densities."""
+"""Builds processes and distributions of training times from config sections."""
 
 from stale_jax.construct import choose
 from stale_jax.processes.flow import UniformFlow
@@ -26,10 +26,10 @@ TIME_SAMPLERS = {
 
 
 def build_process(section) -> Process:
-  """`section.name` is one of PROCESSES; the other keys are its fields."""
+  """Builds the process `section.name`, a key of PROCESSES; the other keys are its fields."""
   return choose(PROCESSES, section, "process")
 
 
 def build_time_sampler(section) -> TimeSampler:
-  """`section.name` is one of TIME_SAMPLERS; the other keys are its fields."""
+  """Builds the time sampler `section.name`, a key of TIME_SAMPLERS; the other keys are its fields."""
   return choose(TIME_SAMPLERS, section, "times")

@@ -1,4 +1,4 @@
-"""The rectified flow from the uniform distribution: straight lines from maximum entropy to the data."""
+"""The rectified flow from the uniform distribution, the maximum-entropy prior on the box, to the data."""
 
 import dataclasses
 
@@ -13,10 +13,9 @@ from stale_jax.processes.process import per_frame
 class UniformFlow(Interpolant):
   """Rectified flow from the uniform distribution on [-1, 1]: x_t = (1 - t) x0 + t e.
 
-  Every Euler step x_s = (s/t) x_t + (1 - s/t) x0_hat is a convex combination, so
-  with x0_hat clipped the sample stays in the box for any number of steps and any
-  guidance. There is no stochastic step: the uniform is not infinitely divisible,
-  so no Markov re-noising has these marginals.
+  Every Euler step x_s = (s/t) x_t + (1 - s/t) x0_hat is a convex combination. Since x0_hat is clipped, the
+  sample stays in the box for any number of steps and any guidance scale. There is no stochastic step: the
+  uniform distribution is not infinitely divisible, so no Markov noising has these marginals.
   """
 
   def prior(self, key, shape):

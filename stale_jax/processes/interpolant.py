@@ -1,8 +1,7 @@
-"""What all processes that mix data with noise share: x_t = alpha x0 + sigma e, e from the prior.
+"""Base class of the processes that mix data with noise: x_t = alpha x0 + sigma e, with e from the prior.
 
-The network predicts x0. Nothing here asks how e is distributed: corruption, loss and
-the probability-flow ODE are the same for any prior (stochastic interpolants, Albergo et
-al., arXiv 2303.08797).
+The network predicts x0. Corruption, loss and the probability-flow ODE are the same for any distribution of e
+(stochastic interpolants, Albergo et al., arXiv 2303.08797).
 """
 
 from typing import ClassVar
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float
 
 from stale_jax.processes.process import Corruption, per_frame
 
-# Below this share of noise the velocity loss' 1 / t^2 is held constant.
+# Below this share of noise, the factor 1 / t^2 of the velocity loss is held constant.
 SHARE_CLIP = 0.1
 TINY = 1e-6
 
@@ -20,27 +19,31 @@ TINY = 1e-6
 def anchored(
   output: Float[Array, "*shape"], anchor: Float[Array, "*shape"], share: Float[Array, "*shape"] | float
 ) -> Float[Array, "*shape"]:
-  """The output that is in part the network's and in part says that the clip is `anchor`.
+  """Interpolates between the network's output and `anchor`, a clip that the result should resemble.
 
-  What the network would have to call noise if the clip were A is the *virtual residual*
-  e_A = (x_t - alpha A) / sigma (StreamDiffusion, arXiv 2312.12491; ART-V, arXiv 2311.18834). Mixing residuals
-  is mixing outputs: of an x0-style output X the residual is e = (x_t - alpha X) / sigma, so that
+  If the clip were A, the noise in x_t would be the *virtual residual* e_A = (x_t - alpha A) / sigma
+  (StreamDiffusion, arXiv 2312.12491; ART-V, arXiv 2311.18834). The residual of an x0-style output X is
+  e = (x_t - alpha X) / sigma. Mixing residuals is therefore the same as mixing outputs:
 
     share e + (1 - share) e_A = (x_t - alpha (share X + (1 - share) A)) / sigma,
 
-  the residual of share X + (1 - share) A, whatever alpha, sigma and the noise's law are; so for velocities,
-  which are affine in X. A share from 0 to 1 keeps what the anchor knows; one above 1 guides away from it.
-  At 0 and 1 it is the anchor and the output to the bit.
+  for any alpha, sigma and noise distribution. The same holds for velocities, which are affine in X. A share
+  between 0 and 1 moves the output towards the anchor; a share above 1 guides it away. At 0 and 1 the result
+  is the anchor and the output, bit for bit.
+
+  Args:
+    output: the network's output X.
+    anchor: the clip A, of the same shape.
+    share: the weight of `output`, broadcast against it.
   """
   return share * output + (1 - share) * anchor
 
 
 class Interpolant:
-  """x_t = alpha x0 + sigma e; a member says what the prior is and how one step is undone.
+  """x_t = alpha x0 + sigma e. Subclasses define the prior and the reverse step.
 
-  The path is the straight line of rectified flows, alpha = 1 - t and sigma = t (Liu et al.,
-  arXiv 2209.03003), unless the member says otherwise. The loss is then the velocity's,
-  held constant where its 1 / t^2 would explode.
+  The default path is the straight line of rectified flows, alpha = 1 - t and sigma = t (Liu et al.,
+  arXiv 2209.03003). The loss is then that of the velocity, with its factor 1 / t^2 held constant at small t.
   """
 
   has_flow: ClassVar[bool] = True
@@ -49,7 +52,7 @@ class Interpolant:
   is_discrete: ClassVar[bool] = False
 
   def clock(self, t):
-    """What the ODE's steps are measured in: time itself, in which the path is straight."""
+    """The variable in which steps of the ODE are measured; by default t, in which the path is straight."""
     return t
 
   def coefficients(self, t):
@@ -66,12 +69,12 @@ class Interpolant:
     return Corruption(alpha * x0 + sigma * self.prior(key, x0.shape), x0)
 
   def residual(self, output, corruption, t):
-    """Error of x0 over sigma / (alpha + sigma), clipped below .1: the flow's error of the velocity."""
+    """Error of x0 over max(sigma / (alpha + sigma), .1): for the flow, the error of the velocity."""
     alpha, sigma = self.coefficients(per_frame(t, output))
     return (output - corruption.target) / jnp.maximum(sigma / (alpha + sigma), SHARE_CLIP)
 
   def loss(self, output, corruption, t):
-    """The residual squared."""
+    """The square of the residual."""
     return jnp.square(self.residual(output, corruption, t))
 
   def denoised(self, output, x_t, t):

@@ -1,7 +1,7 @@
-"""Keyed noise: what a clip is corrupted by depends on its keys and the names of its senses alone.
+"""Corruption of clips with noise that depends only on the keys and the names of the senses.
 
-One key draws the noise of the whole batch at once, as training does. One key per example, or per example and
-frame, draws each by itself, so that a sample does not depend on the batch that it is made in.
+A single key draws the noise of the whole batch, as in training. With one key per example, or per example and
+frame, each is drawn separately, so that a sample does not depend on the rest of its batch.
 """
 
 import zlib
@@ -14,14 +14,14 @@ from stale_jax.processes.process import Corruption, Process
 
 
 def fold_keys(keys: Key[Array, "*shape"], number) -> Key[Array, "*shape"]:
-  """`jax.random.fold_in` of every key in an array of keys of any shape."""
+  """`jax.random.fold_in` for every key in an array of keys of any shape."""
   if keys.ndim:
     return jax.vmap(lambda key: fold_keys(key, number))(keys)
   return jax.random.fold_in(keys, number)
 
 
 def named_keys(keys: Key[Array, "*shape"], name: str) -> Key[Array, "*shape"]:
-  """The keys of one use of `keys`, by its name: a sense, or a part of a program."""
+  """Keys derived from `keys` for one named use: a sense, or a part of a program."""
   return fold_keys(keys, zlib.crc32(name.encode()))
 
 
@@ -31,7 +31,7 @@ def corrupt_array(
   t: Float[Array, "batch frames"],
   keys: Key[Array, "..."],
 ) -> Corruption:
-  """`Process.corrupt` of one array, with keys of shape (), [batch] or [batch, frames]."""
+  """`Process.corrupt` for one array, with keys of shape (), [batch] or [batch, frames]."""
   if not keys.ndim:
     return process.corrupt(keys, x, t)
   wide, first = (None,) * keys.ndim, (0,) * keys.ndim
@@ -47,12 +47,15 @@ def corrupt_array(
 def corrupt(
   process: Process, clip: Clip, t: Float[Array, "batch frames"], keys: Key[Array, "..."]
 ) -> dict[str, Corruption]:
-  """Corrupts every sense of `clip` at the same times; the noise of a sense does not depend on the others.
+  """Corrupts every sense of `clip` at the same times, with independent noise for each sense.
 
   Args:
-    process: the noising law.
+    process: the noising process.
     clip: sense -> [batch, frames, *shape].
-    t: times, [batch, frames]; at 0 a clip stays as it is.
-    keys: one, one per example, or one per example and frame; each is folded with the name of the sense.
+    t: times, [batch, frames]; frames at time 0 are unchanged.
+    keys: a single key, one per example, or one per example and frame. Each is folded with the sense's name.
+
+  Returns:
+    sense -> its corruption.
   """
   return {name: corrupt_array(process, x, t, named_keys(keys, name)) for name, x in clip.items()}

@@ -1,4 +1,9 @@
-"""The protocol every process follows: how a clip goes stale, and how one step is undone."""
+"""The protocols of noising processes.
+
+Every process follows `Process`: corruption, loss and one reverse step. `FlowProcess` adds a probability-flow
+ODE, and `MixingProcess` adds the coefficients of x_t = alpha x0 + sigma e. The class attributes say which
+protocols a process follows.
+"""
 
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -10,11 +15,11 @@ Times = Float[Array, "batch frames"]
 
 
 class Corruption(NamedTuple):
-  """A noised array and what the network's output is compared with.
+  """A noised array and the regression target for the network.
 
   Attributes:
     x_t: the noised array, [batch, frames, *shape].
-    target: the process's own regression target, same shape; opaque to callers.
+    target: the regression target, of the same shape; its meaning depends on the process.
   """
 
   x_t: Array
@@ -23,19 +28,24 @@ class Corruption(NamedTuple):
 
 @runtime_checkable
 class Process(Protocol):
-  """One array going from data (time 0) to the prior (time 1), and back.
+  """Noising of one array from the data (time 0) to the prior (time 1), and its reversal.
 
-  Data live in [-1, 1]. Time has one value per frame, so that a clip may be partly clean. `project` brings
-  what a solver made back to where the data can be. Every method is pure; noise is drawn outside and passed
-  in, standard normal. What only some processes have is declared, and asked for before it is used:
+  Data lie in [-1, 1]. Each frame has its own time, so that a clip may be partly clean. All methods are pure.
+  `step` takes its noise as an argument, standard normal.
+
+  - `prior(key, shape)` draws x at time 1.
+  - `corrupt(key, x0, t)` draws x_t given x0.
+  - `loss(output, corruption, t)` is the training loss, element by element.
+  - `denoised(output, x_t, t)` is the estimate of x0.
+  - `clock(t)` is the variable in which steps of the ODE are measured.
+  - `project(x)` maps the result of a solver step back to the range of the process.
+  - `step(noise, output, x_t, t, s)` is one reverse step from t to s < t.
 
   Attributes:
-    has_flow: there is a probability-flow ODE, and `velocity` is its dx/dclock; `log_prior` is the prior's
-      log-density in nats, value by value, within its support; `residual` is affine in the output, value by
-      value, and `loss` is its square.
-    mixes_noise: x_t = alpha x0 + sigma e, and `coefficients` are (alpha, sigma).
-    draws_noise: `step` draws fresh noise, so that it is not a step of the ODE.
-    is_discrete: data are one-hot tokens, in -1 and 1, to which nothing can be added.
+    has_flow: the process is a `FlowProcess`.
+    mixes_noise: the process is a `MixingProcess`.
+    draws_noise: `step` uses its noise, so that it is not a step of the ODE.
+    is_discrete: data are one-hot tokens with values -1 and 1, to which noise cannot be added.
   """
 
   has_flow: ClassVar[bool]
@@ -60,7 +70,14 @@ class Process(Protocol):
 
 @runtime_checkable
 class FlowProcess(Process, Protocol):
-  """A process with `has_flow`."""
+  """A process with a probability-flow ODE (`has_flow`).
+
+  - `log_prior(x)` is the log-density of the prior in nats, element by element, inside its support.
+  - `residual(output, corruption, t)` is affine in the output, element by element; `loss` is its square.
+  - `velocity(output, x_t, t)` is dx/dclock of the ODE.
+  - `noise_of(x_s, output, x_t, t, s)` is the noise with which `step` goes from x_t to x_s. It raises
+    NotImplementedError if there is no stochastic step.
+  """
 
   def log_prior(self, x: Sample) -> Sample: ...
 
@@ -73,11 +90,11 @@ class FlowProcess(Process, Protocol):
 
 @runtime_checkable
 class MixingProcess(FlowProcess, Protocol):
-  """A process with `mixes_noise`."""
+  """A process with x_t = alpha x0 + sigma e (`mixes_noise`); `coefficients(t)` is (alpha, sigma)."""
 
   def coefficients(self, t: Times) -> tuple[Times, Times]: ...
 
 
 def per_frame(t: Shaped[Array, "batch frames"], like: Sample) -> Array:
-  """Shapes `t` [batch, frames] to broadcast against `like` [batch, frames, *shape]."""
+  """Reshapes `t` [batch, frames] so that it broadcasts against `like` [batch, frames, *shape]."""
   return jnp.reshape(t, t.shape + (1,) * (like.ndim - t.ndim))

@@ -1,7 +1,7 @@
 """Discrete diffusion from the uniform distribution over a vocabulary.
 
-A token is the last axis of its array: one-hot in {-1, 1}, V values. At time t it is kept
-with probability alpha = 1 - t and drawn anew, uniformly, otherwise (Austin et al., arXiv
+A token is a one-hot vector with values -1 and 1 in the last axis, of size V. At time t it is unchanged with
+probability alpha = 1 - t; otherwise it is redrawn from the uniform distribution (Austin et al., arXiv
 2107.03006): q(z_t | x) = k_alpha(x, z_t), where k_alpha(x, z) = alpha 1[x = z] + (1 - alpha) / V.
 """
 
@@ -23,7 +23,7 @@ def _one_hot(index, size: int):
 
 
 def _kernel(alpha, same):
-  """k_alpha(x, z) for every x, where `same` [*batch, V] is one-hot at z (or with x and z exchanged)."""
+  """k_alpha(x, z) for every x, where `same` [*batch, V] is one-hot at z, or with x and z exchanged."""
   return alpha * same + (1 - alpha) / same.shape[-1]
 
 
@@ -41,14 +41,13 @@ def reverse(
 ) -> Float[Array, "*batch V"]:
   """p(z_s | z_t) for s < t: q(z_s | z_t, x) averaged over x ~ `posterior`.
 
-  The average is of the whole step, k_{t|s}(z_s, z_t) sum_x D_x k_s(x, z_s) / k_t(x, z_t).
-  To put the mean D in the place of x instead, as masked diffusion may, is wrong here, for
-  the denominator depends on x.
+  The whole transition is averaged: k_{t|s}(z_s, z_t) sum_x D_x k_s(x, z_s) / k_t(x, z_t). Substituting the
+  mean D for x, as masked diffusion may do, would be wrong here, because the denominator depends on x.
 
   Args:
-    posterior: D, the distribution of x0 given the whole of z_t.
+    posterior: D, the distribution of x0 given all of z_t.
     z_t: one-hot in {0, 1}.
-    alpha_t, alpha_s: chance of a token to have been kept until then.
+    alpha_t, alpha_s: probability that a token is unchanged at times t and s.
   """
   forward = _kernel(alpha_t / jnp.maximum(alpha_s, _TINY), z_t)
   p = forward * _mix(posterior, z_t, alpha_t, alpha_s)
@@ -61,21 +60,21 @@ def nelbo(
   x0: Float[Array, "*#batch V"],
   t: Float[Array, "*#batch 1"],
 ) -> Float[Array, "*#batch"]:
-  """A token's share of the bound on -log p(x0) in nats, at time t < 1.
+  """Contribution of each token to the upper bound on -log p(x0), in nats, at time t < 1.
 
-  Its mean over t uniform in [0, 1] and z_t ~ q(z_t | x0), summed over tokens, is at least
-  -log p(x0), and on average the data's entropy for the exact posterior (Lou et al., SEDD, arXiv
-  2310.16834): (1 / alpha V) sum over y != z_t of r_y - r*_y + r*_y log(r*_y / r_y), where
-  r_y is the ratio of the probabilities that the token is y and that it is z_t, r*_y that given x0.
+  Averaged over t uniform in [0, 1] and z_t ~ q(z_t | x0) and summed over tokens, it is at least -log p(x0).
+  With the exact posterior, its mean over the data is their entropy (Lou et al., SEDD, arXiv 2310.16834). It
+  is (1 / alpha V) sum over y != z_t of r_y - r*_y + r*_y log(r*_y / r_y). Here r_y is the ratio of the
+  probability that the token is y to the probability that it is z_t, and r*_y is the same ratio given x0.
 
   Args:
-    posterior: distribution of x0 given the whole of z_t.
+    posterior: distribution of x0 given all of z_t.
     z_t, x0: one-hot in {0, 1}.
     t: time.
   """
   alpha = 1 - t
   ratio, true = (_mix(p, z_t, alpha, alpha) for p in (posterior, x0))
-  # r - r* + r* log(r* / r), which does not cancel where the two are near one another.
+  # r - r* + r* log(r* / r), in a form that does not cancel where r and r* are close.
   excess = (ratio - true) / true
   terms = true * (excess - jnp.log1p(excess))
   return jnp.sum(terms * (1 - z_t), -1) / (alpha[..., 0] * z_t.shape[-1])
@@ -83,10 +82,10 @@ def nelbo(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UniformTokens:
-  """Tokens that are replaced by uniform ones; the network's outputs are logits of x0.
+  """Tokens that are replaced by uniformly drawn tokens; the network's outputs are logits of x0.
 
-  Its stationary law is the uniform distribution over sentences: the discrete sibling of `Reflected`.
-  There is no ODE: it is sampled by solver='ancestral'.
+  The stationary distribution is uniform over all sequences, as that of `Reflected` is over the box. There is
+  no ODE; sample with solver='ancestral' or 'consistency'.
   """
 
   has_flow: ClassVar[bool] = False
@@ -104,7 +103,7 @@ class UniformTokens:
     return Corruption(jnp.where(drawn[..., None], self.prior(key_what, x0.shape), x0), x0)
 
   def loss(self, output, corruption, t):
-    """Cross-entropy in nats a token over all positions, as the mean over the last axis."""
+    """Cross-entropy in nats per token at all positions; the mean over the last axis is its value."""
     del t
     clean = (corruption.target + 1) / 2
     return -clean * jax.nn.log_softmax(output) * output.shape[-1]
@@ -121,7 +120,7 @@ class UniformTokens:
     return x
 
   def step(self, noise, output, x_t, t, s):
-    """Draws z_s given z_t, s < t, by the Gumbel-max trick; `noise` [..., V] is standard normal."""
+    """Draws z_s given z_t for s < t by the Gumbel-max trick; `noise` [..., V] is standard normal."""
     alpha_t, alpha_s = 1 - per_frame(t, x_t), 1 - per_frame(s, x_t)
     p = reverse(jax.nn.softmax(output), (x_t + 1) / 2, alpha_t, alpha_s)
     gumbel = -jnp.log(-log_ndtr(noise))
