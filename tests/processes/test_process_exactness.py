@@ -1,16 +1,17 @@
-"""Processes against float64 references and closed formulae."""
+"""Processes against float64 references and closed forms."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stale_jax.errors import UserError
 from stale_jax.processes import GaussianFlow, Reflected, UniformFlow
 from stale_jax.processes.reflected import fold, kernel, kernel_score, noise_rms
 
 
 def reference_score(u, y, sigma):
-  """Both series in float64, each where it converges without cancelling."""
+  """Each of the two series in float64, where it converges without cancellation."""
   if sigma <= 0.6:
     k = np.arange(-12, 13)
     m = np.concatenate([y[..., None] + 2 * k, -y[..., None] + 2 * k], -1)
@@ -55,6 +56,30 @@ def test_folded_noise_is_an_unbiased_estimate_of_the_score(sigma):
 def test_noise_rms_matches_the_measured_table():
   sigmas = jnp.array([0.01, 0.1, 0.3, 0.5, 0.7, 1.0])
   np.testing.assert_allclose(noise_rms(sigmas), [0.992, 0.919, 0.736, 0.472, 0.196, 0.0226], rtol=0.01)
+
+
+@pytest.mark.parametrize("sigma_max", [1.6, 2.0, 2.5, 3.0])
+def test_reflected_target_has_unit_scale_up_to_the_largest_sigma_max(sigma_max):
+  x0 = jax.random.uniform(jax.random.key(0), (50_000, 1, 1), minval=-1, maxval=1)
+  target = Reflected(sigma_max=sigma_max).corrupt(jax.random.key(1), x0, jnp.ones((50_000, 1))).target
+  assert float(jnp.sqrt(jnp.mean(target**2))) == pytest.approx(1, abs=0.01)
+
+
+def test_noise_rms_at_large_sigma_is_the_first_cosine():
+  for sigma in (1.5, 2.0, 2.5, 3.0):
+    first = np.pi * sigma * np.exp(-((np.pi * sigma) ** 2) / 2)
+    assert float(noise_rms(jnp.float32(sigma))) == pytest.approx(first, rel=1e-4)
+
+
+@pytest.mark.parametrize("sigma_max", [3.01, 4.0, 80.0])
+def test_reflected_refuses_a_sigma_max_beyond_the_table(sigma_max):
+  with pytest.raises(UserError, match=f"process.sigma_max={sigma_max} must be at most 3"):
+    Reflected(sigma_max=sigma_max)
+
+
+def test_reflected_refuses_levels_in_the_wrong_order():
+  with pytest.raises(UserError, match="process.sigma_min=1.6 must be less than sigma_max=1.6"):
+    Reflected(sigma_min=1.6)
 
 
 def test_reflected_target_has_unit_scale_at_every_noise_level():

@@ -1,4 +1,4 @@
-"""Time densities and grids."""
+"""Distributions of training times, and time grids."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from stale_jax.processes.times import clip_times, stratified
 
 
 def mode_cdf(t, s):
-  """SD3's eq. 20 as it stands, whose t falls with u, solved for u in float64."""
+  """The CDF from SD3's eq. 20 as printed, in which t decreases with u; solved for u in float64."""
   u = np.linspace(0, 1, 100_001)
   falling = 1 - u - s * (np.cos(np.pi / 2 * u) ** 2 - 1 + u)
   return 1 - np.interp(-t, -falling, u)
@@ -49,6 +49,14 @@ def test_draws_follow_the_density(time_sampler, cdf):
   assert kstest(draws, cdf).pvalue > 0.01
 
 
+def test_the_mean_of_logit_normal_is_the_negative_of_the_papers():
+  """SD3's pi_ln(t; m, s) has logit(t) ~ N(m, s^2), where t = 1 is the noise there and here."""
+  u = jnp.linspace(0.01, 0.99, 99)
+  m, s = 1.5, 0.7
+  paper = jax.nn.sigmoid(m + s * jax.scipy.special.ndtri(u))
+  np.testing.assert_allclose(LogitNormal(mean=-m, std=s).quantile(u), paper, rtol=1e-5)
+
+
 def test_a_batch_is_spread_evenly():
   t = np.sort(stratified(jax.random.key(3), Uniform(), 16))
   assert np.floor(t * 16 - (t * 16)[0] + 1e-4).tolist() == list(range(16))
@@ -58,9 +66,9 @@ def test_the_grid_goes_from_the_prior_to_the_data():
   for factor in (0.5, 1.0, 6.0):
     t = grid(20, factor)
     assert t[0] == 1 and t[-1] == 0 and (jnp.diff(t) < 0).all()
-  # Shifting by a and then by 1 / a is nothing.
+  # Shifting by a and then by 1 / a is the identity.
   np.testing.assert_allclose(shift(shift(jnp.linspace(0, 1, 9), 5.0), 0.2), np.linspace(0, 1, 9), atol=1e-6)
-  # Shifting by a and then by b is shifting by ab, and the ends stay.
+  # Shifting by a and then by b is shifting by ab, and the ends are fixed.
   t = jnp.linspace(0, 1, 9)
   np.testing.assert_allclose(shift(shift(t, 5.0), 0.7), shift(t, 3.5), atol=1e-6)
   assert shift(t, 3.5)[0] == 0 and shift(t, 3.5)[-1] == 1
@@ -111,9 +119,9 @@ def test_independent_frames_have_times_of_their_own():
   together = clip_times(jax.random.key(0), Uniform(), 64, 5)
   assert (together == together[:, :1]).all()
   t = np.asarray(clip_times(jax.random.key(0), Uniform(independent=True), 512, 5), np.float64)
-  for frame in t.T:  # Each frame's are spread over the batch as a clip's would be.
+  for frame in t.T:  # The times of each frame are stratified over the batch.
     assert np.abs(np.diff(np.sort(frame)) - 1 / 512).max() < 1e-5
   apart = np.corrcoef(t.T) - np.eye(5)
   assert np.abs(apart).max() < 4 / np.sqrt(512)
-  # No two frames differ by as much in every clip.
+  # No two frames differ by the same amount in every clip.
   assert min(np.std((t[:, i] - t[:, j]) % 1) for i in range(5) for j in range(i)) > 0.2
