@@ -75,7 +75,7 @@ def drop_snapshots_after(folder: AnyPath, step: int) -> None:
       snapshot.path.unlink()
 
 
-def _product(t_a, gamma_a, t_b, gamma_b) -> np.ndarray:
+def _product(t_a, gamma_a, t_b, gamma_b) -> np.ndarray | np.floating:
   """Inner products of profiles (gamma + 1) t^gamma / T^(gamma + 1) on [0, T], with T = t_a and T = t_b."""
   low = np.minimum(t_a, t_b)
   exponent = (gamma_a + gamma_b + 1) * np.log(low) - (gamma_a + 1) * np.log(t_a) - (gamma_b + 1) * np.log(t_b)

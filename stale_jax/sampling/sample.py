@@ -1,4 +1,4 @@
-"""The whole of generation as one jittable function."""
+"""Generation of clips as one jittable function."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -13,7 +13,11 @@ from stale_jax.sampling.solvers import Denoiser
 def renoise(
   process: Process, clip: Clip, noise: Float[Array, "batch *frames"], keys: Key[Array, "batch"]
 ) -> tuple[Clip, Float[Array, "batch frames"]]:
-  """(`clip` brought to the times `noise`, of examples or of frames; these times). At 0 it stays as it is."""
+  """Noises `clip` to the times `noise`, one per example or one per frame; at 0 it is unchanged.
+
+  Returns:
+    (the noised clip, its times [batch, frames]).
+  """
   noise = jnp.reshape(noise, (len(noise), -1))
   t = jnp.broadcast_to(noise, (len(noise), next(iter(clip.values())).shape[1]))
   return {name: c.x_t for name, c in corrupt(process, clip, t, keys).items()}, t
@@ -27,17 +31,17 @@ def sample(
   context: Context,
   keys: Key[Array, "batch"],
   solver: str,
-  steps: Int[Array, ""] | None = None,
+  steps: int | Int[Array, ""] | None = None,
   first: Clip | None = None,
   noise: Float[Array, "batch *given"] | None = None,
 ) -> Clip:
-  """Draws one clip per key: from the prior along `times`, the first `steps` of them if not all, to the data.
+  """Draws one clip per key by solving the reverse process from the prior along `times`.
 
   Args:
     process, denoiser, times, context, keys, solver, steps: see `solve`.
-    senses: of the clips.
-    first: sense -> [batch, given frames, *shape], the frames that clips begin with.
-    noise: the times that `first` is brought to; None: it stays clean.
+    senses: the senses of the clips.
+    first: conditioning frames at the start of each clip, sense -> [batch, given frames, *shape].
+    noise: the times to which `first` is noised, per example or per frame; None keeps it clean.
   """
   x = prior(process, senses, times.shape[-1], keys)
   if first:

@@ -1,4 +1,4 @@
-"""From the prior to a clip, step by step, in constant memory."""
+"""Solving the reverse process step by step, in memory that does not depend on the number of steps."""
 
 import dataclasses
 import functools
@@ -15,11 +15,11 @@ from stale_jax.sampling.solvers import Denoiser, Reverse, Solver, Switch, fittin
 
 
 def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: Key[Array, "batch"]) -> Clip:
-  """Draws time 1 of `len(keys)` clips, each example and frame by itself."""
+  """Draws `len(keys)` clips at time 1, each example and frame from its own key."""
 
   def draw(sense):
-    own = frame_keys(keys, sense.name, 0, frames)
-    return jax.vmap(jax.vmap(lambda key: process.prior(key, sense.shape)))(own)
+    keys_of_frames = frame_keys(keys, sense.name, 0, frames)
+    return jax.vmap(jax.vmap(lambda key: process.prior(key, sense.shape)))(keys_of_frames)
 
   return {sense.name: draw(sense) for sense in senses}
 
@@ -33,19 +33,19 @@ def solve(
   keys: Key[Array, "batch"],
   solver: str = "euler",
   callback: Callable[[Array, Clip], None] | None = None,
-  steps: Int[Array, ""] | None = None,
+  steps: int | Int[Array, ""] | None = None,
 ) -> Clip:
-  """Brings `x` from times[0] to times[-1].
+  """Solves the reverse process for `x` from times[0] to times[-1].
 
   Args:
     process, denoiser, times, context, keys: see `Reverse`.
     x: the clip at times[0].
-    solver: one of SOLVERS.
-    callback: called on the host with (step, clip after it).
-    steps: how many to take, if not all: one program then serves any number of them.
+    solver: a key of SOLVERS.
+    callback: called on the host with (step, the clip after it).
+    steps: number of steps to take; None for all. As an array, it lets one program serve any number of steps.
 
   Raises:
-    UserError: an unknown solver, or one that does not fit the process.
+    UserError: the solver is unknown or cannot be used with the process.
   """
   reverse = Reverse(process=process, denoiser=denoiser, times=times, context=context, keys=keys)
   chosen = fitting_solver(solver, process)
@@ -68,9 +68,9 @@ def last_step(
   context: Context,
   keys: Key[Array, "batch"],
   solver: str = "euler",
-  steps: Int[Array, ""] | None = None,
+  steps: int | Int[Array, ""] | None = None,
 ) -> tuple[Clip, Clip]:
-  """The clip before the last step that `solve` takes, and after it; arguments as there."""
+  """The clips before and after the last step that `solve` would take; see `solve` for the arguments."""
   reverse = Reverse(process=process, denoiser=denoiser, times=times, context=context, keys=keys)
   chosen = fitting_solver(solver, process)
 
@@ -85,23 +85,23 @@ def last_step(
 
 @functools.singledispatch
 def _loop(denoiser: Denoiser, reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
-  """`carry` after `body(reverse, step, carry)` of every step, where `denoiser` is that of `reverse`."""
+  """The final `carry` of `body(reverse, step, carry)` over all steps; `denoiser` is `reverse.denoiser`."""
   return jax.lax.fori_loop(0, count, lambda step, carry: body(reverse, step, carry), carry)
 
 
 @_loop.register
 def _(switch: Switch, reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
-  """Consecutive steps that evaluate the same denoiser of the switch are one loop.
+  """Runs consecutive steps that evaluate the same denoiser of the switch as one loop.
 
-  XLA computes what does not change from step to step once, before such a loop. Were there a branch in each
-  step instead, it would compute that in every step.
+  XLA hoists loop-invariant computations out of such a loop. With a branch inside each step, it would repeat
+  them in every step.
   """
   inside, there = switch.inside(reverse.times), switch.there
-  if solver.looks_ahead:  # Either end of a step may be inside.
+  if solver.looks_ahead:  # Either end of a step can be inside.
     inside, there = inside | jnp.roll(inside, -1), switch
 
   def run(side: bool):
-    own = dataclasses.replace(reverse, denoiser=there if side else switch.elsewhere)
+    side_reverse = dataclasses.replace(reverse, denoiser=there if side else switch.elsewhere)
 
     def goes_on(numbered):
       step, _ = numbered
@@ -109,7 +109,7 @@ def _(switch: Switch, reverse: Reverse, solver: Solver, count, body: Callable, c
 
     def advance(numbered):
       step, carry = numbered
-      return step + 1, body(own, step, carry)
+      return step + 1, body(side_reverse, step, carry)
 
     return lambda numbered: jax.lax.while_loop(goes_on, advance, numbered)
 

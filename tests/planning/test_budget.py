@@ -1,7 +1,9 @@
 """What a budget chooses: never beyond it, never what is not worth it, and more for more."""
 
 import types
+from unittest import mock
 
+import jax
 import numpy as np
 import pytest
 
@@ -142,16 +144,18 @@ def test_impossible_budgets_are_one_line():
 
 
 def test_prices():
-  device = types.SimpleNamespace(platform="tpu", device_kind="TPU v5 lite")
-  assert price_per_hour(device) < price_per_hour(types.SimpleNamespace(platform="tpu", device_kind="TPU v5p"))
-  assert price_per_hour(types.SimpleNamespace(platform="cpu", device_kind="cpu")) > 0
+  def device(platform: str, kind: str):
+    return mock.Mock(spec=jax.Device, platform=platform, device_kind=kind)
+
+  assert price_per_hour(device("tpu", "TPU v5 lite")) < price_per_hour(device("tpu", "TPU v5p"))
+  assert price_per_hour(device("cpu", "cpu")) > 0
   with pytest.raises(UserError, match="price_per_hour"):
-    price_per_hour(types.SimpleNamespace(platform="gpu", device_kind="Abacus"))
+    price_per_hour(device("gpu", "Abacus"))
   # An L40S is no L4, an A1000 no A100.
   for kind in ("NVIDIA L40S", "NVIDIA RTX A1000"):
     with pytest.raises(UserError, match="no price is known"):
-      price_per_hour(types.SimpleNamespace(platform="gpu", device_kind=kind))
-  assert price_per_hour(types.SimpleNamespace(platform="gpu", device_kind="NVIDIA A100-SXM4-40GB")) == 3.67
+      price_per_hour(device("gpu", kind))
+  assert price_per_hour(device("gpu", "NVIDIA A100-SXM4-40GB")) == 3.67
 
 
 def test_what_has_no_bits_or_no_choice_of_steps_has_no_budget():

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import math
 import re
-import types
+from unittest import mock
 
 import jax
 import pytest
@@ -20,6 +20,7 @@ from stale_jax.planning.chips import CHIPS, chip_of
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import Sizes, estimate
 from stale_jax.planning.fit import candidates, rank
+from stale_jax.planning.report import Plan
 from stale_jax.planning.roofline import roofline
 from tests.programs import finish
 
@@ -178,7 +179,7 @@ class Compiler:
     of = fit.describe(config)[1]
     used = self.times * estimate(of, V5E, mesh, batch, remat).memory
     self.asked.append((batch, remat, mesh.ulysses))
-    return types.SimpleNamespace(used=used, fits=used <= self.room)
+    return mock.Mock(spec=Plan, used=used, fits=used <= self.room)
 
 
 def test_the_search_goes_on_where_the_compiler_needs_more(monkeypatch):

@@ -37,7 +37,7 @@ def taken(count):
 
 def solved(count, std):
   steps, stds = map(np.array, zip(*taken(count), strict=True))
-  return combination(steps / STEPS, [gamma_of(s) for s in stds], gamma_of(std))
+  return combination(steps / STEPS, np.array([gamma_of(s) for s in stds]), gamma_of(std))
 
 
 @pytest.mark.parametrize("std", [0.07, 0.15])

@@ -47,7 +47,7 @@ class ClipProgram:
     keys: Key[Array, "batch"],
     times: Float[Array, "grid batch frames"],
     guidance: Guidance,
-    steps: Int[Array, ""] | None = None,
+    steps: int | Int[Array, ""] | None = None,
     first: Clip | None = None,
     noise: Float[Array, "batch"] | None = None,
   ) -> Clip:

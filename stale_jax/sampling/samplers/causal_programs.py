@@ -106,7 +106,7 @@ class Causal:
     keys: Key[Array, "batch"],
     scale: Float[Array, ""],
     interval: Float[Array, "2"],
-    steps: Int[Array, ""],
+    steps: int | Int[Array, ""],
   ) -> tuple[Clip, KVCache]:
     """The next frames, after `steps` of `times`, and the cache with them."""
     _, clip = self.make(params, cache, times, context, keys, steps, scale, interval)

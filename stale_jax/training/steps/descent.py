@@ -46,14 +46,14 @@ class Descent:
     """See `TrainStep`."""
     return state.replace(params=params, ema=params)
 
-  def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+  def step(self, state: State, batch: Any) -> tuple[State, Metrics]:
     """See `TrainStep`."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     grads, metrics = self._gradient(state.params, batch, key)
     metrics = {**metrics, "gradient_norm": optax.tree.norm(grads)}
     return update(state, grads, metrics["loss"], self.optimizer, self.ema), metrics
 
-  def _gradient(self, params, batch: Batch, key: PRNGKeyArray) -> tuple[Any, Metrics]:
+  def _gradient(self, params, batch: Any, key: PRNGKeyArray) -> tuple[Any, Metrics]:
     gradient = jax.grad(self.loss, has_aux=True)
     if self.accumulate == 1:
       return gradient(params, batch, key)

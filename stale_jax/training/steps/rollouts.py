@@ -37,7 +37,7 @@ class Exits:
   clip: Clip
 
 
-def exit_times(times: Array, step: Int[Array, ""]) -> Array:
+def exit_times(times: Array, step: int | Int[Array, ""]) -> Array:
   """The time grid of samples that exit at `step`: unchanged up to it, then 0."""
   index = jnp.arange(len(times))[:, None, None]
   return jnp.where(index <= step, times, 0.0)
