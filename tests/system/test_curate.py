@@ -167,7 +167,7 @@ def test_killed_twice_it_ends_with_the_same_bytes_and_does_nothing_twice(videos,
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
-    (["--input={none}", "--output={new}"], "is no folder"),
+    (["--input={none}", "--output={new}"], "is not a folder"),
     (["--input={empty}", "--output={new}"], "no videos in"),
     (["--input={videos}", "--output={videos}"], "choose another folder"),
     (["--input={videos}", "--output={videos}/salt/x"], "cannot write"),

@@ -1,6 +1,7 @@
-"""From a folder of videos to shards of clips: examined, judged, compared, encoded, written.
+"""Curation: turns a folder of videos into shards of clips.
 
-`run.curate` does it all; it is not named here, for with it comes Apache Beam, which not every process needs.
+Videos are examined, clips are filtered, deduplicated, encoded and written to shards. The entry point is
+`run.curate`. It is not imported here, because it imports Apache Beam, which not every process needs.
 """
 
 from stale_jax.data.curate.settings import Settings

@@ -1,4 +1,4 @@
-"""What a data card says: distributions, samples, rejected examples, rights; as plain data, to be drawn."""
+"""The content of a data card as plain data: distributions, sample clips, rejected clips, rights."""
 
 import collections
 import dataclasses
@@ -8,30 +8,32 @@ from typing import Any
 import numpy as np
 
 from stale_jax.data.curate import encode
-from stale_jax.data.curate.apart import Apart
 from stale_jax.data.curate.describe import File
+from stale_jax.data.curate.isolation import IsolatedProcess
 from stale_jax.data.curate.judge import REASONS
 from stale_jax.data.curate.pipeline import Place
 from stale_jax.data.curate.provenance import FIELDS
-from stale_jax.data.curate.remembered import key_of
+from stale_jax.data.curate.result_cache import key_of
 from stale_jax.data.curate.settings import Settings
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.metadata import share_of
 
-_SAMPLES, _EXAMPLES = 12, 3  # Clips that are shown: kept ones; left out ones, a reason.
-_MOMENTS, _ENDS = (0.15, 0.5, 0.85), (0.25, 0.75)  # Of a clip's length, at which it is shown.
-_HEIGHT = 96  # Of a thumbnail, in pixels.
-_SECONDS = 60.0  # That a thumbnail may take.
+_SAMPLES, _EXAMPLES = 12, 3  # Clips on the card: kept clips, and rejected clips for each reason.
+# Times of a clip's thumbnails, as fractions of its length; the second set is for near-duplicates.
+_MOMENTS, _ENDS = (0.15, 0.5, 0.85), (0.25, 0.75)
+_HEIGHT = 96  # Height of a thumbnail, in pixels.
+_SECONDS = 60.0  # Time limit for the thumbnails of a clip.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Histogram:
-  """
+  """The distribution of one measurement over clips.
+
   Attributes:
-    name, unit: of what is on the axis.
-    edges: of the bins, one more than there are.
-    kept, left_out: clips a bin.
-    limit: the threshold between the two, if there is one.
+    name, unit: name and unit of the measurement.
+    edges: edges of the bins, one more than there are bins.
+    kept, left_out: number of kept and of rejected clips in each bin.
+    limit: the threshold of curation; None if the measurement has none.
   """
 
   name: str
@@ -43,15 +45,20 @@ class Histogram:
 
 
 def histograms(clips: Sequence[Mapping[str, Any]], settings: Settings) -> list[Histogram]:
-  """Of every clip that was measured."""
+  """The histograms of the measurements that curation decides by, and of picture size and caption length.
+
+  Args:
+    clips: all clips, as returned by `judge`; kept clips also have `encoded` and `metadata`.
+    settings: the thresholds.
+  """
   measured = [clip for clip in clips if "motion" in clip]
   kept = [clip for clip in measured if not clip["reason"]]
 
-  def draw(name, unit, edges, of: Callable, limit=None, among=measured):
+  def draw(name, unit, edges, measure: Callable, limit=None, among=measured):
     edges = np.asarray(edges, float)
 
     def bins(chosen):
-      values = np.clip([of(clip) for clip in chosen], edges[0], edges[-1])
+      values = np.clip([measure(clip) for clip in chosen], edges[0], edges[-1])
       return tuple(int(n) for n in np.histogram(values, edges)[0])
 
     left_out = bins([clip for clip in among if clip["reason"]])
@@ -63,13 +70,13 @@ def histograms(clips: Sequence[Mapping[str, Any]], settings: Settings) -> list[H
     draw("length", "s", np.linspace(0, settings.most_seconds, 17), lambda c: c["end"] - c["start"]),
     draw(
       "motion",
-      "shorter sides a second",
+      "shorter sides per second",
       np.geomspace(1e-4, 10, 21),
       lambda c: c["motion"],
       settings.least_motion,
     ),
     draw("light", "luma", np.linspace(0, 1, 21), lambda c: c["light"], settings.least_light),
-    draw("writing", "share of the picture", np.linspace(0, 0.5, 21), lambda c: c["text"], settings.most_text),
+    draw("text", "share of the picture", np.linspace(0, 0.5, 21), lambda c: c["text"], settings.most_text),
     draw(
       "shorter side",
       "pixels",
@@ -88,10 +95,10 @@ def _sizes(kept: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def rights(kept: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, int]]]:
-  """Of each field of provenance, its values and how many clips have them, most frequent first."""
+  """For each field of `provenance.FIELDS`, its values and their numbers of clips, most frequent first."""
 
   def word(value):
-    return "not known" if value in ("", None) else str(value)
+    return "unknown" if value in ("", None) else str(value)
 
   counted = {name: collections.Counter(word(clip["metadata"][name]) for clip in kept) for name in FIELDS}
   return {name: sorted(c.items(), key=lambda item: (-item[1], item[0])) for name, c in counted.items()}
@@ -100,43 +107,50 @@ def rights(kept: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, int]]
 def shown(
   clips: Sequence[Mapping[str, Any]], files: Mapping[str, File], place: Place
 ) -> dict[str, list[tuple[Mapping[str, Any], list[bytes]]]]:
-  """For "" (kept) and each of REASONS some clips, chosen by their names, and pictures of each as JPEG.
+  """Chooses sample clips for the card, and makes their thumbnails.
 
-  Of a near-duplicate two pictures, and then the same two of the clip that is kept in its stead.
+  Args:
+    clips: all clips, as returned by `judge`.
+    files: id of a video -> its file.
+    place: the folders of the run.
+
+  Returns:
+    For "" (kept clips) and each of REASONS, some clips, chosen pseudo-randomly by their ids, each with its
+    thumbnails as JPEG. A near-duplicate has two thumbnails, followed by two of the clip that is kept instead.
   """
-  stead = {clip["cluster"]: clip for clip in reversed(clips) if not clip["reason"]}
-  out, apart = {}, Apart()
+  kept_of = {clip["cluster"]: clip for clip in reversed(clips) if not clip["reason"]}
+  out, process = {}, IsolatedProcess()
 
   def pictures(clip, moments):
-    return _pictures(clip, moments, files[clip["video"]], place, apart)
+    return _pictures(clip, moments, files[clip["video"]], place, process)
 
   try:
     for reason in ("", *REASONS):
       chosen = sorted((c for c in clips if c["reason"] == reason), key=lambda c: (share_of(c["id"]), c["id"]))
       out[reason] = []
       for clip in chosen[: _EXAMPLES if reason else _SAMPLES]:
-        if reason == "duplicate" and clip["cluster"] in stead:
-          found = pictures(clip, _ENDS) + pictures(stead[clip["cluster"]], _ENDS)
+        if reason == "duplicate" and clip["cluster"] in kept_of:
+          thumbnails = pictures(clip, _ENDS) + pictures(kept_of[clip["cluster"]], _ENDS)
         else:
-          found = pictures(clip, _MOMENTS)
-        out[reason].append((clip, found))
+          thumbnails = pictures(clip, _MOMENTS)
+        out[reason].append((clip, thumbnails))
   finally:
-    apart.close()
+    process.close()
   return out
 
 
 def _pictures(
-  clip: Mapping[str, Any], moments: Sequence[float], file: File, place: Place, apart: Apart
+  clip: Mapping[str, Any], moments: Sequence[float], file: File, place: Place, process: IsolatedProcess
 ) -> list[bytes]:
-  """Of a clip at these shares of its length; none if it cannot be read any more."""
-  remembered = place.remembered("thumbnails")
+  """Thumbnails of a clip at fractions of its length, as JPEG; empty if the video can no longer be read."""
+  cache = place.cache("thumbnails")
   times = [clip["start"] + share * (clip["end"] - clip["start"]) for share in moments]
   key = key_of(dataclasses.astuple(file), times, _HEIGHT)
-  if (found := remembered.get(key)) is None:
-    asked = {"path": f"{place.root}/{file.path}", "times": times, "height": _HEIGHT}
+  if (thumbnails := cache.get(key)) is None:
+    arguments = {"path": f"{place.root}/{file.path}", "times": times, "height": _HEIGHT}
     try:
-      found = apart.call(f"{encode.__name__}:thumbnails", file.path, _SECONDS, **asked)
+      thumbnails = process.call(f"{encode.__name__}:thumbnails", file.path, _SECONDS, **arguments)
     except Unreadable:
-      found = []
-    remembered.put(key, found)
-  return [bytes.fromhex(picture) for picture in found]
+      thumbnails = []
+    cache.put(key, thumbnails)
+  return [bytes.fromhex(picture) for picture in thumbnails]

@@ -1,4 +1,4 @@
-"""Curation in numbers: what came in, what went out, and whether the splits have anything in common."""
+"""Statistics of curation: numbers of files and clips by outcome, and contamination between the splits."""
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,19 +9,22 @@ import numpy as np
 from stale_jax.data.curate.hashes import distances, from_text
 from stale_jax.data.curate.judge import REASONS
 
-_TESTED, _AGAINST = 200, 20_000  # Clips of the two splits that are compared, each with each.
+_TESTED, _AGAINST = 200, 20_000  # Numbers of test and training clips that are compared, all pairs.
 
 
 def count_outcomes(
   reports: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]], broken_lines: int, nearest: int
 ) -> dict[str, Any]:
-  """Numbers of files, clips and seconds by what became of them; plain data.
+  """Counts files, clips and seconds by outcome.
 
   Args:
-    reports: of all files, see pipeline.py.
-    clips: of all readable ones, as judged.
-    broken_lines: of the Research API's files.
-    nearest: bits below which clips are near-duplicates.
+    reports: the reports of all files, see `pipeline.examine_all`.
+    clips: the clips of all readable files, as returned by `judge`.
+    broken_lines: number of lines of the Research API's files that could not be parsed.
+    nearest: number of differing bits up to which clips are near-duplicates.
+
+  Returns:
+    Statistics, serializable as JSON.
   """
   readable = [report for report in reports if "reason" not in report]
   kept = [clip for clip in clips if not clip["reason"]]
@@ -47,7 +50,7 @@ def count_outcomes(
 
 
 def _sorted(words: Iterable[str]) -> dict[str, int]:
-  """How often each is there, most frequent first."""
+  """Counts each word, most frequent first, then alphabetically."""
   counted = collections.Counter(words)
   return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
@@ -57,14 +60,14 @@ def _seconds(spans: Iterable[tuple[float, float]]) -> float:
 
 
 def _contamination(kept: Sequence[Mapping[str, Any]], nearest: int) -> dict[str, Any]:
-  """What test and train have in common. Clips are compared each with each, not by pieces of their hashes."""
+  """What the splits have in common. All pairs of clips are compared, as a check on the deduplication."""
   split = {name: [clip for clip in kept if clip["split"] == name] for name in ("test", "train")}
 
   def common(key):
     names = [{key(clip) for clip in clips} - {""} for clips in split.values()]
     return len(names[0] & names[1])
 
-  said = {
+  result = {
     "uploaders": common(lambda clip: clip["metadata"]["uploader"]),
     "videos": common(lambda clip: clip["video"]),
     "clusters": common(lambda clip: clip["cluster"]),
@@ -76,7 +79,7 @@ def _contamination(kept: Sequence[Mapping[str, Any]], nearest: int) -> dict[str,
   if test and train:
     codes = np.stack([from_text(clip["hash"]) for clip in train])
     closest = np.array([distances(from_text(clip["hash"]), codes).min() for clip in test])
-    said["near_duplicates"] = int((closest <= nearest).sum())
-    said["nearest_bits"] = float(closest.min())
-    said["compared"] = len(test)
-  return said
+    result["near_duplicates"] = int((closest <= nearest).sum())
+    result["nearest_bits"] = float(closest.min())
+    result["compared"] = len(test)
+  return result

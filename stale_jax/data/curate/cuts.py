@@ -1,9 +1,10 @@
-"""Where one scene ends and the next begins.
+"""Detects cuts between scenes.
 
-PySceneDetect's adaptive detector proposes: a change of hue, saturation and brightness that is three times
-that of its neighbours, so that fast motion, which changes every picture, is none. A proposal is a cut if the
-two pictures show something else, and so do those a little before and after: a flash, or a picture lost, is
-proposed twice within one scene. Fades are slow, and are no cuts; nor is one scene dissolving into the next.
+PySceneDetect's adaptive detector proposes cuts: pictures whose change of hue, saturation and brightness is
+three times that of their neighbours, which excludes fast motion, since it changes all pictures. A proposal is
+accepted if the two pictures at the cut show different scenes, and so do two pictures a little before and
+after it. The second condition rejects flashes and dropped pictures, which are proposed twice within one
+scene. Fades and dissolves are too slow to be detected.
 """
 
 import collections
@@ -14,39 +15,43 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scenedetect import AdaptiveDetector, FrameTimecode
 
-_APART = 4  # Pictures before and after a cut that are compared: longer than a flash.
-_NOISE = 3.0  # Grey levels that say nothing: in the dark a codec's blocks come and go.
-_MOVED = (3, 4)  # Of 18 rows and 32 columns, by which a scene may have moved meanwhile.
-_COLOUR = 40.0  # Grey levels by which one scene's mean colour may have changed meanwhile.
-_SAME = 0.75  # Correlation of pictures above which they show one scene.
+_DISTANCE = 4  # Pictures before and after a cut that are also compared; longer than a flash.
+_NOISE = 3.0  # Standard deviation of noise in grey levels, such as the blocks of a codec in dark pictures.
+_MOVED = (3, 4)  # Largest shift between pictures of one scene, in rows (of 18) and columns (of 32).
+_COLOUR = 40.0  # Largest change of mean colour between pictures of one scene, in grey levels.
+_SAME = 0.75  # Least correlation between pictures of one scene.
 
 
 def cuts(frames: Iterable[UInt8[np.ndarray, "height width 3"]], rate: float) -> list[int]:
-  """The index of the first picture of every scene but the first.
+  """Detects the cuts of a video.
 
   Args:
-    frames: all of the video's, in order, RGB; 64 pixels high are enough. They are taken one by one.
-    rate: a second.
+    frames: all RGB pictures of the video, in order; a height of 64 pixels is sufficient. The iterable is read
+      one picture at a time.
+    rate: pictures per second.
+
+  Returns:
+    The index of the first picture of each scene except the first.
   """
   detector = AdaptiveDetector(adaptive_threshold=3.0, min_scene_len=1, window_width=2, min_content_val=12.0)
-  recent, proposed, found = collections.deque(maxlen=2 * _APART + 1), collections.deque(), []
+  recent, proposed, accepted = collections.deque(maxlen=2 * _DISTANCE + 1), collections.deque(), []
   index = -1
   for index, frame in enumerate(frames):
     recent.append(_small(frame))
     blue_first = np.ascontiguousarray(frame[..., ::-1])
-    now = detector.process_frame(FrameTimecode(index, fps=float(rate)), blue_first)
-    proposed.extend(cut.frame_num for cut in now)
-    if proposed and proposed[0] + _APART <= index:
+    new = detector.process_frame(FrameTimecode(index, fps=float(rate)), blue_first)
+    proposed.extend(cut.frame_num for cut in new)
+    if proposed and proposed[0] + _DISTANCE <= index:
       cut = proposed.popleft()
-      found += [cut] * _is_cut(recent, index - cut)
-  return found + [cut for cut in proposed if _is_cut(recent, index - cut)]
+      accepted += [cut] * _is_cut(recent, index - cut)
+  return accepted + [cut for cut in proposed if _is_cut(recent, index - cut)]
 
 
 def _is_cut(recent: Sequence[Float[np.ndarray, "18 32 3"]], ago: int) -> bool:
-  """Whether the picture before the last `ago` ones is the first of another scene than those before it."""
+  """Whether the picture `ago` pictures before the last of `recent` is the first of a new scene."""
   first = len(recent) - 1 - ago
-  neighbours, apart = recent[first - 1], recent[max(first - _APART, 0)]
-  return not _same(neighbours, recent[first]) and not _same(apart, recent[-1])
+  previous, earlier = recent[first - 1], recent[max(first - _DISTANCE, 0)]
+  return not _same(previous, recent[first]) and not _same(earlier, recent[-1])
 
 
 def _small(frame: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "18 32 3"]:
@@ -54,13 +59,16 @@ def _small(frame: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "18 
 
 
 def _same(a: Float[np.ndarray, "18 32 3"], b: Float[np.ndarray, "18 32 3"]) -> bool:
-  """Whether they show one scene, moved by a little, but for contrast; flat ones of one colour do."""
+  """Whether two pictures show one scene, up to a small shift and contrast.
+
+  Two pictures without structure show one scene if their colours are similar.
+  """
   if np.abs(a.mean((0, 1)) - b.mean((0, 1))).max() > _COLOUR:
     return False
   down, across = _MOVED
-  middle = a[down:-down, across:-across]
+  centre = a[down:-down, across:-across]
   return any(
-    _correlation(middle, b[y : y + middle.shape[0], x : x + middle.shape[1]]) >= _SAME
+    _correlation(centre, b[y : y + centre.shape[0], x : x + centre.shape[1]]) >= _SAME
     for y in range(2 * down + 1)
     for x in range(2 * across + 1)
   )

@@ -1,4 +1,4 @@
-"""What is known about a video, without names: what lies beside it, joined."""
+"""Collects the metadata of a video from all files beside it, and removes names."""
 
 import dataclasses
 import hashlib
@@ -14,34 +14,43 @@ from stale_jax.data.curate.provenance import provenance
 from stale_jax.data.metadata import Described, anonymous, from_json, read_described, read_research, to_json
 from stale_jax.errors import UserError
 
-# What lies beside videos, and is none.
+# Endings of files that accompany videos.
 _BESIDE = (".txt", ".json", ".jsonl", ".npz", ".sem.xml", ".hjif")
 _IDENTITY = re.compile(r"\d{6,}")
 _NAMES = ("uploader", "uploader_id", "channel", "channel_id", "creator")
-_SHORTEST = 4  # Letters of a name that is taken out of a caption; shorter ones are words.
+_SHORTEST = 4  # Least letters of a name that is removed from captions; shorter names are often words.
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-  """A file that is looked at: its path below the root, and what tells that it has changed."""
+  """An input file, in the state in which it was found.
+
+  Attributes:
+    path: path relative to the root folder.
+    size: in bytes.
+    changed: time of last modification, in nanoseconds.
+  """
 
   path: str
   size: int
   changed: int
 
   def identity(self, salt: str) -> str:
-    """Its name in shards and on the card, from which its path cannot be guessed."""
+    """The id of the video in shards and on the card: a keyed hash, from which the path cannot be guessed."""
     return hmac.new(salt.encode(), os.fsencode(self.path), hashlib.sha256).hexdigest()[:16]
 
 
 def find_files(root: Path, output: Path) -> tuple[list[File], list[Path]]:
-  """The files below `root` that may be videos, in order, and the Research API's files; not those in `output`.
+  """Finds the files below `root`, except those in `output`.
+
+  Returns:
+    The files that may be videos, and the .jsonl files of the Research API, both sorted by path.
 
   Raises:
-    UserError: there is no such folder, or nothing in it.
+    UserError: `root` is not a folder, or contains no file that may be a video.
   """
   if not root.is_dir():
-    raise UserError(f"{root} is no folder.")
+    raise UserError(f"{root} is not a folder.")
   videos, research = [], []
   for folder, folders, names in os.walk(root):
     folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(folder, f) != output)
@@ -60,32 +69,46 @@ def find_files(root: Path, output: Path) -> tuple[list[File], list[Path]]:
 
 
 def read_all_research(paths: Sequence[Path]) -> tuple[dict[str, str], int]:
-  """The Research API's videos by their id, as JSON, and how many lines were not understood."""
-  found, broken = {}, 0
+  """Reads the files of the Research API.
+
+  Returns:
+    id of a video -> its metadata as JSON; and the number of lines (or whole files) that cannot be parsed.
+  """
+  by_id, broken = {}, 0
   for path in paths:
     try:
-      videos, left_out = read_research(path)
+      videos, skipped = read_research(path)
     except UserError:
       broken += 1
       continue
-    broken += len(left_out)
-    found.update((video.source_id, to_json(video)) for video in videos)
-  return found, broken
+    broken += len(skipped)
+    by_id.update((video.source_id, to_json(video)) for video in videos)
+  return by_id, broken
 
 
 def research_of(file: File, research: Mapping[str, str]) -> str:
-  """What the Research API says of a file, whose name holds the video's id; "" if nothing."""
+  """The Research API's metadata of the video whose id is in the file's name, as JSON; "" if there is none."""
   return next((research[i] for i in _IDENTITY.findall(Path(file.path).name) if i in research), "")
 
 
 def describe_video(root: str, file: File, research: str, salt: str) -> dict[str, Any]:
-  """What a shard says of a video: the fields of Described and of provenance, without names.
+  """The metadata of a video in a shard: the fields of `Described` and of `provenance`, without names.
 
-  Of several, .txt gives the caption, .info.json the rest, else the Research API. What cannot be understood is
-  taken as not there, and counted: `broken`.
+  The caption comes from the .txt file, the other fields from .info.json or else from the Research API. Files
+  that cannot be parsed are ignored.
+
+  Args:
+    root: the root folder.
+    file: the video.
+    research: the Research API's metadata as JSON, or "".
+    salt: secret for hashing names.
+
+  Returns:
+    The fields; `broken`, whether a metadata file could not be parsed; and `source`, "PLATFORM:ID", or "" if
+    they are unknown.
 
   Raises:
-    UserError: a file of rights that cannot be understood.
+    UserError: a rights file cannot be parsed.
   """
   path, broken = Path(root, file.path), False
   try:
@@ -97,16 +120,16 @@ def describe_video(root: str, file: File, research: str, salt: str) -> dict[str,
     tags = tuple(dict.fromkeys((*known.hashtags, *other.hashtags)))
     known = dataclasses.replace(other, caption=known.caption or other.caption, hashtags=tags)
   names = {known.uploader, *_names(path)}
-  shown = _without(anonymous(known, salt), {name for name in names if len(name) >= _SHORTEST})
+  public = _without(anonymous(known, salt), {name for name in names if len(name) >= _SHORTEST})
   rights = provenance(path, root)
-  if not known.platform:  # What stands for its id is the file's name, in which names are found.
-    shown = dataclasses.replace(shown, source_id=file.identity(salt))
-  shown = dataclasses.replace(shown, platform=shown.platform or rights.pop("platform"))
-  return {**rights, **json.loads(to_json(shown)), "broken": broken, "source": _source(known)}
+  if not known.platform:  # The source_id is then the file's name, which may contain names of people.
+    public = dataclasses.replace(public, source_id=file.identity(salt))
+  public = dataclasses.replace(public, platform=public.platform or rights.pop("platform"))
+  return {**rights, **json.loads(to_json(public)), "broken": broken, "source": _source(known)}
 
 
 def _source(known: Described) -> str:
-  """Two files of one are the same video."""
+  """An identifier of the published video, which files of the same video share; "" if unknown."""
   return f"{known.platform}:{known.source_id}" if known.platform and known.source_id else ""
 
 
@@ -119,7 +142,7 @@ def _names(path: Path) -> set[str]:
 
 
 def _without(known: Described, names: set[str]) -> Described:
-  """The same with those words taken out of what is written freely."""
+  """Removes `names` from the fields that contain free text."""
   if not names:
     return known
   pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))

@@ -1,4 +1,4 @@
-"""One video: what it is, where it is cut, and of each of its clips the numbers by which it is judged."""
+"""Examines one video: its properties, its cuts, and the measurements of its clips."""
 
 import itertools
 import math
@@ -16,62 +16,70 @@ from stale_jax.data.curate.text_area import text_area
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 
-# Bump it when what is measured changes: what was found before is then measured anew.
+# Increment when a measurement changes; cached videos are then measured again.
 VERSION = 1
 
-_SMALL, _MIDDLE = 64, 240  # Shorter sides, for cuts and for the rest, in pixels.
+_SMALL, _MIDDLE = 64, 240  # Shorter side of the pictures for cuts, and for other measurements, in pixels.
 _EVERY = 0.25  # Seconds between the pictures that are measured.
-_MOMENTS = (0.25, 0.75)  # At which a clip is hashed, as shares of its length.
-_TRIM = 2  # Pictures left out on either side of a cut, where codecs mix the scenes.
-_FASTEST = 60.0  # Pictures a second that are looked at.
-# A file that holds more bytes of pictures than this, and this many times its own, is not decoded.
+_MOMENTS = (0.25, 0.75)  # Times at which a clip is hashed, as fractions of its length.
+_TRIM = 2  # Pictures removed on either side of a cut, where codecs mix the scenes.
+_FASTEST = 60.0  # Most pictures per second that are read to find cuts.
+# A file is not decoded if its decoded pictures exceed both this many bytes and this multiple of its size.
 _HARMLESS, _EXPANSION = 2e9, 50_000
 
 
 def examine(path: str, least_seconds: float, most_seconds: float) -> dict:
-  """Decodes a video twice, once for its cuts, once for its clips.
+  """Decodes a video twice: first to find its cuts, then to measure its clips.
+
+  Args:
+    path: the video.
+    least_seconds, most_seconds: see `Settings`.
 
   Returns:
-    What `probe` says of it, `bytes`, `cuts` in seconds, and `clips`: of each the `start` and `end` in
-    seconds, `motion`, `light`, `text` (see Settings) and `hash` in hexadecimal; of those too short only start
-    and end.
+    width, height, rate, seconds, has_sound and codec as in `Probe`; `bytes`, the size of the file; `cuts`, in
+    seconds; and `clips`. A clip has `start` and `end`, in seconds, and, unless it is too short, `motion`,
+    `light` and `text` (see `Settings`) and `hash` in hexadecimal.
 
   Raises:
-    Unreadable: its reasons, and "bomb" for a small file of an immense number of pictures.
+    Unreadable: the video cannot be decoded; "bomb", a small file would decode to an immense amount of data.
   """
-  about, size = probe(path), os.path.getsize(path)
-  rate = min(about.rate or 25.0, _FASTEST)
-  expanded = about.width * about.height * 1.5 * about.seconds * rate
+  properties, size = probe(path), os.path.getsize(path)
+  rate = min(properties.rate or 25.0, _FASTEST)
+  expanded = properties.width * properties.height * 1.5 * properties.seconds * rate
   if expanded > max(_HARMLESS, _EXPANSION * size):
-    raise Unreadable("bomb", path, f"would become {expanded / size:,.0f} times its {size} bytes.")
-  frames = _Frames(path, about, rate)
-  found = cuts(frames, rate)
+    raise Unreadable("bomb", path, f"would decode to {expanded / size:,.0f} times its {size} bytes.")
+  frames = _Frames(path, properties, rate)
+  indices = cuts(frames, rate)
   seconds = frames.seen / rate
-  if seconds < about.seconds - max(1.0, 0.05 * about.seconds):
-    raise Unreadable("truncated", path, f"ends at {seconds:.2f} s of {about.seconds:.2f} s.")
+  if seconds < properties.seconds - max(1.0, 0.05 * properties.seconds):
+    raise Unreadable("truncated", path, f"ends at {seconds:.2f} s of {properties.seconds:.2f} s.")
   clips = []
-  for start, end in clip_windows(found, frames.seen, rate, most_seconds):
-    long_enough = end - start >= least_seconds
-    clips.append({"start": start, "end": end, **(_measure(path, about, start, end) if long_enough else {})})
+  for start, end in clip_windows(indices, frames.seen, rate, most_seconds):
+    measurements = _measure(path, properties, start, end) if end - start >= least_seconds else {}
+    clips.append({"start": start, "end": end, **measurements})
   return {
-    "width": about.width,
-    "height": about.height,
-    "rate": about.rate,
+    "width": properties.width,
+    "height": properties.height,
+    "rate": properties.rate,
     "seconds": round(seconds, 4),
-    "has_sound": about.has_sound,
-    "codec": about.codec,
+    "has_sound": properties.has_sound,
+    "codec": properties.codec,
     "bytes": size,
-    "cuts": [round(cut / rate, 4) for cut in found],
+    "cuts": [round(cut / rate, 4) for cut in indices],
     "clips": clips,
   }
 
 
 class _Frames:
-  """All pictures of a video, small, counted as they come; they end where the file does."""
+  """All pictures of a video at `rate`, reduced in size, up to the end of the file.
 
-  def __init__(self, path: str, about: Probe, rate: float):
-    self._path, self._size, self._rate, self.seen = path, _sides(about, _SMALL), rate, 0
-    self._most = math.ceil(about.seconds * rate)
+  Attributes:
+    seen: number of pictures yielded so far.
+  """
+
+  def __init__(self, path: str, properties: Probe, rate: float):
+    self._path, self._size, self._rate, self.seen = path, _sides(properties, _SMALL), rate, 0
+    self._most = math.ceil(properties.seconds * rate)
 
   def __iter__(self) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
     try:
@@ -79,31 +87,39 @@ class _Frames:
         self.seen += 1
         yield frame
     except Unreadable as error:
-      # Sound may go on after the last picture.
+      # The stated duration may be that of the sound, which may be longer than the pictures.
       if error.reason != "truncated" or not self.seen:
         raise
 
 
-def clip_windows(
-  found: list[int], frames: int, rate: float, most_seconds: float
-) -> list[tuple[float, float]]:
-  """From cuts (indices of pictures) to clips (start and end in seconds), none longer than `most_seconds`."""
-  edges, clips = [0, *found, frames], []
+def clip_windows(cuts: list[int], frames: int, rate: float, most_seconds: float) -> list[tuple[float, float]]:
+  """Divides a video into clips at its cuts, and divides longer scenes into equal parts.
+
+  Args:
+    cuts: index of the first picture of each scene except the first.
+    frames: number of pictures.
+    rate: pictures per second.
+    most_seconds: longest duration of a clip.
+
+  Returns:
+    (start, end) of each clip, in seconds.
+  """
+  edges, clips = [0, *cuts, frames], []
   for first, last in itertools.pairwise(edges):
     start = (first + _TRIM if first else 0) / rate
     end = (last - _TRIM if last < frames else frames) / rate
     if end <= start:
       continue
     parts = math.ceil((end - start) / most_seconds)
-    at = [round(start + (end - start) * i / parts, 4) for i in range(parts + 1)]
-    clips.extend(itertools.pairwise(at))
+    boundaries = [round(start + (end - start) * i / parts, 4) for i in range(parts + 1)]
+    clips.extend(itertools.pairwise(boundaries))
   return clips
 
 
-def _measure(path: str, about: Probe, start: float, end: float) -> dict:
+def _measure(path: str, properties: Probe, start: float, end: float) -> dict:
   times = np.arange(start, end - 0.5 * _EVERY, _EVERY)
-  shown = read_frames(path, times, *_sides(about, _MIDDLE))
-  grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in shown])
+  pictures = read_frames(path, times, *_sides(properties, _MIDDLE))
+  grey = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
   half = (grey.shape[2] // 2, grey.shape[1] // 2)
   small = np.stack([cv2.resize(frame, half, interpolation=cv2.INTER_AREA) for frame in grey])
   moments = grey[[round(share * (len(grey) - 1)) for share in _MOMENTS]]
@@ -115,7 +131,7 @@ def _measure(path: str, about: Probe, start: float, end: float) -> dict:
   }
 
 
-def _sides(about: Probe, short: int) -> tuple[int, int]:
-  """Height and width of its pictures, the shorter of which is `short`."""
-  scale = short / min(about.height, about.width)
-  return max(short, round(about.height * scale)), max(short, round(about.width * scale))
+def _sides(properties: Probe, short: int) -> tuple[int, int]:
+  """(height, width) of the video's pictures when the shorter side is scaled to `short` pixels."""
+  scale = short / min(properties.height, properties.width)
+  return max(short, round(properties.height * scale)), max(short, round(properties.width * scale))

@@ -1,9 +1,10 @@
-"""Perceptual hashes: what stays of a picture when it is encoded again, resized, brightened, cropped a little.
+"""Perceptual hashes, which change little when a picture is re-encoded, resized, brightened or cropped.
 
-A hash has 256 bits: the signs of the 16x16 lowest waves (cosine transform) of a 64x64 grey picture, against
-their median, as in Facebook's PDQ (2019), the longest waves first. Resizing and encoding change few of them,
-cropping many; so each picture is hashed whole, with its margins cut off, and with a corner cut off, and two
-pictures are as far apart as the nearest two of their crops. A clip is hashed at several moments.
+As in Facebook's PDQ (2019), a hash has 256 bits: whether each of the 16x16 lowest coefficients of the cosine
+transform of a 64x64 grey picture is above their median. The bits are sorted by frequency, lowest first.
+Resizing and encoding change few bits, but cropping changes many. Therefore several crops of each picture are
+hashed: the whole picture, without its margins, and without two adjacent margins. The distance of two pictures
+is that of their nearest crops. A clip is hashed at several times.
 """
 
 import itertools
@@ -12,19 +13,19 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-# (share of each side that is cut off, how much of that at the top, and at the left).
+# Crops: (fraction of each side that is removed, fractions of that removed at the top and at the left).
 _CORNERS = itertools.product((0.06,), (0.0, 1.0), (0.0, 1.0))
 CROPS = ((0.0, 0.0, 0.0), (0.06, 0.5, 0.5), (0.12, 0.5, 0.5), *_CORNERS)
 BITS = 256
-_BAND = 2  # Bytes that two hashes must have in common somewhere, to be compared...
-_BANDS = 8  # ... among the first so many, which are the longest waves.
-_SIDE = 16
-# A short wave is turned over by a shift that a long one hardly feels.
+# Locality-sensitive hashing: two clips are compared if one of the first _BANDS pieces of _BAND bytes agrees.
+_BAND, _BANDS = 2, 8
+_SIDE = 16  # Coefficients along each axis.
+# Lowest frequencies first: they are the least sensitive to shifts.
 _ORDER = np.argsort(np.add.outer(np.arange(_SIDE), np.arange(_SIDE)).ravel(), kind="stable")
 
 
 def clip_hash(frames: UInt8[np.ndarray, "moments height width"]) -> UInt8[np.ndarray, "moments crops 32"]:
-  """The hashes of a clip's grey pictures, as bytes."""
+  """The hashes of the grey pictures of a clip, for each crop, as 32 bytes."""
   return np.stack([[_hash(_cropped(frame, *crop)) for crop in CROPS] for frame in frames])
 
 
@@ -39,15 +40,18 @@ def _cropped(
 
 def _hash(picture: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "32"]:
   small = cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
-  # The first row and column are brightness, and how it falls off; not form.
-  waves = cv2.dct(small)[1 : _SIDE + 1, 1 : _SIDE + 1].ravel()[_ORDER]
-  return np.packbits(waves > np.median(waves))
+  # The first row and column are left out: they describe brightness and its gradients, not shapes.
+  coefficients = cv2.dct(small)[1 : _SIDE + 1, 1 : _SIDE + 1].ravel()[_ORDER]
+  return np.packbits(coefficients > np.median(coefficients))
 
 
 def distances(
   one: UInt8[np.ndarray, "moments crops 32"], others: UInt8[np.ndarray, "n moments crops 32"]
 ) -> Float[np.ndarray, "n"]:
-  """Bits of 256 by which clips differ, on average over their moments."""
+  """The number of bits, from 0 to 256, in which a clip's hash differs from each of `n` others.
+
+  At each time the nearest pair of crops counts; the result is the mean over times.
+  """
   one, others = (np.ascontiguousarray(codes).view(np.uint64) for codes in (one, others))
   different = one[None, :, :, None] ^ others[:, :, None, :]
   bits = np.bitwise_count(different).sum(-1, dtype=np.int32)  # [n, moments, crops, crops]
@@ -55,14 +59,17 @@ def distances(
 
 
 def hash_pieces(one: UInt8[np.ndarray, "moments crops 32"]) -> list[bytes]:
-  """Pieces of the hashes, and where they are from: two clips that are near have one in common at least."""
-  found = set()
+  """Keys for locality-sensitive hashing: two clips are compared only if they share a key.
+
+  A key is a piece of a hash with its time and its position in the hash.
+  """
+  keys = set()
   for moment, crops in enumerate(one):
     for code in crops.reshape(len(CROPS), -1, _BAND)[:, :_BANDS]:
-      found |= {bytes([moment, place]) + piece.tobytes() for place, piece in enumerate(code)}
-  return sorted(found)
+      keys |= {bytes([moment, position]) + piece.tobytes() for position, piece in enumerate(code)}
+  return sorted(keys)
 
 
 def from_text(code: str) -> UInt8[np.ndarray, "moments crops 32"]:
-  """The hash of a clip that was written down as `clip_hash(...).tobytes().hex()`."""
+  """The inverse of `clip_hash(...).tobytes().hex()`."""
   return np.frombuffer(bytes.fromhex(code), np.uint8).reshape(-1, len(CROPS), BITS // 8)

@@ -1,4 +1,4 @@
-"""Which clips are kept, why the others are not, and in which split."""
+"""Decides which clips are kept, why the others are rejected, and the split of each clip."""
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,19 +7,24 @@ from typing import Any
 from stale_jax.data.curate.settings import Settings
 from stale_jax.data.metadata import share_of
 
-# Why a clip is left out, in the order in which it is asked.
+# The reasons for rejecting a clip, with their descriptions, in the order in which they are checked.
 REASONS = {
-  "short": "shorter than the shortest that is asked for",
-  "dark": "dark: even its brightest tenth is",
-  "static": "static: a photograph, a slide",
-  "text": "covered with writing",
+  "short": "shorter than the minimum length",
+  "dark": "dark: even its brightest tenth is dark",
+  "static": "static: a photograph or a slide",
+  "text": "covered with text",
   "duplicate": "a near-duplicate of a clip that is kept",
-  "unencodable": "it could be looked at, but not be written",
+  "unencodable": "readable, but encoding it failed",
 }
 
 
 def fault(clip: Mapping[str, Any], settings: Settings) -> str:
-  """Of the first four REASONS, why a clip (as `examine` measured it) is left out; "" if it is not."""
+  """The first of "short", "dark", "static" and "text" that applies to a clip; "" if none does.
+
+  Args:
+    clip: the measurements of `examine`.
+    settings: the thresholds.
+  """
   if clip["end"] - clip["start"] < settings.least_seconds:
     return "short"
   if clip["light"] < settings.least_light:
@@ -30,7 +35,15 @@ def fault(clip: Mapping[str, Any], settings: Settings) -> str:
 
 
 def groups(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
-  """Name -> the least of the names that it is linked to, directly or by others."""
+  """Finds the connected components of a graph with the union-find algorithm.
+
+  Args:
+    names: the nodes.
+    links: the edges, pairs of nodes.
+
+  Returns:
+    Name -> the alphabetically first name in its component.
+  """
   parent = {name: name for name in names}
 
   def root(name: str) -> str:
@@ -38,8 +51,8 @@ def groups(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, 
       parent[name] = name = parent[parent[name]]
     return name
 
-  for one, other in links:
-    low, high = sorted((root(one), root(other)))
+  for a, b in links:
+    low, high = sorted((root(a), root(b)))
     parent[high] = low
   return {name: root(name) for name in parent}
 
@@ -47,14 +60,20 @@ def groups(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, 
 def judge(
   videos: Sequence[Mapping[str, Any]], links: Iterable[tuple[str, str]], settings: Settings
 ) -> list[dict[str, Any]]:
-  """Every clip with its `reason` ("": kept), its `cluster` of near-duplicates and its `split`.
+  """Decides the outcome of all clips.
 
-  Of a cluster one video's clips are kept, the largest picture's. Videos of one uploader, of one source, or
-  with near-duplicates of one another's clips are in one split: what is tested on was not trained on.
+  In each cluster of near-duplicates only the clips of one video are kept: the video with the largest
+  pictures. Videos with the same uploader or the same source, or with near-duplicate clips, form a group. All
+  clips of a group are in one split, so that no test clip resembles a training clip.
 
   Args:
-    videos: readable ones, each with `id`, `person` and `source` ("" where unknown), what `examine` returns.
-    links: ids of clips ("VIDEO_NUMBER") that are near-duplicates.
+    videos: the readable videos: `id`, `person` and `source` ("" if unknown), and the result of `examine`.
+    links: pairs of ids of near-duplicate clips (see `clip_id`).
+    settings: the thresholds and the fraction of the test split.
+
+  Returns:
+    The clips of `examine`, each with `id`; `video`, the id of its video; `reason`, one of REASONS or "" if it
+    is kept; `cluster`, "" if it has no near-duplicates; `group`; and `split`, "train" or "test".
   """
   videos = sorted(videos, key=lambda video: video["id"])
   clips = [
@@ -65,22 +84,22 @@ def judge(
   links = sorted(links)
   clusters = groups((clip["id"] for clip in clips), links)
   members = collections.Counter(clusters.values())
-  merit = {v["id"]: (v["width"] * v["height"], v["seconds"], v["bytes"], v["id"]) for v in videos}
+  quality = {v["id"]: (v["width"] * v["height"], v["seconds"], v["bytes"], v["id"]) for v in videos}
   best = {}
   for clip in clips:
     cluster = clusters[clip["id"]]
-    best[cluster] = max(best.get(cluster, ()), merit[clip["video"]])
-  together = [(f"video {a.rpartition('_')[0]}", f"video {b.rpartition('_')[0]}") for a, b in links]
+    best[cluster] = max(best.get(cluster, ()), quality[clip["video"]])
+  edges = [(f"video {a.rpartition('_')[0]}", f"video {b.rpartition('_')[0]}") for a, b in links]
   for video in videos:
     for kind in ("person", "source"):
       if video[kind]:
-        together.append((f"video {video['id']}", f"{kind} {video[kind]}"))
-  names = {name for link in together for name in link} | {f"video {video['id']}" for video in videos}
-  group = groups(names, together)
+        edges.append((f"video {video['id']}", f"{kind} {video[kind]}"))
+  names = {name for edge in edges for name in edge} | {f"video {video['id']}" for video in videos}
+  group = groups(names, edges)
   for clip in clips:
     cluster = clusters[clip["id"]]
     clip["cluster"] = cluster if members[cluster] > 1 else ""
-    if not clip["reason"] and merit[clip["video"]] != best[cluster]:
+    if not clip["reason"] and quality[clip["video"]] != best[cluster]:
       clip["reason"] = "duplicate"
     clip["group"] = group[f"video {clip['video']}"]
     clip["split"] = "test" if share_of(clip["group"]) < settings.test_share else "train"
@@ -88,5 +107,5 @@ def judge(
 
 
 def clip_id(video: str, number: int) -> str:
-  """The name of a video's clip; they sort by their time."""
+  """The id of a clip, VIDEO_NUMBER. The ids of a video's clips sort by time."""
   return f"{video}_{number:05}"

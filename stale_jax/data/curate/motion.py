@@ -1,4 +1,4 @@
-"""How much moves: dense optical flow."""
+"""Measures motion by dense optical flow."""
 
 import cv2
 import numpy as np
@@ -6,21 +6,21 @@ from jaxtyping import UInt8
 
 from stale_jax.data.flow import flow
 
-_NOISE = 2  # Grey levels that a pixel may change, once smoothed, without anything having moved.
+_NOISE = 2  # Largest change of a smoothed pixel that counts as noise, in grey levels.
 
 
 def clip_speed(frames: UInt8[np.ndarray, "frames height width"], seconds: float) -> float:
-  """The mean speed of what moves most, in shorter sides of the picture a second.
+  """The mean speed of the fastest tenth of the picture, in multiples of its shorter side per second.
 
-  Of every pair of neighbours, the mean flow of the tenth of the picture that is fastest, so that a person
-  before a wall counts and the wall does not; then the mean over pairs. Where no pixel changes nothing moves,
-  whatever the flow of a blank wall is taken to be.
+  For each pair of consecutive frames the optical flow is averaged over the fastest tenth of the pixels, so
+  that a person in front of a wall counts, but not the wall. The result is the mean over pairs. Pixels that do
+  not change have no motion, since the flow in regions without texture is arbitrary.
 
   Args:
-    frames: grey, two at least.
-    seconds: between two of them.
+    frames: at least two grey pictures.
+    seconds: time between consecutive frames.
   """
-  # A camera's noise in the dark is no motion.
+  # Smoothing removes the noise of a camera in the dark, which would count as motion.
   smooth = [cv2.GaussianBlur(frame, (5, 5), 0) for frame in frames]
   speeds = []
   for first, second in zip(smooth, smooth[1:], strict=False):

@@ -1,7 +1,7 @@
-"""The two passes over all videos, on Apache Beam: examine and compare, then encode.
+"""The two passes over all videos, on Apache Beam: examine and compare videos, then encode clips.
 
-What one worker needs lies in files that every worker sees: the videos, and what is remembered. Nothing of a
-pass is taken from a run that was killed but what had been finished and remembered.
+Workers share files: the videos and the result caches. A resumed run reuses only the cached results; the other
+files of an interrupted pass are discarded.
 """
 
 import dataclasses
@@ -16,39 +16,47 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from stale_jax.data.curate import encode, examine
-from stale_jax.data.curate.apart import Apart
 from stale_jax.data.curate.describe import File, describe_video
 from stale_jax.data.curate.hashes import distances, from_text, hash_pieces
+from stale_jax.data.curate.isolation import IsolatedProcess
 from stale_jax.data.curate.judge import clip_id, fault
-from stale_jax.data.curate.remembered import Remembered, key_of
+from stale_jax.data.curate.result_cache import ResultCache, key_of
 from stale_jax.data.curate.settings import Settings
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
-_NEIGHBOURS = 1000  # With so many others a clip is compared where very many have a piece of hash in common.
-# Seconds that a file may take: some, and more for each of its million bytes.
+_NEIGHBOURS = 1000  # Most clips that a clip is compared with among those that share a piece of its hash.
+# Time limit for a file: seconds, and additional seconds for each million bytes.
 _PATIENCE = (120.0, 30.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
-  """Where a run reads and writes, and what it must not tell: it goes to the workers."""
+  """The folders of a run, and its secret; it is sent to the workers.
+
+  Attributes:
+    root: folder of the videos.
+    work: folder of the caches and temporary files.
+    salt: secret for hashing names (see `run.read_salt`).
+  """
 
   root: str
   work: str
   salt: str
 
-  def remembered(self, what: str) -> Remembered:
-    return Remembered(Path(self.work) / what)
+  def cache(self, kind: str) -> ResultCache:
+    """The cache of results of one kind."""
+    return ResultCache(Path(self.work) / kind)
 
   @property
   def scratch(self) -> Path:
+    """Folder of temporary files, which exists only during a run."""
     return Path(self.work) / "scratch"
 
 
 def local_options(workers: int) -> list[str]:
-  """Beam's flags for this machine alone."""
-  # With the second it does not go and fetch the Prism runner from the network. There are no triggers here.
+  """Beam's flags for running on this machine with `workers` processes."""
+  # --allow_unsafe_triggers prevents the download of the Prism runner; the pipelines have no triggers.
   direct = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--default_sdk_harness_log_level=ERROR"]
   if workers > 1:
     direct += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
@@ -56,20 +64,32 @@ def local_options(workers: int) -> list[str]:
 
 
 def open_pipeline(options: list[str]) -> beam.Pipeline:
-  """A pipeline that these of Beam's flags describe; raises UserError if they describe none."""
+  """A pipeline with Beam's flags `options`. Raises UserError if Beam rejects them."""
   try:
     return beam.Pipeline(options=PipelineOptions(options))
   except (ValueError, ImportError, AttributeError) as error:
-    raise UserError(f"Beam does not understand {' '.join(options)!r}: {error}") from error
+    raise UserError(f"Apache Beam rejects the flags {' '.join(options)!r}: {error}") from error
 
 
 def examine_all(
   files: Sequence[File], research: Mapping[str, str], place: Place, settings: Settings, options: list[str]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-  """Every file's report (see `_Examine`), by id, and the pairs of clips that are near-duplicates.
+  """Examines all files, and finds near-duplicate clips of different videos.
+
+  Args:
+    files: the files that may be videos.
+    research: path of a file -> its metadata from the Research API, as JSON.
+    place: the folders of the run.
+    settings: the thresholds.
+    options: Beam's flags.
+
+  Returns:
+    The report of each file, sorted by id, and the sorted pairs of ids of near-duplicate clips. A report has
+    the `id` and `path` of the file, and either the result of `examine` and `known`, that of `describe_video`,
+    or, if the file cannot be read, `reason` and `words` (see `Unreadable`).
 
   Raises:
-    UserError: a report that is an error.
+    UserError: examining a file failed for a reason other than the file, for example a full disk.
   """
   lines = [json.dumps([*dataclasses.astuple(f), research.get(f.path, "")]) for f in files]
   videos, links = place.scratch / "videos", place.scratch / "links"
@@ -97,13 +117,21 @@ def examine_all(
 def encode_all(
   clips: Sequence[Mapping[str, Any]], place: Place, settings: Settings, captioner: str, options: list[str]
 ) -> dict[str, dict[str, Any]]:
-  """Clip id -> what `encode.encode` returns and the `file`, or the `reason` why there is none.
+  """Encodes clips.
 
   Args:
-    clips: each with `id`, `file` (File), `start`, `end` and `known` (Described, as JSON).
+    clips: clips with `id`, `file` (a `File`), `start`, `end` and `known` (a `Described`, as JSON).
+    place: the folders of the run.
+    settings: the size and frame rate of the encoded clips.
+    captioner: "module:function" of an `encode.Captioner`, or "" for none.
+    options: Beam's flags.
+
+  Returns:
+    id of a clip -> `id`, `file`, the path of the encoded clip, and either the result of `encode.encode` or,
+    if encoding failed, `reason`.
 
   Raises:
-    UserError: the captioner's.
+    UserError: the captioner fails, or the disk is full.
   """
   lines = [
     json.dumps([c["id"], dataclasses.astuple(c["file"]), c["start"], c["end"], c["known"]]) for c in clips
@@ -122,53 +150,50 @@ def encode_all(
   return {report["id"]: report for report in reports}
 
 
-class _Trusting(beam.DoFn):
-  """Calls functions on files that are not trusted, in a process apart."""
+class _Isolated(beam.DoFn):
+  """Calls functions on untrusted files in an isolated process."""
 
   def __init__(self, place: Place, settings: Settings):
-    self._place, self._settings, self._apart = place, settings, None
+    self._place, self._settings, self._process = place, settings, None
 
   def setup(self):
-    self._apart = Apart()
+    self._process = IsolatedProcess()
 
   def teardown(self):
-    self._apart.close()
+    self._process.close()
 
   def _call(self, module, function: str, file: File, **arguments) -> dict[str, Any]:
-    path, (least, more) = os.path.join(self._place.root, file.path), _PATIENCE
-    seconds = least + more * file.size / 1e6
-    return self._apart.call(f"{module.__name__}:{function}", path, seconds, path=path, **arguments)
+    path, (base, per_megabyte) = os.path.join(self._place.root, file.path), _PATIENCE
+    seconds = base + per_megabyte * file.size / 1e6
+    return self._process.call(f"{module.__name__}:{function}", path, seconds, path=path, **arguments)
 
 
-class _Examine(_Trusting):
-  """A file -> its report: `id`, `path`, what `examine` and `describe_video` (as `known`) say, or a `reason`.
-
-  As JSON, in which the name of a file may have any bytes.
-  """
+class _Examine(_Isolated):
+  """Maps a file to its report (see `examine_all`), both as JSON, which preserves any bytes in file names."""
 
   def process(self, line: str) -> Iterator[str]:
     *file, research = json.loads(line)
     file, place = File(*file), self._place
     report = {"id": file.identity(place.salt), "path": file.path}
-    remembered = place.remembered("examined")
-    asked = {"least_seconds": self._settings.least_seconds, "most_seconds": self._settings.most_seconds}
-    key = key_of(examine.VERSION, dataclasses.astuple(file), asked)
+    cache = place.cache("examined")
+    arguments = {"least_seconds": self._settings.least_seconds, "most_seconds": self._settings.most_seconds}
+    key = key_of(examine.VERSION, dataclasses.astuple(file), arguments)
     try:
-      if (found := remembered.get(key)) is None:
+      if (result := cache.get(key)) is None:
         try:
-          found = self._call(examine, "examine", file, **asked)
+          result = self._call(examine, "examine", file, **arguments)
         except Unreadable as error:
-          found = {"reason": error.reason, "words": error.args[2]}
-        remembered.put(key, found)
-      if "reason" not in found:
+          result = {"reason": error.reason, "words": error.args[2]}
+        cache.put(key, result)
+      if "reason" not in result:
         report["known"] = describe_video(place.root, file, research, place.salt)
-      yield json.dumps({**report, **found})
+      yield json.dumps({**report, **result})
     except (UserError, OSError) as error:
       yield json.dumps({**report, "error": str(error)})
 
 
-class _Encode(_Trusting):
-  """A clip -> what is written of it, as JSON."""
+class _Encode(_Isolated):
+  """Maps a clip to the result of encoding it (see `encode_all`), both as JSON."""
 
   def __init__(self, place: Place, settings: Settings, captioner: str):
     super().__init__(place, settings)
@@ -176,8 +201,8 @@ class _Encode(_Trusting):
 
   def process(self, line: str) -> Iterator[str]:
     name, file, start, end, known = json.loads(line)
-    file, remembered = File(*file), self._place.remembered("encoded")
-    asked = {
+    file, cache = File(*file), self._place.cache("encoded")
+    arguments = {
       "start": start,
       "end": end,
       "short_side": self._settings.short_side,
@@ -185,22 +210,22 @@ class _Encode(_Trusting):
       "captioner": self._captioner,
       "known": known,
     }
-    key = key_of(encode.VERSION, dataclasses.astuple(file), asked)
-    out = remembered.path(key, ".mp4")
+    key = key_of(encode.VERSION, dataclasses.astuple(file), arguments)
+    out = cache.path(key, ".mp4")
     try:
-      if (found := remembered.get(key)) is None or ("reason" not in found and not out.exists()):
+      if (result := cache.get(key)) is None or ("reason" not in result and not out.exists()):
         try:
-          found = self._call(encode, "encode", file, out=str(out), **asked)
+          result = self._call(encode, "encode", file, out=str(out), **arguments)
         except Unreadable as error:
-          found = {"reason": error.reason}
-        remembered.put(key, found)
-      yield json.dumps({"id": name, "file": str(out), **found})
+          result = {"reason": error.reason}
+        cache.put(key, result)
+      yield json.dumps({"id": name, "file": str(out), **result})
     except (UserError, OSError) as error:
       yield json.dumps({"id": name, "error": str(error)})
 
 
 def _banded(line: str, settings: Settings) -> Iterator[tuple[bytes, tuple[str, bytes]]]:
-  """A report -> (piece of hash, (clip, its hash)) of each of its clips that has no fault."""
+  """For each clip of a report that is not rejected, yields (piece of its hash, (clip id, hash))."""
   report = json.loads(line)
   for number, clip in enumerate(report.get("clips", ())):
     if not fault(clip, settings):
@@ -210,9 +235,13 @@ def _banded(line: str, settings: Settings) -> Iterator[tuple[bytes, tuple[str, b
 
 
 def _near(bucket: tuple[bytes, Iterable[tuple[str, bytes]]], nearest: int) -> Iterator[str]:
-  """The pairs of clips, "ONE OTHER", that are near-duplicates; of different videos.
+  """Yields the pairs "ID ID" of near-duplicate clips of different videos.
 
-  A video's own clips are of one room and one person, and are not the same for that.
+  Clips of one video are not compared: they may look alike because they show the same place and person.
+
+  Args:
+    bucket: a piece of a hash, and (clip id, hash) of the clips that have it.
+    nearest: number of differing bits up to which clips are near-duplicates.
   """
   clips = sorted(bucket[1], key=lambda clip: (clip[1], clip[0]))
   if len(clips) < 2:

@@ -1,9 +1,10 @@
-"""Where a video comes from and what may be done with it: as far as somebody wrote it down.
+"""Provenance of videos: where they come from, and what they may be used for, as far as it is recorded.
 
-A file `rights.json` in a folder holds for all that is in it and below, the nearest one first:
+A file `rights.json` applies to all videos in its folder and subfolders. Its fields, for example
 {"license": "CC-BY-4.0", "consent_basis": "uploaders opted in", "collected_at": "2026-05-01",
-"platform": "...", "nsfw_score": 0.0, "ai_generated_flag": false}; any of them may be missing. What yt-dlp
-says of one video (its license, when it was fetched) comes before that.
+"platform": "...", "nsfw_score": 0.0, "ai_generated_flag": false}, are optional. They override those of the
+folders above, and are overridden by yt-dlp's info.json of a video (its license, and the date of its
+download).
 """
 
 import datetime
@@ -16,7 +17,7 @@ from typing import Any
 from stale_jax.errors import UserError
 
 RIGHTS = "rights.json"
-# Field -> what type it is of, and what stands for not known.
+# Field -> (type, value for "unknown").
 FIELDS = {
   "license": (str, ""),
   "consent_basis": (str, ""),
@@ -28,14 +29,14 @@ FIELDS = {
 
 
 def provenance(video: str | Path, root: str | Path) -> dict[str, Any]:
-  """FIELDS of a video below the folder `root`.
+  """The provenance of a video below the folder `root`: a dictionary with the keys of FIELDS.
 
   Raises:
-    UserError: a file of rights that cannot be understood. (Of a broken .info.json nothing is taken.)
+    UserError: a rights.json cannot be parsed. (An .info.json that cannot be parsed is ignored.)
   """
   video = Path(video)
-  found = _rights(os.fspath(video.parent), os.fspath(root))
-  return {**{name: unknown for name, (_, unknown) in FIELDS.items()}, **found, **_info(video)}
+  rights = _rights(os.fspath(video.parent), os.fspath(root))
+  return {**{name: unknown for name, (_, unknown) in FIELDS.items()}, **rights, **_info(video)}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -52,12 +53,14 @@ def _rights(folder: str, root: str) -> dict[str, Any]:
   except ValueError as error:
     raise UserError(f"{Path(folder) / RIGHTS} is not JSON: {error}") from error
   if not isinstance(here, dict):
-    raise UserError(f"{Path(folder) / RIGHTS}: an object is expected.")
+    raise UserError(f"{Path(folder) / RIGHTS}: expected a JSON object, not {type(here).__name__}.")
   for name, value in here.items():
     if name not in FIELDS:
       raise UserError(f"{Path(folder) / RIGHTS}: unknown field {name!r}; valid: {', '.join(FIELDS)}.")
     if not isinstance(value, FIELDS[name][0]):
-      raise UserError(f"{Path(folder) / RIGHTS}: {name} is {value!r}.")
+      kinds = FIELDS[name][0] if isinstance(FIELDS[name][0], tuple) else FIELDS[name][:1]
+      expected = " or ".join(kind.__name__ for kind in kinds)
+      raise UserError(f"{Path(folder) / RIGHTS}: {name} is {value!r}; expected {expected}.")
   return {**above, **here}
 
 
@@ -67,8 +70,8 @@ def _info(video: Path) -> dict[str, Any]:
     license, fetched = info.get("license"), info.get("epoch")
   except (OSError, ValueError, AttributeError, RecursionError):
     return {}
-  found = {"license": license} if isinstance(license, str) and license else {}
+  fields = {"license": license} if isinstance(license, str) and license else {}
   if isinstance(fetched, (int, float)) and 0 < fetched < 1e11:
     day = datetime.datetime.fromtimestamp(fetched, datetime.UTC).date()
-    found["collected_at"] = day.isoformat()
-  return found
+    fields["collected_at"] = day.isoformat()
+  return fields

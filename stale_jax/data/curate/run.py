@@ -1,9 +1,9 @@
-"""Curation from one end to the other: a folder of videos becomes shards of clips.
+"""Curation from end to end: turns a folder of videos into shards of clips.
 
 OUTPUT/clips/1.0.0   the data set, in ArrayRecord
-OUTPUT/counts.json   what became of how many
-OUTPUT/work          what has been finished so far; with it a run goes on, and the next one is quick. It
-                     holds the files' paths, and is not to be published
+OUTPUT/counts.json   numbers of files and clips by outcome
+OUTPUT/work          cached results, with which an interrupted run resumes and a repeated run is fast. It
+                     contains the paths of the files and must not be published
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from stale_jax.data.curate.describe import File, find_files, read_all_research, 
 from stale_jax.data.curate.encode import find_captioner
 from stale_jax.data.curate.judge import REASONS, judge
 from stale_jax.data.curate.pipeline import Place, encode_all, examine_all, local_options, open_pipeline
-from stale_jax.data.curate.remembered import PARTIAL, key_of
+from stale_jax.data.curate.result_cache import PARTIAL, key_of
 from stale_jax.data.curate.settings import Settings
 from stale_jax.data.metadata import from_json, to_json
 from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder, write_whole
 
-# Of the salt, where none is given: of this user's own, made when it is first needed.
+# Default file of the salt, in the user's home folder; it is created when it is first needed.
 HOME_SALT = Path(".config/stale_jax/salt")
-_LEAST_SALT = 16  # Letters; short ones are guessed.
+_LEAST_SALT = 16  # Least characters of a salt; shorter ones can be guessed.
 
 
 def curate(
@@ -48,37 +48,43 @@ def curate(
 ) -> dict[str, Any]:
   """Curates the videos of the folder `source` into `output`.
 
-  Killed and called again it goes on, and ends with the same bytes, whatever `workers` is.
+  An interrupted run resumes when the function is called again. The data set has the same bytes, whatever the
+  number of interruptions and workers.
 
   Args:
-    salt: see `read_salt`.
-    captioner: "module:function" of an `encode.Captioner`; "": captions are what metadata say.
-    workers: processes on this machine.
-    beam: flags of Apache Beam, to run elsewhere; all workers must see both folders.
+    source: folder of the videos and their metadata.
+    output: folder of the result; it must not contain `source`.
+    settings: the thresholds.
+    salt: secret for hashing names, see `read_salt`.
+    captioner: "module:function" of an `encode.Captioner`; "" takes captions from the metadata.
+    workers: number of processes on this machine.
+    beam: flags of Apache Beam, to run on other machines; all workers must have access to both folders.
+    say: is called with progress messages.
 
   Returns:
-    What the card says: `counts`, `histograms`, `shown`, `rights`, `reasons`, `settings`.
+    The content of the data card: `counts`, `histograms`, `shown`, `rights`, `reasons`, `settings`.
 
   Raises:
-    UserError: nothing to curate, no room to write, another run there, or no such captioner.
+    UserError: there is nothing to curate, the disk is full, another run uses `output`, or the captioner does
+      not exist or fails.
   """
   source, output = Path(source).resolve(), Path(output).resolve()
   if output == source or output in source.parents:
-    raise UserError(f"{output} holds the videos; choose another folder for what is made of them.")
-  files, papers = find_files(source, output)
+    raise UserError(f"the output folder {output} contains the videos; choose another folder.")
+  files, research_files = find_files(source, output)
   if captioner:
     find_captioner(captioner)
   options = list(beam) if beam else local_options(workers)
-  open_pipeline(options)  # Before anything is written.
+  open_pipeline(options)  # Checks the flags before anything is written.
   make_folder(output)
   place = Place(root=str(source), work=str(output / "work"), salt=salt)
-  with _alone(Path(place.work)):
+  with _locked(Path(place.work)):
     shutil.rmtree(place.scratch, ignore_errors=True)
     for unfinished in Path(place.work).glob(f"*/*/{PARTIAL}*"):
       unfinished.unlink(missing_ok=True)
     place.scratch.mkdir(parents=True)
-    said, broken_lines = read_all_research(papers)
-    research = {file.path: research_of(file, said) for file in files}
+    by_id, broken_lines = read_all_research(research_files)
+    research = {file.path: research_of(file, by_id) for file in files}
     say(f"{len(files)} files")
     reports, links = examine_all(files, research, place, settings, options)
     videos = [
@@ -89,10 +95,10 @@ def curate(
     clips = judge(videos, links, settings)
     kept = [clip for clip in clips if not clip["reason"]]
     say(f"{len(videos)} videos, {len(clips)} clips, {len(kept)} to keep")
-    by_id = {file.identity(salt): file for file in files}
+    file_of = {file.identity(salt): file for file in files}
     known = {video["id"]: video["known"] for video in videos}
-    asked = [_asked(clip, by_id[clip["video"]], known[clip["video"]], captioner) for clip in kept]
-    encoded = encode_all(asked, place, settings, captioner, options) if asked else {}
+    requests = [_request(clip, file_of[clip["video"]], known[clip["video"]], captioner) for clip in kept]
+    encoded = encode_all(requests, place, settings, captioner, options) if requests else {}
     for clip in kept:
       clip["encoded"] = encoded[clip["id"]]
       clip["reason"] = "unencodable" if "reason" in clip["encoded"] else ""
@@ -103,29 +109,32 @@ def curate(
     say(f"{len(kept)} clips written")
     _write_lines(Path(place.work) / "files.jsonl", reports, ("id", "path", "reason", "words", "cuts"))
     paths = {report["id"]: report["path"] for report in reports}
-    of_clip = ("id", "path", "start", "end", "motion", "light", "text", "reason", "cluster", "group", "split")
-    _write_lines(Path(place.work) / "clips.jsonl", [{**c, "path": paths[c["video"]]} for c in clips], of_clip)
+    fields = ("id", "path", "start", "end", "motion", "light", "text", "reason", "cluster", "group", "split")
+    _write_lines(Path(place.work) / "clips.jsonl", [{**c, "path": paths[c["video"]]} for c in clips], fields)
     write_whole(output / "counts.json", json.dumps(counts) + "\n")
-    pictures = shown(clips, by_id, place)
+    samples = shown(clips, file_of, place)
     shutil.rmtree(place.scratch)
   return {
     "counts": counts,
     "histograms": histograms(clips, settings),
-    "shown": pictures,
+    "shown": samples,
     "rights": rights(kept),
     "reasons": REASONS,
-    "settings": {**dataclasses.asdict(settings), "captioner": captioner or "none: captions are of metadata"},
+    "settings": {**dataclasses.asdict(settings), "captioner": captioner or "none: captions from metadata"},
   }
 
 
 def read_salt(path: str | Path | None) -> str:
-  """The secret with which names are hashed: that of the file, or of this user, made if there is none yet.
+  """Reads the secret with which names are hashed.
 
-  Without it a hash could be undone by hashing every name there is. Who curates one data set in several
-  places uses one file.
+  Without a secret, hashes could be reversed by hashing all existing names. To curate one data set on several
+  machines, use the same file on each.
+
+  Args:
+    path: the file; None for ~/.config/stale_jax/salt, which is created if it does not exist.
 
   Raises:
-    UserError: no such file, or too short a salt.
+    UserError: the file cannot be read, or the salt is shorter than 16 characters.
   """
   try:
     if path is None:
@@ -136,14 +145,14 @@ def read_salt(path: str | Path | None) -> str:
         path.chmod(0o600)
     salt = Path(path).read_text(encoding="utf-8").strip()
   except (OSError, ValueError) as error:
-    raise UserError(f"the salt {path} cannot be read: {error}. Give a file of your own.") from error
+    raise UserError(f"the salt file {path} cannot be read: {error}. Choose another file.") from error
   if len(salt) < _LEAST_SALT:
-    raise UserError(f"the salt in {path} is guessed too easily: {_LEAST_SALT} letters are needed.")
+    raise UserError(f"the salt in {path} has {len(salt)} characters; at least {_LEAST_SALT} are needed.")
   return salt
 
 
-def _asked(clip: Mapping[str, Any], file: File, known: Mapping[str, Any], captioner: str) -> dict[str, Any]:
-  """What `encode_all` is to make of a clip."""
+def _request(clip: Mapping[str, Any], file: File, known: Mapping[str, Any], captioner: str) -> dict[str, Any]:
+  """A clip as `encode_all` expects it."""
   described = to_json(from_json(json.dumps(known))) if captioner else ""
   return {
     "id": clip["id"],
@@ -155,8 +164,8 @@ def _asked(clip: Mapping[str, Any], file: File, known: Mapping[str, Any], captio
 
 
 def _metadata(clip: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-  """What the shard says of a clip."""
-  made = {name: value for name, value in clip["encoded"].items() if name not in ("id", "file")}
+  """The metadata of a clip in its shard."""
+  encoded = {name: value for name, value in clip["encoded"].items() if name not in ("id", "file")}
   return {
     **{name: value for name, value in known.items() if name not in ("broken", "source")},
     "id": clip["id"],
@@ -167,12 +176,12 @@ def _metadata(clip: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, An
     "dedup_cluster": clip["cluster"],
     **{name: clip[name] for name in ("motion", "light", "text")},
     "sense_label_source": "",
-    **made,
+    **encoded,
   }
 
 
 def _write(output: Path, place: Place, kept: Sequence[Mapping[str, Any]]) -> None:
-  """Writes the data set, unless it is there already, and puts it in the place of what was there."""
+  """Writes the data set unless it is up to date, and replaces the previous one."""
   final, new, marker = output / "clips", place.scratch / "new", Path(place.work) / "written.json"
   key = key_of([(clip["split"], clip["metadata"], Path(clip["encoded"]["file"]).name) for clip in kept])
   with contextlib.suppress(OSError, ValueError):
@@ -180,7 +189,8 @@ def _write(output: Path, place: Place, kept: Sequence[Mapping[str, Any]]) -> Non
       return
   splits = {split: [clip for clip in kept if clip["split"] == split] for split in ("train", "test")}
   if kept:
-    with contextlib.redirect_stdout(io.StringIO()):  # It speaks of downloads, and there are none.
+    # TensorFlow Datasets prints messages about downloads, of which there are none.
+    with contextlib.redirect_stdout(io.StringIO()):
       write_shards(new, {split: _records(clips) for split, clips in splits.items() if clips})
   marker.unlink(missing_ok=True)
   if final.exists():
@@ -196,18 +206,18 @@ def _records(clips: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
-  """Of each row those of the fields that it has."""
+  """Writes one JSON object for each row, with those of `fields` that it has."""
   lines = [json.dumps({field: row[field] for field in fields if field in row}) for row in rows]
   write_whole(path, "".join(line + "\n" for line in lines))
 
 
 @contextlib.contextmanager
-def _alone(work: Path) -> Iterator[None]:
-  """While it lasts, no other run writes there; raises UserError if one does."""
+def _locked(work: Path) -> Iterator[None]:
+  """Holds the lock of the folder `work`. Raises UserError if another run holds it."""
   make_folder(work)
   with open(work / "lock", "w") as lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-      raise UserError(f"another run writes to {work.parent}; wait for it, or stop it.") from error
+      raise UserError(f"another run writes to {work.parent}; wait for it or stop it.") from error
     yield

@@ -1,4 +1,4 @@
-"""What is kept: every threshold of curation, in one place."""
+"""The settings of curation: all thresholds that decide which clips are kept."""
 
 import dataclasses
 
@@ -7,17 +7,25 @@ from stale_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-  """
+  """Thresholds of curation, and the size of the encoded clips.
+
   Attributes:
-    least_seconds, most_seconds: of a clip. What is shorter is left out, what is longer is cut in equal parts.
-    least_motion: of a clip that is not static, in shorter sides of the picture a second (see motion.py). A
-      photograph has up to .01 by its noise, a pan of 4% of the width a second .07.
-    least_light: of a clip that is not dark: the luma, from 0 to 1, that a tenth of its pixels reach.
-    most_text: share of the picture that writing may cover.
-    nearest: bits of 256 by which clips must differ, or they are near-duplicates (see hashes.py).
-    test_share: of the groups of videos (an uploader's, and what is near to them) that are for testing.
-    short_side: of the pictures that are written, in pixels; smaller ones are not enlarged.
-    most_rate: pictures a second that are written; of a faster video, every second, third... one is.
+    least_seconds, most_seconds: shortest and longest duration of a clip. Shorter scenes are rejected, longer
+      ones are divided into equal parts.
+    least_motion: least motion of a clip, in multiples of the picture's shorter side per second (see
+      `motion.clip_speed`); clips with less are static. The noise of a photograph has up to .01, a pan by 4%
+      of the width per second .07.
+    least_light: least brightness of a clip: the luma, from 0 to 1, that a tenth of its pixels exceed.
+    most_text: largest fraction of the picture that text may cover.
+    nearest: clips whose hashes differ in at most this many of 256 bits are near-duplicates (see `hashes`).
+    test_share: fraction of the groups of videos that are in the test split (see `judge.judge`).
+    short_side: shorter side of the encoded pictures, in pixels, an even number; smaller pictures are not
+      enlarged.
+    most_rate: largest number of encoded pictures per second. A faster video is subsampled by the smallest
+      sufficient integer.
+
+  Raises:
+    UserError: a value is out of its range.
   """
 
   least_seconds: float = 1.0
@@ -39,9 +47,9 @@ class Settings:
     for name in ("least_motion", "least_light", "most_text", "test_share"):
       if not 0 <= (value := vars(self)[name]) <= 1:
         raise UserError(f"{name}={value} must lie from 0 to 1.")
-    if not 0 <= self.nearest <= 100:  # Pictures that have nothing to do with one another begin there.
+    if not 0 <= self.nearest <= 100:  # Hashes of unrelated pictures can differ in about 100 bits.
       raise UserError(f"nearest={self.nearest} must lie from 0 to 100.")
     if self.short_side < 16 or self.short_side % 2:
-      raise UserError(f"short_side={self.short_side} must be even, and at least 16.")
+      raise UserError(f"short_side={self.short_side} must be even and at least 16.")
     if not self.most_rate >= 1:
-      raise UserError(f"most_rate={self.most_rate}: at least 1 is needed.")
+      raise UserError(f"most_rate={self.most_rate} must be at least 1.")

@@ -1,4 +1,4 @@
-"""What is asked of a process apart: to behave badly, or to caption."""
+"""Functions for an isolated process: some that fail, and a captioner."""
 
 import errno
 import os

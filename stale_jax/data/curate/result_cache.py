@@ -1,4 +1,4 @@
-"""Answers that cost much, kept in files, so that a run that was killed does not ask twice."""
+"""A cache of expensive results in files, so that an interrupted run can resume."""
 
 import hashlib
 import json
@@ -7,33 +7,35 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# How the names of files begin that are not finished.
+# Prefix of the names of unfinished files.
 PARTIAL = ".partial"
 
 
 def key_of(*parts: Any) -> str:
-  """A name for what `parts` (plain data) determine."""
+  """A key, 40 hex digits, that is determined by `parts`, which must be serializable as JSON."""
   return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
-class Remembered:
-  """Plain data by key, a file each, there whole or not at all; several processes may write the same."""
+class ResultCache:
+  """JSON values by key, one file each. Writes are atomic; several processes may write the same key."""
 
   def __init__(self, folder: str | Path):
     self._folder = Path(folder)
 
   def path(self, key: str, suffix: str = ".json") -> Path:
-    """Where it is, or something that belongs to it; not all in one folder, which file systems dislike."""
+    """The path of the value of `key`, or, with another suffix, of a file that belongs to it."""
+    # Subfolders, because file systems are slow if a folder has very many files.
     return self._folder / key[:2] / (key + suffix)
 
   def get(self, key: str) -> Any:
-    """None if it is not known, or not legible."""
+    """The value of `key`; None if it is absent or cannot be read."""
     try:
       return json.loads(self.path(key).read_text(encoding="utf-8"))
     except (OSError, ValueError):
       return None
 
   def put(self, key: str, value: Any) -> None:
+    """Stores `value`, which must be serializable as JSON."""
     path = self.path(key)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)

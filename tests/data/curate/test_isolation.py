@@ -1,4 +1,4 @@
-"""A process that crashes, hangs or fills the memory is an answer, and the next call is answered."""
+"""A process that crashes, hangs or runs out of memory raises Unreadable, and the next call succeeds."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stale_jax.data.curate.apart import Apart
+from stale_jax.data.curate.isolation import IsolatedProcess
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
@@ -15,32 +15,32 @@ HERE = "tests.data.curate.tasks"
 
 
 @pytest.fixture
-def apart():
-  apart = Apart()
-  yield apart
-  apart.close()
+def process():
+  process = IsolatedProcess()
+  yield process
+  process.close()
 
 
-def test_whatever_happens_is_an_answer(apart):
-  first = apart.call(f"{HERE}:pid", "it", 20)
-  assert first != os.getpid() and apart.call(f"{HERE}:pid", "it", 20) == first
+def test_every_failure_is_reported(process):
+  first = process.call(f"{HERE}:pid", "it", 20)
+  assert first != os.getpid() and process.call(f"{HERE}:pid", "it", 20) == first
   for function, reason in (("crash", "crashed"), ("hang", "too_slow"), ("fill", "too_large")):
     with pytest.raises(Unreadable) as error:
-      apart.call(f"{HERE}:{function}", "it", 5 if function != "hang" else 1)
+      process.call(f"{HERE}:{function}", "it", 5 if function != "hang" else 1)
     assert error.value.reason == reason and str(error.value).startswith("it ")
   for function, reason in (("unreadable", "empty"), ("fail", "unexpected")):
     with pytest.raises(Unreadable) as error:
-      apart.call(f"{HERE}:{function}", "it", 20)
+      process.call(f"{HERE}:{function}", "it", 20)
     assert error.value.reason == reason
   for function in ("misuse", "full"):
     with pytest.raises(UserError):
-      apart.call(f"{HERE}:{function}", "it", 20)
-  assert apart.call(f"{HERE}:chatter", "it", 20) == {"a": [1, "ü"]}
+      process.call(f"{HERE}:{function}", "it", 20)
+  assert process.call(f"{HERE}:chatter", "it", 20) == {"a": [1, "ü"]}
 
 
 def test_it_ends_with_its_parent():
   code = (
-    "import os, sys; from stale_jax.data.curate.apart import Apart; a = Apart()\n"
+    "import os, sys; from stale_jax.data.curate.isolation import IsolatedProcess; a = IsolatedProcess()\n"
     f"print(a.call('{HERE}:pid', 'it', 60), flush=True); os.kill(os.getpid(), 9)"
   )
   out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
