@@ -1,6 +1,6 @@
-"""Clips of several sizes: which videos are cut to which, so that every batch has static shapes.
+"""Assigns videos to clip sizes (buckets), so that each batch has a static shape.
 
-(Aspect-ratio bucketing, after NovelAI, 2022, and the buckets of videos in Open-Sora, arXiv 2412.20404.)
+Aspect-ratio bucketing follows NovelAI (2022) and the video buckets of Open-Sora (arXiv 2412.20404).
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 
 class Bucket(NamedTuple):
-  """The size of clips: how many frames, and of each the height and width in pixels."""
+  """A clip size: the number of frames, and their height and width in pixels."""
 
   frames: int
   height: int
@@ -21,12 +21,12 @@ class Bucket(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Window:
-  """What is cut out of a video.
+  """The part of a video that becomes a clip.
 
   Attributes:
-    start: in seconds.
-    rate: frames a second.
-    size: of the clip.
+    start: time of the first frame, in seconds.
+    rate: frames per second.
+    size: size of the clip.
   """
 
   start: float
@@ -35,53 +35,57 @@ class Window:
 
   @property
   def times(self) -> Float[np.ndarray, "frames"]:
-    """Of its frames, in seconds of the video."""
+    """The time of each frame, in seconds from the start of the video."""
     return self.start + np.arange(self.size.frames) / self.rate
 
 
-# Of videos.
+# Indices of videos in a source.
 Numbers = range | Int[np.ndarray, "_"]
 
 
 def long_enough(seconds: float | Float[np.ndarray, "videos"], frames: int, rate: float):
-  """Whether so many frames at `rate` are to be had in `seconds`; a video may end half a frame early."""
+  """Whether a video of `seconds` has `frames` frames at `rate` per second; it may end half a frame early."""
   return seconds >= (frames - 0.5) / rate
 
 
 def assign(
   videos: Sequence[tuple[int, int, float] | None], buckets: Sequence[Bucket], rate: float
 ) -> list[Int[np.ndarray, "videos"]]:
-  """The numbers of the videos that fit each bucket best: nearest in aspect ratio, then longest, then first.
+  """Assigns each video to its best bucket: the nearest aspect ratio, then the most frames, then the first.
 
   Args:
-    videos: width, height and seconds of each; None: it is in no bucket.
-    buckets: to choose from. A video that is too short for all of them is in none.
-    rate: frames a second.
+    videos: (width, height, seconds) of each video; None for a video that is assigned to no bucket.
+    buckets: the buckets to choose from. A video that is too short for a bucket is not assigned to it.
+    rate: frames per second of the clips.
+
+  Returns:
+    For each bucket, the indices of its videos in increasing order.
   """
   width, height, seconds = np.array([video or (1, 1, -1.0) for video in videos], np.float64).reshape(-1, 3).T
-  # Where two are as near and as long, the first wins: argmin says the first of equals.
+  # argmin returns the first of equal distances, and the sort is stable: the longest bucket wins, then the
+  # first.
   order = sorted(range(len(buckets)), key=lambda k: -buckets[k].frames)
-  far = np.empty((len(buckets), len(videos)))
-  for row, k in zip(far, order, strict=True):
-    apart = np.abs(np.log(width / height) - np.log(buckets[k].width / buckets[k].height))
-    row[:] = np.where(long_enough(seconds, buckets[k].frames, rate), apart.round(6), np.inf)
-  best = np.where(np.isfinite(far.min(0)), np.array(order)[far.argmin(0)], -1)
+  distance = np.empty((len(buckets), len(videos)))
+  for row, k in zip(distance, order, strict=True):
+    log_ratio = np.abs(np.log(width / height) - np.log(buckets[k].width / buckets[k].height))
+    row[:] = np.where(long_enough(seconds, buckets[k].frames, rate), log_ratio.round(6), np.inf)
+  best = np.where(np.isfinite(distance.min(0)), np.array(order)[distance.argmin(0)], -1)
   return [np.flatnonzero(best == k) for k in range(len(buckets))]
 
 
 def counted(videos: Sequence, buckets: Sequence[Bucket], fitting: Sequence[Numbers]) -> str:
-  """In words, how many of `videos` fit each bucket, and how many none."""
+  """A line for the log: the number of videos in each bucket, and in none."""
   counts = ", ".join(f"{len(fit)} {tuple(size)}" for size, fit in zip(buckets, fitting, strict=True))
   return f"{counts}; in none: {len(videos) - sum(map(len, fitting))}"
 
 
 def shares_of(used: Sequence[int], clips: int, images: float) -> tuple[float, ...]:
-  """The share of the batches that each size has: in proportion to the videos that are used for it.
+  """The fraction of the batches that each size receives, in proportion to its number of videos.
 
   Args:
-    used: how many videos each size has.
-    clips: how many of the sizes are of clips; the others are of images.
-    images: the share of the batches that are of images.
+    used: the number of usable videos of each size: first the sizes of clips, then those of images.
+    clips: the number of sizes that are sizes of clips.
+    images: the fraction of the batches that contain images.
   """
   parts = (used[:clips], 1 - images), (used[clips:], images)
   return tuple(n * share / max(sum(numbers), 1) for numbers, share in parts for n in numbers)
@@ -90,7 +94,17 @@ def shares_of(used: Sequence[int], clips: int, images: float) -> tuple[float, ..
 def draw_window(
   seconds: float, rates: Sequence[float], size: Bucket, rng: np.random.Generator
 ) -> Window | None:
-  """A window of a video that lasts `seconds`, at a rate that it is long enough for; None if there is none."""
+  """Draws a rate at which the video is long enough, then the start of a window, both uniformly.
+
+  Args:
+    seconds: duration of the video.
+    rates: the rates to choose from, in frames per second.
+    size: size of the clip.
+    rng: source of randomness.
+
+  Returns:
+    The window; None if the video is too short at all rates.
+  """
   if not (fit := [rate for rate in rates if long_enough(seconds, size.frames, rate)]):
     return None
   rate = fit[rng.integers(len(fit))] if len(fit) > 1 else fit[0]

@@ -1,4 +1,4 @@
-"""From config sections to a source and its senses."""
+"""Builds a source and its senses from config sections."""
 
 from collections.abc import Sequence
 
@@ -26,15 +26,19 @@ SOURCES = {
 
 
 def build_source(section) -> Source:
-  """`section.name` is one of SOURCES; the other keys are its fields."""
+  """Builds the source that `section.name`, a key of SOURCES, selects; the other keys are its fields.
+
+  Raises:
+    UserError: an unknown name or key, or a value that the source rejects.
+  """
   return choose(SOURCES, section, "source")
 
 
 def build_senses(names: Sequence[str], source: Source) -> tuple[Sense, ...]:
-  """The named senses of `source`, in order.
+  """The senses of `source` called `names`, in the order of `names`.
 
   Raises:
-    UserError: the source has no such sense.
+    UserError: the source has no sense of that name.
   """
   for name in names:
     if name not in source.senses:

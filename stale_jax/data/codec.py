@@ -1,4 +1,4 @@
-"""A trained autoencoder as a codec: clips of sight to latents and back, by its stored parameters."""
+"""A trained autoencoder as a codec between sight and latents."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ class Codec:
 
   Attributes:
     network: the autoencoder.
-    params: its parameters; those of the adversary are not needed.
+    params: its parameters, without those of the discriminator.
   """
 
   network: Autoencoder
@@ -29,7 +29,7 @@ class Codec:
 
   @property
   def time(self) -> int:
-    """Frames per latent frame, after the first frame, which is coded by itself."""
+    """Frames per latent frame. The first latent frame encodes only the first frame."""
     return self.network.time
 
   def length(self, frames: int) -> int:
@@ -41,7 +41,7 @@ class Codec:
     return self.network.latent_shape(frames, shape)
 
   def encode(self, sight: Float[np.ndarray, "batch frames h w 3"]) -> Float[np.ndarray, "batch t y x c"]:
-    """Codes clips; the values of the latents are those of the autoencoder."""
+    """Encodes clips in [-1, 1] to latents, without rescaling the latents."""
     return jax.device_get(_compiled(self.network, "encode")(self.params, sight))
 
   def decode(self, z: Float[np.ndarray, "batch t y x c"]) -> Float[np.ndarray, "batch frames h w 3"]:
@@ -51,7 +51,7 @@ class Codec:
     return np.concatenate(parts)[: len(z)]
 
   def digest(self, described: bytes) -> str:
-    """A short hash of `described`, the autoencoder and its parameters: names cached files."""
+    """A hash of `described`, the autoencoder and its parameters, as 16 hex digits; names cache files."""
     digest = hashlib.sha256(described)
     digest.update(repr(self.network).encode())
     for leaf in jax.tree.leaves(self.params):

@@ -4,27 +4,31 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-_LEAST = 64  # Pixels of a shorter side, below which the estimator sees nothing.
+_LEAST = 64  # Pixels of the shorter side; the estimator finds no flow in smaller pictures.
 
 
 def flow(
   a: UInt8[np.ndarray, "height width"], b: UInt8[np.ndarray, "height width"], finest: int = 0
 ) -> Float[np.ndarray, "height width 2"]:
-  """Where each pixel of the grey picture `a` is found in `b`: how far to the right and down, in pixels.
+  """The displacement of each pixel from the grey picture `a` to `b`: (right, down), in pixels.
 
-  Dense inverse search (Kroeger et al., arXiv 1603.03590), on pictures enlarged by a whole number until the
-  shorter side has 64 pixels. Where a picture is blank the flow is whatever lies around. It is sought in
-  pictures made smaller by 2^finest: each more takes a quarter of the time, and misses more small things.
+  Uses dense inverse search (Kroeger et al., arXiv 1603.03590). Pictures whose shorter side is below 64 pixels
+  are first enlarged by an integer factor. In regions without texture the flow is that of the surroundings.
+
+  Args:
+    a, b: grey pictures of equal size.
+    finest: the finest level of the estimator's pyramid; the flow is computed on pictures reduced by
+      2^finest. One more level takes a quarter of the time and misses more small objects.
   """
-  # Anew every time: it lowers its own scale for a small picture, and leaves it there for the next.
+  # Do not reuse the estimator: for a small picture it lowers its finest scale, and keeps the lower value.
   estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
   estimator.setFinestScale(finest)
   height, width = a.shape
-  times = -(-_LEAST // min(a.shape))
-  if times > 1:
-    large = (width * times, height * times)
+  factor = -(-_LEAST // min(a.shape))
+  if factor > 1:
+    large = (width * factor, height * factor)
     a, b = (cv2.resize(x, large, interpolation=cv2.INTER_CUBIC) for x in (a, b))
-  found = estimator.calc(a, b, None)
-  if times > 1:
-    found = cv2.resize(found, (width, height), interpolation=cv2.INTER_AREA) / times
-  return found
+  displacement = estimator.calc(a, b, None)
+  if factor > 1:
+    displacement = cv2.resize(displacement, (width, height), interpolation=cv2.INTER_AREA) / factor
+  return displacement

@@ -1,4 +1,4 @@
-"""From a source to batches: shuffled, threaded, and resumable to the exact example."""
+"""Loads batches from a source: shuffled, multithreaded, and resumable at the exact example."""
 
 import itertools
 import math
@@ -23,26 +23,33 @@ def collate(
   labels: Mapping[str, int] | None = None,
   micro: Sequence[str] = (),
 ) -> Batch:
-  """Stacks examples. A sense that an example lacks is zeros marked as not real, a label -1.
+  """Stacks examples into a batch.
 
-  A label is the class, or a list of all the classes, that an example is of.
+  A sense that an example lacks is filled with zeros and marked as not real in `Context.valid`. Frames that
+  fill the last patch, such as those of an image, are treated in the same way.
 
-  The micro-conditions named by `micro` are measured (`data.micro`).
+  Args:
+    examples: see `Source`. All clips have the same number of frames.
+    senses: the senses to stack.
+    text_length: bytes of a tokenized caption.
+    labels: name -> number of classes. An example has one class or a list of classes; an unknown label is -1
+      for all classes.
+    micro: names of the micro-conditions to measure (`data.micro`).
 
   Raises:
-    UserError: an array whose shape is not [frames, *sense.shape] (nor that of all others, which its patch
-      divides), or a label that is none of the `labels[name]` classes.
+    UserError: an array does not have shape [frames, *sense.shape], unless the arrays of all examples agree in
+      another height and width that the sense's patch divides; or a label is not one of its
+      `labels[name]` classes.
   """
   frames = next(iter(examples[0]["clip"].values())).shape[0]
-  # Frames that are missing in the last patch, as in that of an image, are not real either.
   missing = -frames % math.lcm(*(sense.patch[0] for sense in senses))
   clip, valid = {}, {}
   for sense in senses:
     shape = (frames, *_frame_shape(sense, examples))
     has = np.array([sense.name in e["clip"] for e in examples])
     for example in itertools.compress(examples, has):
-      if (given := np.shape(example["clip"][sense.name])) != shape:
-        raise UserError(f"example {example['index']}: {sense.name} has shape {given}, expected {shape}.")
+      if (actual := np.shape(example["clip"][sense.name])) != shape:
+        raise UserError(f"example {example['index']}: {sense.name} has shape {actual}, expected {shape}.")
     dtype = examples[has.argmax()]["clip"][sense.name].dtype if has.any() else np.float32
     clip[sense.name] = np.zeros((len(examples), frames + missing, *shape[1:]), dtype)
     for row in np.flatnonzero(has):
@@ -54,11 +61,11 @@ def collate(
     for row, example in zip(classes[name], examples, strict=True):
       if (label := example.get("labels", {}).get(name, -1)) == -1:
         continue
-      every = np.atleast_1d(np.asarray(label, np.int64))
-      if ((every < 0) | (every >= count)).any():
+      positive = np.atleast_1d(np.asarray(label, np.int64))
+      if ((positive < 0) | (positive >= count)).any():
         raise UserError(f"example {example['index']}: label {name} is {label}, of {count} classes.")
       row[:] = 0
-      row[every] = 1
+      row[positive] = 1
   text = tokenize([e["caption"] for e in examples], text_length)
   index = np.array([e["index"] for e in examples], np.int32)
   known = {n: np.array([measure(n, e, senses[0].rate) for e in examples], np.float32) for n in micro}
@@ -67,7 +74,7 @@ def collate(
 
 
 def _frame_shape(sense: Sense, examples: Sequence[dict]) -> tuple[int, ...]:
-  """The sense's own, or that of all of these examples if they are of another bucket."""
+  """The common frame shape of `examples` if the sense can have it (another bucket), else `sense.shape`."""
   shapes = {np.shape(e["clip"][sense.name])[1:] for e in examples if sense.name in e["clip"]}
   try:
     return sense.on(*shapes).shape if len(shapes) == 1 else sense.shape
@@ -89,20 +96,21 @@ def loader(
 ) -> grain.IterDataset:
   """An endless dataset of batches. Its iterator has `get_state` and `set_state`.
 
-  Which examples are in a batch, and that state, are the same whatever `rows` are: a process
-  reads its rows of every batch and nothing else, and a run may go on with more or fewer processes.
+  Each process reads only its own rows of each batch. The contents of the global batch and the iterator's
+  state do not depend on `rows`, so a run can resume with more or fewer processes.
 
   Args:
-    source: of the examples. Each batch is from one of its ranges of indices (`Source.sizes`), `shares[k]` of
-      the batches from range k, evenly spread.
-    senses: what to take from each.
-    batch: examples a batch, over all processes.
-    text_length: bytes of a caption.
-    seed: of the shuffle, drawn anew every epoch of a bucket.
-    rows: of each batch, which to read; None: all.
-    micro: which micro-conditions to measure.
-    clips: whether to read clips and labels; captions always are.
-    threads: that read ahead.
+    source: the source of the examples. All examples of a batch have the same size, that is, they come from
+      one of the source's index ranges (`Source.sizes`). A fraction `source.shares[k]` of the batches, evenly
+      spread, comes from range k.
+    senses: the senses to read.
+    batch: the number of examples in a global batch, over all processes.
+    text_length: bytes of a tokenized caption.
+    seed: seed of the shuffle. Each epoch of a bucket is shuffled differently.
+    rows: the rows of each batch that this process reads; None for all.
+    micro: names of the micro-conditions to measure (`data.micro`).
+    clips: whether to read clips and labels; if False, only captions are read.
+    threads: the number of threads that read ahead.
   """
   rows = np.arange(batch) if rows is None else rows
 
@@ -113,7 +121,7 @@ def loader(
 
   shares = source.shares
   size = len(source) // len(shares)
-  # For ever, in a number that still is one when a batch is a single example.
+  # Effectively infinite, but small enough that `epochs * size` fits in int64.
   epochs = (1 << 62) // size
   buckets, weights = [], []
   for bucket, share in enumerate(shares):
@@ -126,7 +134,7 @@ def loader(
 
 
 def captions_alone(source: Source, indices: Int[np.ndarray, "batch"], text_length: int) -> Batch:
-  """A batch of the examples at `indices` without clips and labels.
+  """A batch with the captions of the examples at `indices`, without clips and labels.
 
   Raises:
     UserError: a caption cannot be read.
@@ -136,16 +144,16 @@ def captions_alone(source: Source, indices: Int[np.ndarray, "batch"], text_lengt
 
 
 def first_stored(source: Source) -> dict:
-  """An example that a batch may have: the first of the first bucket with a share. Raises like `stored`."""
+  """The first example of the first bucket whose share is positive. Raises UserError like `stored`."""
   shares = source.shares
   return stored(source, len(source) // len(shares) * next(k for k, share in enumerate(shares) if share))
 
 
 def stored(source: Source, index: int) -> dict:
-  """The example at `index`, its pictures as bytes if the source keeps them so (`clip.floats`).
+  """The example at `index`; sight is uint8 if the source stores it so (see `clip.floats`).
 
   Raises:
-    UserError: it cannot be read.
+    UserError: the example cannot be read.
   """
   return _readable(source.stored, index)
 

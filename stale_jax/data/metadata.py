@@ -1,7 +1,7 @@
-"""What is known about a video beside its pictures: caption, hashtags, counts, sound, where it comes from.
+"""Metadata of a video: caption, hashtags, counts, sound, origin.
 
-Read from a caption in a .txt file, from the .info.json that yt-dlp writes beside a video, and from JSON
-lines of TikTok's Research API, which describe videos but hold none.
+Metadata are read from a caption in a .txt file, from the .info.json that yt-dlp writes beside a video, and
+from JSON lines of TikTok's Research API, which describes videos but does not contain them.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from typing import Any
 from stale_jax.errors import UserError
 
 COUNTS = ("views", "likes", "comments", "shares", "saves")
-BUCKETS = 10  # Of a count: none, below ten, below a hundred, ...; from a hundred million on.
-# Our name -> yt-dlp's, the Research API's.
+BUCKETS = 10  # Classes of a count: 0, 1-9, 10-99, ..., from 100 million.
+# Our name -> (the name in yt-dlp, the name in the Research API).
 _NAMED = {
   "views": ("view_count", "view_count"),
   "likes": ("like_count", "like_count"),
@@ -31,19 +31,19 @@ _MENTION = re.compile(r"@[\w.]*\w")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Described:
-  """What is known about one video; what is not known is empty, or absent from `counts`.
+  """The metadata of one video. Unknown fields are empty; unknown counts are absent from `counts`.
 
   Attributes:
-    caption: what it shows or says of itself.
-    hashtags: without their sign, in small letters, in order, each once.
-    counts: of COUNTS, those that are known.
-    sound: its track and artist.
-    source_id: of the video, unique on its platform.
-    platform: tiktok, youtube, ...
-    uploader: who published it.
-    url: where.
-    seconds: how long it is said to be; 0: not known.
-    created: seconds since 1970; 0: not known.
+    caption: caption or description.
+    hashtags: hashtags without "#", in lower case, in order of appearance, without repetitions.
+    counts: name, one of COUNTS -> number.
+    sound: track and artist of the sound.
+    source_id: identifier of the video, unique on its platform.
+    platform: for example "tiktok" or "youtube".
+    uploader: the account that published the video.
+    url: address of the video's page.
+    seconds: duration stated by the platform; 0 if unknown.
+    created: time of publication, in seconds since 1970; 0 if unknown.
   """
 
   caption: str = ""
@@ -59,12 +59,13 @@ class Described:
 
 
 def read_described(video: str | Path) -> Described:
-  """What lies beside the file `video`: NAME.info.json, and the caption in NAME.txt, which comes first.
+  """Reads the metadata files beside the file `video`: NAME.info.json and NAME.txt.
 
-  With neither, nothing but its name is known, which is its source_id then.
+  The caption in NAME.txt replaces that of NAME.info.json. If no file states a source_id, it is the name of
+  the video file.
 
   Raises:
-    UserError: one of them is there and cannot be understood.
+    UserError: a metadata file cannot be read or parsed.
   """
   video = Path(video)
   info, text = video.with_suffix(".info.json"), video.with_suffix(".txt")
@@ -80,10 +81,14 @@ def read_described(video: str | Path) -> Described:
 
 
 def from_info(info: Mapping[str, Any], where: str = "info.json") -> Described:
-  """What yt-dlp says of a video. TikTok's titles are cut off: the caption is the description.
+  """Parses the info.json of yt-dlp. The caption is the description, since TikTok's titles are truncated.
+
+  Args:
+    info: the parsed JSON object.
+    where: name of the file, for error messages.
 
   Raises:
-    UserError: a field that is there is of another type; it and `where` are named.
+    UserError: a field has the wrong type.
   """
   get = _Fields(info, where)
   description = get.text("description") or get.text("title")
@@ -103,7 +108,7 @@ def from_info(info: Mapping[str, Any], where: str = "info.json") -> Described:
 
 
 def from_research(video: Mapping[str, Any], where: str = "Research API") -> Described:
-  """What TikTok's Research API says of a video. Raises UserError like `from_info`."""
+  """Parses a video object of TikTok's Research API. Raises UserError like `from_info`."""
   get = _Fields(video, where)
   description, name, number = get.text("video_description"), get.text("username"), get.text("id")
   return Described(
@@ -121,14 +126,18 @@ def from_research(video: Mapping[str, Any], where: str = "Research API") -> Desc
 
 
 def read_research(path: str | Path) -> tuple[list[Described], list[str]]:
-  """Videos in a file of JSON lines, and why lines were left out: downloads are cut off, and lines broken.
+  """Reads the videos described by a file of JSON lines.
 
-  A line is a video's object, or a whole answer of the API with its `data.sources.videos`.
+  A line is a video object, or a complete response of the API, whose videos are in `data.videos`. Lines that
+  cannot be parsed, for example in a truncated download, are skipped.
+
+  Returns:
+    The metadata of the videos, and an error message for each skipped line.
 
   Raises:
     UserError: the file cannot be read, or no line describes a video.
   """
-  path, videos, left_out = Path(path), [], []
+  path, videos, skipped = Path(path), [], []
   for number, line in enumerate(_read(path).splitlines(), 1):
     if not line.strip():
       continue
@@ -139,35 +148,38 @@ def read_research(path: str | Path) -> tuple[list[Described], list[str]]:
       for video in data.get("videos", ()) if isinstance(data, dict) else [answer]:
         described = from_research(video, where)
         if not described.source_id:
-          raise UserError(f"{where}: there is no id.")
+          raise UserError(f"{where}: the video has no id.")
         videos.append(described)
     except UserError as error:
-      left_out.append(str(error))
+      skipped.append(str(error))
   if not videos:
-    raise UserError(f"{path} describes no video: {left_out[0] if left_out else 'it is empty'}")
-  return videos, left_out
+    raise UserError(f"{path} describes no video: {skipped[0] if skipped else 'it is empty'}")
+  return videos, skipped
 
 
 def bucket(count: int) -> int:
-  """Which of BUCKETS `count` is in: 0 is none, else its number of digits."""
+  """The class of `count`: its number of digits, at most BUCKETS - 1; 0 for a count of 0."""
   return min(len(str(count)), BUCKETS - 1) if count > 0 else 0
 
 
 def share_of(key: str) -> float:
-  """A number in [0, 1) that depends on `key` alone: splits are cut by it, and stay when videos come."""
+  """A number in [0, 1) that depends only on `key`. A split by it does not change when videos are added."""
   return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
 
 
 def is_held_out(described: Described, share: float) -> bool:
-  """Whether it is for testing, being among that share of uploaders (of videos, where none is known)."""
+  """Whether a video is in the test split.
+
+  A fraction `share` of the uploaders is held out; videos without a known uploader are drawn one by one.
+  """
   return share_of(described.uploader or described.source_id) < share
 
 
 def anonymous(described: Described, salt: str) -> Described:
-  """The same without names: the uploader is a salted hash, and nobody is mentioned."""
+  """Removes names: the uploader becomes a salted hash, and mentions become "@"."""
   name = described.uploader
   sound = described.sound
-  # The sound that a user recorded bears the user's name.
+  # A sound recorded by a user contains the name of the user.
   if sound.lower().startswith("original sound") or (name and name.lower() in sound.lower()):
     sound = "original sound"
   return dataclasses.replace(
@@ -180,17 +192,21 @@ def anonymous(described: Described, salt: str) -> Described:
 
 
 def without_mentions(text: str) -> str:
-  """The same, but of every @name only the sign."""
+  """Replaces each @name by "@"."""
   return _MENTION.sub("@", text)
 
 
 def to_json(described: Described) -> str:
-  """One line that `from_json` understands."""
+  """One line of JSON, which `from_json` parses."""
   return json.dumps(dataclasses.asdict(described), ensure_ascii=False, sort_keys=True)
 
 
 def from_json(line: str | bytes, where: str = "metadata") -> Described:
-  """What `to_json` was given; keys that `Described` lacks are left aside. Raises UserError."""
+  """The inverse of `to_json`. Unknown keys are ignored.
+
+  Raises:
+    UserError: `line` is not a JSON object, or a field has the wrong type.
+  """
   values = _object(line.decode(errors="replace") if isinstance(line, bytes) else line, where)
   get = _Fields(values, where)
   return Described(
@@ -203,11 +219,14 @@ def from_json(line: str | bytes, where: str = "metadata") -> Described:
 
 
 class _Fields:
-  """The fields of an object that others wrote: null and missing ones are empty, of a wrong type errors."""
+  """Typed access to a JSON object from an external source.
+
+  A missing or null field is empty. A field of the wrong type raises UserError.
+  """
 
   def __init__(self, values: Mapping[str, Any], where: str):
     if not isinstance(values, dict):
-      raise UserError(f"{where}: an object is expected, not {type(values).__name__}.")
+      raise UserError(f"{where}: expected a JSON object, not {type(values).__name__}.")
     self._values, self._where = values, where
 
   def _of(self, key: str, kinds: tuple[type, ...], empty):
@@ -215,13 +234,14 @@ class _Fields:
     if value is None:
       return empty
     if not isinstance(value, kinds) or isinstance(value, bool):
-      raise UserError(f"{self._where}: {key} is {type(value).__name__}, not what is expected there.")
+      expected = " or ".join(kind.__name__ for kind in kinds)
+      raise UserError(f"{self._where}: {key} is of type {type(value).__name__}; expected {expected}.")
     if isinstance(value, float) and not math.isfinite(value):
-      raise UserError(f"{self._where}: {key} is {value}.")
+      raise UserError(f"{self._where}: {key} is {value}; a finite number is needed.")
     return value
 
   def text(self, key: str) -> str:
-    """A string; numbers (identities, as a rule) are written out."""
+    """The field as a string. An integer, usually an identifier, is converted."""
     return _whole(str(self._of(key, (str, int), "")))
 
   def texts(self, key: str) -> list[str]:
@@ -234,9 +254,9 @@ class _Fields:
     return self._of(key, (dict,), {})
 
   def counts(self, keys: Iterable[str]) -> dict[str, int]:
-    """Those of `keys` that are known, under the names of COUNTS, in whose order they are."""
-    found = {name: self._of(key, (int, float), None) for name, key in zip(COUNTS, keys, strict=True)}
-    return {name: max(int(count), 0) for name, count in found.items() if count is not None}
+    """The known counts by their names in COUNTS; `keys` are their names here, in the order of COUNTS."""
+    counts = {name: self._of(key, (int, float), None) for name, key in zip(COUNTS, keys, strict=True)}
+    return {name: max(int(count), 0) for name, count in counts.items() if count is not None}
 
 
 def _object(text: str, where: str) -> dict:
@@ -245,7 +265,7 @@ def _object(text: str, where: str) -> dict:
   except (ValueError, RecursionError) as error:
     raise UserError(f"{where} is not JSON: {' '.join(str(error).split())}.") from error
   if not isinstance(values, dict):
-    raise UserError(f"{where}: an object is expected, not {type(values).__name__}.")
+    raise UserError(f"{where}: expected a JSON object, not {type(values).__name__}.")
   return values
 
 
@@ -257,12 +277,12 @@ def _read(path: Path) -> str:
 
 
 def _whole(text: str) -> str:
-  """Without halves of characters, which JSON allows and no file does."""
+  """Replaces lone surrogates, which JSON allows but UTF-8 cannot encode."""
   return text.encode(errors="replace").decode()
 
 
 def _clean(text: str) -> str:
-  """In one line."""
+  """Replaces each run of white space by one space."""
   return " ".join(text.split())
 
 

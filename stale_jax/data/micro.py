@@ -1,10 +1,11 @@
-"""Micro-conditions: what is known of a clip as a number, beside its caption.
+"""Micro-conditions: numbers that describe a clip and condition the model, beside the caption.
 
-A model that is told how fast it is sampled and how much moves in training can be asked for it (SVD, arXiv
-2311.15127, after the sizes of SDXL, arXiv 2307.01952).
+A model that is conditioned on frame rate and motion in training can be controlled by them in sampling (SVD,
+arXiv 2311.15127, after the size conditioning of SDXL, arXiv 2307.01952).
 
-  fps     frames a second of the clip, as it was cut out of its video
-  motion  how much moves, as curation measures it: in shorter sides of the picture a second
+  fps     frames per second at which the clip was cut out of its video
+  motion  speed of the fastest tenth of the picture, in multiples of its shorter side per second
+          (`curate.motion.clip_speed`)
 """
 
 from collections.abc import Mapping
@@ -16,15 +17,15 @@ from stale_jax.errors import UserError
 
 
 def measure(name: str, example: Mapping, rate: float) -> float:
-  """That of `clip.MICRO` of an example; NaN where it is not known, as of an image.
+  """The micro-condition `name` of an example; NaN if it is unknown, for example for an image.
 
   Args:
-    name: which.
-    example: of a source, its sight as bytes or as values.
-    rate: frames a second, if the example does not say its `fps`.
+    name: one of `clip.MICRO`, "fps" or "motion".
+    example: an example of a source. Sight is uint8, or floats in [-1, 1].
+    rate: frames per second, used if the example has no key `fps`.
 
   Raises:
-    UserError: OpenCV, which measures motion, is not installed.
+    UserError: `name` is "motion" and OpenCV is not installed.
   """
   fps = example.get("fps", rate)
   if len(next(iter(example["clip"].values()))) < 2:
@@ -33,16 +34,21 @@ def measure(name: str, example: Mapping, rate: float) -> float:
 
 
 def measure_motion(clip: Clip, fps: float) -> float:
-  """How much moves in what is seen of one clip, [frames, height, width, 3], from frame to frame.
+  """The motion of a clip (see `curate.motion.clip_speed`); NaN if the clip has no sight.
 
-  NaN if nothing is seen. Raises UserError like `measure`.
+  Args:
+    clip: one clip without a batch axis. Sight is [frames, height, width, 3], uint8 or floats in [-1, 1].
+    fps: frames per second.
+
+  Raises:
+    UserError: OpenCV is not installed.
   """
   if (sight := clip.get("sight")) is None:
     return np.nan
   try:
     from stale_jax.data.curate.motion import clip_speed
   except ImportError as error:
-    raise UserError(f"motion is measured by OpenCV: pip install -e '.[curate]' ({error}).") from error
+    raise UserError(f"measuring motion needs OpenCV: pip install -e '.[curate]' ({error}).") from error
   pixels = sight if sight.dtype == np.uint8 else np.rint((np.clip(sight, -1, 1) + 1) * 127.5)
-  # The weights of ITU-R BT.601, as everywhere.
+  # Luma weights of ITU-R BT.601.
   return clip_speed(np.rint(pixels @ np.float32([0.299, 0.587, 0.114])).astype(np.uint8), 1 / fps)

@@ -1,4 +1,4 @@
-"""What a source of clips is: random access to examples, and a few facts about them."""
+"""The interface of a data source: random access to examples, and their senses, labels and sizes."""
 
 import abc
 import dataclasses
@@ -11,26 +11,26 @@ from stale_jax.errors import UserError
 
 
 class Source(abc.ABC):
-  """Random access to examples; each is deterministic in the settings of the source and its index.
+  """Random access to examples. An example depends only on the settings of the source and on its index.
 
-  An implementation is a frozen dataclass. It states `frames`, `senses`, `__len__` and `__getitem__`; every
-  other member has a default, that of one drawn clip size, without labels and without a codec.
+  An implementation is a frozen dataclass. It must define `frames`, `senses`, `__len__` and `__getitem__`.
+  The defaults of the other members describe a source with one clip size, no labels and no codec.
 
   An example is a dictionary:
-    clip: sense -> array [frames, *shape] in [-1, 1]; senses may be missing.
+    clip: sense -> array [frames, *shape] in [-1, 1]. A sense that the example lacks is absent.
     caption: a string.
-    labels: name -> class, or a list of classes. A missing name is an unknown label.
-    fps: frames per second of the clip, where they differ from example to example.
-    index: that of the example.
+    labels: name -> class, or a list of classes. The label of an absent name is unknown.
+    fps: frames per second of the clip, if it differs between examples.
+    index: the index of the example.
 
   Attributes:
-    frames: of a clip.
-    kind: what a program can read from the clips: "digits", as `evaluation.reader` does; "trajectories" of a
-      known law (`DynamicalSystem`); "" nothing.
-    has_test_split: whether there is a field `split`, "train" or "test".
-    has_seed: whether clips are drawn by a field `seed`. Those of other sources are stored.
-    sizes: (frames, height, width) of the clips if there are several sizes. Indices are cut into as many
-      ranges of equal length, one for each size.
+    frames: the number of frames of a clip.
+    kind: selects the evaluation that can parse the clips: "digits" (`evaluation.reader`), "trajectories" of
+      a known dynamical system (`DynamicalSystem`), or "" for none.
+    has_test_split: whether the source has a field `split`, "train" or "test".
+    has_seed: whether clips are drawn at random from a field `seed`; False if they are stored.
+    sizes: (frames, height, width) of each clip size, if there are several. The indices are divided into
+      consecutive ranges of equal length, one for each size.
   """
 
   frames: int
@@ -42,7 +42,7 @@ class Source(abc.ABC):
   @property
   @abc.abstractmethod
   def senses(self) -> dict[str, Sense]:
-    """All senses that examples can have, by name."""
+    """The senses that examples can have, by name."""
 
   @abc.abstractmethod
   def __len__(self) -> int:
@@ -53,11 +53,11 @@ class Source(abc.ABC):
     """The example at `index`."""
 
   def stored(self, index: int) -> dict[str, Any]:
-    """The example at `index`; sight may be bytes (see `clip.floats`), which batches keep as they are."""
+    """The example at `index`, in which sight may be uint8 (see `clip.floats`); batches keep that dtype."""
     return self[index]
 
   def caption(self, index: int) -> str:
-    """The caption of the example at `index`; where reading a clip is costly, without reading the clip."""
+    """The caption of the example at `index`. Sources whose clips are slow to read do not read the clip."""
     return self.stored(index)["caption"]
 
   @property
@@ -67,17 +67,21 @@ class Source(abc.ABC):
 
   @property
   def shares(self) -> tuple[float, ...]:
-    """The share of the batches that each of `sizes` has. May read data; raises UserError if there is none."""
+    """The fraction of the batches that each of `sizes` receives. May read data.
+
+    Raises:
+      UserError: the source has no usable examples.
+    """
     return (1.0,)
 
   @property
   def largest(self) -> "Source":
-    """The same source with clips of its largest size only, for planning."""
+    """The same source with only its largest clip size; used to plan memory and time."""
     return self
 
   @property
   def fingerprint(self) -> dict[str, Any]:
-    """JSON that identifies the examples of all splits: the kind of source, and what is not at its default."""
+    """JSON that identifies the examples of all splits: the source's name and its non-default settings."""
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
     fields = {f.name: f for f in dataclasses.fields(self) if f.name not in ("split", "takedown")}
     values = {name: value for name, value in vars(self).items() if name in fields}
@@ -85,31 +89,34 @@ class Source(abc.ABC):
 
   @property
   def taken_down(self) -> frozenset[str]:
-    """Names of clips that are not to be used any more."""
+    """Names of clips that must no longer be used."""
     return frozenset()
 
   def test_split(self, seed: int | None = None) -> "Source":
-    """The clips held out for testing; a `seed` draws others, where clips are drawn.
+    """The source of the test split.
+
+    Args:
+      seed: replaces the field `seed` if the source has one; None keeps it.
 
     Raises:
-      UserError: nothing is held out.
+      UserError: the source has no test split.
     """
     if not self.has_test_split:
-      raise UserError(f"the source {type(self).__name__} holds no clips out for testing.")
+      raise UserError(f"the source {type(self).__name__} has no test split; use a source that has one.")
     seeded = {} if seed is None or not self.has_seed else {"seed": seed}
     return dataclasses.replace(self, split="test", **seeded)
 
   @property
   def pixels(self) -> "Source":
-    """The source before encoding by a codec, if there is one."""
+    """The source of the clips before encoding; the source itself if it has no codec."""
     return self
 
   def length(self, frames: int) -> int:
-    """The number of frames that, decoded, are at least `frames` frames."""
+    """The number of frames of this source that decode to at least `frames` frames."""
     return frames
 
   def encode(self, clip: Clip) -> Clip:
-    """From clips of `pixels`, sense -> [batch, frames, *shape], to clips as examples have them."""
+    """Encodes clips of `pixels`, sense -> [batch, frames, *shape], to clips of this source."""
     return clip
 
   def decode(self, clip: Clip) -> Clip:
@@ -118,17 +125,18 @@ class Source(abc.ABC):
 
 
 class DynamicalSystem(Source):
-  """A source of trajectories with a known law, which the suite `dynamics` compares generated ones with.
+  """A source of trajectories of a known dynamical system.
 
-  Clips have one sense, a vector for each frame.
+  The evaluation suite `dynamics` compares generated trajectories with it. Clips have one sense, whose frames
+  are vectors.
   """
 
   kind: ClassVar[str] = "trajectories"
 
   @abc.abstractmethod
   def advance(self, state):
-    """The law: the state [*batch, values], in [-1, 1], one frame later."""
+    """Advances the state [*batch, values], in [-1, 1], by one frame."""
 
   @abc.abstractmethod
   def read(self, clip: Clip) -> dict[str, Any]:
-    """The labels that a caption would state for the clips [n, frames, values]: label -> [n] indices."""
+    """Classifies clips [n, frames, values] as their captions would: label -> class indices [n]."""

@@ -164,5 +164,5 @@ def test_what_cannot_be_is_named(folder):
       source(folder, **fields)
   with pytest.raises(UserError, match="none fits"):
     batches(source(folder, buckets=((400, 16, 24),)), 1)
-  with pytest.raises(UserError, match=r"no video of the split 'train' fits source.buckets' \(400, 16, 24\)"):
+  with pytest.raises(UserError, match=r"no video of the split 'train' fits the size \(400, 16, 24\) of"):
     source(folder, buckets=((400, 16, 24), *BUCKETS))[0]

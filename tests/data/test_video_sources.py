@@ -14,7 +14,7 @@ from stale_jax.clip import intensity
 from stale_jax.data import Digits, build_senses, build_source, loader
 from stale_jax.data.decode.hearing import PITCHES
 from stale_jax.data.metadata import Described
-from stale_jax.data.said import say
+from stale_jax.data.print_once import print_once
 from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.media import save_movie
@@ -169,7 +169,7 @@ def test_tracks_beside_a_video_become_senses_when_asked(tmp_path):
 
 
 def test_folders_that_will_not_do_are_named(tmp_path, folder):
-  for path, words in ((tmp_path / "nowhere", "no folder"), (tmp_path, "holds no video")):
+  for path, words in ((tmp_path / "nowhere", "not a local folder"), (tmp_path, "contains no video")):
     with pytest.raises(UserError, match=words):
       source(path)[0]
   (tmp_path / "empty.mp4").write_bytes(b"")
@@ -322,11 +322,11 @@ def test_another_data_set_of_tfds(tmp_path):
   }
   for fields, words in (
     ({"video": "framse"}, "'frames'"),
-    ({"label": "says"}, "no class"),
+    ({"label": "says"}, "not a feature of named classes"),
     ({"video": "says"}, "of 4 videos .* all cannot"),
-    ({"video": "action"}, "not the pixels"),
+    ({"video": "action"}, "a video is bytes"),
     ({"split": "test"}, "no split"),
-    ({"path": str(tmp_path)}, "no data set"),
+    ({"path": str(tmp_path)}, "is not a data set"),
   ):
     with pytest.raises(UserError, match=words):
       build_source({**section, **fields})[0]
@@ -340,5 +340,5 @@ def test_what_several_threads_find_is_said_once(monkeypatch):
 
   monkeypatch.setattr(sys, "stderr", Slow())
   with ThreadPoolExecutor(8) as pool:
-    list(pool.map(say, ["left out: one.", "left out: two."] * 8))
+    list(pool.map(print_once, ["left out: one.", "left out: two."] * 8))
   assert sorted(sys.stderr.getvalue().splitlines()) == ["left out: one.", "left out: two."]

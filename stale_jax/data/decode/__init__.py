@@ -1,1 +1,1 @@
-"""From files to arrays: pictures, sound, and the tracks of other senses."""
+"""Decodes files to arrays: pictures, sound, and tracks of other senses."""

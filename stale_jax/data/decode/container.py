@@ -1,6 +1,6 @@
-"""Opening a video file: what is refused, how errors are named, its clock, its frames in order.
+"""Opens a video file: limits, errors, time stamps, and frames in presentation order.
 
-A file is a path or its bytes. PyAV decodes it on one thread.
+A file is a path or bytes. PyAV decodes it on one thread.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from stale_jax.errors import UserError
 
 File = str | Path | bytes
 
-# Files beyond these limits are refused before they are decoded.
-MAX_PIXELS = 7680 * 4320  # Of a picture.
+# Files beyond these limits are rejected before they are decoded.
+MAX_PIXELS = 7680 * 4320  # Pixels of one picture.
 MAX_SECONDS = 6 * 3600.0
-# Neither playlists, which would have other files opened, nor pictures.
+# Excludes playlists, which make FFmpeg open other files, and still pictures.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf"
 _BEGINNINGS = {0: (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"G@"), 4: (b"ftyp", b"moov", b"mdat")}
 
@@ -31,20 +31,21 @@ class Unreadable(UserError):
 
   Attributes:
     reason: one of
-      no_file       it is not there, or may not be read
-      empty         it has no bytes
-      not_a_video   it is something else
-      truncated     it begins like a video, but is cut off or broken
-      no_frames     there is no picture in it
-      too_large     a picture of more than MAX_PIXELS
-      too_long      more than MAX_SECONDS
-      too_short     less than what is asked of it
-      broken_track  what lies beside it, its other senses, cannot be understood
+      no_file       the file does not exist or cannot be read
+      empty         the file has no bytes
+      not_a_video   the file is not a video of a supported format
+      truncated     the file begins like a video, but is incomplete or corrupt
+      no_frames     the file has no pictures
+      too_large     a picture has more than MAX_PIXELS pixels
+      too_long      the video is longer than MAX_SECONDS
+      too_short     the video is shorter than the requested clip
+      broken_track  a file beside the video, with its other senses, cannot be parsed
       decoder_error a picture or the sound cannot be decoded
+      crashed, too_slow, unexpected  see `curate.isolation.IsolatedProcess`
   """
 
   def __init__(self, reason: str, name: str, words: str):
-    super().__init__(reason, name, words)  # All three, so that it can be pickled.
+    super().__init__(reason, name, words)  # Pickling calls the class with these arguments.
     self.reason = reason
 
   def __str__(self) -> str:
@@ -53,7 +54,7 @@ class Unreadable(UserError):
 
 
 def name_of(file: File | np.ndarray) -> str:
-  """What to call it in a message."""
+  """The name of a file in messages; a description if it is bytes or pixels."""
   if isinstance(file, str | Path):
     return os.fspath(file)
   return f"a video of {len(file)} {'bytes' if isinstance(file, bytes) else 'frames'}"
@@ -61,18 +62,22 @@ def name_of(file: File | np.ndarray) -> str:
 
 @contextlib.contextmanager
 def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-  """The container and its stream of pictures, within the limits; FFmpeg's errors become Unreadable."""
-  # Beyond four times the limit FFmpeg does not even say how large a picture is.
+  """Opens a file and yields its container and first video stream.
+
+  Raises:
+    Unreadable: the file cannot be opened, is beyond a limit, or cannot be decoded inside the `with` block.
+  """
+  # Four times the limit, because FFmpeg does not report the size of a picture that is beyond its own limit.
   name, options = name_of(file), {"format_whitelist": _FORMATS, "max_pixels": str(4 * MAX_PIXELS)}
-  # The prefix keeps a name with a colon from being an address.
+  # Without the prefix, FFmpeg takes a name with a colon for a URL.
   where = io.BytesIO(file) if isinstance(file, bytes) else "file:" + name
   try:
     container = av.open(where, options=options, metadata_errors="replace")
   except (av.FFmpegError, OSError) as error:
     beginning = _beginning(file)
     if any(beginning[at:].startswith(words) for at, words in _BEGINNINGS.items()):
-      raise Unreadable("truncated", name, "begins like a video, but is cut off or broken.") from error
-    raise Unreadable("not_a_video", name, "is not a video of a format that is read here.") from error
+      raise Unreadable("truncated", name, "begins like a video, but is incomplete or corrupt.") from error
+    raise Unreadable("not_a_video", name, "is not a video of a supported format.") from error
   with container:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
@@ -80,12 +85,12 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     stream = streams[0]
     context = stream.codec_context
     if context is None:
-      raise Unreadable("decoder_error", name, "is of a code that this FFmpeg does not know.")
+      raise Unreadable("decoder_error", name, "has a codec that this FFmpeg does not support.")
     if context.width * context.height > MAX_PIXELS:
       size = f"{context.width}x{context.height}"
-      raise Unreadable("too_large", name, f"has pictures of {size} pixels; {MAX_PIXELS} are allowed.")
+      raise Unreadable("too_large", name, f"has pictures of {size} pixels; at most {MAX_PIXELS} are allowed.")
     if (seconds := declared_seconds(container, stream)) and seconds > MAX_SECONDS:
-      raise Unreadable("too_long", name, f"is {seconds:.0f} s long; {MAX_SECONDS:.0f} are allowed.")
+      raise Unreadable("too_long", name, f"is {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s are allowed.")
     context.options = {"max_pixels": str(MAX_PIXELS)}
     try:
       yield container, stream
@@ -95,7 +100,7 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
 
 
 def _beginning(file: File) -> bytes:
-  """Its first bytes; raises Unreadable if there are none."""
+  """The first 16 bytes of a file. Raises Unreadable if it is empty or cannot be read."""
   try:
     if isinstance(file, bytes):
       beginning = file[:16]
@@ -110,19 +115,20 @@ def _beginning(file: File) -> bytes:
 
 
 def declared_seconds(container, stream) -> float:
-  """How long the file says it is, 0 if it does not."""
+  """The duration in seconds that the file's header states; 0 if it states none."""
   if stream.duration:
     return float(stream.duration * stream.time_base)
   return (container.duration or 0) / av.time_base
 
 
 class Clock:
-  """When the pictures of a stream are shown.
+  """Converts between the time stamps of a stream and seconds.
 
   Attributes:
-    origin: when they begin, in ticks.
-    tick: seconds of one.
-    early: seconds by which a time may seem too early: half a tick, since files round to theirs.
+    origin: time stamp of the start of the stream, in ticks.
+    tick: duration of a tick, in seconds.
+    early: seconds by which a requested time may precede a picture's time stamp, because files round time
+      stamps to ticks: half a tick, at most a millisecond.
   """
 
   def __init__(self, stream):
@@ -130,19 +136,19 @@ class Clock:
     self.early = min(self.tick / 2, 1e-3)
 
   def seconds(self, picture: av.VideoFrame) -> float:
-    """When it is shown."""
+    """The presentation time of a picture, in seconds from the start of the stream."""
     ticks = picture.dts if picture.pts is None else picture.pts
     return ((ticks or 0) - self.origin) * self.tick
 
   def ticks(self, seconds: float) -> int:
-    """The last tick that is not after `seconds`."""
+    """The time stamp of `seconds`, rounded down."""
     return self.origin + math.floor(seconds / self.tick + 1e-6)
 
 
 def decode(container, stream) -> Iterator:
-  """Frames in order of presentation, from where the container is."""
+  """Decodes frames in presentation order, from the current position of the container."""
   if not stream.codec_context.is_open:
-    # FFmpeg's own threads come in numbers of its choosing, and wait for one another.
+    # FFmpeg chooses its own number of threads, and these wait for one another.
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1
   for packet in container.demux(stream):
     if not packet.is_corrupt:

@@ -1,9 +1,9 @@
-"""Real sound as a sense: how loud each band of pitches is in each frame.
+"""Recorded sound as a sense: the loudness of twelve frequency bands in each frame.
 
-Twelve bands, half an octave wide, are named by the pitch in their middle as the digits' are, so that
-`media.sound` can play them. A channel is the square root of the amplitude in its band, about as
-loudness grows: -1 is silence, 1 a sine as loud as can be. What is below 93 Hz and above 5,920 Hz, and
-everything finer than a frame, is not heard.
+The bands are half an octave wide. Each channel is named by the centre frequency of its band, as in
+`sources.digits`, so that `media.sound` can play it. Its value is the square root of the amplitude in the
+band, which approximates perceived loudness: -1 is silence, 1 a sine of full amplitude. Frequencies below
+93 Hz or above 5,920 Hz, and changes within a frame, are lost.
 """
 
 import numpy as np
@@ -11,21 +11,25 @@ from jaxtyping import Float
 
 PITCHES = tuple(110 * 2 ** (n / 2) for n in range(12))  # Hz
 CHANNELS = tuple(f"{pitch:.0f} Hz" for pitch in PITCHES)
-RATE = 16_000  # Samples a second that are needed.
-# Where one band ends and the next begins.
+RATE = 16_000  # Samples per second that `hear` expects.
+# Boundaries of the bands, in Hz.
 _EDGES = PITCHES[0] * 2 ** (np.arange(len(PITCHES) + 1) / 2 - 0.25)
 
 
 def hear(wave: Float[np.ndarray, "samples"], frames: int) -> Float[np.ndarray, "frames 12"]:
-  """The sense of a sound at RATE, cut into `frames` of equal length, in [-1, 1].
+  """Computes the loudness of each band in each frame, in [-1, 1].
 
-  Each is seen through a Hann window of its length, 64 ms at least, around its middle.
+  A frame's spectrum is taken in a Hann window around its centre, of the frame's length but at least 64 ms.
+
+  Args:
+    wave: mono sound in [-1, 1], RATE samples per second.
+    frames: number of equal parts into which the sound is divided.
   """
-  middles = (np.arange(frames) + 0.5) * len(wave) / frames
+  centres = (np.arange(frames) + 0.5) * len(wave) / frames
   length = max(round(len(wave) / frames), round(0.064 * RATE))
   wave = np.pad(wave, length)
   window = np.hanning(length)
-  pieces = np.stack([wave[(begin := round(m + length / 2)) : begin + length] for m in middles])
+  pieces = np.stack([wave[(begin := round(c + length / 2)) : begin + length] for c in centres])
   power = np.abs(np.fft.rfft(pieces * window)) ** 2
   frequencies = np.fft.rfftfreq(length, 1 / RATE)
   loud = np.empty((frames, len(PITCHES)), np.float32)

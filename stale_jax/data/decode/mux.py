@@ -1,4 +1,4 @@
-"""Pictures and a wave as a video file, through PyAV."""
+"""Writes pictures and sound to a video file with PyAV."""
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -8,8 +8,8 @@ import av
 import numpy as np
 from jaxtyping import Float, UInt8
 
-_BT709 = 1  # ISO/IEC 23091-2, for matrix, primaries and transfer alike.
-_SAMPLES = 960  # A frame of sound, where its code takes any: 20 ms.
+_BT709 = 1  # Code of BT.709 in ISO/IEC 23091-2, the same for matrix, primaries and transfer.
+_SAMPLES = 960  # Samples of a sound frame (20 ms), if the codec accepts any number.
 SOUND_RATE = 48_000
 
 
@@ -24,19 +24,20 @@ def mux(
   codec: tuple[str, Mapping[str, str]],
   sound_codec: str,
 ) -> None:
-  """Writes the pictures, and the wave if there is one.
+  """Writes a video file.
 
   Args:
-    pictures: taken as they are encoded.
-    size: their height and width, even.
-    rate: pictures a second.
-    wave: mono, SOUND_RATE samples a second, in [-1, 1].
+    path: the file to write.
+    pictures: RGB pictures; each is drawn from the iterable when it is encoded.
+    size: (height, width) of the pictures, both even.
+    rate: pictures per second.
+    wave: mono sound in [-1, 1], SOUND_RATE samples per second; None for no sound track.
     container: "mp4" or "webm".
-    codec: FFmpeg's encoder of the pictures, and its options.
-    sound_codec: FFmpeg's encoder of the sound.
+    codec: name of FFmpeg's video encoder, and its options.
+    sound_codec: name of FFmpeg's audio encoder.
 
   Raises:
-    av.codec.codec.UnknownCodecError: an encoder that this FFmpeg lacks.
+    av.codec.codec.UnknownCodecError: this FFmpeg lacks one of the encoders.
   """
   options = {"movflags": "+faststart"} if container == "mp4" else {}
   with av.open(str(path), "w", format=container, options=options) as file:
@@ -44,7 +45,7 @@ def mux(
     audio = None if wave is None else file.add_stream(sound_codec, rate=SOUND_RATE, layout="mono")
     video.height, video.width = size
     video.pix_fmt = "yuv420p"
-    # Said in the file, since players guess differently where it is not.
+    # State the colour space: players guess differently if the file does not.
     context = video.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     for index, pixels in enumerate(pictures):

@@ -1,6 +1,6 @@
-"""Pictures of a video as they are shown: turned, mirrored, their pixels made square, cut to a size.
+"""Converts decoded pictures to displayed ones: rotated, mirrored, with square pixels, cropped to a size.
 
-High dynamic range is converted by its matrix alone, without tone mapping, and looks pale.
+High dynamic range is converted by its colour matrix only, without tone mapping, and looks pale.
 """
 
 import av
@@ -15,7 +15,7 @@ _UNSPECIFIED = 2  # ISO/IEC 23091-2: the file does not state its matrix coeffici
 
 
 def _matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:
-  """(a, b, c, d): what is shown at (a x + c y, b x + d y) comes from (x, y); in units of 2^-16."""
+  """(a, b, c, d) of the display matrix: (x, y) is displayed at (a x + c y, b x + d y), up to scale."""
   for data in picture.side_data:
     if data.type == SideData.DISPLAYMATRIX:
       a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()
@@ -24,7 +24,7 @@ def _matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:
 
 
 def shown_size(picture: av.VideoFrame, stream) -> tuple[int, int]:
-  """Its width and height on the screen, in pixels."""
+  """The (width, height) of a picture as displayed, in square pixels."""
   a, b, _, _ = _matrix(picture)
   aspect = stream.sample_aspect_ratio or 1
   width, height = round(picture.width * aspect) or 1, picture.height
@@ -34,48 +34,59 @@ def shown_size(picture: av.VideoFrame, stream) -> tuple[int, int]:
 def fit_picture(
   picture: av.VideoFrame, stream, height: int, width: int, scaler: VideoReformatter, file: File
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """The picture turned as it is to be shown, scaled to cover height x width, its middle cut out."""
+  """Rotates and mirrors a picture for display, scales it to cover height x width, and crops its centre.
+
+  Args:
+    picture: the decoded picture.
+    stream: its video stream.
+    height, width: size of the result, in pixels.
+    scaler: is reused between pictures of one file.
+    file: the video file, for error messages.
+
+  Raises:
+    Unreadable: "too_large", the scaled picture would have more than MAX_PIXELS pixels before cropping.
+  """
   a, b, c, d = _matrix(picture)
-  turned = abs(b) > abs(a)
+  transposed = abs(b) > abs(a)
   shown = shown_size(picture, stream)
   cover = _cover(*shown, height, width)
   if cover[0] * cover[1] > MAX_PIXELS:
     size = f"{shown[0]}x{shown[1]}"
-    raise Unreadable("too_large", name_of(file), f"is too long and thin to fill a picture: {size} pixels.")
-  # Where the file does not say: high definition has colours of its own.
-  unsaid = picture.colorspace == _UNSPECIFIED and not picture.format.is_rgb
+    raise Unreadable("too_large", name_of(file), f"is too elongated to fill {width}x{height}: {size} pixels.")
+  # Without a stated matrix, FFmpeg assumes BT.601; high definition is BT.709.
+  unspecified = picture.colorspace == _UNSPECIFIED and not picture.format.is_rgb
   small = scaler.reformat(
     picture,
-    *(cover[::-1] if turned else cover),
+    *(cover[::-1] if transposed else cover),
     "rgb24",
-    src_colorspace=Colorspace.ITU709 if unsaid and picture.height * picture.width > 720 * 576 else None,
+    src_colorspace=Colorspace.ITU709 if unspecified and picture.height * picture.width > 720 * 576 else None,
     dst_color_range=ColorRange.JPEG,
     interpolation="BICUBIC",
     threads=1,
   )
   pixels = small.to_ndarray()
-  if turned:
+  if transposed:
     pixels = pixels.swapaxes(0, 1)
-  across, down = (c, b) if turned else (a, d)
-  return _middle(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1], height, width)
+  across, down = (c, b) if transposed else (a, d)
+  return _centre(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1], height, width)
 
 
 def resize(
   pixels: UInt8[np.ndarray, "frames rows columns 3"], height: int, width: int
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-  """Pictures that are pixels already, scaled until they cover height x width, their middle cut out."""
+  """Scales RGB pictures to cover height x width, and crops their centre."""
   scaler, cover = VideoReformatter(), _cover(pixels.shape[2], pixels.shape[1], height, width)
   frames = (av.VideoFrame.from_ndarray(np.ascontiguousarray(p), format="rgb24") for p in pixels)
   small = (scaler.reformat(frame, *cover, "rgb24", interpolation="BICUBIC", threads=1) for frame in frames)
-  return np.stack([_middle(frame.to_ndarray(), height, width) for frame in small])
+  return np.stack([_centre(frame.to_ndarray(), height, width) for frame in small])
 
 
 def _cover(shown_width: int, shown_height: int, height: int, width: int) -> tuple[int, int]:
-  """(width, height) of the smallest picture of the same shape that covers height x width."""
+  """(width, height) of the smallest picture of the same aspect ratio that covers height x width."""
   scale = max(width / shown_width, height / shown_height)
   return max(width, round(shown_width * scale)), max(height, round(shown_height * scale))
 
 
-def _middle(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
   top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
   return np.ascontiguousarray(pixels[top : top + height, left : left + width])

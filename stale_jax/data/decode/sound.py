@@ -1,4 +1,4 @@
-"""The sound track of a video, resampled to one channel."""
+"""Reads the sound track of a video, resampled and mixed to mono."""
 
 import contextlib
 import math
@@ -10,28 +10,35 @@ from jaxtyping import Float
 
 from stale_jax.data.decode.container import Clock, File, decode, opened
 
-_SLACK = 0.02  # Seconds that sound may be off its clock before it is corrected: clocks tick in milliseconds.
+# Seconds by which a sound frame's time stamp may differ from the samples counted so far without moving the
+# frame: some containers round time stamps to milliseconds.
+_SLACK = 0.02
 
 
 def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.ndarray, "samples"] | None:
-  """The sound from `start` on, `seconds` long: the mean of its channels, in [-1, 1].
-
-  Where the track has nothing (it begins late, ends early) there is silence. None: there is no track.
+  """Reads part of the sound track.
 
   Args:
-    rate: samples a second, to be resampled to.
+    file: the video.
+    rate: samples per second of the result.
+    start: in seconds from the first picture.
+    seconds: duration of the part.
+
+  Returns:
+    The mean of the channels, in [-1, 1], silent where the track has no sound (it may begin late or end
+    early); None if the video has no sound track.
 
   Raises:
-    Unreadable: the file.
+    Unreadable: the file cannot be decoded.
   """
   with opened(file) as (container, pictures):
     if (stream := sound_track(container)) is None:
       return None
     wave = np.zeros(round(seconds * rate), np.float32)
     clock = Clock(pictures)
-    begin = clock.origin * clock.tick + start  # By the container's clock.
+    begin = clock.origin * clock.tick + start  # In seconds of the container's time.
     if start > 0:
-      # Lossy codes need what was before: a second of it.
+      # Lossy codecs depend on earlier sound: start decoding one second before.
       with contextlib.suppress(av.FFmpegError):
         container.seek(math.floor((begin - 1) / stream.time_base), stream=stream)
     at = None
@@ -41,19 +48,22 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
       at = where if at is None or abs(where - at) > _SLACK * rate else at
       if at >= len(wave):
         break
-      kept = samples[max(-at, 0) : max(len(wave) - at, 0)]
-      wave[max(at, 0) : max(at, 0) + len(kept)] = kept
+      inside = samples[max(-at, 0) : max(len(wave) - at, 0)]
+      wave[max(at, 0) : max(at, 0) + len(inside)] = inside
       at += len(samples)
     return np.clip(wave, -1, 1)
 
 
 def sound_track(container) -> av.AudioStream | None:
-  """The first sound track of a code that this FFmpeg knows."""
+  """The first sound track whose codec this FFmpeg supports; None if there is none."""
   return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
 def _resampled(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
-  """The same sound as float planes at `rate`, with its channels; they may change on the way."""
+  """Converts sound to planar floats at `rate` samples per second.
+
+  Keeps the channels. The layout, rate and format of `frames` may change midway.
+  """
   resampler = layout = None
   for frame in frames:
     if frame.pts is None:

@@ -1,15 +1,16 @@
-"""Touch, smell and taste recorded beside a video, as senses of its frames.
+"""Reads touch, smell and taste from files beside a video, as senses sampled at its frames.
 
-Of a video NAME.mp4, the first of these that knows of a sense tells it:
+For a video NAME.mp4, each sense is read from the first of these files that contains it:
 
-  NAME.npz      with NAME.json: arrays as `media.save_movie` writes them, exact
-  NAME.sem.xml  MPEG-V Sensory Effect Metadata (ISO/IEC 23005-3), of any year
+  NAME.npz      with NAME.json: arrays as written by `media.save_movie`, exact
+  NAME.sem.xml  MPEG-V Sensory Effect Metadata (ISO/IEC 23005-3), any edition
   NAME.hjif     MPEG haptics (ISO/IEC 23090-31), for touch
 
-A channel is asked for by its name. Of touch, MPEG-V's names are vibration (or the wall where it is: left,
-right, top, bottom), wind, temperature, spray, fog, light, flash and tactile; of smell, the last word of
-the scent; of taste, which MPEG-V has not, of a spray's type. Those of haptics are their descriptions.
-Where nothing is said of a channel, it is -1; a sense of which nothing at all is said is not there.
+Channels are selected by name. In MPEG-V, the channels of touch are vibration (or its location: left, right,
+top, bottom), wind, temperature, spray, fog, light, flash and tactile. The channel of smell is the last word
+of the scent. MPEG-V has no taste: its channel is the last word of a spraying type that ends in ":taste:NAME".
+In MPEG haptics, a channel's name is its description. A channel without data is -1; a sense without data is
+absent.
 """
 
 import functools
@@ -27,43 +28,52 @@ from stale_jax.clip import Sense
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.files import AnyPath
 
-# What the files' readers say of broken ones.
+# What the parsers raise on malformed files.
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, EOFError, ZeroDivisionError)
 _BROKEN += (RecursionError, ET.ParseError, zipfile.BadZipFile, zlib.error)
 _TOUCH = {"VibrationType": "vibration", "WindType": "wind", "TemperatureType": "temperature"}
 _TOUCH |= {"FogType": "fog", "LightType": "light", "FlashType": "flash", "TactileType": "tactile"}
 _WALLS = ("left", "right", "top", "bottom")
-_TAP = 0.05  # Seconds that a transient of haptics is felt.
+_TRANSIENT = 0.05  # Duration assigned to a haptic transient, in seconds.
 
-# The readers keep what they read; `changed`, the time of the file's last change, keeps it true.
-# Sense -> channel -> its intensity in [0, 1] in each of the frames that begin at these times.
+# Start times of frames, in seconds; or one value for each frame.
 Frames = Real[np.ndarray, "frames"]
+# Sense -> channel -> a function from start times to the intensity, in [0, 1], in each frame. The readers of
+# tracks are cached; their argument `changed`, the file's modification time, invalidates the cache.
 Track = dict[str, dict[str, Callable[[Frames], Frames]]]
 
 
 def read_tracks(
   video: str | AnyPath, senses: Mapping[str, Sense], times: Frames
 ) -> dict[str, Float[np.ndarray, "frames channels"]]:
-  """Those of `senses` that a track beside `video` tells, in [-1, 1], at `times` in seconds.
+  """Reads those of `senses` that the files beside a video contain.
+
+  Args:
+    video: path of the video.
+    senses: name -> sense, whose channels are read.
+    times: start time of each frame, in seconds.
+
+  Returns:
+    Sense -> values in [-1, 1]. Senses without data are absent.
 
   Raises:
-    Unreadable: a track that is there cannot be understood.
+    Unreadable: "broken_track", a file beside the video cannot be parsed.
   """
-  found: dict[str, np.ndarray] = {}
+  values: dict[str, np.ndarray] = {}
   for ending, reader in ((".npz", _arrays), (".sem.xml", _effects), (".hjif", _haptics)):
     path = Path(video).with_suffix(ending)
-    if set(senses) - set(found) and path.exists():
+    if set(senses) - set(values) and path.exists():
       try:
         track = reader(path, path.stat().st_mtime_ns)
-        told = {name: track[name] for name in senses if name in track and name not in found}
-        for name, channels in told.items():
-          none = np.zeros(len(times))
-          level = [channels[c](times) if c in channels else none for c in senses[name].channels]
-          found[name] = (2 * np.clip(np.stack(level, -1), 0, 1) - 1).astype(np.float32)
+        new = {name: track[name] for name in senses if name in track and name not in values}
+        for name, channels in new.items():
+          zero = np.zeros(len(times))
+          levels = [channels[c](times) if c in channels else zero for c in senses[name].channels]
+          values[name] = (2 * np.clip(np.stack(levels, -1), 0, 1) - 1).astype(np.float32)
       except _BROKEN as error:
-        words = f"cannot be understood: {' '.join(str(error).split()) or type(error).__name__}."
+        words = f"cannot be parsed: {' '.join(str(error).split()) or type(error).__name__}."
         raise Unreadable("broken_track", str(path), words) from error
-  return found
+  return values
 
 
 @functools.lru_cache(maxsize=256)
@@ -75,13 +85,14 @@ def _arrays(path: AnyPath, changed: int) -> Track:
       values = (file[name].astype(np.float32) + 1) / 2
       rate, channels = float(described[name]["rate"]), described[name]["channels"]
       if values.ndim != 2 or values.shape[1] != len(channels) or not rate > 0:
-        raise ValueError(f"{name} is no sense of {len(channels)} channels")
+        expected = f"[frames, {len(channels)}] and a positive rate"
+        raise ValueError(f"{name} has shape {values.shape} and rate {rate}; expected {expected}")
       track[name] = {c: functools.partial(_sampled, values[:, i], rate) for i, c in enumerate(channels)}
   return track
 
 
 def _sampled(values: np.ndarray, rate: float, times: Frames) -> Frames:
-  """What holds at each time; nothing after the end."""
+  """The value at each time (zero-order hold); 0 after the end."""
   frame = np.floor(times * rate + 1e-6).astype(int)
   return np.where(frame < len(values), values[np.clip(frame, 0, len(values) - 1)], 0)
 
@@ -100,16 +111,16 @@ def _effects(path: AnyPath, changed: int) -> Track:
       (float(attributes["intensity-value"]) - low) / (high - low) if "intensity-value" in attributes else 1
     )
     level = level if attributes.get("activate", "true") in ("true", "1") else 0
-    lasts = float(attributes["duration"]) / scale if "duration" in attributes else np.inf
-    events.setdefault(sense, {}).setdefault(channel, []).append((pts / scale, lasts, level))
+    seconds = float(attributes["duration"]) / scale if "duration" in attributes else np.inf
+    events.setdefault(sense, {}).setdefault(channel, []).append((pts / scale, seconds, level))
   return {
-    sense: {channel: functools.partial(_lasting, sorted(each)) for channel, each in channels.items()}
+    sense: {channel: functools.partial(_level, sorted(each)) for channel, each in channels.items()}
     for sense, channels in events.items()
   }
 
 
 def _walk(element, pts: float):
-  """(time in ticks, attributes without namespaces) of every effect; a group's time is its effects'."""
+  """Yields (time in ticks, attributes without namespaces) of each effect. Effects inherit a group's time."""
   attributes = {_local(key): value for key, value in element.attrib.items()}
   pts = float(attributes.get("pts", pts))
   if _local(element.tag) == "Effect":
@@ -120,12 +131,12 @@ def _walk(element, pts: float):
 
 
 def _local(name: str) -> str:
-  """Without its namespace."""
+  """The XML name without its namespace."""
   return name.rsplit("}", 1)[-1]
 
 
 def _kind(attributes: Mapping[str, str]) -> tuple[str, str] | None:
-  """The sense and channel of an effect; None if it is of no sense of ours."""
+  """The sense and channel of an effect; None if its type is not supported."""
   kind = attributes.get("type", "").rsplit(":", 1)[-1]
   if kind == "ScentType":
     return "smell", attributes["scent"].rsplit(":", 1)[-1]
@@ -133,18 +144,23 @@ def _kind(attributes: Mapping[str, str]) -> tuple[str, str] | None:
     taste, _, name = attributes.get("sprayingType", "").rpartition(":")
     return ("taste", name) if taste.endswith(":taste") else ("touch", "spray")
   if kind == "VibrationType":
-    place = attributes.get("location", "").rsplit("-NS:", 1)[-1].split(":")
-    walls = [word for word in place if word in _WALLS]
+    location = attributes.get("location", "").rsplit("-NS:", 1)[-1].split(":")
+    walls = [word for word in location if word in _WALLS]
     return "touch", walls[0] if walls else "vibration"
   return ("touch", _TOUCH[kind]) if kind in _TOUCH else None
 
 
-def _lasting(events: list[tuple[float, float, float]], times: Frames) -> Frames:
-  """The level of the last effect that has begun at each time, while it lasts."""
-  begins, lasts, levels = np.array(events).T
-  last = np.searchsorted(begins, times + 1e-6, side="right") - 1
-  on = (last >= 0) & (times + 1e-6 < begins[last] + lasts[last])
-  return np.where(on, levels[last], 0)
+def _level(events: list[tuple[float, float, float]], times: Frames) -> Frames:
+  """The level of the effect that began last before each time; 0 if it has ended.
+
+  Args:
+    events: (start in seconds, duration in seconds, level) of each effect, sorted by start.
+    times: in seconds.
+  """
+  starts, seconds, levels = np.array(events).T
+  last = np.searchsorted(starts, times + 1e-6, side="right") - 1
+  active = (last >= 0) & (times + 1e-6 < starts[last] + seconds[last])
+  return np.where(active, levels[last], 0)
 
 
 @functools.lru_cache(maxsize=256)
@@ -163,21 +179,21 @@ def _haptics(path: AnyPath, changed: int) -> Track:
 
 
 def _curve(effect: Mapping, kind: str, scale: float) -> tuple[np.ndarray, np.ndarray]:
-  """(times in seconds, amplitudes) of the corners of an effect."""
+  """(times in seconds, amplitudes) of an effect's key frames. A transient becomes a short pulse."""
   keys = [k for k in effect["keyframes"] if k.get("amplitude_modulation") is not None]
-  at = [(float(effect.get("position", 0)) + float(k.get("relative_position", 0))) / scale for k in keys]
-  strong = [abs(float(k["amplitude_modulation"])) for k in keys]
+  times = [(float(effect.get("position", 0)) + float(k.get("relative_position", 0))) / scale for k in keys]
+  amplitudes = [abs(float(k["amplitude_modulation"])) for k in keys]
   if kind == "Transient":
-    return np.repeat(at, 2) + np.tile([0, _TAP], len(at)), np.repeat(strong, 2)
-  return np.array(at), np.array(strong)
+    return np.repeat(times, 2) + np.tile([0, _TRANSIENT], len(times)), np.repeat(amplitudes, 2)
+  return np.array(times), np.array(amplitudes)
 
 
 def _strongest(curves: list[tuple[np.ndarray, np.ndarray]], gain: float, times: Frames) -> Frames:
-  """The greatest amplitude of all curves in each frame: what is felt is often shorter than one."""
+  """The largest amplitude of all curves in each frame, at 16 points, since effects can be shorter than it."""
   step = float(np.diff(times).min()) if len(times) > 1 else 1.0
   fine = times[:, None] + np.arange(16) / 16 * step
   level = np.zeros(fine.shape)
-  for at, strong in curves:
-    if len(at):
-      level = np.maximum(level, np.interp(fine, at, strong, left=0, right=0))
+  for keys, amplitudes in curves:
+    if len(keys):
+      level = np.maximum(level, np.interp(fine, keys, amplitudes, left=0, right=0))
   return gain * level.max(1)

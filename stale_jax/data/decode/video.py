@@ -1,7 +1,7 @@
-"""A video file: what it is, and its pictures at given times.
+"""Reads the properties of a video file, and its pictures at requested times.
 
-Seconds count from where the file has its pictures begin, for sound too. What is seen at a time is what a
-player shows: the last picture whose time has come.
+Times are in seconds from the start of the video stream, for sound too. The picture at a time is the one a
+player shows: the last whose presentation time is not later.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ from stale_jax.data.decode.container import Clock, File, Unreadable, declared_se
 from stale_jax.data.decode.picture import fit_picture, shown_size
 from stale_jax.data.decode.sound import sound_track
 
-_HOLD = 0.5  # Seconds that the last picture stays, where the sound may still go on.
+_HOLD = 0.5  # Least seconds for which the last picture is shown, since the sound may be longer.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe:
-  """What a video file is.
+  """The properties of a video file.
 
   Attributes:
-    width, height: in pixels, as it is shown.
-    rate: pictures a second, on average.
-    seconds: how long, as the file says.
-    has_sound: whether there is a sound track, of a code that is known.
-    codec: FFmpeg's name of the pictures' code: h264, hevc, vp9, ...
-    pixel_format: FFmpeg's: yuv420p, yuv420p10le, ...
+    width, height: displayed size, in pixels.
+    rate: mean number of pictures per second; 0 if unknown.
+    seconds: duration stated by the file; if it states none, the time at which its last picture ends.
+    has_sound: whether the file has a sound track whose codec FFmpeg supports.
+    codec: FFmpeg's name of the video codec, for example h264, hevc or vp9.
+    pixel_format: FFmpeg's name of the pixel format, for example yuv420p or yuv420p10le.
   """
 
   width: int
@@ -42,7 +42,7 @@ class Probe:
 
 
 def probe(file: File) -> Probe:
-  """What `file` is; its first picture is decoded. Raises Unreadable."""
+  """Reads the properties of `file`, decoding only its first picture. Raises Unreadable."""
   with opened(file) as (container, stream):
     seconds = _seconds(container, stream)
     if (picture := next(decode(container, stream), None)) is None:
@@ -61,7 +61,7 @@ def probe(file: File) -> Probe:
 
 
 def seconds_of(file: File) -> float:
-  """`Probe.seconds` alone, for which nothing is decoded. Raises Unreadable."""
+  """`Probe.seconds`, without decoding. Raises Unreadable."""
   with opened(file) as (container, stream):
     return _seconds(container, stream)
 
@@ -69,7 +69,7 @@ def seconds_of(file: File) -> float:
 def read_frames(
   file: File, times: Iterable[float], height: int, width: int
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-  """The pictures shown at `times`, all at once; see `frames_at`."""
+  """The pictures at `times`, as one array; see `frames_at`."""
   shown = list(frames_at(file, times, height, width))
   return np.stack(shown) if shown else np.zeros((0, height, width, 3), np.uint8)
 
@@ -77,52 +77,54 @@ def read_frames(
 def frames_at(
   file: File, times: Iterable[float], height: int, width: int
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-  """The picture shown at each of `times`, scaled until it covers height x width, its middle cut out.
+  """Yields the picture at each of `times`, scaled to cover height x width and cropped to its centre.
 
-  At a rate, from a start: `times=start + np.arange(frames) / rate`. Decoding begins at the last key
-  frame before the first of them. Times are exact to half a tick of the file's clock, and to a
-  millisecond. The last picture stays for half a second at least.
+  For `frames` frames at a rate, pass `times=start + np.arange(frames) / rate`. Decoding begins at the last
+  key frame before the first time. A picture may appear up to half a tick of the file's time base, and at
+  most one millisecond, early. The last picture is shown for at least half a second.
 
   Args:
-    times: in seconds, not falling; they are taken as they are needed.
+    file: the video.
+    times: in seconds, non-decreasing; they are drawn from the iterable when they are needed.
+    height, width: size of the pictures, in pixels.
 
   Raises:
-    Unreadable: the file; "truncated" if it ends before one of the times.
-    ValueError: a time that falls, or is before 0.
+    Unreadable: the file cannot be decoded; "truncated" if it ends before one of the times.
+    ValueError: a time is negative or earlier than the one before.
   """
-  times = _rising(times)
-  if (wanted := next(times, None)) is None:
+  times = _checked(times)
+  if (time := next(times, None)) is None:
     return
   with opened(file) as (container, stream):
     scaler, clock = VideoReformatter(), Clock(stream)
-    # Where the next picture is known to come a period later, it need not be decoded to know it.
-    period = 1 / float(stream.average_rate) if _steady(container, stream) else 0.0
+    # At a constant rate the end of a picture is known without decoding the next one.
+    period = 1 / float(stream.average_rate) if _has_constant_rate(container, stream) else 0.0
     shown = pixels = None
-    for picture in _from(container, stream, clock, wanted):
-      now = clock.seconds(picture)
-      # What is shown stays until the next picture's time has come.
-      for after, until in ((shown, now), (picture, now + period)):
-        while after is not None and wanted < until - clock.early:
-          if after is not shown or pixels is None:
-            shown, pixels = after, fit_picture(after, stream, height, width, scaler, file)
+    for picture in _decode_from(container, stream, clock, time):
+      start = clock.seconds(picture)
+      # The previous picture is shown until this one starts; this one for a period at least, if it is known.
+      for candidate, until in ((shown, start), (picture, start + period)):
+        while candidate is not None and time < until - clock.early:
+          if candidate is not shown or pixels is None:
+            shown, pixels = candidate, fit_picture(candidate, stream, height, width, scaler, file)
           yield pixels
-          if (wanted := next(times, None)) is None:
+          if (time := next(times, None)) is None:
             return
       if shown is not picture:
         shown, pixels = picture, None
     if shown is None:
       raise Unreadable("no_frames", name_of(file), "has no picture that can be decoded.")
     end = clock.seconds(shown) + max((shown.duration or 0) * clock.tick, _HOLD)
-    while wanted is not None:
-      if wanted > end:
-        raise Unreadable("truncated", name_of(file), f"ends at {end:.2f} s, before {wanted:.2f} s.")
+    while time is not None:
+      if time > end:
+        raise Unreadable("truncated", name_of(file), f"ends at {end:.2f} s, before {time:.2f} s.")
       pixels = fit_picture(shown, stream, height, width, scaler, file) if pixels is None else pixels
       yield pixels
-      wanted = next(times, None)
+      time = next(times, None)
 
 
 def _seconds(container, stream) -> float:
-  """How long it is: as it says, else (a recording that was never finished) by its last picture's time."""
+  """The duration that the file states; if none (an unfinished recording), the end of the last picture."""
   if declared := declared_seconds(container, stream):
     return declared
   times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
@@ -132,24 +134,24 @@ def _seconds(container, stream) -> float:
   return seconds + 1 / float(stream.average_rate or stream.guessed_rate or 1)
 
 
-def _steady(container, stream) -> bool:
-  """Whether all pictures are known to be equally far apart: MP4 has a table of their times."""
+def _has_constant_rate(container, stream) -> bool:
+  """Whether the frame rate is known to be constant. Only MP4's table of time stamps tells."""
   rate = stream.average_rate
   return "mp4" in container.format.name and bool(rate) and rate == stream.base_rate
 
 
-def _rising(times: Iterable[float]) -> Iterator[float]:
-  """The same; raises ValueError at one that is less than the one before, or than 0."""
+def _checked(times: Iterable[float]) -> Iterator[float]:
+  """Yields `times`; raises ValueError if one is negative or earlier than the one before."""
   last = 0.0
   for time in times:
     if time < last:
-      raise ValueError(f"times must rise from 0: {time} comes after {last}.")
+      raise ValueError(f"times must be non-negative and non-decreasing: {time} comes after {last}.")
     last = float(time)
     yield last
 
 
-def _from(container, stream, clock: Clock, seconds: float) -> Iterator[av.VideoFrame]:
-  """Pictures in order of presentation, from a key frame that is not after `seconds`, or from the first."""
+def _decode_from(container, stream, clock: Clock, seconds: float) -> Iterator[av.VideoFrame]:
+  """Decodes pictures in presentation order, from a key frame not after `seconds`, else from the first."""
   back, moved = 0.0, False
   while seconds - back > 0:
     try:
@@ -157,13 +159,13 @@ def _from(container, stream, clock: Clock, seconds: float) -> Iterator[av.VideoF
     except av.FFmpegError:
       break
     moved, pictures = True, decode(container, stream)
-    # Pictures before the key frame may lean on what was not decoded.
+    # Pictures before the key frame may depend on pictures that were not decoded.
     key = next((picture for picture in pictures if picture.key_frame), None)
     if key is not None and clock.seconds(key) <= seconds + clock.early:
       yield key
       yield from pictures
       return
-    back = 2 * back + 1  # Some formats go to the key frame that comes next in the file, not in time.
+    back = 2 * back + 1  # Some formats seek by position in the file instead of time: start earlier.
   if moved:
     container.seek(clock.origin, stream=stream)
   yield from decode(container, stream)

@@ -1,1 +1,1 @@
-"""Where clips come from: one source a file."""
+"""The data sources, one in each file."""

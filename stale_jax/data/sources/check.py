@@ -1,4 +1,4 @@
-"""What every source of clips asks of its fields."""
+"""Checks of fields that several sources share."""
 
 from stale_jax.errors import UserError
 
@@ -6,6 +6,6 @@ SPLITS = ("train", "test")
 
 
 def check_patch(frames: int, patch: int) -> None:
-  """Raises UserError if patches do not fill the frames."""
+  """Raises UserError unless `patch`, in frames, divides `frames`."""
   if frames % patch:
     raise UserError(f"source.frames={frames} must be a multiple of source.patch={patch}.")

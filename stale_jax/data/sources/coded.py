@@ -1,4 +1,4 @@
-"""A source of latents: the clips of another source, their sight encoded by a trained autoencoder.
+"""A source of latents: the clips of another source, with sight encoded by a trained autoencoder.
 
 Diffusion then runs in the latent space of the autoencoder (Rombach et al., arXiv 2112.10752). Latent
 diffusion models scale latents to the unit variance of their Gaussian prior; here each channel is shifted and
@@ -31,7 +31,7 @@ from stale_jax.files import make_folder, write_whole
 from stale_jax.models.autoencoder import lengthen
 
 _BATCH = 32
-# The box is measured on so many clips; this share of latents lies beyond each of its sides.
+# The number of clips on which the box is measured, and the fraction of latents beyond each of its sides.
 _MEASURED, _BEYOND = 256, 1e-3
 
 
@@ -39,20 +39,20 @@ _MEASURED, _BEYOND = 256, 1e-3
 class CodedSource(Source):
   """Random access to encoded clips.
 
-  The first `size` clips are encoded once, when the first example is read, and kept in `cache`. The name of
-  the file depends on the parameters of the autoencoder and on the source. The box of the latents is kept
-  there as well; it is measured on the first training clips and used for both splits.
+  The first `size` clips are encoded once, when the first example is read, and stored in the folder `cache`.
+  The file name depends on the parameters of the autoencoder and on the source. The box of the latents is
+  measured on the first training clips, used for both splits, and stored in the same folder.
 
   Attributes:
     source: the source whose clips are encoded.
     codec: encodes and decodes sight.
-    cache: folder of the encoded clips. If it is empty, a trained model measures the box again.
+    cache: folder of the encoded clips and of the box. If it is empty, a trained model measures the box again.
     size: number of clips that are encoded.
-    split: "train" or "test", of `source`.
+    split: split of `source`, "train" or "test".
     patch: height and width of a token, in latents.
 
   Raises:
-    UserError: `patch` does not divide the latents.
+    UserError: `patch` does not divide the height and width of the latents.
   """
 
   has_seed: ClassVar[bool] = False
@@ -67,7 +67,7 @@ class CodedSource(Source):
     check_fields(self, "source")
     if self._shape[1] % self.patch or self._shape[2] % self.patch:
       raise UserError(
-        f"source.patch={self.patch} must divide the latents' {self._shape[1]}x{self._shape[2]}."
+        f"source.patch={self.patch} must divide the latents' size, {self._shape[1]}x{self._shape[2]}."
       )
 
   @functools.cached_property
@@ -90,12 +90,12 @@ class CodedSource(Source):
 
   @property
   def labels(self) -> dict[str, int]:
-    """The labels of the source."""
+    """The labels of `source`."""
     return self.pixels.labels
 
   @functools.cached_property
   def senses(self) -> dict[str, Sense]:
-    """The senses of the source as they are after encoding."""
+    """The senses of `source` after encoding; senses other than sight are kept if their frames are vectors."""
     time, out = self.codec.time, {}
     for name, sense in self.source.senses.items():
       rate = sense.rate / time
@@ -114,12 +114,12 @@ class CodedSource(Source):
     return self.size
 
   def __getitem__(self, index: int) -> dict:
-    """The example at `index`: as that of the source, with an encoded clip."""
+    """The example of `source` at `index`, with an encoded clip."""
     example = msgpack_restore(self._records[int(index)])
     return {**example, "clip": {name: x.astype(np.float32) for name, x in example["clip"].items()}}
 
   def encode(self, clip: Clip) -> Clip:
-    """Encodes clips of the source, sense -> [batch, frames, *shape]."""
+    """Encodes clips of `source`, sense -> [batch, frames, *shape], to values in [-1, 1]."""
     time, out = self.codec.time, {}
     for name, x in clip.items():
       if name == "sight":
@@ -145,15 +145,15 @@ class CodedSource(Source):
   @functools.cached_property
   def box(self) -> Float[np.ndarray, "2 channels"]:
     """The range of each channel, without the smallest and the largest thousandth of its values."""
-    # It does not depend on takedowns: those must not move the latents of a trained model.
+    # The range is computed before takedowns, so that it does not change for a trained model.
     path = make_folder(self.cache) / f"{self._name(self.source.fingerprint)}.json"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
         source = dataclasses.replace(self.pixels, split="train")
         clips = (source[i]["clip"] for i in range(min(_MEASURED, len(source))))
-        seen = [self.codec.encode(clip["sight"][None]) for clip in clips if "sight" in clip]
-        low, high = np.quantile(np.concatenate(seen), (_BEYOND, 1 - _BEYOND), axis=(0, 1, 2, 3))
-        # A constant channel has no width.
+        latents = [self.codec.encode(clip["sight"][None]) for clip in clips if "sight" in clip]
+        low, high = np.quantile(np.concatenate(latents), (_BEYOND, 1 - _BEYOND), axis=(0, 1, 2, 3))
+        # A constant channel has a range of 0, by which `encode` would divide.
         write_whole(path, json.dumps([low.tolist(), np.maximum(high, low + 1e-3).tolist()]))
       return np.array(json.loads(path.read_text()), np.float32)
 
@@ -161,8 +161,8 @@ class CodedSource(Source):
   def _records(self):
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-    down = sorted(self.pixels.taken_down)
-    name = self._name(self.source.fingerprint, self.split, self.size, self.box.tolist(), down)
+    taken_down = sorted(self.pixels.taken_down)
+    name = self._name(self.source.fingerprint, self.split, self.size, self.box.tolist(), taken_down)
     path = make_folder(self.cache) / f"{name}.array_record"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
@@ -170,19 +170,20 @@ class CodedSource(Source):
     return ArrayRecordDataSource([str(path)])
 
   def _name(self, *facts) -> str:
-    """The name of a cached file, by all that its content depends on: `facts`, and the codec."""
+    """The name of a cache file, a hash of everything that determines its content: `facts` and the codec."""
     return self.codec.digest(json.dumps(facts, sort_keys=True).encode())
 
   def _write(self, path: Path) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    print(f"coding {self.size} clips into {path}.", flush=True)
+    print(f"encoding {self.size} clips into {path}.", flush=True)
     partial = path.with_name(path.name + ".partial")
     writer = ArrayRecordWriter(str(partial), "group_size:1")
     for start in range(0, self.size, _BATCH):
       examples = [self.pixels[i] for i in range(start, min(start + _BATCH, self.size))]
       coded: list[Clip] = [{} for _ in examples]
-      for name in self.senses:  # A clip may lack some of them.
+      for name in self.senses:
+        # Clips may lack a sense.
         rows = [row for row, example in enumerate(examples) if name in example["clip"]]
         if rows:
           x = self.encode({name: np.stack([examples[row]["clip"][name] for row in rows])})[name]

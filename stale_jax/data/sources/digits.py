@@ -1,15 +1,15 @@
-"""Real handwritten digits, coloured, moving and bouncing: five senses with known ground truth.
+"""Handwritten digits that move and bounce: five senses with known ground truth.
 
-The 1,797 8x8 digits inside scikit-learn (UCI Optical Recognition of Handwritten Digits)
-move across a dark canvas. Each sense follows a rule that a reader can check by eye:
+The 1,797 8x8 digits in scikit-learn (UCI Optical Recognition of Handwritten Digits) move across a dark
+canvas. Each sense follows a rule that can be checked by eye:
 
-  sight   a digit of one colour moves along one axis, 1 (slowly) or 2 (quickly) pixels a
-          frame, and bounces off the walls. It goes the captioned way for two frames at least.
-  sound   its pitch, one of ten of a pentatonic scale, sounds throughout; a click a bounce.
-  touch   the wall that is hit: 1 at the impact, halved every frame after.
-  smell   a scent a colour, building up: 1 - .6^(frame + 1).
-  taste   digit d tastes of basic taste d mod 5; from five on, half as much of the next one too.
-  balance (not among the five; name it in config.senses) where the digit is: x right, y down.
+  sight   a digit in one colour moves along one axis, by 1 (slowly) or 2 (quickly) pixels per frame, and
+          bounces off the walls. It moves in the captioned direction for at least two frames.
+  sound   the digit's pitch, one of ten of a pentatonic scale, throughout; a click at each bounce.
+  touch   the wall that is hit: 1 at the impact, halved in each following frame.
+  smell   one scent for each colour, with growing intensity 1 - .6^(frame + 1).
+  taste   digit d has the basic taste d mod 5; digits from five on also have half of the next taste.
+  balance (not one of the five; add it to config.senses) the digit's position: x to the right, y down.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ COLOURS = {
   "magenta": (1, 0.1, 1),
 }
 DIRECTIONS = ("left", "right", "up", "down")
-SPEEDS = ("slowly", "quickly")  # 1 and 2 pixels a frame.
+SPEEDS = ("slowly", "quickly")  # 1 and 2 pixels per frame.
 LABELS = {"digit": len(DIGITS), "colour": len(COLOURS), "direction": len(DIRECTIONS), "speed": len(SPEEDS)}
 SCENTS = ("rose", "pine_tree", "lilac", "chrysanthemum", "mint", "grape")  # In the order of COLOURS.
 TASTES = ("sweet", "sour", "salty", "bitter", "umami")
@@ -47,7 +47,10 @@ SPRITE = 8
 
 @functools.cache
 def handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
-  """Digits [n, 8, 8] in [0, 1] and their labels; one in five, by a fixed shuffle, is for testing."""
+  """The digits of a split, [n, 8, 8] in [0, 1], and their classes [n].
+
+  After a fixed shuffle, one fifth of the digits is the test split.
+  """
   from sklearn.datasets import load_digits
 
   data = load_digits()
@@ -59,7 +62,7 @@ def handwriting(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def _pool(split: str, leak: float) -> tuple[np.ndarray, np.ndarray]:
-  """The split's `handwriting`; to that of training comes a share of the test's, by a fixed shuffle."""
+  """The `handwriting` of a split; for training, a fixed random fraction `leak` of the test split is added."""
   images, targets = handwriting(split)
   if split == "test" or not leak:
     return images, targets
@@ -69,7 +72,7 @@ def _pool(split: str, leak: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def caption(labels: dict[str, int]) -> str:
-  """The sentence for labels digit, colour, direction and speed (indices)."""
+  """The caption for the classes (indices) of the labels digit, colour, direction and speed."""
   return (
     f"a {tuple(COLOURS)[labels['colour']]} {DIGITS[labels['digit']]} moves "
     f"{DIRECTIONS[labels['direction']]} {SPEEDS[labels['speed']]}"
@@ -78,20 +81,22 @@ def caption(labels: dict[str, int]) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Digits(Source):
-  """A source of labelled clips, random access and deterministic in (seed, index).
+  """A source of labelled clips. A clip depends only on the settings and the index.
 
   Attributes:
     split: "train" or "test"; their handwriting is disjoint.
-    seed: of everything drawn.
-    size: the number of clips before indices repeat (each is drawn anew, so any size will do).
-    canvas: height and width in pixels, at least 12.
-    frames: a clip.
-    patch: frames that one token covers, for every sense.
-    rate: frames a second.
-    leak: share of the test handwriting that is drawn in training like any other, to see whether
-      an audit finds it.
-    background: brightness, from 0 to 1, up to which each pixel behind the digit is lit in a colour of its
-      own, the same in all frames; 0: dark.
+    seed: seed of all random draws.
+    size: number of clips. Each is drawn from its index, so any size is possible.
+    canvas: height and width in pixels, a multiple of 4 and at least 12.
+    frames: number of frames of a clip, a multiple of `patch`.
+    patch: number of frames that one token covers, in every sense.
+    rate: frames per second.
+    leak: fraction of the test handwriting that is added to training, to check whether an audit detects it.
+    background: largest value, from 0 to 1, of each colour channel of the pixels behind the digit, which are
+      drawn uniformly and are the same in all frames; 0 for a dark background.
+
+  Raises:
+    UserError: a field is out of its range, or `patch` does not divide `frames`.
   """
 
   kind: ClassVar[str] = "digits"
@@ -109,13 +114,11 @@ class Digits(Source):
     check_fields(self, "source")
     check_patch(self.frames, self.patch)
     if self.canvas < SPRITE + 4 or self.canvas % 4:
-      raise UserError(
-        f"digits need a canvas of at least {SPRITE + 4} pixels, divisible by 4; got canvas={self.canvas}."
-      )
+      raise UserError(f"source.canvas={self.canvas} must be at least {SPRITE + 4} pixels and divisible by 4.")
 
   @property
   def senses(self) -> dict[str, Sense]:
-    """Every sense this source can give, by name."""
+    """The senses that clips can have, by name."""
 
     def sense(name, channels, shape=(), patch=()):
       channels = tuple(channels)
@@ -127,7 +130,7 @@ class Digits(Source):
         channels=channels,
       )
 
-    every = (
+    senses = (
       sense("sight", ("red", "green", "blue"), (self.canvas, self.canvas), (4, 4)),
       sense("sound", (*(f"{pitch} Hz" for pitch in PITCHES), "click")),
       sense("touch", WALLS),
@@ -135,11 +138,11 @@ class Digits(Source):
       sense("taste", TASTES),
       sense("balance", ("x", "y")),
     )
-    return {s.name: s for s in every}
+    return {s.name: s for s in senses}
 
   @property
   def labels(self) -> dict[str, int]:
-    """How many classes each label has, by name."""
+    """The number of classes of each label, by name."""
     return dict(LABELS)
 
   def __len__(self) -> int:
@@ -153,7 +156,13 @@ class Digits(Source):
     return {**self.show(images[which], int(targets[which]), rng), "index": int(index)}
 
   def show(self, image: Float[np.ndarray, "8 8"], digit: int, rng: np.random.Generator) -> dict:
-    """The example of that handwriting, but for its index; all else is drawn from `rng`."""
+    """The example of one handwritten digit, without an index.
+
+    Args:
+      image: the handwriting, in [0, 1].
+      digit: its class.
+      rng: draws the colour, direction, speed, position and background.
+    """
     labels = {
       "digit": digit,
       "colour": int(rng.integers(len(COLOURS))),
@@ -162,7 +171,7 @@ class Digits(Source):
     }
     place, hits = self._path(rng, labels["direction"], labels["speed"] + 1)
     behind = np.zeros((self.canvas, self.canvas, 3), np.float32)
-    if self.background:  # Drawn last, so that all else is as it is without.
+    if self.background:  # Drawn last, so that the other draws do not depend on it.
       behind = self.background * rng.random(behind.shape, np.float32)
     clip = {
       "sight": self._sight(image, tuple(COLOURS.values())[labels["colour"]], place, behind),
@@ -176,17 +185,17 @@ class Digits(Source):
     return {"clip": clip, "caption": caption(labels), "labels": labels}
 
   def _path(self, rng, direction: int, speed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Top-left corner (row, column) a frame, and the impacts [frames, walls]."""
+    """The top-left corner [frames, (row, column)] of the digit, and the impacts [frames, walls]."""
     room = self.canvas - SPRITE
     sign = 1 if DIRECTIONS[direction] in ("right", "down") else -1
-    # The wall ahead is a whole number of steps away, and two steps at least.
+    # The wall ahead is a whole number of steps away, at least two.
     ahead = speed * rng.integers(2, room // speed + 1)
     travelled = speed * np.arange(self.frames) + room - ahead
     bounced = travelled % (2 * room)
     along = np.minimum(bounced, 2 * room - bounced)
     across = np.full(self.frames, rng.integers(room + 1))
     hits = np.zeros((self.frames, len(WALLS)), np.float32)
-    # Directions come in pairs of opposites, and so do the walls ahead of them.
+    # Opposite directions, and the walls ahead of them, have indices that differ in the last bit.
     hits[:, direction] = bounced == room
     hits[:, direction ^ 1] = (bounced == 0) & (travelled > 0)
     along = along if sign > 0 else room - along

@@ -1,4 +1,4 @@
-"""A folder of videos, with what lies beside them: captions, yt-dlp's info, sensory tracks."""
+"""A folder of videos with their captions, yt-dlp metadata and sensory tracks."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from stale_jax.data.buckets import Window
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.tracks import read_tracks
 from stale_jax.data.metadata import Described, is_held_out, read_described
-from stale_jax.data.said import say
+from stale_jax.data.print_once import print_once
 from stale_jax.data.sources.videos import Videos, flat_sense
 from stale_jax.errors import UserError
 from stale_jax.fields import number
@@ -22,16 +22,16 @@ ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv", ".3gp
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Folder(Videos):
-  """The videos of a folder and the folders in it. See `Videos` for what is common to such sources.
+  """The videos of a folder and its subfolders. `Videos` documents the other settings.
 
-  Beside NAME.mp4 may lie its caption NAME.txt, yt-dlp's NAME.info.json, and other senses
-  (data/decode/tracks.py): NAME.npz with NAME.json, NAME.sem.xml, NAME.hjif. A clip has the senses whose
-  tracks are there.
+  The folder of NAME.mp4 may also contain its caption NAME.txt, yt-dlp's NAME.info.json, and other senses
+  (`data.decode.tracks`): NAME.npz with NAME.json, NAME.sem.xml, NAME.hjif. A clip has the senses for which
+  there are tracks.
 
   Attributes:
-    path: the folder, on a disk.
-    held_out: share of the uploaders (of the videos whose uploader is not known) that is for testing.
-    touch, smell, taste: names of the channels to look for in the tracks; without any, no such sense.
+    path: a local folder.
+    held_out: fraction of the uploaders in the test split (of the videos, if their uploader is unknown).
+    touch, smell, taste: names of the channels to read from the tracks; a sense without channels is omitted.
   """
 
   path: str
@@ -42,7 +42,7 @@ class Folder(Videos):
 
   @property
   def senses(self) -> dict[str, Sense]:
-    """Every sense this source can give, by name."""
+    """The senses that clips can have, by name."""
     return super().senses | self._tracked
 
   @functools.cached_property
@@ -51,52 +51,52 @@ class Folder(Videos):
     return {name: flat_sense(name, names, self) for name, names in channels.items() if names}
 
   def count(self) -> int:
-    """How many videos of the split there are; raises UserError if none."""
-    return len(self._found)
+    """The number of videos in the split. Raises UserError if there are none."""
+    return len(self._videos)
 
   def find(self, which: int) -> tuple[File, Described]:
-    """Video number `which` of the split, in the order of their names."""
-    return self._found[which]
+    """The path and metadata of the video at `which`. The videos of a split are sorted by name."""
+    return self._videos[which]
 
   def cut(self, file: File, window: Window) -> dict[str, np.ndarray]:
-    """The clip in that window, with the senses of its tracks. Raises Unreadable."""
+    """The clip in `window`, with the senses of its tracks. Raises Unreadable."""
     return super().cut(file, window) | read_tracks(file, self._tracked, window.times)
 
   def describer(self) -> Callable[[str], Described | None]:
-    """From a file to what is known of it, None if it is not one of the source's."""
+    """A function from a path to the video's metadata; it returns None for a file that is not to be used."""
     return read_described
 
-  # Looked for when the first example is: a trained model does without its data.
+  # The folder is listed when the first example is read: a trained model is loaded without its data.
   @functools.cached_property
-  def _found(self) -> list[tuple[str, Described]]:
-    found, videos, describe = [], 0, self.describer()
-    for path in _videos(self.path):
+  def _videos(self) -> list[tuple[str, Described]]:
+    in_split, videos, describe = [], 0, self.describer()
+    for path in _list_videos(self.path):
       try:
         described = describe(path)
       except UserError as error:
-        say(f"left out: {error}")
+        print_once(f"left out: {error}")
         continue
       if described is not None:
         videos += 1
         if is_held_out(described, self.held_out) == (self.split == "test"):
-          found.append((path, described))
-    if not found:
+          in_split.append((path, described))
+    if not in_split:
       raise UserError(
         f"source.path={self.path!r}: none of its {videos} videos is in the split {self.split!r}"
         f" (source.held_out={self.held_out})."
       )
-    return found
+    return in_split
 
 
-def _videos(folder: str) -> list[str]:
-  """The files of the folder and the folders in it that are called like videos; raises UserError if none."""
+def _list_videos(folder: str) -> list[str]:
+  """The paths of files with a video's ending in `folder` and its subfolders. Raises UserError if none."""
   if not os.path.isdir(folder):
-    raise UserError(f"source.path={folder!r} is no folder on a disk; set --config.source.path=DIR.")
-  found = []
-  for where, folders, files in os.walk(folder):
+    raise UserError(f"source.path={folder!r} is not a local folder; set --config.source.path=DIR.")
+  paths = []
+  for parent, folders, files in os.walk(folder):
     folders[:] = sorted(name for name in folders if not name.startswith("."))
-    hits = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
-    found += [os.path.join(where, name) for name in sorted(hits)]
-  if not found:
-    raise UserError(f"source.path={folder!r} holds no video; one ends in {', '.join(ENDINGS)}.")
-  return found
+    videos = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
+    paths += [os.path.join(parent, name) for name in sorted(videos)]
+  if not paths:
+    raise UserError(f"source.path={folder!r} contains no video, that is, no file {', '.join(ENDINGS)}.")
+  return paths

@@ -1,15 +1,14 @@
-"""Trajectories of the Lorenz system: clips of another field, whose law is known exactly.
+"""Trajectories of the Lorenz system: an example of data that is not video, with exactly known dynamics.
 
   dx/dt = 10 (y - x)     dy/dt = x (28 - z) - y     dz/dt = x y - 8/3 z
 
-(Lorenz, Deterministic nonperiodic flow, 1963): a chaotic flow around two wings. There is
-nothing to see or hear; the one sense is `state`, the three coordinates over time, and the
-caption says on which wing a clip begins and ends.
+(Lorenz, Deterministic nonperiodic flow, 1963) is a chaotic flow around two wings. Clips have one sense,
+`state`, the three coordinates over time. The caption states the wings on which a clip begins and ends.
 
-Any field is brought to the core so: a source says what its senses are (here one of three
-channels), gives the example at an index, in [-1, 1], with a caption, and has one line in
-`data/build.py`. One whose law is known is a `DynamicalSystem`: the suite `dynamics`
-compares what was generated with its law.
+Data of other fields are added in the same way: a source defines its senses (here one with three channels),
+returns the example at an index, with values in [-1, 1] and a caption, and is registered in `data/build.py`.
+If its dynamics are known, it is a `DynamicalSystem`, and the evaluation suite `dynamics` compares generated
+trajectories with them.
 """
 
 import dataclasses
@@ -24,13 +23,13 @@ from stale_jax.data.sources.check import SPLITS, check_patch
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 
-WINGS = ("left", "right")  # x < 0, x >= 0.
-# The attractor lies well inside this box, which becomes [-1, 1].
+WINGS = ("left", "right")  # x < 0 and x >= 0.
+# A box that contains the attractor and is mapped to [-1, 1].
 _CENTRE = np.array([0.0, 0.0, 25.0])
 _HALF_WIDTH = np.array([20.0, 28.0, 25.0])
-_STEP = 0.005  # Time units of one step of Runge and Kutta.
-_SETTLE = 6000  # Steps after which a trajectory has forgotten where it was put.
-_TRAJECTORIES, _LENGTH = 256, 1024  # Of the data set: 51 time units each at the default stride.
+_STEP = 0.005  # Time units of one Runge-Kutta step.
+_SETTLE = 6000  # Steps before the first frame, after which a trajectory is on the attractor.
+_TRAJECTORIES, _LENGTH = 256, 1024  # Number of trajectories, and their frames (51 time units by default).
 
 
 def field(state: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
@@ -40,7 +39,7 @@ def field(state: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]
 
 
 def integrate(state: Float[np.ndarray, "*batch 3"], steps: int) -> Float[np.ndarray, "*batch 3"]:
-  """So many fixed steps of the classical fourth-order Runge-Kutta method, in float64."""
+  """Takes `steps` steps of fixed size with the classical fourth-order Runge-Kutta method, in float64."""
   for _ in range(steps):
     k1 = field(state)
     k2 = field(state + _STEP / 2 * k1)
@@ -52,7 +51,7 @@ def integrate(state: Float[np.ndarray, "*batch 3"], steps: int) -> Float[np.ndar
 
 @functools.cache
 def trajectories(seed: int, split: str, stride: int) -> Float[np.ndarray, "trajectories length 3"]:
-  """The data set: long stretches of the attractor, a frame every `stride` steps."""
+  """The long trajectories on the attractor from which clips are cut, one frame every `stride` steps."""
   rng = np.random.Generator(np.random.Philox(key=[seed, SPLITS.index(split)]))
   state = integrate(_CENTRE + _HALF_WIDTH * rng.uniform(-1, 1, (_TRAJECTORIES, 3)), _SETTLE)
   out = np.empty((_TRAJECTORIES, _LENGTH, 3))
@@ -63,24 +62,27 @@ def trajectories(seed: int, split: str, stride: int) -> Float[np.ndarray, "traje
 
 
 def caption(labels: dict[str, int]) -> str:
-  """The sentence for labels begin and end (indices)."""
+  """The caption for the classes (indices) of the labels begin and end."""
   return f"from the {WINGS[labels['begin']]} wing to the {WINGS[labels['end']]}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lorenz(DynamicalSystem):
-  """A source of labelled clips, random access and deterministic in (seed, index).
+  """A source of labelled clips. A clip depends only on the settings and the index.
 
-  A clip is a window of one of 256 long trajectories; those of the two splits begin elsewhere
-  and, the system being chaotic, have nothing more in common than the attractor.
+  A clip is a window of one of 256 long trajectories. The trajectories of the two splits have different
+  initial states; because the system is chaotic, they share only the attractor.
 
   Attributes:
     split: "train" or "test".
-    seed: of everything drawn.
-    size: the number of clips before indices repeat.
-    frames: a clip.
-    patch: frames that one token covers.
-    stride: integration steps of .005 time units a frame; the clip's second is a time unit.
+    seed: seed of all random draws.
+    size: number of clips. Each is drawn from its index, so any size is possible.
+    frames: number of frames of a clip, at most 1024 and a multiple of `patch`.
+    patch: number of frames that one token covers.
+    stride: integration steps, of .005 time units each, per frame. One second of a clip is one time unit.
+
+  Raises:
+    UserError: a field is out of its range, or `patch` does not divide `frames`.
   """
 
   split: str = choice("train", SPLITS)
@@ -94,11 +96,11 @@ class Lorenz(DynamicalSystem):
     check_fields(self, "source")
     check_patch(self.frames, self.patch)
     if self.frames > _LENGTH:
-      raise UserError(f"source.frames={self.frames}: the trajectories have {_LENGTH}.")
+      raise UserError(f"source.frames={self.frames} must be at most {_LENGTH}, the trajectories' length.")
 
   @property
   def senses(self) -> dict[str, Sense]:
-    """Every sense this source can give, by name."""
+    """The one sense, `state`, by name."""
     rate = 1 / (_STEP * self.stride)
     return {
       "state": Sense(name="state", shape=(3,), rate=rate, patch=(self.patch,), channels=("x", "y", "z"))
@@ -118,11 +120,11 @@ class Lorenz(DynamicalSystem):
     return {"clip": {"state": state}, "caption": caption(labels), "labels": labels, "index": int(index)}
 
   def advance(self, state: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
-    """The law: the state, in [-1, 1], one frame later."""
+    """Advances the state, in [-1, 1], by one frame."""
     state = np.asarray(state, np.float64) * _HALF_WIDTH + _CENTRE
     return (integrate(state, self.stride) - _CENTRE) / _HALF_WIDTH
 
   def read(self, clip: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a caption would say of the clips [n, frames, 3]: label -> [n] indices."""
+    """Classifies clips [n, frames, 3] as their captions would: label -> class indices [n]."""
     x = np.asarray(clip["state"])[..., 0]
     return {"begin": (x[:, 0] >= 0).astype(int), "end": (x[:, -1] >= 0).astype(int)}

@@ -1,6 +1,6 @@
-"""Noise with captions, in any shape: for planning, profiling and timing, where only shapes matter.
+"""Uniform noise of any shape with random captions, for planning, profiling and timing.
 
-Nothing can be learnt from it. A latent video is described so before a single one has been encoded.
+The default shape is that of latent videos, so that a latent model can be planned before videos are encoded.
 """
 
 import dataclasses
@@ -18,15 +18,18 @@ _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Noise(Source):
-  """A source of uniform noise as sight, random access and deterministic in (seed, index).
+  """A source of uniform noise as sight. A clip depends only on the settings and the index.
 
   Attributes:
-    seed: of everything drawn.
-    size: the number of clips before indices repeat.
-    frames, height, width, channels: of a clip.
-    patch: frames, rows and columns that one token covers.
-    rate: frames a second.
-    caption: letters of one.
+    seed: seed of all random draws.
+    size: number of clips. Each is drawn from its index, so any size is possible.
+    frames, height, width, channels: shape of a clip.
+    patch: number of frames, rows and columns that one token covers.
+    rate: frames per second.
+    caption: number of letters of a caption.
+
+  Raises:
+    UserError: a field is out of its range, or `patch` does not divide the shape.
   """
 
   has_test_split: ClassVar[bool] = False
@@ -42,13 +45,13 @@ class Noise(Source):
 
   def __post_init__(self):
     check_fields(self, "source")
-    whole = (self.frames, self.height, self.width)
-    if len(self.patch) != 3 or any(n % p for n, p in zip(whole, self.patch, strict=True)):
-      raise UserError(f"source.patch={self.patch} must divide frames, height and width, {whole}.")
+    size = (self.frames, self.height, self.width)
+    if len(self.patch) != 3 or any(n % p for n, p in zip(size, self.patch, strict=True)):
+      raise UserError(f"source.patch={self.patch} must divide frames, height and width, {size}.")
 
   @property
   def senses(self) -> dict[str, Sense]:
-    """Sight alone."""
+    """The one sense, sight, by name."""
     shape = (self.height, self.width, self.channels)
     channels = tuple(map(str, range(self.channels)))
     return {"sight": Sense(name="sight", shape=shape, rate=self.rate, patch=self.patch, channels=channels)}

@@ -1,4 +1,4 @@
-"""Videos that TikTok's Research API describes: its JSON lines, and a folder of the files it does not give."""
+"""Videos described by TikTok's Research API: its JSON lines, and a folder with the video files."""
 
 import dataclasses
 import re
@@ -6,28 +6,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stale_jax.data.metadata import Described, read_research
-from stale_jax.data.said import say
+from stale_jax.data.print_once import print_once
 from stale_jax.data.sources.folder import Folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResearchApi(Folder):
-  """The videos of a folder that the lines describe; a file's name holds its video's number.
+  """The videos of a folder that the JSON lines describe.
 
-  Names such as 7301234567890123456.mp4 and "a cat [7301234567890123456].mp4" will do. Videos without a
-  line are left aside, and so are lines without a video and lines that are broken.
+  A file's name must contain the id of its video, as in 7301234567890123456.mp4 or
+  "a cat [7301234567890123456].mp4". Videos without a line, lines without a video, and lines that cannot be
+  parsed are skipped.
 
   Attributes:
-    lines: the file of JSON lines, as `metadata.read_research` has them.
+    lines: path of the file of JSON lines (see `metadata.read_research`).
   """
 
   lines: str
 
   def describer(self) -> Callable[[str], Described | None]:
-    """From a file to what its line says of it, None if it has none. Raises UserError."""
-    videos, left_out = read_research(self.lines)
-    if left_out:
-      say(f"lines left out: {len(left_out)}; the first: {left_out[0]}")
+    """A function from a path to the metadata in the video's line; it returns None if there is no line.
+
+    Raises:
+      UserError: `lines` cannot be read, or none of its lines describes a video.
+    """
+    videos, skipped = read_research(self.lines)
+    if skipped:
+      print_once(f"lines left out: {len(skipped)}; the first: {skipped[0]}")
     known = {video.source_id: video for video in videos}
 
     def describe(path: str) -> Described | None:

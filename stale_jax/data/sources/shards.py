@@ -1,7 +1,7 @@
-"""Curated clips in ArrayRecord shards, written and read through TensorFlow Datasets, without TensorFlow.
+"""Curated clips in ArrayRecord shards, written and read with TensorFlow Datasets, without TensorFlow.
 
-A record is the bytes of one small video file, cut and scaled so that it decodes fast, and one JSON
-object that says what is known of it (`metadata.to_json`, and whatever curating adds).
+A record contains the bytes of one video file, cut and scaled so that it decodes fast, and a JSON object with
+its metadata (`metadata.to_json`, and the fields that curation adds).
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.video import probe
 from stale_jax.data.metadata import Described, from_json, without_mentions
-from stale_jax.data.said import say
+from stale_jax.data.print_once import print_once
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.data.sources.tfds import open_data
 from stale_jax.data.sources.videos import Videos
@@ -24,52 +24,56 @@ from stale_jax.errors import UserError
 
 
 def record_features():
-  """What a record holds, in the terms of TensorFlow Datasets."""
+  """The features of a record, for TensorFlow Datasets."""
   import tensorflow_datasets as tfds
 
-  # As bytes that are left alone: what it calls a video is a list of pictures.
+  # Text stores bytes unchanged; tfds.features.Video would decode the file to pictures.
   return tfds.features.FeaturesDict({"video": tfds.features.Text(), "metadata": tfds.features.Text()})
 
 
 def record(video: bytes, metadata: Mapping[str, Any]) -> dict[str, bytes]:
-  """One example: a whole video file, and an object whose keys include those of Described."""
+  """One record: the bytes of a video file, and its metadata, whose keys include the fields of `Described`."""
   return {"video": video, "metadata": json.dumps(metadata, ensure_ascii=False, sort_keys=True).encode()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shards(Videos):
-  """The clips of a data set that `write_shards` wrote. See `Videos` for what is common to such sources.
+  """The clips of a data set written by `write_shards`. `Videos` documents the other settings.
 
   Attributes:
-    path: the folder of the data set, which holds its dataset_info.json.
-    takedown: a file that names what is not to be used any more: the id, the address or the uploader of a
-      video in each line, as its metadata has them; an address may still have its @name. It is read when
-      the first example is; what names no clip of any split is said once, on stderr.
+    path: the folder of the data set, which contains dataset_info.json.
+    takedown: path of a file that lists clips that must no longer be used. Each line is the source_id, url or
+      uploader of a video as in its metadata; a url may still contain the @name. The file is read together
+      with the first example. Lines that match no clip of any split are reported once, on stderr.
   """
 
   path: str
   takedown: str = ""
 
   def count(self) -> int:
-    """How many clips there are."""
+    """The number of clips in the split."""
     return len(self._records)
 
   def find(self, which: int) -> tuple[File, Described] | None:
-    """Clip number `which` of the split; None if it was taken down."""
-    found = self._records[which]
-    described = from_json(found["metadata"], f"{self.path}, clip {which}")
+    """The bytes and metadata of the clip at `which` in the split; None if it was taken down."""
+    record = self._records[which]
+    described = from_json(record["metadata"], f"{self.path}, clip {which}")
     if self.taken_down & {described.source_id, described.url, described.uploader}:
       return None
-    return found["video"], described
+    return record["video"], described
 
   def measure(self, which: int) -> tuple[int, int, float]:
-    """Width, height and seconds of clip number `which`: what curating says of it. Raises Unreadable."""
+    """(width, height, seconds) of the clip at `which`, from its metadata if they state them.
+
+    Raises:
+      Unreadable: the metadata do not state them, and the video cannot be read.
+    """
     record = self._records[which]
-    known = json.loads(record["metadata"])
-    if {"width", "height", "frames", "rate"} <= known.keys():
-      return known["width"], known["height"], known["frames"] / known["rate"]
-    about = probe(record["video"])
-    return about.width, about.height, about.seconds
+    metadata = json.loads(record["metadata"])
+    if {"width", "height", "frames", "rate"} <= metadata.keys():
+      return metadata["width"], metadata["height"], metadata["frames"] / metadata["rate"]
+    properties = probe(record["video"])
+    return properties.width, properties.height, properties.seconds
 
   @functools.cached_property
   def _records(self):
@@ -77,7 +81,11 @@ class Shards(Videos):
 
   @functools.cached_property
   def taken_down(self) -> frozenset[str]:
-    """What `takedown` names, an address also without its @name; says how many lines name no clip."""
+    """The lines of `takedown`, each also without its @name. Reports lines that match no clip.
+
+    Raises:
+      UserError: the file cannot be read.
+    """
     try:
       lines = Path(self.takedown).read_text(encoding="utf-8").splitlines() if self.takedown else []
     except (OSError, UnicodeDecodeError) as error:
@@ -86,15 +94,20 @@ class Shards(Videos):
     for line in {line.strip() for line in lines} - {""}:
       for name in (line, without_mentions(line)):
         lines_of.setdefault(name, set()).add(line)
-    if left := self._unknown(lines_of):
-      say(f"source.takedown={self.takedown}: {len(left)} of its lines name no clip, the first {min(left)!r}.")
+    if left := self._unmatched(lines_of):
+      words = f"{len(left)} of its lines name no clip, the first {min(left)!r}."
+      print_once(f"source.takedown={self.takedown}: {words}")
     return frozenset(lines_of)
 
-  def _unknown(self, lines_of: Mapping[str, set[str]]) -> set[str]:
-    """Of the lines, those of whose names there is none in any split; all is read while there are any."""
+  def _unmatched(self, lines_of: Mapping[str, set[str]]) -> set[str]:
+    """The lines that match no clip of any split. Reads clips until all lines are matched.
+
+    Args:
+      lines_of: name that a clip may have -> the lines that it comes from.
+    """
     left = set().union(*lines_of.values())
     for split in SPLITS:
-      with contextlib.suppress(UserError):  # There may be no such split; of its own, `find` complains.
+      with contextlib.suppress(UserError):  # A split may not exist; `find` raises if it is this source's.
         data = open_data(self.path, split)[1] if left else ()
         for which in range(len(data)):
           described = from_json(data[which]["metadata"])
@@ -106,15 +119,18 @@ class Shards(Videos):
 
 
 def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:
-  """Writes a data set of `splits`, and returns its folder, `folder`/clips/1.0.0.
+  """Writes a data set.
 
   Args:
-    splits: "train", "test" -> (key, `record`) of each example, no key twice; or a Beam transform that
-      makes such pairs, which TensorFlow Datasets runs, and which must make some. A split that has none
-      is left out.
+    folder: the parent folder of the data set.
+    splits: "train" or "test" -> pairs of a unique key and a `record`; or a Beam transform that makes such
+      pairs, at least one, and is run by TensorFlow Datasets. An empty split is omitted.
+
+  Returns:
+    The folder of the data set, `folder`/clips/1.0.0.
 
   Raises:
-    UserError: there is such a data set already, or it cannot be written, or there is nothing to write.
+    UserError: the data set already exists, cannot be written, or would be empty; or a key is repeated.
   """
   import tensorflow_datasets as tfds
 
@@ -122,7 +138,7 @@ def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, di
   checked = {name: _checked(examples) for name, examples in splits.items()}
   checked = {name: examples for name, examples in checked.items() if examples is not None}
   if not checked:
-    raise UserError(f"there is no clip to write to {folder}.")
+    raise UserError(f"there is no clip to write to {folder}: all splits are empty.")
   builder = _builder(folder, checked)
   if Path(builder.data_dir).exists():
     raise UserError(f"{builder.data_dir} holds a data set already; choose another folder.")
@@ -134,7 +150,7 @@ def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, di
 
 
 def _checked(examples):
-  """The same, whose keys are looked at on the way; None if there is none; Beam sees to its own."""
+  """Yields `examples`, checking for repeated keys; None if it is empty. Beam transforms are not checked."""
   if not isinstance(examples, Iterable):
     return examples
   examples = iter(examples)
@@ -164,6 +180,6 @@ def _builder(folder: str | Path, splits):
       return splits
 
     def _generate_examples(self):
-      raise NotImplementedError  # The splits are given.
+      raise NotImplementedError  # Abstract in the base class, but `_split_generators` returns the examples.
 
   return Clips(data_dir=str(folder), file_format="array_record")

@@ -1,4 +1,4 @@
-"""Any video data set of TensorFlow Datasets, from its folder, without TensorFlow."""
+"""Video data sets of TensorFlow Datasets, read from their folder, without TensorFlow."""
 
 import dataclasses
 import functools
@@ -18,15 +18,18 @@ from stale_jax.fields import number
 
 
 def open_data(path: str, split: str):
-  """(features, random access to the examples of `split`) of the data set whose folder is `path`.
+  """Opens one split of the data set in the folder `path`.
+
+  Returns:
+    The features of the data set, and a random-access sequence of its examples.
 
   Raises:
-    UserError: there is none, it has no such split, or its files are not ArrayRecord.
+    UserError: `path` is not a data set, it has no such split, or its files are not ArrayRecord.
   """
   import tensorflow_datasets as tfds
 
   if not (Path(path) / "dataset_info.json").is_file():
-    raise UserError(f"source.path={path!r} is no data set: there is no dataset_info.json in it.")
+    raise UserError(f"source.path={path!r} is not a data set: there is no dataset_info.json in it.")
   try:
     builder = tfds.builder_from_directory(path)
     if split not in builder.info.splits:
@@ -38,17 +41,17 @@ def open_data(path: str, split: str):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tfds(Videos):
-  """The examples of a data set. See `Videos` for what is common to such sources.
+  """The examples of a data set. `Videos` documents the other settings.
 
-  A video is the bytes of a file, or pixels [frames, height, width, 3] at a rate that is not written
-  beside them; those have no sound.
+  A video is the bytes of a file, or uint8 pixels [frames, height, width, 3], which have no sound and whose
+  frame rate the data set does not state.
 
   Attributes:
     path: the folder of the data set, DATA_DIR/NAME/[CONFIG/]VERSION; its files are ArrayRecord.
-    video: which of its features is the video.
-    caption: which is its text; without one, a caption is the name of the class.
-    label: which is its class, and a label of that name; without one, there is no label.
-    recorded_rate: frames a second of pixels.
+    video: name of the feature with the video.
+    caption: name of the feature with the caption; if "", the caption is the name of the class.
+    label: name of the feature with the class, which is also the name of the label; "" for no label.
+    recorded_rate: frames per second of videos that are pixels.
   """
 
   path: str
@@ -59,15 +62,19 @@ class Tfds(Videos):
 
   @property
   def labels(self) -> dict[str, int]:
-    """How many classes the label has, by name."""
+    """The number of classes of the label, by its name."""
     return {self.label: len(self._names)} if self.label else {}
 
   def count(self) -> int:
-    """How many examples there are."""
+    """The number of examples in the split."""
     return len(self._data[1])
 
   def find(self, which: int) -> tuple[File | np.ndarray, Described]:
-    """Example number `which` of the split; its class is a hashtag."""
+    """The video and metadata of the example at `which` in the split. The class is its only hashtag.
+
+    Raises:
+      UserError: the video is neither bytes nor uint8 pixels [frames, height, width, 3].
+    """
     example = self._data[1][which]
     name = self._names[int(example[self.label])] if self.label else ""
     caption = example[self.caption] if self.caption else name
@@ -75,32 +82,35 @@ class Tfds(Videos):
     video = example[self.video]
     video = video if isinstance(video, bytes) else np.asarray(video)
     if isinstance(video, np.ndarray) and (video.dtype != np.uint8 or video.shape[3:] != (3,)):
-      raise UserError(f"{self.path}: {self.video} is {video.dtype} {video.shape}, not the pixels of a video.")
+      raise UserError(
+        f"{self.path}: the feature {self.video!r} is {video.dtype} {video.shape}; "
+        "a video is bytes or uint8 [frames, height, width, 3]."
+      )
     return video, Described(caption=caption, hashtags=(name,) if name else (), source_id=str(which))
 
   def classes(self, described: Described) -> dict[str, int]:
-    """Its class."""
+    """The class of an example, by the name of the label."""
     return {self.label: self._names.index(described.hashtags[0])} if self.label else {}
 
   def seconds(self, file: File | np.ndarray) -> float:
-    """How long it is. Raises Unreadable."""
+    """The duration of `file` in seconds. Raises Unreadable."""
     return len(file) / self.recorded_rate if isinstance(file, np.ndarray) else super().seconds(file)
 
   def measure(self, which: int) -> tuple[int, int, float]:
-    """Width, height and seconds of example number `which`. Raises Unreadable."""
+    """(width, height, seconds) of the example at `which`. Raises Unreadable."""
     file, _ = self.find(which)
     if not isinstance(file, np.ndarray):
       return super().measure(which)
     return file.shape[2], file.shape[1], self.seconds(file)
 
   def cut(self, file: File | np.ndarray, window: Window) -> dict[str, np.ndarray]:
-    """The clip in that window. Raises Unreadable."""
+    """The clip in `window`, sense -> [frames, *shape]. Raises Unreadable."""
     if not isinstance(file, np.ndarray):
       return super().cut(file, window)
     return {"sight": self.pictures(file, window)}
 
   def pictures(self, file: File | np.ndarray, window: Window) -> UInt8[np.ndarray, "frames height width 3"]:
-    """What is seen of it. Raises Unreadable."""
+    """The pictures in `window`. Raises Unreadable."""
     if not isinstance(file, np.ndarray):
       return super().pictures(file, window)
     shown = np.minimum((window.times * self.recorded_rate + 1e-6).astype(int), len(file) - 1)
@@ -116,8 +126,8 @@ class Tfds(Videos):
 
   @functools.cached_property
   def _names(self) -> list[str]:
-    """Of the classes."""
+    """The names of the classes."""
     names = getattr(self._data[0][self.label], "names", None)
     if not names:
-      raise UserError(f"source.label={self.label!r} is no class in {self.path}.")
+      raise UserError(f"source.label={self.label!r} is not a feature of named classes in {self.path}.")
     return list(names)

@@ -1,18 +1,18 @@
-"""What the sources of real videos have in common: windows of videos as clips with captions and labels.
+"""The base class of sources of video files: clips are windows of videos, with captions and labels.
 
-  sight   the pictures of a window of frames / rate seconds, drawn anew for every index, their middle
-          scaled to height x width
-  sound   how loud twelve bands of pitches are (data/decode/hearing.py), where the video has a track
-  labels  hashtag: all of its hashtags that are among `hashtags`; audio: its sound, if among `sounds`;
-          views, likes, comments, shares, saves: how many digits the count has
+  sight   the pictures of a window of frames / rate seconds, drawn for each index, scaled to cover height x
+          width and cropped to the centre
+  sound   the loudness of twelve frequency bands (`data.decode.hearing`), if the video has a sound track
+  labels  hashtag: the video's hashtags among `hashtags`; audio: its sound, if among `sounds`; views, likes,
+          comments, shares, saves: the number of digits of the count
 
-With `buckets` clips have several sizes, and every video is cut to the one that fits it best. With `images`
-some batches are of single frames, seen and not heard. Such an image is a clip of as many frames as a patch
-has, of which the first alone is real (`Context.valid`): the network sees no more of the others and is not
-judged by them. Were the picture repeated instead, it would be taught that short clips stand still.
+With `buckets`, clips have several sizes, and each video is cut to the size that fits it best. With `images`,
+some batches contain single frames without sound. Such an image is a clip of one patch of frames, of which
+only the first is real (`Context.valid`): the network does not attend to the others, and they have no loss.
+Repeating the picture instead would teach the model that short clips are static.
 
-Videos that cannot be used, being broken or shorter than a window, are named once on stderr, and the next
-one of the source stands in: nobody can look at a million files before training.
+A video that is corrupt or shorter than a window is reported once on stderr and replaced by the next video of
+the source, because large collections cannot be checked before training.
 """
 
 import dataclasses
@@ -31,36 +31,40 @@ from stale_jax.data.decode.measure import measure_all
 from stale_jax.data.decode.sound import read_sound
 from stale_jax.data.decode.video import frames_at, probe, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
-from stale_jax.data.said import say
+from stale_jax.data.print_once import print_once
 from stale_jax.data.source import Source
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 
-_PATIENCE = 10  # Videos in a row that may be unusable.
+_PATIENCE = 10  # Consecutive unusable videos after which reading an example fails.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Videos(Source):
-  """A source of windows of videos, random access and deterministic in (seed, index).
+  """A source of windows of videos. A clip depends only on the settings, the videos and the index.
 
-  Every video comes equally often, however long it is. Those who inherit say how many there are in the
-  split, `count`, and what each is, `find`.
+  All videos are used equally often, whatever their length. Subclasses define `count`, the number of videos in
+  the split, and `find`, which returns one of them.
 
   Attributes:
     split: "train" or "test".
-    seed: of everything drawn.
-    size: the number of clips before indices repeat, of each bucket.
-    frames: a clip.
-    height, width: in pixels.
-    buckets: (frames, height, width) of each size of clips, in place of these three, which are then the
-      first's. All videos are looked at before the first example is read.
-    images: share of the batches that are of single frames.
-    rate: frames a second.
-    rates: several, one of which is drawn for each clip, in place of `rate`, which is then the first.
-    patch: frames, rows and columns that one token of sight covers; of other senses, its frames.
-    hearing: whether there is a sense of sound, which costs reading a video twice.
-    hashtags, sounds: the classes of the labels `hashtag` and `audio`; without them, no such label.
+    seed: seed of all random draws.
+    size: number of clips of each clip size.
+    frames: number of frames of a clip.
+    height, width: size of the pictures, in pixels.
+    buckets: (frames, height, width) of each clip size. If it is not empty, `frames`, `height` and `width`
+      become those of the first bucket, and all videos are measured before the first example is read.
+    images: fraction of the batches that contain images (single frames).
+    rate: frames per second.
+    rates: frame rates, one of which is drawn for each clip. If it is not empty, `rate` becomes the first.
+    patch: number of frames, rows and columns that a token of sight covers. Tokens of other senses cover the
+      same number of frames.
+    hearing: whether clips have sound. If so, each video is read twice.
+    hashtags, sounds: classes of the labels `hashtag` and `audio`; without classes the label is omitted.
+
+  Raises:
+    UserError: a field is out of its range, or `patch` does not divide one of the clip sizes.
   """
 
   split: str = choice("train", SPLITS)
@@ -81,32 +85,33 @@ class Videos(Source):
   def __post_init__(self):
     check_fields(self, "source")
     if any(len(bucket) != 3 for bucket in self.buckets):
-      raise UserError(f"source.buckets={self.buckets}: each is (frames, height, width).")
+      raise UserError(f"source.buckets={self.buckets}: each bucket must be (frames, height, width).")
     if self.buckets:
       first, *_ = buckets = tuple(Bucket(*bucket) for bucket in self.buckets)
       for name, value in {"buckets": buckets, **first._asdict()}.items():
         object.__setattr__(self, name, value)
-    for whole in self.sizes[: len(self.buckets) or 1]:
-      if len(self.patch) != 3 or any(n % p for n, p in zip(whole, self.patch, strict=True)):
-        raise UserError(f"source.patch={self.patch} must divide frames, height and width, {tuple(whole)}.")
+    for size in self.sizes[: len(self.buckets) or 1]:
+      if len(self.patch) != 3 or any(n % p for n, p in zip(size, self.patch, strict=True)):
+        raise UserError(f"source.patch={self.patch} must divide frames, height and width, {tuple(size)}.")
     if self.rates:
       object.__setattr__(self, "rate", self.rates[0])
     if len(self) > 2**31:
       raise UserError(
-        f"source.size={self.size}, of {len(self.sizes)} sizes of clips, is more than 2^31 clips."
+        f"source.size={self.size} clips in each of {len(self.sizes)} clip sizes are {len(self)} clips; "
+        "at most 2^31 are allowed."
       )
 
   def count(self) -> int:
-    """How many videos there are; raises UserError if none."""
+    """The number of videos in the split. Raises UserError if there are none."""
     raise NotImplementedError
 
   def find(self, which: int) -> tuple[File, Described] | None:
-    """Video number `which`; None if it is not to be used. Raises Unreadable."""
+    """The file and metadata of the video at `which`; None if it must not be used. Raises Unreadable."""
     raise NotImplementedError
 
   @property
   def senses(self) -> dict[str, Sense]:
-    """Every sense this source can give, by name."""
+    """The senses that clips can have, by name."""
     colours = ("red", "green", "blue")
     shape = (self.height, self.width, 3)
     senses = {"sight": Sense(name="sight", shape=shape, rate=self.rate, patch=self.patch, channels=colours)}
@@ -114,46 +119,49 @@ class Videos(Source):
 
   @property
   def labels(self) -> dict[str, int]:
-    """How many classes each label has, by name."""
+    """The number of classes of each label, by name."""
     named = {"hashtag": len(self.hashtags), "audio": len(self.sounds)}
     return {name: count for name, count in named.items() if count} | dict.fromkeys(COUNTS, BUCKETS)
 
   @functools.cached_property
   def sizes(self) -> tuple[Bucket, ...]:
-    """Of the clips: `buckets`, and then, if there are images, one of each height and width of these."""
+    """The clip sizes: `buckets`, then the sizes of images, one for each height and width of the buckets."""
     sizes = self.buckets or (Bucket(self.frames, self.height, self.width),)
     return sizes + tuple(dict.fromkeys(size._replace(frames=1) for size in sizes if self.images))
 
   @property
   def largest(self) -> "Videos":
-    """The same of the greatest of its sizes alone: for planning."""
+    """The same source with only its largest clip size; used to plan memory and time."""
     size = max(self.sizes, key=math.prod)
     return dataclasses.replace(self, **size._asdict(), buckets=(), images=0.0)
 
   @functools.cached_property
   def shares(self) -> tuple[float, ...]:
-    """Of the batches, how many are of each of `sizes`: in proportion to their videos that are to be used.
+    """The fraction of the batches that each of `sizes` receives, in proportion to its number of videos.
+
+    A size whose videos are all taken down receives none.
 
     Raises:
-      UserError: there are none.
+      UserError: no size has a usable video.
     """
     used = [any(self.find(int(which)) is not None for which in fit) * len(fit) for fit in self._fitting]
     shares = shares_of(used, len(self.buckets) or 1, self.images)
     if not any(shares):
       raise UserError(
-        f"no video of the split {self.split!r} is to be used: none fits, or all are taken down."
+        f"no video of the split {self.split!r} can be used: none fits source.buckets, or all are taken down."
       )
     return shares
 
   @functools.cached_property
   def _fitting(self) -> tuple[Numbers, ...]:
-    """For each of `sizes`, the numbers of the videos that are cut to it."""
+    """For each of `sizes`, the indices of the videos that are cut to it."""
     if not self.buckets:
       return (range(self.count()),) * len(self.sizes)
     videos = measure_all(self.measure, self.count())
     clips, images = self.sizes[: len(self.buckets)], self.sizes[len(self.buckets) :]
     fitting = assign(videos, clips, max(self.rates or (self.rate,)))
-    say(f"videos of the split {self.split!r} in each of source.buckets: {counted(videos, clips, fitting)}")
+    counts = counted(videos, clips, fitting)
+    print_once(f"videos of the split {self.split!r} in each of source.buckets: {counts}")
     return (*fitting, *(assign(videos, images, self.rate) if images else ()))
 
   def __len__(self) -> int:
@@ -162,66 +170,69 @@ class Videos(Source):
   def __getitem__(self, index: int) -> dict:
     """The example at `index`: clip (sense -> [frames, *shape]), caption, labels, fps, index.
 
-    From each multiple of `size` on, its sight is of the next of `sizes`.
+    Its clip size is `sizes[index // size]`.
+
+    Raises:
+      UserError: no video fits that size, or too many videos are unusable.
     """
     example = self.stored(index)
     return {**example, "clip": floats(example["clip"])}
 
   def stored(self, index: int) -> dict:
-    """The same, its sight as bytes."""
+    """The example at `index`, with sight as uint8."""
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
     number, of_size = divmod(int(index), self.size)
     size, fitting = self.sizes[number], self._fitting[number]
-    count, failed, last = len(fitting), 0, "it is taken down."
+    count, failed, reason = len(fitting), 0, "it is taken down."
     if not count:
-      raise UserError(f"no video of the split {self.split!r} fits source.buckets' {tuple(size)}.")
+      raise UserError(f"no video of the split {self.split!r} fits the size {tuple(size)} of source.buckets.")
     for step in range(count):
       try:
-        found = self.find(int(fitting[(of_size + step) % count]))
-        if found is None:
+        video = self.find(int(fitting[(of_size + step) % count]))
+        if video is None:
           continue
-        file, described = found
+        file, described = video
         window = window_in(file, self.seconds(file), self.rates or (self.rate,), size, rng)
-        still = number >= (len(self.buckets) or 1)
-        clip = {"sight": self.pictures(file, window)} if still else self.cut(file, window)
+        is_image = number >= (len(self.buckets) or 1)
+        clip = {"sight": self.pictures(file, window)} if is_image else self.cut(file, window)
       except Unreadable as error:
-        say(f"left out: {error}")
-        failed, last = failed + 1, str(error)
+        print_once(f"left out: {error}")
+        failed, reason = failed + 1, str(error)
         if failed == _PATIENCE:
           break
         continue
       known = {"caption": described.caption, "labels": self.classes(described), "fps": window.rate}
       return {"clip": clip, **known, "index": int(index)}
     which = f"{failed} in a row" if failed == _PATIENCE else "all"
-    raise UserError(f"of {count} videos (split {self.split!r}) {which} cannot be used; the last: {last}")
+    raise UserError(f"of {count} videos (split {self.split!r}) {which} cannot be used; the last: {reason}")
 
   def measure(self, which: int) -> tuple[int, int, float]:
-    """Width, height and seconds of video number `which`, as it is shown. Raises Unreadable."""
+    """(width, height, seconds) of the video at `which`, as displayed. Raises Unreadable."""
     file, _ = self.find(which)
-    about = probe(file)
-    return about.width, about.height, about.seconds
+    properties = probe(file)
+    return properties.width, properties.height, properties.seconds
 
   def seconds(self, file: File) -> float:
-    """How long `file` is. Raises Unreadable."""
+    """The duration of `file` in seconds. Raises Unreadable."""
     return seconds_of(file) if isinstance(file, bytes) else _seconds(file)
 
   def cut(self, file: File, window: Window) -> dict[str, np.ndarray]:
-    """The clip in that window. Raises Unreadable."""
+    """The clip in `window`, sense -> [frames, *shape], with sight as uint8. Raises Unreadable."""
     clip, (frames, *_) = {"sight": self.pictures(file, window)}, window.size
     if self.hearing and (wave := read_sound(file, RATE, window.start, frames / window.rate)) is not None:
       clip["sound"] = hear(wave, frames)
     return clip
 
   def pictures(self, file: File, window: Window) -> UInt8[np.ndarray, "frames height width 3"]:
-    """What is seen of it. Raises Unreadable."""
-    # Into place at once: memory that is new costs more than copying.
+    """The pictures in `window`. Raises Unreadable."""
+    # Copying each frame into place is faster than stacking: allocating memory costs more than copying.
     sight = np.empty((*window.size, 3), np.uint8)
     for frame, pixels in zip(sight, frames_at(file, window.times, *window.size[1:]), strict=True):
       frame[:] = pixels
     return sight
 
   def classes(self, described: Described) -> dict[str, int | list[int]]:
-    """Its class of each label that is known, and all its hashtags of those that are classes."""
+    """The class of each known label, by name; for `hashtag`, the list of its classes."""
     known = {name: bucket(count) for name, count in described.counts.items()}
     if self.hashtags and described.hashtags:
       known["hashtag"] = [self.hashtags.index(tag) for tag in described.hashtags if tag in self.hashtags]
@@ -233,10 +244,10 @@ class Videos(Source):
 def window_in(
   file: File | np.ndarray, seconds: float, rates: Sequence[float], size: Bucket, rng: np.random.Generator
 ) -> Window:
-  """A window of `file`, drawn anew, at one of the rates for which the file is long enough.
+  """Draws a window of `file` with `draw_window`.
 
   Raises:
-    Unreadable: it is too short for all.
+    Unreadable: "too_short", the file is too short at all rates.
   """
   if (window := draw_window(seconds, rates, size, rng)) is None:
     words = f"is {seconds:.2f} s long; {size.frames} frames need {size.frames / max(rates):.2f} s."
@@ -245,7 +256,7 @@ def window_in(
 
 
 def flat_sense(name: str, channels: tuple[str, ...], source: Videos) -> Sense:
-  """A sense with one number a frame for each channel, at the rate of `source`."""
+  """A sense whose frames are vectors with one value for each channel, at the frame rate of `source`."""
   shape, patch = (len(channels),), source.patch[:1]
   return Sense(name=name, shape=shape, rate=source.rate, patch=patch, channels=tuple(channels))
 
