@@ -180,7 +180,7 @@ def find_dead_frames(
   if count < 2 or futures < 1 or segments < 2:
     raise UserError(f"count={count}, futures={futures}, segments={segments}: at least 2, 1 and 2 are needed.")
   if "sight" not in [sense.name for sense in model.system.data.senses]:
-    raise UserError("dead frames need a model with sight, and this one has none.")
+    raise UserError("dead frames need a model with sight; this one has no sight.")
   how = {"how": "windows", "conditioning_frames": 1, **how}
   test = dataclasses.replace(model.source, split="test")
   examples = [test[seed * 1000 + i] for i in range(count * futures)]

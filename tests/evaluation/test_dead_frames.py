@@ -81,7 +81,7 @@ def test_the_first_pair_is_a_cut_and_does_not_count():
 
 
 def test_too_few_pictures_are_refused():
-  with pytest.raises(UserError, match="at least are needed"):
+  with pytest.raises(UserError, match="at least 2, 1 and 2 are needed"):
     find_dead_frames(Planted(), count=1)
 
 

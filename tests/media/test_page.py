@@ -87,7 +87,7 @@ def test_plots_hold_every_channel_and_escape_it():
     text = plot(values[:, :channels], few)
     etree.fromstring(text)
     assert text.count("<title>") == channels and "<b>" not in text and "tone 2" in text
-    assert "at most 1.00, at 0.5 s" in text and "<span>0.25</span>" in text and "<span>1 s</span>" in text
+    assert "maximum 1.00 at 0.5 s" in text and "<span>0.25</span>" in text and "<span>1 s</span>" in text
 
 
 def test_a_storyboard_picture_is_the_frame_made_smaller():

@@ -194,7 +194,7 @@ def test_the_document_does_what_it_says(tmp_path):
   assert all(about["has_sound"] and about["license"] == "CC-BY-4.0" for about in known)
   captions = sorted(about["caption"] for about in known)
   assert captions == ["", *4 * ["shapes that move #shapes @"], "waves come in on a beach at dusk"]
-  words = "cut off or broken", "near-duplicate", "static", "their uploaders were asked", "with sound"
+  words = "truncated or damaged", "near-duplicate", "static", "their uploaders were asked", "with sound"
   assert not shows(tmp_path / "data/card.html", *words)
 
   go("Train")
