@@ -85,7 +85,7 @@ class UniformTokens:
   """Tokens that are replaced by uniformly drawn tokens; the network's outputs are logits of x0.
 
   The stationary distribution is uniform over all sequences, as that of `Reflected` is over the box. There is
-  no ODE; sample with solver='ancestral' or 'consistency'.
+  no ODE; sample with solver='ancestral'.
   """
 
   has_flow: ClassVar[bool] = False

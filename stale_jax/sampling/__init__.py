@@ -1,4 +1,4 @@
-"""Solvers, guidance, and the ways of making movies with them."""
+"""Solvers, guidance, and the samplers that make movies with them."""
 
 from stale_jax.sampling.guidance import classifier_free
 from stale_jax.sampling.sample import sample

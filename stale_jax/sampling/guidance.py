@@ -1,4 +1,4 @@
-"""Guidance: functions from denoiser to denoiser."""
+"""Guidance: functions that map a denoiser to a denoiser."""
 
 import flax.struct
 import jax
@@ -13,19 +13,23 @@ from stale_jax.sampling.solvers import Denoiser, Switch
 
 @flax.struct.dataclass
 class Guidance:
-  """Scale and interval of guidance; see `Sampling`."""
+  """Scale and interval of guidance, as arrays; see `Sampling`."""
 
   scale: Float[Array, ""]
   interval: Float[Array, "2"]
 
 
 def guidance_of(settings: Sampling) -> Guidance:
-  """As arrays, so that one program serves every value."""
+  """The guidance of `settings`, as arrays, so that one compiled program serves all values."""
   return Guidance(jnp.float32(settings.guidance), jnp.asarray(settings.interval, jnp.float32))
 
 
 def both_halves(clip: Clip, t: Float[Array, "batch frames"], context: Context) -> tuple[Clip, Array, Context]:
-  """Each twice over in one batch, with its context first and then with none (`Context.drop_condition`)."""
+  """A batch of twice the size: the conditional half, then the unconditional half.
+
+  The context of the unconditional half is dropped by `Context.drop_condition`; the conditional half sets
+  `independent_senses` to False.
+  """
   everyone = jnp.ones(len(context.text), bool)
   nothing, context = context.drop_condition(everyone), context.replace(independent_senses=~everyone)
   return jax.tree.map(lambda c, u: jnp.concatenate([c, u]), (clip, t, context), (clip, t, nothing))
@@ -38,17 +42,17 @@ def classifier_free(
 ) -> Denoiser:
   """output_u + scale (output_c - output_u) (Ho and Salimans, arXiv 2207.12598).
 
-  The unconditional half is a clip of which nothing is known, with no attention between senses
-  (`Context.drop_condition`): guidance leads toward the caption and toward senses that agree. Frames whose
-  time lies outside `interval` are not guided (limited-interval guidance, Kynkäänniemi et al., arXiv
-  2404.07724).
+  The unconditional half has no caption and no attention between senses (`Context.drop_condition`). Guidance
+  therefore moves the clip towards its caption and towards agreement between senses. Frames whose time lies
+  outside `interval` are not guided (limited-interval guidance, Kynkäänniemi et al., arXiv 2404.07724).
 
-  Both halves are one batch. Where no frame is inside the interval, the captioned half is evaluated alone.
+  Both halves are evaluated in one batch. If no frame is inside the interval, only the conditional half is
+  evaluated.
 
   Args:
-    denoiser: of any batch size; of a batch twice as large the captioned half comes first.
-    scale: 1 is no guidance.
-    interval: the first and the last time at which there is guidance; None: at all times.
+    denoiser: accepts any batch size. In a batch of both halves, the conditional half comes first.
+    scale: guidance scale; 1 disables guidance.
+    interval: smallest and largest time with guidance; None for all times.
   """
 
   def guided(clip: Clip, t, context: Context) -> dict[str, tuple[Array, Array]]:

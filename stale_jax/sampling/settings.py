@@ -1,4 +1,4 @@
-"""The settings of one denoising run: solver, steps, guidance, time grid."""
+"""Settings of one denoising run: solver, steps, guidance and time grid."""
 
 import dataclasses
 
@@ -13,19 +13,19 @@ from stale_jax.sampling.solvers import SOLVERS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
-  """The sampler's settings.
+  """Settings of a denoising run.
 
   Attributes:
-    solver: "euler", "heun" (two evaluations of the network per step), "multistep" (second order at one
-      evaluation per step, for processes that mix data with noise), "ancestral" (the process's own steps; the
-      only one for tokens) or "consistency" (for students that were distilled to few steps).
-    steps: of the solver.
-    guidance: scale of classifier-free guidance; 1: none.
-    interval: times, from near the data (0) to near the noise (1), at which there is guidance. Elsewhere the
+    solver: "euler"; "heun" (second order, two evaluations of the network per step); "multistep" (second
+      order, one evaluation per step, for processes with x_t = alpha x0 + sigma e); "ancestral" (the process's
+      own reverse step; the only solver for tokens); or "consistency" (for students distilled to few steps).
+    steps: number of solver steps.
+    guidance: scale of classifier-free guidance; 1 disables it.
+    interval: smallest and largest time with guidance; 0 is the data and 1 the noise. At other times the
       unconditional half is not evaluated.
-    shift: of the time grid; above 1 steps are smaller near the noise.
-    batch: most clips made at once. Fewer clips are padded to the next power of two, so that few programs are
-      compiled; a clip does not depend on how many are made.
+    shift: shift of the time grid; above 1, steps near the noise are smaller.
+    batch: largest number of clips made at once. Smaller batches are padded to the next power of two, so that
+      few programs are compiled; a clip does not depend on the batch size.
   """
 
   solver: str = choice("euler", SOLVERS)
@@ -42,19 +42,19 @@ class Sampling:
 
   @property
   def is_guided(self) -> bool:
-    """Whether the network is evaluated without its caption, too."""
+    """Whether the network is also evaluated without its caption."""
     return self.guidance != 1
 
   @property
   def is_limited(self) -> bool:
-    """Whether there are times without guidance."""
+    """Whether guidance is disabled at some times."""
     return tuple(self.interval) != (0.0, 1.0)
 
   def width(self, count: int) -> int:
-    """How many clips a program makes at once, if `count` are asked for."""
+    """The batch size of the program that makes `count` clips."""
     return min(self.batch, 1 << (count - 1).bit_length())
 
   def times(self, frames: int) -> Float[Array, "{self.steps}+1 {self.batch} {frames}"]:
-    """From 1 to 0, every frame together."""
+    """The time grid from 1 to 0, the same for all frames, [steps + 1, batch, frames]."""
     times = grid(self.steps, self.shift)
     return jnp.broadcast_to(times[:, None, None], (len(times), self.batch, frames))

@@ -1,22 +1,22 @@
-"""Stories: one clip per panel, all of one character (StoryDiffusion: Zhou et al., arXiv 2405.01434, 3.1).
+"""Stories: one clip per panel, all of one character (StoryDiffusion, Zhou et al., arXiv 2405.01434, 3.1).
 
-What a caption leaves open, there a face and here a handwriting, is drawn anew for every clip. To make it the
-same in all panels, the panels see one another while they are denoised, without any training. *Consistent
-self-attention* puts a random sample of the other panels' tokens before each panel's keys and values, by
-sense, with the same projections and at the tokens' own positions. Queries stay. The sample is drawn anew in
-every step; the first steps, in which a panel finds its layout, go without.
+Properties that a caption does not specify (in the paper a face, here a handwriting) differ between clips. To
+make them the same in all panels, the panels attend to one another while they are denoised; no training is
+needed. *Consistent self-attention* prepends a random sample of the other panels' tokens to each panel's keys
+and values, separately for each sense, with the same projections and the tokens' own positions. Queries are
+unchanged. The sample is redrawn in every step. The first steps, which determine the layout of a panel, do
+without it.
 
-In a causal rollout (`samplers.causal`) panels are made chunk by chunk, each with a cache of its own. While a
-chunk
-is denoised, each panel sees a sample of all keys that the other panels see: those in their caches and those
-of the chunk. What is kept of a chunk is computed without the others, as for any movie, so that a panel can be
-continued by itself.
+In a causal rollout (`samplers.causal`) panels are made chunk by chunk, each with its own cache. While a chunk
+is denoised, each panel attends to a sample of the keys of the other panels, from their caches and from the
+chunk. The keys and values that are added to the cache are computed without the other panels, so that each
+panel can be continued alone.
 
 A long story is denoised by a tile of panels that slides over it, so that the memory of attention does not
-grow with the story. Half of the tile are always the first panels, which all others follow. (The paper
-averages, in each attention, tiles that overlap. Of ten stories of 16 panels and one prompt, by tiles of four,
-outputs averaged so left a variance of .122 +- .017 between panels, and the first panels .080 +- .016; without
-either it is about .10, and within one tile .014.)
+grow with the number of panels. Half of each tile are the first panels of the story, so that all others follow
+them. (The paper instead averages overlapping tiles in each attention layer. For ten stories of 16 panels with
+one prompt and tiles of four, the variance between panels was .122 +- .017 with averaged outputs and
+.080 +- .016 with the first panels in each tile. It is about .10 without either, and .014 within one tile.)
 """
 
 import dataclasses
@@ -37,12 +37,12 @@ from stale_jax.sampling.solvers import Denoiser
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Story:
-  """How the panels of a story see one another.
+  """Settings of consistent self-attention between the panels of a story.
 
   Attributes:
-    rate: share of each other panel's tokens that a panel sees; 0: none, 1: all.
-    plain: number of first solver steps in which panels do not see one another.
-    tile: panels that are denoised together; the first half of them are the first panels of the story.
+    rate: fraction of every other panel's tokens that a panel attends to; 0 for none, 1 for all.
+    plain: number of initial solver steps without attention between panels.
+    tile: number of panels denoised together; the first half are the first panels of the story.
   """
 
   rate: float = number(0.29, least=0, most=1)
@@ -54,7 +54,7 @@ class Story:
 
 
 def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array, "panels picked"]:
-  """The tokens of each panel that the others see: a share `rate` of them, no token twice."""
+  """Draws the tokens of each panel that the other panels attend to: a fraction `rate`, without repetition."""
 
   def one(panel):
     return jax.random.permutation(jax.random.fold_in(key, panel), tokens)[: round(rate * tokens)]
@@ -65,22 +65,22 @@ def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array,
 def others(
   x: Float[Array, "batch tokens *rest"], picked: Int[Array, "panels picked"]
 ) -> Float[Array, "batch seen *rest"]:
-  """For each panel the picked tokens of all others; a batch is one or more stories, one panel in each row."""
+  """The picked tokens of all other panels, for each panel. Each row of the batch is a panel of some story."""
   panels, count = picked.shape
   rows, _, *rest = x.shape
   x = jnp.reshape(x, (-1, panels, *x.shape[1:]))
   taken = jnp.take_along_axis(x, jnp.reshape(picked, (1, panels, count, *(1,) * len(rest))), 2)
-  whose = (np.arange(panels)[:, None] + np.arange(1, panels)) % panels
-  return jnp.reshape(taken[:, whose], (rows, (panels - 1) * count, *rest))
+  other_panels = (np.arange(panels)[:, None] + np.arange(1, panels)) % panels
+  return jnp.reshape(taken[:, other_panels], (rows, (panels - 1) * count, *rest))
 
 
 @dataclasses.dataclass(frozen=True)
 class Panels:
-  """The tokens of the other panels, as `models.extra_keys.ExtraKeys` of each.
+  """The tokens of the other panels, as `models.extra_keys.ExtraKeys` for each panel.
 
   Attributes:
     picked: sense -> the result of `pick`.
-    angles, tokens: stream -> those of all keys, the others' before a panel's own.
+    angles, tokens: stream -> rotary angles and tokens of all keys; the other panels' come first.
   """
 
   picked: dict[str, Int[Array, "panels picked"]]
@@ -88,7 +88,7 @@ class Panels:
   tokens: dict[str, Tokens]
 
   def extend(self, block: str, keys: dict[str, Array], values: dict[str, Array]):
-    """The others' keys and values before each panel's own, in any block; captions are not shared."""
+    """Prepends the other panels' keys and values to each panel's own; those of captions are not shared."""
 
     def wide(name, own):
       return _before(own, self.picked[name])[:, None] if name in self.picked else own
@@ -112,14 +112,14 @@ def see(
   angles: dict[str, Array],
   tokens: dict[str, Tokens],
 ) -> Panels:
-  """Lets the panels in each batch see a share of one another's tokens.
+  """Extra keys by which the panels of each story attend to a fraction of one another's tokens.
 
   Args:
-    key: for the choice of tokens.
-    rate: share of each other panel's tokens.
-    panels: of a story.
-    awake: whether panels see one another at all.
-    angles, tokens: stream -> those of all keys of a clip, the cached ones included.
+    key: PRNG key for the choice of tokens.
+    rate: fraction of every other panel's tokens.
+    panels: number of panels per story.
+    awake: whether the panels attend to one another in this step.
+    angles, tokens: stream -> rotary angles and tokens of all keys of a clip, including cached keys.
   """
   senses = [name for name, of in tokens.items() if np.max(of.stream) > TEXT]
   picked, turned, seen = {}, dict(angles), dict(tokens)
@@ -133,7 +133,7 @@ def see(
 
     every = jax.tree.map(wide, of)
     strange = jnp.arange(every.real.shape[-1]) < every.real.shape[-1] - math.prod(grid)
-    # As tokens of another clip, the others' are seen by tokens of their own sense alone.
+    # Tokens of other panels are visible only to queries of the same sense.
     seen[name] = every.replace(
       real=every.real & (awake | ~strange), independent_senses=every.independent_senses | strange
     )
@@ -147,13 +147,13 @@ def consistent(
   times: Float[Array, "grid batch frames"],
   key: PRNGKeyArray,
 ) -> Denoiser:
-  """`network` with consistent self-attention among the panels of a tile.
+  """A denoiser that is `network` with consistent self-attention between the panels of a tile.
 
   Args:
     network: (clip, t, context, more_keys) -> outputs; see `Transformer`.
-    story: at rate 0 the network is returned unchanged.
-    times: of the solver; they tell the denoiser its step. The batch is a story.
-    key: for the choice of tokens, folded with the step.
+    story: settings; with rate 0 the network is returned unchanged.
+    times: time grid of the solver, from which the denoiser finds its step. The batch is one story.
+    key: PRNG key for the choice of tokens; it is folded with the step.
   """
   panels = min(story.tile, times.shape[1])
   if not story.rate or panels == 1:
@@ -169,14 +169,16 @@ def consistent(
 
 
 def tiled(denoiser_of: Callable[[Int[Array, "tile"] | None], Denoiser], tile: int, count: int) -> Denoiser:
-  """A denoiser of `count` clips, `tile` at a time: the first tile, then half of it with each next half.
+  """A denoiser of `count` clips that evaluates `tile` clips at a time.
 
-  The outputs for the first clips beside later ones are not used: they depend on nothing that follows.
+  The first tile is the first `tile` clips. Each later tile is the first half of the first tile and the next
+  new clips. The outputs of the first clips are taken from the first tile, so that they do not depend on later
+  clips.
 
   Args:
-    denoiser_of: rows of a tile, or None for all clips -> the denoiser of these.
-    tile: clips that are denoised together.
-    count: of all clips; where they are one tile, its denoiser is returned.
+    denoiser_of: maps the rows of a tile, or None for all clips, to the denoiser of these clips.
+    tile: number of clips denoised together.
+    count: number of all clips. If they fit in one tile, `denoiser_of(None)` is returned.
   """
   if count <= tile:
     return denoiser_of(None)
@@ -187,7 +189,7 @@ def tiled(denoiser_of: Callable[[Int[Array, "tile"] | None], Denoiser], tile: in
 
   def sliding(clip: Clip, t, context: Context) -> Clip:
     def one(i, outputs):
-      # From the last tile to the first, whose outputs for the first clips are the ones that stay.
+      # From the last tile to the first, so that the first tile overwrites the outputs of the first clips.
       row = jnp.asarray(rows[::-1])[i]
       here = jax.tree.map(lambda x: jnp.take(x, row, 0), (clip, t, context))
       return {name: outputs[name].at[row].set(x) for name, x in denoiser_of(row)(*here).items()}

@@ -1,4 +1,4 @@
-"""Ways of making movies, behind one protocol."""
+"""Samplers: ways of making movies behind the protocol `Sampler`; `SAMPLERS` has those of `ChosenSampler`."""
 
 from stale_jax.sampling.samplers.all_frames import AllFrames, ClipProgram, clip_program
 from stale_jax.sampling.samplers.causal import CausalRollout

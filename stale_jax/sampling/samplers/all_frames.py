@@ -1,4 +1,4 @@
-"""All frames of a clip together: the sampler of models that are not causal."""
+"""Sampler that denoises all frames of a clip together, for models that are not causal."""
 
 import dataclasses
 import functools
@@ -26,10 +26,10 @@ class ClipProgram:
   """The program that makes a batch of clips, compiled once per shape.
 
   Attributes:
-    network, process, senses: of the model.
-    solver: one of `SOLVERS`.
+    network, process, senses: parts of the model.
+    solver: a key of `SOLVERS`.
     is_guided, is_limited: see `Sampling`.
-    story: how the clips see one another; each then depends on all.
+    story: settings of attention between the clips; each clip then depends on all others.
   """
 
   network: Callable
@@ -51,7 +51,7 @@ class ClipProgram:
     first: Clip | None = None,
     noise: Float[Array, "batch"] | None = None,
   ) -> Clip:
-    """The clips; see `sample`."""
+    """Makes the clips; see `sample` for the arguments."""
     context = self.network.encode_captions(params, context)
     denoiser = functools.partial(self.network.apply, params)
     if self.story:
@@ -66,7 +66,7 @@ class ClipProgram:
 
 
 def clip_program(network, process: Process, senses, settings: Sampling, story: Story | None = None):
-  """The program for clips of those settings."""
+  """The program for clips with these settings."""
   flags = {"is_guided": settings.is_guided, "is_limited": settings.is_limited}
   return ClipProgram(
     network=network, process=process, senses=senses, solver=settings.solver, **flags, story=story
@@ -75,10 +75,10 @@ def clip_program(network, process: Process, senses, settings: Sampling, story: S
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AllFrames:
-  """See `Sampler`: one chunk, which is the whole clip.
+  """See `Sampler`. There is one chunk, the whole clip.
 
   Attributes:
-    network, process, senses: of the model.
+    network, process, senses: parts of the model.
   """
 
   settings: ClassVar[tuple[str, ...]] = ()
@@ -106,6 +106,6 @@ class AllFrames:
 
 
 def refuse_next_frame(system, how: str) -> None:
-  """Raises UserError if the model of `system` was trained to make frames one by one (`objectives.artv`)."""
+  """Raises UserError if the model of `system` was trained to make single frames (`objectives.artv`)."""
   if system.diffusion.artv:
     raise UserError(f"how={how!r}: the model makes frames one by one, not clips after given frames.")

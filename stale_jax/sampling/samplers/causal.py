@@ -1,7 +1,7 @@
-"""Causal rollouts: a few frames at a time, after the keys and values of the frames before them.
+"""Causal rollouts: a few frames at a time, with a KV cache of the frames before them.
 
-As in CausVid (arXiv 2412.07772) and Self-Forcing (arXiv 2506.08009), for models that are causal and had a
-time for each frame in training. The cache is of constant size (`models.kv_cache`).
+As in CausVid (arXiv 2412.07772) and Self-Forcing (arXiv 2506.08009), for causal models that were trained with
+a separate time for each frame. The cache has constant size (`models.kv_cache`).
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ from stale_jax.script import turns
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CausalRollout:
-  """See `Sampler`: a chunk is `rollout.chunk` frames; the last one may be shorter.
+  """See `Sampler`. A chunk has `rollout.chunk` frames; the last one may be shorter.
 
   Attributes:
-    network, process, senses: of the model.
-    frames: of a clip of training.
+    network, process, senses: parts of the model.
+    frames: number of frames of a training clip.
     rollout: see `Rollout`.
   """
 
@@ -60,15 +60,14 @@ class CausalRollout:
     return cls(**parts_of(system), frames=system.data.source.frames, rollout=rollout)
 
   def programs(self, settings: Sampling, story: Story | None = None) -> Causal:
-    """The compiled programs for those settings; raises UserError if the rollout's do not fit the model."""
+    """The programs for these settings; raises UserError if the rollout settings do not suit the model."""
     parts = self.network, self.process, self.senses, self.rollout, self.frames, settings.solver
     return causal_programs(*parts, settings.is_guided, settings.is_limited, story)
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
     programs = self.programs(request.settings, request.story)
-    # What happens to the cache happens to all movies in it: movies that turn at different frames have their
-    # own.
+    # All movies in a cache are treated alike. Movies whose prompts change at different frames need their own.
     together: dict[tuple[int, ...], list[int]] = {}
     for row, prompt in enumerate(request.prompts):
       together.setdefault(() if self.rollout.on_change == "keep" else turns(prompt), []).append(row)
@@ -90,7 +89,7 @@ class CausalRollout:
     motion, past = MotionMeter(programs.room + chunk), KeptFrames(programs.room, programs.sinks)
     first = every_sense(request.first, self.senses) if request.first else {}
     given = length(first) if first else 0
-    for number, at in enumerate(range(0, given, chunk)):  # In chunks, as they would have been made.
+    for number, at in enumerate(range(0, given, chunk)):  # In chunks, as if they had been generated.
       part = {name: np.asarray(x[:, at : at + chunk]) for name, x in first.items()}
       own = fold_keys(named_keys(keys, "given"), number)
       cache = keep(programs, params, cache, part, context, noise, own)
@@ -119,7 +118,7 @@ class CausalRollout:
 
 
 def by_rows(rollouts: Sequence[Iterator[Clip]], rows: Sequence[Sequence[int]]) -> Iterator[Clip]:
-  """One rollout out of several that go on side by side, each of which makes these rows."""
+  """Merges rollouts that run in parallel, each of which makes the movies of the given rows, into one."""
   order = np.argsort(np.concatenate(rows))
   for parts in zip(*rollouts, strict=True):
     yield {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}

@@ -1,7 +1,7 @@
-"""The compiled programs of a causal rollout: the next frames after a cache of keys and values, and the cache.
+"""The compiled programs of a causal rollout: they make the next frames from a KV cache, and update the cache.
 
-The panels of a story are rolled out side by side, each with a cache of its own; while a chunk is denoised
-they see one another (`sampling.story`).
+The panels of a story are rolled out in parallel, each with its own cache. While a chunk is denoised, the
+panels attend to one another (`sampling.story`).
 """
 
 import dataclasses
@@ -28,15 +28,15 @@ class Causal:
   """The programs of a causal rollout, compiled once per shape.
 
   Attributes:
-    model: a causal network; its blocks run one by one.
-    process: that it was trained by.
-    senses: of its clips.
-    solver: one of `SOLVERS`.
-    guided: whether by `classifier_free`; the cache then has both halves, the captioned first.
-    room: past frames that are kept.
+    model: a causal network that does not scan over its blocks.
+    process: the process that it was trained with.
+    senses: the senses of its clips.
+    solver: a key of `SOLVERS`.
+    guided: whether `classifier_free` is used; the cache then has both halves, the conditional one first.
+    room: number of past frames in the cache.
     sinks, sink_decay: see `Rollout`.
     limited: whether guidance has an interval; see `Sampling`.
-    story: how the movies see one another; None: they do not.
+    story: settings of attention between the movies; None for independent movies.
   """
 
   model: object
@@ -59,7 +59,7 @@ class Causal:
     noise: Float[Array, "batch"],
     keys: Key[Array, "batch"],
   ) -> KVCache:
-    """The cache with `clip` behind, brought to the times `noise`; None: a cache without frames."""
+    """Appends `clip`, noised to the times `noise`, to the cache; with None, to an empty cache."""
     clip, t = renoise(self.process, clip, noise, keys)
     if self.guided:
       clip, t, context = both_halves(clip, t, context)
@@ -72,14 +72,14 @@ class Causal:
   def make(
     self, params, cache, times, context, keys, steps, scale=1.0, interval=(0.0, 1.0)
   ) -> tuple[Clip, Clip]:
-    """The next frames before the last of `steps` and after it; arguments as of `advance`."""
+    """The next frames before and after the last of `steps`; see `advance` for the arguments."""
     movies = times.shape[1]
 
     def denoiser_of(rows: Int[Array, "tile"] | None) -> Denoiser:
-      """The denoiser of those movies; None: of all."""
+      """The denoiser of the movies `rows`, or of all movies for None."""
 
       def network(clip, t, context, more_keys=None):
-        # Guidance may ask for one half alone: the one without context if `independent_senses` is set.
+        # Guidance may evaluate one half alone; it is the unconditional half if `independent_senses` is set.
         half = 0 if context.independent_senses is None else context.independent_senses[0].astype(jnp.int32)
         seen = part_of(cache, movies, rows, len(t), half)
         return self.model.apply(params, clip, t, context, seen, more_keys)
@@ -108,12 +108,12 @@ class Causal:
     interval: Float[Array, "2"],
     steps: int | Int[Array, ""],
   ) -> tuple[Clip, KVCache]:
-    """The next frames, after `steps` of `times`, and the cache with them."""
+    """The next frames, after `steps` steps along `times`, and the cache with these frames added."""
     _, clip = self.make(params, cache, times, context, keys, steps, scale, interval)
     return clip, self.keep(params, cache, clip, context, noise, fold_keys(keys, 1))
 
   def start(self, params, times, context: Context, keys: Key[Array, "batch"]) -> KVCache:
-    """The cache of a movie without frames."""
+    """The cache before the first frame."""
     x = jax.eval_shape(lambda keys: prior(self.process, self.senses, times.shape[-1], keys), keys)
     noise = jax.ShapeDtypeStruct((len(keys),), jnp.float32)
     cache = compiled(Causal.keep).eval_shape(self, params, None, x, context, noise, keys)
@@ -131,26 +131,30 @@ def causal_programs(
   limited: bool = True,
   story: Story | None = None,
 ) -> Causal:
-  """The programs of a rollout, the same in generation and in a student's training.
+  """The programs of a rollout, used in generation and in the training of students.
 
   Args:
-    network: a causal one.
-    process, senses: of the model.
-    settings: of the rollout.
-    frames: of a clip of training.
+    network: a causal network.
+    process, senses: parts of the model.
+    settings: settings of the rollout.
+    frames: number of frames of a training clip.
     solver, guided, limited, story: see `Causal`.
 
   Raises:
-    UserError: the settings do not fit the frames or the senses' tokens.
+    UserError: the settings do not suit the number of frames or the patches of the senses.
   """
   window = settings.window or frames
   for sense in senses:
     each = sense.patch[0]
     if settings.chunk % each or settings.sinks % each or window % each:
-      raise UserError(f"rollout chunk, sinks and window must be multiples of {each}, the frames of a token.")
+      raise UserError(
+        f"rollout chunk={settings.chunk}, sinks={settings.sinks} and window={window} must be multiples of "
+        f"{each}, the number of frames per token of {sense.name}."
+      )
   if settings.sinks + settings.chunk >= window:
     raise UserError(
-      f"rollout sinks={settings.sinks} and chunk={settings.chunk} leave nothing of {window} frames."
+      f"rollout sinks={settings.sinks} and chunk={settings.chunk} leave nothing of {window} frames; "
+      "their sum must be less than the window."
     )
   return Causal(
     model=network.clone(scan=False, rope_jitter=settings.rope_jitter),

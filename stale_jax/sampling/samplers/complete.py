@@ -1,4 +1,4 @@
-"""Whole movies out of a sampler's chunks."""
+"""Assembles whole movies from the chunks of a sampler."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from stale_jax.sampling.samplers.request import Request, Sampler
 
 
 def every_sense(first: Clip, senses: tuple[Sense, ...]) -> Clip:
-  """Conditioning frames with every sense; a sense that they lack is -1, nothing there."""
+  """Conditioning frames with all senses; a missing sense is filled with -1, which means absent."""
   count, frames = next(iter(first.values())).shape[:2]
   nothing = {sense.name: np.full((count, frames, *sense.shape), -1.0, np.float32) for sense in senses}
   return {**nothing, **first}
@@ -29,11 +29,12 @@ def complete(
   """Whole movies: sense -> [movies, frames, *shape].
 
   Args:
-    chunks: of a sampler.
-    senses: of the model.
-    movies, frames: how many, conditioning frames included.
+    chunks: the chunks of a sampler.
+    senses: the senses of the model.
+    movies: number of movies.
+    frames: number of frames per movie, including conditioning frames.
     first: conditioning frames, which become the first frames of the movies.
-    zeros: shape -> the array that a sense is written to.
+    zeros: shape -> the array into which a sense is written.
   """
   given = [every_sense(first, senses)] if first else []
   whole, at = {}, 0
@@ -49,7 +50,7 @@ def complete(
 def complete_batches(
   sampler: Sampler, params, request: Request, senses: tuple[Sense, ...], width: int
 ) -> Clip:
-  """Whole movies of `request`, `width` at a time; the last batch is padded: one program serves all."""
+  """Makes whole movies, `width` at a time; the last batch is padded so that one program serves all."""
   frames = request.frames + (length(request.first) if request.first else 0)
   parts = []
   for rows in batches(len(request), width):

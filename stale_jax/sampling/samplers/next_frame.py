@@ -1,4 +1,7 @@
-"""Movies frame by frame, each after the first frame and the two before it (ART-V; `objectives.artv`)."""
+"""Sampler that makes movies frame by frame, conditioned on the first frame and the two previous ones (ART-V).
+
+For models that were trained by `objectives.artv`.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -21,7 +24,7 @@ from stale_jax.sampling.samplers.kept import KeptFrames, length
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
 
-FRAMES = GIVEN + 1  # That the network sees: the given ones and the new one.
+FRAMES = GIVEN + 1  # Frames that the network sees: the conditioning frames and the new one.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,8 +32,8 @@ class FrameProgram:
   """The program that makes one frame, compiled once per shape.
 
   Attributes:
-    network, process, senses: of a model that was trained so.
-    solver: one of `SOLVERS`.
+    network, process, senses: parts of the model.
+    solver: a key of `SOLVERS`.
     is_guided, is_limited: see `Sampling`.
   """
 
@@ -55,13 +58,14 @@ class FrameProgram:
     """The next frame, sense -> [batch, 1, *shape].
 
     Args:
-      params: of the network.
+      params: parameters of the network.
       context: captions and micro-conditions.
-      keys: one per movie, for this frame's noise.
-      times: of the frame; the references are at `noise`, the anchor is at 0.
+      keys: one per movie, for the noise of this frame.
+      times: time grid of the new frame. The references (the two previous frames) are at time `noise`, and the
+        anchor (the first frame) is at time 0.
       guidance: see `Guidance`.
       given, exists: see `conditioning`.
-      noise: the time k that the references are brought to before the network sees them.
+      noise: the time k to which the references are noised, per movie.
     """
     noise = noise[:, None] * IS_REFERENCE
     real = jnp.broadcast_to(jnp.append(exists, True), (len(keys), FRAMES))
@@ -80,7 +84,7 @@ class FrameProgram:
 def conditioning(
   senses: tuple[Sense, ...], past: Clip | None, size: int
 ) -> tuple[Clip, Bool[np.ndarray, "given"]]:
-  """(the three frames that the next one is made after, taken from the kept ones; which of them exist)."""
+  """(the three conditioning frames of the next frame, taken from `past`; which of them exist)."""
   if past is None:
     past = {sense.name: np.zeros((size, 1, *sense.shape), np.float32) for sense in senses}
     frame = 0
@@ -92,11 +96,11 @@ def conditioning(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NextFrame:
-  """See `Sampler`: a chunk is a frame.
+  """See `Sampler`. A chunk is one frame.
 
   Attributes:
-    network, process, senses: of a model that was trained so.
-    noise: the time that the two frames before are brought to.
+    network, process, senses: parts of a model that was trained by `objectives.artv`.
+    noise: the time to which the two previous frames are noised.
   """
 
   settings: ClassVar[tuple[str, ...]] = ("noise",)

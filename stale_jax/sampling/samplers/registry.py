@@ -1,4 +1,4 @@
-"""The samplers that `rollout.how` chooses from. A new one is a new file and a line here."""
+"""The registry of samplers, selected by `rollout.how`. A new sampler needs one file and one line here."""
 
 import dataclasses
 from typing import Any
@@ -22,11 +22,11 @@ SAMPLERS: dict[str, type[ChosenSampler]] = {
 
 
 def build_sampler(rollout: Rollout, system) -> Sampler:
-  """The sampler of `system` that `rollout` describes.
+  """Builds the sampler that `rollout` describes for `system`.
 
   Raises:
-    UserError: there is none of that name, the model was not trained for it, or the settings do not fit the
-      frames of the model.
+    UserError: `rollout.how` is unknown, the model was not trained for this sampler, or the settings do not
+      suit the model's number of frames.
   """
   if rollout.how not in SAMPLERS:
     raise UserError(f"unknown rollout.how {rollout.how!r}: {nearest(rollout.how, SAMPLERS)}")
@@ -37,8 +37,8 @@ def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
   """A copy of `rollout` in which the `overrides` that are not None are replaced.
 
   Raises:
-    UserError: an unknown sampler, an impossible setting, or a setting that is not at its default and that the
-      sampler does not read.
+    UserError: an unknown sampler, an invalid setting, or a setting that differs from its default but is not
+      used by the sampler.
   """
   stated = {name: value for name, value in overrides.items() if value is not None}
   new, default = dataclasses.replace(rollout, **stated), Rollout()

@@ -1,4 +1,4 @@
-"""What a sampler is asked for, and the protocol of samplers."""
+"""Requests for movies, and the protocol that samplers follow."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ class Request:
   """A batch of movies to make.
 
   Attributes:
-    prompts: one per movie, or a script of it.
-    keys: one per movie, [batch]; all noise of a movie comes from its key.
-    frames: new frames per movie.
-    settings: of each denoising run.
-    first: conditioning frames, sense -> [batch, given, *shape], that the new frames follow; None: none.
+    prompts: one prompt or script per movie.
+    keys: one per movie, [batch]; all noise of a movie is drawn from its key.
+    frames: number of new frames per movie.
+    settings: settings of each denoising run.
+    first: conditioning frames before the new frames, sense -> [batch, given, *shape]; None for none.
     micro: micro-conditions, name -> [batch].
-    story: how the movies see one another, if they are the panels of a story.
-    most_steps: one program serves every number of steps up to this; None: each number has its own.
+    story: settings of attention between the movies if they are the panels of a story; None otherwise.
+    most_steps: largest number of steps that one program serves; None compiles one program per number.
   """
 
   prompts: Sequence[str | FrameScript]
@@ -44,7 +44,7 @@ class Request:
     return len(self.prompts)
 
   def take(self, rows: Sequence[int] | Int[np.ndarray, "rows"]) -> "Request":
-    """The same of some of the movies."""
+    """The request for the movies `rows` alone."""
     return dataclasses.replace(
       self,
       prompts=[self.prompts[row] for row in rows],
@@ -59,7 +59,7 @@ class Request:
     return lambda frame: Context(text=text(frame), **micro)
 
   def grid(self, frames: int) -> tuple[Array, int | None]:
-    """(times of a run over so many frames [steps + 1, batch, frames], how many of the steps to take)."""
+    """(time grid [steps + 1, batch, frames] of a run over `frames` frames, number of its steps to take)."""
     times = dataclasses.replace(self.settings, batch=len(self)).times(frames)
     if self.most_steps is None:
       return times, None
@@ -69,10 +69,10 @@ class Request:
 
 @runtime_checkable
 class Sampler(Protocol):
-  """A way of making movies. It is built once, checks a request when it is called, and yields chunks.
+  """A way of making movies. A call checks the request and returns an iterator of chunks.
 
-  The chunks follow one another in time, sense -> [movies, new frames, *shape], on the host; conditioning
-  frames are not repeated. Memory does not grow with the number of chunks.
+  Chunks are consecutive in time, sense -> [movies, new frames, *shape], on the host. They do not include the
+  conditioning frames. Memory does not grow with the number of chunks.
   """
 
   def __call__(self, params, request: Request) -> Iterator[Clip]: ...
@@ -80,31 +80,31 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class ChosenSampler(Sampler, Protocol):
-  """A sampler that `rollout.how` can choose.
+  """A sampler that `rollout.how` can select.
 
   Attributes:
-    settings: names of the settings of `Rollout` that it reads.
+    settings: names of the `Rollout` settings that the sampler uses.
   """
 
   settings: ClassVar[tuple[str, ...]]
 
   @classmethod
   def build(cls, rollout: Rollout, system) -> Sampler:
-    """The sampler of `system` with the settings `rollout`.
+    """Builds the sampler for `system` with the settings `rollout`.
 
     Raises:
-      UserError: the model was not trained for it, or the settings do not fit the frames of the model.
+      UserError: the model was not trained for this sampler, or the settings do not suit its number of frames.
     """
     ...
 
 
 def parts_of(system) -> dict[str, Any]:
-  """The fields of `system` that every sampler has."""
+  """The fields of `system` that all samplers share."""
   return {"network": system.network, "process": system.diffusion.process, "senses": system.data.senses}
 
 
 def refuse(request: Request, how: str, *, budget: bool = False, story: bool = False, script: bool = False):
-  """Raises UserError if `request` asks for one of these, which that way of sampling cannot do."""
+  """Raises UserError if `request` needs a feature that is set here, which the sampler `how` lacks."""
   if budget and request.most_steps is not None:
     raise UserError(f"how={how!r} has no budget: leave budget_cents out.")
   if story and request.story:

@@ -1,4 +1,4 @@
-"""The settings of movies longer than the clips of training."""
+"""Settings of movies that are longer than the training clips."""
 
 import dataclasses
 
@@ -9,30 +9,31 @@ ON_CHANGE = ("keep", "flush", "recache", "cut")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rollout:
-  """How movies are made, and what keeps long ones alive; each remedy is off by default.
+  """How movies are made, and remedies for the decay of long movies; each remedy is off by default.
 
   Attributes:
-    how: "causal": a few frames at a time after the keys and values of the frames before them. "windows":
-      whole clips, each of which begins with the last frames of the clip before. "artv": frame by frame, after
-      the first frame and the two before (`objectives.artv`). "all_frames": all frames of a movie together, at
-      any length.
-    conditioning_frames: windows: how many of its last frames the next window starts from.
-    chunk: causal: frames that are made together.
-    window: causal: most frames that are seen, including those being made; 0: as many as a clip of training
-      has.
-    sinks: causal: how many of these are the first frames of the movie, which are never forgotten.
-    sink_decay: causal: how much a sink keeps of itself when a frame is forgotten; the keys and values of that
-      frame take up the rest (EMA sinks); 1: all.
-    rope_jitter: causal: spread of the heads' rotary base over time, theta (1 + spread U(-1, 1)); 0: none.
-    noise: causal, windows, artv: the time to which frames are brought before more are made after them: frames
-      given to a window or to a frame, and frames kept as keys and values.
-    revive: causal: how much `noise` rises at most, up to 1, when the motion falls (see `revival`).
-    on_change: causal: what happens to the keys and values when the prompt changes. "keep": nothing; "flush":
-      only the last chunk's are kept; "recache": all are made anew under the new prompt; "cut": all are
-      dropped.
+    how: "causal": a few frames at a time, with a KV cache of the frames before them. "windows": whole clips,
+      each starting with the last frames of the previous clip. "artv": frame by frame, conditioned on the
+      first frame and the two previous ones (`objectives.artv`). "all_frames": all frames of a movie together,
+      for movies of any length.
+    conditioning_frames: (windows) number of last frames with which the next window starts.
+    chunk: (causal) number of frames made together.
+    window: (causal) largest number of frames that attention sees, including those being made; 0 for the
+      length of a training clip.
+    sinks: (causal) number of first frames of the movie that always stay in the cache.
+    sink_decay: (causal) factor by which a sink retains its own keys and values when a frame is evicted; the
+      remaining weight goes to those of the evicted frame (EMA sinks). 1 leaves the sinks unchanged.
+    rope_jitter: (causal) relative spread of the rotary base over time between heads, theta (1 + spread
+      U(-1, 1)); 0 for none.
+    noise: (causal, windows, artv) time to which past frames are noised before they condition new ones: the
+      conditioning frames of a window or frame, and the frames in the KV cache.
+    revive: (causal) largest increase of `noise` when motion is lost, up to a noise of 1 (see `revival`).
+    on_change: (causal) what happens to the KV cache when the prompt changes. "keep": nothing; "flush": only
+      the last chunk is kept; "recache": all keys and values are recomputed with the new prompt; "cut": the
+      cache is emptied.
   """
 
-  how: str = "causal"  # A key of `SAMPLERS`; checked where the sampler is built.
+  how: str = "causal"  # A key of `SAMPLERS`; checked when the sampler is built.
   conditioning_frames: int = number(1, least=1)
   chunk: int = number(1, least=1)
   window: int = number(0, least=0)

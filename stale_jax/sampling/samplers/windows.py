@@ -1,7 +1,7 @@
-"""Movies in windows: whole clips, each of which begins with the last frames of the clip before.
+"""Sampler that makes movies in windows: whole clips, each starting with the last frames of the previous one.
 
-One conditioning frame is last-frame chaining, more are overlapping windows. For models that were trained to
-continue given frames (`objectives.first_frames`) or with a time for each frame.
+One conditioning frame is last-frame chaining; more are overlapping windows. For models that were trained to
+continue conditioning frames (`objectives.first_frames`) or with a separate time for each frame.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ from stale_jax.sampling.samplers.rollout import Rollout
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Windows:
-  """See `Sampler`: a chunk is the new frames of a window.
+  """See `Sampler`. A chunk is the new frames of one window.
 
   Attributes:
-    network, process, senses: of the model.
-    frames: of a window.
-    conditioning_frames: number of last frames of a window that the next one starts from.
-    noise: the time to which these are noised.
+    network, process, senses: parts of the model.
+    frames: number of frames of a window.
+    conditioning_frames: number of last frames of a window with which the next one starts.
+    noise: the time to which the conditioning frames are noised.
   """
 
   settings: ClassVar[tuple[str, ...]] = ("conditioning_frames", "noise")
@@ -88,14 +88,14 @@ def windows(
   conditioning_frames: int,
   first: Clip | None = None,
 ) -> Iterator[Clip]:
-  """The new frames of each window in turn, until there are `frames`.
+  """Yields the new frames of each window until there are `frames`.
 
   Args:
-    draw: (number of the window, number of its first new frame, the frames that it begins with) -> all its
-      frames, more than `conditioning_frames`.
-    frames: of the movie.
-    conditioning_frames: number of last frames of each window that the next one starts from.
-    first: frames that the first window begins with; they are not yielded.
+    draw: (index of the window, index of its first new frame, its conditioning frames) -> all its frames, more
+      than `conditioning_frames`.
+    frames: number of frames of the movie.
+    conditioning_frames: number of last frames of each window with which the next one starts.
+    first: conditioning frames of the first window, which are not yielded; None for none.
   """
   made, number, last = 0, 0, first
   while made < frames:
