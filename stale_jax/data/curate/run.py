@@ -48,8 +48,9 @@ def curate(
 ) -> dict[str, Any]:
   """Curates the videos of the folder `source` into `output`.
 
-  An interrupted run resumes when the function is called again. The data set has the same bytes, whatever the
-  number of interruptions and workers.
+  An interrupted run resumes when the function is called again. Clips and metadata have the same bytes,
+  whatever the number of interruptions and workers. Only the order of the two fields inside a record may
+  differ between processes: the serializer of TensorFlow Datasets does not fix it.
 
   Args:
     source: folder of the videos and their metadata.
