@@ -34,7 +34,7 @@ def kernel(alpha):
 
 
 def posterior(t):
-  """D [36, 2, V]: the exact law of each clean token given both noised ones."""
+  """D [36, 2, V]: the exact distribution of each clean token given both noised tokens."""
   k = kernel(1 - t)
   joint = np.einsum("xy,xa,yb->abxy", LAW, k, k)
   joint /= joint.sum((2, 3), keepdims=True)
@@ -42,13 +42,13 @@ def posterior(t):
 
 
 def plug_in(mean, z_t, alpha_t, alpha_s):
-  """The trap: the posterior's mean in the place of x0."""
+  """The incorrect step that substitutes the posterior mean for x0."""
   p = (alpha_t / alpha_s * z_t + (1 - alpha_t / alpha_s) / V) * (alpha_s * mean + (1 - alpha_s) / V)
   return p / p.sum(-1, keepdims=True)
 
 
 def distance(step, steps):
-  """Total variation between the data and what so many steps make of the uniform, without sampling."""
+  """Total variation distance between the data and the exact output distribution of `steps` steps."""
   law, times = np.full(V * V, 1 / V**2), np.linspace(1, 0, steps + 1)
   with jax.enable_x64(True):
     for t, s in zip(times[:-1], times[1:], strict=True):
@@ -86,7 +86,7 @@ def test_the_bound_of_the_exact_posterior_is_the_entropy():
   exact = bound(posterior)
   print(exact, ENTROPY)
   assert exact == pytest.approx(ENTROPY, abs=0.005)
-  # And of any other more.
+  # Any other posterior has a larger bound.
   assert bound(lambda t: 0.9 * posterior(t) + 0.1 / V) > ENTROPY + 0.02
 
 
@@ -100,7 +100,7 @@ def test_corruption_follows_the_kernel():
 
 
 def logits(clip, t, context):
-  """The exact network, a lookup in the law."""
+  """The exact network, looked up in a table."""
   z = (clip["a"][:, 0] + 1) / 2  # [n, 2, V]
   alpha = (1 - t)[:, :, None]
   k = [alpha * z[:, i][:, None] + (1 - alpha) / V for i in (0, 1)]
@@ -122,7 +122,7 @@ def test_the_sampler_draws_from_the_data():
   times = jnp.broadcast_to(grid(64)[:, None, None], (65, n, 1))
   context = Context(text=jnp.zeros((n, 1), jnp.int32))
   out = jax.jit(lambda x: solve(process, logits, x, times, context, keys, "ancestral"))(x)["a"][:, 0]
-  # The steps' own error and that of n draws, .5 sum sqrt(2 p / pi n) on average.
+  # The error of the steps plus the sampling error of n draws, .5 sum sqrt(2 p / pi n) on average.
   noise = 0.5 * np.sqrt(2 * LAW / np.pi / n).sum()
   tv = 0.5 * np.abs(law_of(out) - LAW.ravel()).sum()
   print(tv, noise)
@@ -139,7 +139,7 @@ def test_there_is_no_ode(solver):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Words(Source):
-  """Two tokens a clip, of the law above."""
+  """Clips of two tokens with the distribution LAW."""
 
   frames: int = 1
 
@@ -183,7 +183,7 @@ def test_a_transformer_learns_the_law_in_the_common_loop(tmp_path, monkeypatch):
   state = train(config, tmp_path)
   losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
   print(losses[0], losses[-5:])
-  # Cross-entropy: no more than that of guessing, and then less than that of the marginals at all times.
+  # The cross-entropy starts at that of guessing at most, and falls below that of the marginals.
   assert losses[0] <= 1.1 * np.log(V) and np.mean(losses[-5:]) < 0.8 * losses[0]
   clip = Model(build(config), state.ema, "words").sample(["words"] * 2048, range(2048))
   tv = 0.5 * np.abs(law_of(clip["words"][:, 0]) - LAW.ravel()).sum()
