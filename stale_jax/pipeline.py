@@ -50,6 +50,7 @@ from stale_jax.system import System
 _ROLLOUT = {field.name for field in dataclasses.fields(Rollout)}
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Model:
   """A trained model.
 
@@ -61,16 +62,11 @@ class Model:
     chosen: settings of the network that were overridden by `load`.
   """
 
-  def __init__(
-    self,
-    system: System,
-    params: Any,
-    name: str,
-    scores: dict[str, Any] | None = None,
-    chosen: dict[str, Any] | None = None,
-  ):
-    self.system, self.params, self.name = system, params, name
-    self.scores, self.chosen = scores or {}, chosen or {}
+  system: System
+  params: Any
+  name: str
+  scores: dict[str, Any] = dataclasses.field(default_factory=dict)
+  chosen: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def source(self):
@@ -238,12 +234,10 @@ class Model:
   def story(self, prompts: Sequence[str], seed: int = 0, **overrides) -> list[Movie]:
     """Makes the panels of a story: one movie per prompt, all of the same character (`sampling.story`).
 
-    Panel i has the noise of `seed` + i. At rate=0 the panels are independent, as in `sample`.
-
     Args:
       prompts: one per panel; their common words describe the character.
       seed: seed of the noise of the first panel; panel i has `seed` + i.
-      **overrides: settings of `Story` (rate, plain, tile), `Sampling` and `Rollout`.
+      **overrides: settings of `Story` (at rate=0 the panels are independent), `Sampling` and `Rollout`.
 
     Raises:
       UserError: a prompt is empty, a setting is invalid, or the network cannot attend across panels.
