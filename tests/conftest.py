@@ -32,6 +32,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 # Tracing makes objects faster than the collector's defaults are meant for.
 gc.set_threshold(50_000, 20, 50)
 
+# Before the package is imported, here and in each worker. JAXTYPING_DISABLE=1 turns the checks off.
+from tests import typechecking  # noqa: E402
+
+typechecking.install()
+
 KINDS = ("unit", "devices", "system")
 
 
