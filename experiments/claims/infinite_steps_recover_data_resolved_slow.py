@@ -3,8 +3,8 @@
 `infinite_steps_recover_data` compares 100,000 samples with its bars. The Kolmogorov-Smirnov (KS) distance of
 100,000 exact samples is about .003, too near the bars of .006 for a result that does not depend on the seed.
 This claim has the same mixture, solvers, steps and bars, and a smaller sampling error. The ODEs start from
-200,000 stratified draws of the prior, one in each of as many equal intervals; their maps of the line are
-monotone, which leaves a sampling error of about 1 / 200,000. Ancestral steps draw fresh noise: they make
+200,000 stratified draws of the prior, one in each of as many equal intervals. The exact ODE maps the line
+monotonically, which leaves a sampling error of about 1 / 200,000. Ancestral steps draw fresh noise: they make
 1,000,000 samples, whose KS floor is about .0009. The value is the largest KS over its bar; nothing is
 subtracted from it. The KS of 1,000,000 exact samples is reported.
 """
