@@ -27,7 +27,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from stale_jax.clip import Clip, Context
 from stale_jax.fields import check_fields, number
@@ -63,8 +63,8 @@ def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array,
 
 
 def others(
-  x: Float[Array, "batch tokens *rest"], picked: Int[Array, "panels picked"]
-) -> Float[Array, "batch seen *rest"]:
+  x: Shaped[Array, "batch tokens *rest"], picked: Int[Array, "panels picked"]
+) -> Shaped[Array, "batch seen *rest"]:
   """The picked tokens of all other panels, for each panel. Each row of the batch is a panel of some story."""
   panels, count = picked.shape
   rows, _, *rest = x.shape
@@ -96,11 +96,11 @@ class Panels:
     return tuple({name: wide(name, x) for name, x in part.items()} for part in (keys, values))
 
 
-def _flat(x: Float[Array, "batch time place *rest"]) -> Float[Array, "batch tokens *rest"]:
+def _flat(x: Shaped[Array, "batch time place *rest"]) -> Shaped[Array, "batch tokens *rest"]:
   return jnp.reshape(x, (len(x), -1, *x.shape[3:]))
 
 
-def _before(own: Float[Array, "batch time place *rest"], picked) -> Float[Array, "batch keys *rest"]:
+def _before(own: Shaped[Array, "batch time place *rest"], picked) -> Shaped[Array, "batch keys *rest"]:
   return jnp.concatenate([others(_flat(own), picked), _flat(own)], 1)
 
 

@@ -22,7 +22,8 @@ def smooth(clip, t, context):
 
 def follow(process, denoiser, x, times, solver):
   """Solves for independent values x [n] along `times` [steps + 1]."""
-  run = jax.jit(lambda x: solve(process, denoiser, x, times[:, None, None], CONTEXT, None, solver))
+  keys = jax.random.split(jax.random.key(0), 1)
+  run = jax.jit(lambda x: solve(process, denoiser, x, times[:, None, None], CONTEXT, keys, solver))
   return np.asarray(run({"a": jnp.asarray(x)[None, None]})["a"]).ravel()
 
 

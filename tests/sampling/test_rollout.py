@@ -105,7 +105,7 @@ def test_windows_go_on_from_the_frames_they_are_given(model):
   context = Context(text=jnp.asarray(tokenize(PROMPTS, e.network.text_length)))
   keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), 1))(jnp.arange(3, 5, dtype=jnp.uint32))
   x = {n: v.at[:, :2].set(first[n]) for n, v in prior(e.diffusion.process, e.data.senses, 4, keys).items()}
-  given = jnp.arange(4) < 2
+  given = jnp.broadcast_to(jnp.arange(4) < 2, (2, 4))
   for t, s in itertools.pairwise(model.settings(**SHORT).times(1)[:, 0, 0]):
     now, then = (jnp.where(given, 0.0, jnp.full((2, 4), time)) for time in (t, s))
     out = e.network.apply(model.params, x, now, context)
@@ -113,7 +113,7 @@ def test_windows_go_on_from_the_frames_they_are_given(model):
       moved = e.diffusion.process.project(
         x[n] + per_frame(then - now, x[n]) * e.diffusion.process.velocity(out[n], x[n], now)
       )
-      x[n] = jnp.where(per_frame(given[None], x[n]), x[n], moved)
+      x[n] = jnp.where(per_frame(given, x[n]), x[n], moved)
   np.testing.assert_allclose(made["sight"][:, 4:], x["sight"][:, 2:], atol=2e-4)
 
 
