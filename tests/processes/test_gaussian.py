@@ -138,9 +138,8 @@ def test_heun_is_algorithm_1_with_the_scale_of_the_process():
     context = Context(text=jnp.zeros((1, 1), jnp.int32))
     network = GaussianMixture().denoiser(process)
     x = np.linspace(-2, 2, 41)
-    run = jax.jit(
-      lambda x: solve(process, network, x, jnp.asarray(times)[:, None, None], context, None, "heun")
-    )
+    steps, keys = jnp.asarray(times)[:, None, None], jax.random.key(0)[None]
+    run = jax.jit(lambda x: solve(process, network, x, steps, context, keys, "heun"))
     ours = np.asarray(run({"a": jnp.asarray(x)[None, None]})["a"]).ravel()
     level = np.asarray(process.level(times))
     angle = np.arctan(level)

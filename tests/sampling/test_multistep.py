@@ -13,6 +13,7 @@ from stale_jax.sampling.solvers import SOLVERS
 from stale_jax.testing.densities import FoldedMixture, GaussianMixture
 
 CONTEXT = Context(text=jnp.zeros((1, 1), jnp.int32))
+KEYS = jax.random.key(0)[None]
 
 
 def smooth(clip, t, context):
@@ -22,8 +23,7 @@ def smooth(clip, t, context):
 
 def follow(process, denoiser, x, times, solver):
   """Solves for independent values x [n] along `times` [steps + 1]."""
-  keys = jax.random.split(jax.random.key(0), 1)
-  run = jax.jit(lambda x: solve(process, denoiser, x, times[:, None, None], CONTEXT, keys, solver))
+  run = jax.jit(lambda x: solve(process, denoiser, x, times[:, None, None], CONTEXT, KEYS, solver))
   return np.asarray(run({"a": jnp.asarray(x)[None, None]})["a"]).ravel()
 
 
@@ -127,7 +127,7 @@ def test_a_frame_that_waits_continues_as_if_it_had_not(process):
   times = jnp.stack(frames, -1)[:, None]
   seen = []
   out = solve(
-    process, smooth, {"a": x}, times, CONTEXT, None, "multistep", callback=lambda i, x: seen.append(x["a"])
+    process, smooth, {"a": x}, times, CONTEXT, KEYS, "multistep", callback=lambda i, x: seen.append(x["a"])
   )["a"]
   jax.effects_barrier()
   for frame in range(3):
@@ -137,13 +137,13 @@ def test_a_frame_that_waits_continues_as_if_it_had_not(process):
   np.testing.assert_array_equal(seen[4][:, 2], seen[2][:, 2])
   np.testing.assert_array_equal(seen[7][:, 0], seen[5][:, 0])
   # The memory matters: without it, every step would be an Euler step.
-  assert np.abs(out - solve(process, smooth, {"a": x}, times, CONTEXT, None, "euler")["a"]).max() > 1e-3
+  assert np.abs(out - solve(process, smooth, {"a": x}, times, CONTEXT, KEYS, "euler")["a"]).max() > 1e-3
 
 
 def test_the_reflected_process_refuses():
   x = {"a": jnp.zeros((1, 1, 2))}
   with pytest.raises(UserError, match="use solver='heun' or 'ancestral'"):
-    solve(Reflected(), smooth, x, grid(2)[:, None, None], CONTEXT, None, "multistep")
+    solve(Reflected(), smooth, x, grid(2)[:, None, None], CONTEXT, KEYS, "multistep")
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
