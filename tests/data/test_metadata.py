@@ -95,7 +95,7 @@ def test_what_the_research_api_says(tmp_path):
   videos, left_out = read_research(path)
   assert [video.source_id for video in videos] == [INFO["id"], INFO["id"], "8"]
   assert [words.split(":")[0].split("line ")[1].split()[0] for words in left_out] == ["4", "5", "6", "7"]
-  assert "view_count is str" in left_out[0] and "not JSON" in left_out[3]
+  assert "view_count is of type str" in left_out[0] and "not JSON" in left_out[3]
   for content, words in (("", "it is empty"), ("{", "line 1 is not JSON")):
     path.write_text(content)
     with pytest.raises(UserError, match=words):
@@ -116,7 +116,7 @@ def test_what_lies_beside_a_video(tmp_path):
   for broken, words in (
     ('{"id": ', "not JSON"),
     ("[]", "object"),
-    ('{"like_count": "1K"}', "like_count is str"),
+    ('{"like_count": "1K"}', "like_count is of type str"),
     ('{"like_count": NaN}', "like_count is nan"),
     ('{"duration": 1e999}', "duration is inf"),
   ):
@@ -136,7 +136,7 @@ def test_json_and_back():
     assert pickle.loads(pickle.dumps(described)) == described
   # Curating adds keys of its own.
   assert from_json('{"caption": "a", "clip_start": 3}') == Described(caption="a")
-  with pytest.raises(UserError, match="caption is list"):
+  with pytest.raises(UserError, match="caption is of type list"):
     from_json('{"caption": ["a"]}')
 
 

@@ -281,7 +281,7 @@ def test_pictures_that_end_early_are_told(tmp_path):
   whole = encode(tmp_path / "b.mp4")
   assert len(read_frames(whole, [1.9, 2.0, 2.3], 48, 64)) == 3
   assert reason(read_frames, whole, [1.9, 3], 48, 64) == "truncated"
-  with pytest.raises(ValueError, match="rise"):
+  with pytest.raises(ValueError, match="non-decreasing"):
     read_frames(whole, [1, 0.5], 48, 64)
 
 
