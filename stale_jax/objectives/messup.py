@@ -44,7 +44,7 @@ class MessUp:
     if not self.noise:
       return denoiser
 
-    def perturbed(clip: Clip, t, context: Context) -> Clip:
+    def perturbed(clip: Clip, t, context: Context):
       grey = {name: jnp.zeros_like(x) for name, x in clip.items()}
       noise = corrupt(process, grey, t, key)
       noisier = {name: process.project(x + self.noise * noise[name].x_t) for name, x in clip.items()}

@@ -11,6 +11,7 @@ from stale_jax.config import build
 from stale_jax.data import collate
 from stale_jax.errors import UserError
 from stale_jax.objectives import ConditionCorruption, MessUp, predict
+from stale_jax.objectives.objective import Objective
 from stale_jax.processes import GaussianFlow, Reflected, Uniform, UniformFlow
 from stale_jax.testing.models import moved
 from stale_jax.training.initial import init_params
@@ -41,7 +42,7 @@ class Listener:
     return {name: 0 * x for name, x in clip.items()}
 
 
-class Spy:
+class Spy(Objective):
   """An objective that keeps the corruption it is given."""
 
   def __call__(self, prediction, batch):

@@ -159,7 +159,7 @@ class Words(Source):
 
 def test_what_is_no_token_is_refused():
   tokens = {"process": {"name": "uniform_tokens"}, "objective": {}}
-  with pytest.raises(UserError, match="sight is none here"):
+  with pytest.raises(UserError, match="sight holds other values"):
     training_program(build(micro.config() | tokens))
   with pytest.raises(UserError, match="cannot be added to discrete tokens"):
     build(micro.config(messup__noise=0.1) | tokens)
