@@ -1,4 +1,7 @@
-"""Today's code makes the movies, losses and parameters of the first releases (`tests.goldens`)."""
+"""Today's code makes the movies, losses and parameters of the first releases (`tests.goldens`).
+
+Only the movies of all_frames_multistep are later ones: of the code that made this solver second order.
+"""
 
 import json
 import shutil
