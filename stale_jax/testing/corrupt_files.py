@@ -13,7 +13,7 @@ import numpy as np
 from stale_jax.testing import scenes
 
 
-def _encoded(frames: np.ndarray, **options) -> list[av.Packet]:
+def _encoded(frames: np.ndarray, **options) -> list[bytes]:
   """H.264 packets of `frames` [n, height, width, 3]."""
   codec = av.CodecContext.create("libx264", "w")
   codec.height, codec.width, codec.pix_fmt = *frames.shape[1:3], "yuv420p"
