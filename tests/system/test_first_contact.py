@@ -44,6 +44,7 @@ def test_help_shows_an_example_and_the_flags_of_the_program(name):
     ("ablate", ["--out=x"], "--table is missing"),
     ("reproduce", [], "--list for the names"),
     ("train", ["--config=configs/digits.py", "--workdir="], "--workdir is empty"),
+    ("train", ["--config=configs/digits.py", "--workdir=run", "--profile="], "--profile is empty"),
     ("train", ["--config=", "--workdir=x"], "--config is empty"),
     ("generate", ["--prompt=a", "--out", ""], "--out is empty"),
     ("generate", ["--prompt=a", "--out=x", "--workdir= "], "--workdir is empty"),
