@@ -23,7 +23,9 @@ _BATCH = 64
 ABOUT = {"loss": "loss of the process on held-out clips, averaged over times and senses; lower is better"}
 
 
-def clip_losses(model, process, params, batch: Batch, t: float, keys) -> dict[str, Float[Array, "batch"]]:
+def clip_losses(
+  model, process, params, batch: Batch, t: float | Float[Array, ""], keys
+) -> dict[str, Float[Array, "batch"]]:
   """Sense -> mean loss of each clip over its real (unpadded) frames, all at time `t`; one key per clip."""
   size, frames = next(iter(batch.clip.values())).shape[:2]
   t = jnp.full((size, frames), t)

@@ -2,10 +2,9 @@
 
 from stale_jax.data.source import Source
 from stale_jax.errors import UserError
-from stale_jax.system import System
 
 
-def digits_of(suite: str, source: Source, system: System) -> Source:
+def digits_of(suite: str, source: Source, system) -> Source:
   """Returns `source` if it is the moving digits that `suite` can read.
 
   Raises:

@@ -95,7 +95,7 @@ def test_overrides_of_the_command_line_reach_the_client(machine):
     (["--client=xpk"], "run"),
     ([RUN], "client"),
     ([RUN, "--client=slurm"], "xpk|queued|ssh"),
-    (["--run=nowhere.py", "--client=xpk"], "cannot read --run"),
+    (["--run=nowhere.py", "--client=xpk"], "does not exist"),
     ([RUN, "--client=xpk", "--run.slcies=2"], "did you mean 'slices'"),
     (["--run={typo}", "--client=xpk"], "unknown config key run.slcies: did you mean 'slices'"),
     (["--run={short}", "--client=xpk"], "run.topology is missing"),
