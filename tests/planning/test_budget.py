@@ -159,7 +159,7 @@ def test_prices():
 
 
 def test_what_has_no_bits_or_no_choice_of_steps_has_no_budget():
-  with pytest.raises(UserError, match="no likelihood"):
+  with pytest.raises(UserError, match="a budget needs likelihoods"):
     Fake(UniformTokens()).spend(1.0, price=1.0)
   student = build(micro.config(sampling__solver="consistency", sampling__guidance=1.0))
   with pytest.raises(UserError, match="leave out budget_cents"):

@@ -88,7 +88,7 @@ def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path)
   ("arguments", "words"),
   [
     (["--table=proceses", "--out={new}"], "did you mean 'processes'"),
-    (["--out={new}"], "unknown table"),
+    (["--out={new}"], "--table is missing"),
     (["--table=processes"], "--out is missing"),
     (["--table=processes", "--out={file}/x"], "cannot write"),
     (["--table=/nowhere.py", "--out={new}"], "cannot read the table"),
