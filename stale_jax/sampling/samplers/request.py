@@ -106,7 +106,7 @@ def parts_of(system) -> dict[str, Any]:
 def refuse(request: Request, how: str, *, budget: bool = False, story: bool = False, script: bool = False):
   """Raises UserError if `request` needs a feature that is set here, which the sampler `how` lacks."""
   if budget and request.most_steps is not None:
-    raise UserError(f"how={how!r} has no budget: leave budget_cents out.")
+    raise UserError(f"how={how!r} has no budget: leave out budget_cents.")
   if story and request.story:
     raise UserError(f"how={how!r} tells no stories: set how to 'causal' or 'all_frames'.")
   if script and any(turns(prompt) for prompt in request.prompts):
