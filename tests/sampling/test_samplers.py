@@ -191,7 +191,7 @@ def test_settings_that_would_do_nothing_are_refused(model, settings, words):
 def test_a_story_or_a_budget_changes_no_way_of_sampling(model):
   with pytest.raises(UserError, match="tells no stories"):
     model.sample(PROMPTS, range(3), how="windows", story=Story())
-  with pytest.raises(UserError, match="leave out budget_cents"):
+  with pytest.raises(UserError, match="has no budget"):
     model.sample(PROMPTS, range(3), how="windows", room=8)
   together = model.sample(PROMPTS, range(3), how="all_frames", **SHORT)["sight"]
   assert np.abs(together - model.sample(PROMPTS, range(3), **SHORT)["sight"]).max() > 1e-3
