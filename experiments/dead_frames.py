@@ -14,11 +14,10 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from experiments.model_flag import define_model
 from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
-)
+WORKDIR = define_model()
 OUT = flags.DEFINE_string("out", None, "Folder to write index.html to.")
 PICTURES = flags.DEFINE_integer("pictures", 24, "Pictures of each kind.")
 FUTURES = flags.DEFINE_integer("futures", 2, "Continuations of each picture, with other prompts and noise.")

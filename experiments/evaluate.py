@@ -13,13 +13,12 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from experiments.model_flag import define_model
 from stale_jax.errors import UserError
 from stale_jax.fields import nearest
 from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
-)
+WORKDIR = define_model()
 # Here, so that they can be listed before JAX is imported; a test compares them with `evaluation.SUITES`.
 SUITE_SUMMARIES = {
   "captions": "do generated clips show what their captions say, and how close are they to real clips?",

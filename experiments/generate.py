@@ -10,12 +10,11 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from experiments.model_flag import define_model
 from stale_jax.errors import UserError
 from stale_jax.progress import Stage, tracked
 
-WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
-)
+WORKDIR = define_model()
 PROMPT = flags.DEFINE_multi_string("prompt", None, "Caption of a movie; repeat the flag for more movies.")
 SCRIPT = flags.DEFINE_string(
   "script", None, "YAML file of changing prompts: a list of {at: SECONDS, prompt: TEXT}."

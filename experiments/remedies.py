@@ -13,12 +13,11 @@ from pathlib import Path
 from absl import flags
 
 from experiments.main import run
+from experiments.model_flag import define_model
 from stale_jax.files import make_folder, write_whole
 from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
-)
+WORKDIR = define_model()
 OUT = flags.DEFINE_string("out", None, "Folder to write the table and its cells to.")
 WINDOWS = flags.DEFINE_integer("windows", 50, "Windows of a movie.", lower_bound=10, upper_bound=64)
 CLIPS = flags.DEFINE_integer("clips", 8, "Movies per cell.", lower_bound=2)

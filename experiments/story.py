@@ -1,6 +1,6 @@
 """Makes a story: movies (panels) of one character, the transitions between them, and a page that shows them.
 
-python -m experiments.story --prompt="a red seven moves left slowly" \
+python -m experiments.story --prompt="a red seven moves left slowly" \\
   --prompt="a blue seven moves left slowly" --out=story
 """
 
@@ -10,11 +10,10 @@ import sys
 from absl import flags
 
 from experiments.main import run
+from experiments.model_flag import define_model
 from stale_jax.progress import Stage
 
-WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
-)
+WORKDIR = define_model()
 PROMPT = flags.DEFINE_multi_string("prompt", None, "Prompt of a panel; repeat the flag for each panel.")
 OUT = flags.DEFINE_string("out", None, "Folder to write the panels and index.html to.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the first panel's noise.", lower_bound=0, upper_bound=2**31)

@@ -2,11 +2,9 @@
 
 import functools
 
-STEPS = 5000  # Training steps, unless a claim is given trained models.
+STEPS = 5000  # Training steps.
 GIVEN = 3  # First frames of a real clip that a movie continues.
 MOVING = 0.1  # A value is moving if it differs from the previous frame by more.
-
-
 CLIPS, FRAMES, LAST = 96, 200, 50  # For the claims on backgrounds; the last 50 frames are measured.
 
 

@@ -70,10 +70,3 @@ def merged_and_whole(seed: int) -> tuple[dict, float]:
 
   medians = alternate({name: forward(model) for name, model in models.items()}, ROUNDS, WARM)
   return losses, medians["merged"] / medians["whole"]
-
-
-def standard_error(x) -> float:
-  """The standard error of the mean of independent values."""
-  import numpy as np
-
-  return float(np.std(x, ddof=1) / np.sqrt(len(x)))

@@ -39,3 +39,30 @@ def distance(clips, real) -> float:
   import numpy as np
 
   return float(np.mean(np.square(clips[:, 1:] - real[:, 1:])))
+
+
+def best_shift(first, real):
+  """Clips [n, frames, height, width, 3]: `first` [n, height, width, 3] at its best constant velocity."""
+  import itertools
+
+  import numpy as np
+
+  velocities = np.arange(-12, 13) / 4  # Pixels per frame.
+  best, least = np.empty_like(real), np.full(len(real), np.inf)
+  for across, down in itertools.product(velocities, repeat=2):
+    for i, (picture, clip) in enumerate(zip(first, real, strict=True)):
+      moved = np.stack([_shifted(picture, k * across, k * down) for k in range(len(clip))])
+      error = np.square(moved - clip)[1:].sum()
+      if error < least[i]:
+        best[i], least[i] = moved, error
+  return best
+
+
+def _shifted(picture, across: float, down: float):
+  """`picture` moved by so many pixels, dark where the shift uncovers something."""
+  import cv2
+  import numpy as np
+
+  height, width = picture.shape[:2]
+  matrix = np.array([[1, 0, across], [0, 1, down]], np.float32)
+  return cv2.warpAffine(picture, matrix, (width, height), borderValue=(-1, -1, -1))

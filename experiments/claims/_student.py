@@ -110,9 +110,8 @@ def asked(model, movies: int, seed: int) -> tuple[list[str], list[int]]:
 def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overrides) -> list[float]:
   """The error of each window (a clip's length) of the model's rollouts of test captions.
 
-  The squared maximum mean discrepancy of a reader's features, unbiased, by the polynomial kernel of the
-  kernel inception distance (arXiv 1801.01401): of fewer clips than features a Fréchet distance would be
-  biased.
+  The error is the kernel distance between a reader's features of generated and of real clips. With so few
+  clips a Fréchet distance would be biased.
   """
   import dataclasses
 
@@ -131,7 +130,7 @@ def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overr
   read = fitted_reader(dataclasses.replace(model.source, split="train"))
 
   def features(clips, window: int):
-    return np.asarray(read(clips[:, window * length :][:, :length]).features, np.float64)
+    return read(clips[:, window * length :][:, :length]).features
 
   return [kernel_distance(features(made, window), features(held, window)) for window in range(windows)]
 

@@ -9,7 +9,8 @@ SEEDS = 4
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cycle import CLIPS, MERGE_STEPS, merged_and_whole, standard_error
+  from experiments.claims._cycle import CLIPS, MERGE_STEPS, merged_and_whole
+  from stale_jax.evaluation.table import ScoreEstimate
 
   rises, times, values = [], [], []
   for i in range(SEEDS):
@@ -18,7 +19,7 @@ def measure(seed: int) -> dict:
     times.append(time)
     values.append(rises[-1] / (1 - time) if time < 1 else float("inf"))
     print(f"seed {seed + i}: loss {rises[-1]:+.2%}, time {time:.3f}")
-  value, error = sum(values) / SEEDS, standard_error(values)
+  value, error = sum(values) / SEEDS, ScoreEstimate.of(values).error
   return {
     "value": value,
     "bar": 1.0,

@@ -9,14 +9,15 @@ runs differ: see `decarboxylation_pays_over_seeds_slow`.
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cycle import CLIPS, MERGE_STEPS, merged_and_whole, standard_error
+  from experiments.claims._cycle import CLIPS, MERGE_STEPS, merged_and_whole
+  from stale_jax.evaluation.table import ScoreEstimate
 
   losses, time = merged_and_whole(seed)
   whole = losses["whole"].mean()
 
   def rise(name: str):
     change = (losses[name] - losses["whole"]) / whole
-    return float(change.mean()), standard_error(change)
+    return float(change.mean()), ScoreEstimate.of(change).error
 
   (merged, error), (untrained, untrained_error) = rise("merged"), rise("merged without training")
   print(f"loss {whole:.5f}; merged {merged:+.2%} (paired standard error {error:.2%})")

@@ -8,7 +8,7 @@ to the real ones, the model's over the control's; bar .5, which the control miss
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._first_frame import CLIPS, STEPS, continued, distance
+  from experiments.claims._first_frame import CLIPS, STEPS, best_shift, continued, distance
 
   clips = continued(seed)
   real = clips["real"]
@@ -22,29 +22,3 @@ def measure(seed: int) -> dict:
     "clips": CLIPS,
     "steps": STEPS,
   }
-
-
-def best_shift(first, real):
-  """Clips [n, frames, height, width, 3]: `first` [n, height, width, 3] at its best constant velocity."""
-  import itertools
-
-  import cv2
-  import numpy as np
-
-  velocities = np.arange(-12, 13) / 4
-  best, least = np.empty_like(real), np.full(len(real), np.inf)
-  for across, down in itertools.product(velocities, repeat=2):
-    for i, (picture, clip) in enumerate(zip(first, real, strict=True)):
-      moved = np.stack([_shift(cv2, picture, k * across, k * down) for k in range(len(clip))])
-      error = np.square(moved - clip)[1:].sum()
-      if error < least[i]:
-        best[i], least[i] = moved, error
-  return best
-
-
-def _shift(cv2, picture, across: float, down: float):
-  import numpy as np
-
-  height, width = picture.shape[:2]
-  matrix = np.array([[1, 0, across], [0, 1, down]], np.float32)
-  return cv2.warpAffine(picture, matrix, (width, height), borderValue=(-1, -1, -1))

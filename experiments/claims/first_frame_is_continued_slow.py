@@ -11,8 +11,7 @@ the given frame rigidly, without any model, meets this bar too (`shifted`): see
 def measure(seed: int) -> dict:
   import numpy as np
 
-  from experiments.claims._first_frame import CLIPS, STEPS, continued, distance
-  from experiments.claims.first_frame_beats_a_shift_slow import best_shift
+  from experiments.claims._first_frame import CLIPS, STEPS, best_shift, continued, distance
 
   clips = continued(seed)
   real = clips["real"]

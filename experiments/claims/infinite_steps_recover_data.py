@@ -5,22 +5,15 @@ Kolmogorov-Smirnov (KS) distance over its bar. With 100,000 samples the claim is
 that its result depends on the seed; see `infinite_steps_recover_data_resolved_slow`.
 """
 
-BARS = {
-  ("ancestral", 64): 0.010,
-  ("ancestral", 256): 0.006,
-  ("heun", 16): 0.009,
-  ("uniform_flow", 256): 0.006,
-}
-STEPS = (4, 16, 64, 256)
-
 
 def measure(seed: int) -> dict:
   import jax
   import jax.numpy as jnp
   import numpy as np
 
+  from experiments.claims._infinite_steps import CASES, STEPS, measured, result
   from stale_jax.clip import Context
-  from stale_jax.processes import Reflected, UniformFlow, grid
+  from stale_jax.processes import grid
   from stale_jax.sampling import solve
   from stale_jax.testing.densities import FoldedMixture
 
@@ -35,24 +28,13 @@ def measure(seed: int) -> dict:
     run = jax.jit(lambda x: solve(process, denoiser, x, times, context, key[None], solver))
     return mixture.ks((np.asarray(run(x)["a"]).ravel() + 1) / 2)
 
-  reflected = Reflected(sigma_min=0.005)
-  table = {(solver, n): ks(reflected, solver, n) for solver in ("ancestral", "heun") for n in STEPS}
-  with jax.enable_x64(True):
-    table |= {("uniform_flow", n): ks(UniformFlow(), "euler", n) for n in STEPS}
+  table = measured(ks)
 
   cells = np.linspace(0, 1, 200_001)
   uniform = np.random.default_rng(seed).uniform(size=n)
   floor = mixture.ks(np.interp(uniform, mixture.cdf(cells), cells))
   print("KS after steps" + "".join(f"{n:9}" for n in STEPS))
-  for solver in ("ancestral", "heun", "uniform_flow"):
-    print(f"{solver:14}" + "".join(f"{table[solver, n]:9.4f}" for n in STEPS))
+  for case in CASES:
+    print(f"{case:14}" + "".join(f"{table[case, n]:9.4f}" for n in STEPS))
   print(f"exact samples  {floor:.4f}")
-  value = max(table[case] / bar for case, bar in BARS.items())
-  falling = all(table[s, 256] < table[s, 16] < table[s, 4] for s in ("ancestral", "heun", "uniform_flow"))
-  return {
-    "value": value,
-    "bar": 1.0,
-    "holds": bool(value <= 1 and falling),
-    "ks": {f"{solver} {n}": value for (solver, n), value in table.items()},
-    "ks_of_exact_samples": floor,
-  }
+  return result(table, floor)

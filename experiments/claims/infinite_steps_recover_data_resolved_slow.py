@@ -9,8 +9,6 @@ monotonically, which leaves a sampling error of about 1 / 200,000. Ancestral ste
 subtracted from it. The KS of 1,000,000 exact samples is reported.
 """
 
-from experiments.claims.infinite_steps_recover_data import BARS, STEPS
-
 STRATIFIED, ANCESTRAL, CHUNK = 200_000, 1_000_000, 100_000
 
 
@@ -19,8 +17,9 @@ def measure(seed: int) -> dict:
   import jax.numpy as jnp
   import numpy as np
 
+  from experiments.claims._infinite_steps import measured, result
   from stale_jax.clip import Context
-  from stale_jax.processes import Reflected, UniformFlow, grid
+  from stale_jax.processes import grid
   from stale_jax.sampling import solve
   from stale_jax.testing.densities import FoldedMixture
 
@@ -54,19 +53,8 @@ def measure(seed: int) -> dict:
     print(f"{type(process).__name__:12} {solver:10} {steps:4} steps  KS {found:.5f}", flush=True)
     return found
 
-  reflected = Reflected(sigma_min=0.005)
-  table = {(solver, n): ks(reflected, solver, n) for solver in ("ancestral", "heun") for n in STEPS}
-  with jax.enable_x64(True):
-    table |= {("uniform_flow", n): ks(UniformFlow(), "euler", n) for n in STEPS}
+  table = measured(ks)
 
   floor = distance(np.interp(rng.uniform(size=ANCESTRAL), cdf, cells))
   print(f"exact samples  KS {floor:.5f}")
-  value = max(table[case] / bar for case, bar in BARS.items())
-  falling = all(table[s, 256] < table[s, 16] < table[s, 4] for s in ("ancestral", "heun", "uniform_flow"))
-  return {
-    "value": value,
-    "bar": 1.0,
-    "holds": bool(value <= 1 and falling),
-    "ks": {f"{solver} {n}": value for (solver, n), value in table.items()},
-    "ks_of_exact_samples": floor,
-  }
+  return result(table, floor)

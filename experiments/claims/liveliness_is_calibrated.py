@@ -63,7 +63,7 @@ def measure(seed: int) -> dict:
 
 
 def _held(kind: str, scores: dict, bars: dict, missed: list) -> dict:
-  """Prints each score and its bar, and adds those that miss it to `missed`."""
+  """Returns all scores, prints each with its bar, and appends those that miss their bar to `missed`."""
   said = {}
   for (case, name), (least, most) in bars.items():
     value = scores[case][name]

@@ -37,11 +37,12 @@ def compared(before, after, seed: int) -> dict:
 
   old, new = speeds(before), speeds(after)
   value, kept = new.var(1).mean() / old.var(1).mean(), new.mean() / old.mean()
+  conditions = {"speed kept at least .9": bool(kept >= 0.9)}
   return {
     "value": float(value),
     "bar": 0.7,
-    "holds": bool(value <= 0.7 and kept >= 0.9),
-    "conditions": {"speed kept at least .9": bool(kept >= 0.9)},
+    "holds": bool(value <= 0.7) and all(conditions.values()),
+    "conditions": conditions,
     "speed_kept": float(kept),
     "speed": [float(old.mean()), float(new.mean())],
     "variance": [float(old.var(1).mean()), float(new.var(1).mean())],

@@ -8,12 +8,13 @@ SEEDS = 4
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cycle import CLIPS, TURNS_STEPS, loss_by_turns, standard_error
+  from experiments.claims._cycle import CLIPS, TURNS_STEPS, loss_by_turns
+  from stale_jax.evaluation.table import ScoreEstimate
 
   runs = [{n: float(loss.mean()) for n, loss in loss_by_turns(seed + i).items()} for i in range(SEEDS)]
   falls = {f"{a} to {b}": [run[a] - run[b] for run in runs] for a, b in ((1, 2), (2, 4))}
   mean = {name: sum(fall) / SEEDS for name, fall in falls.items()}
-  error = {name: standard_error(fall) for name, fall in falls.items()}
+  error = {name: ScoreEstimate.of(fall).error for name, fall in falls.items()}
   for name in falls:
     print(f"{name}: falls by {mean[name]:.5f}, standard error over training seeds {error[name]:.5f}")
   value = min(mean[name] / error[name] for name in falls)

@@ -7,21 +7,22 @@ Clips of one run do not tell how runs differ: see `turns_help_over_seeds_slow`.
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cycle import CLIPS, TURNS_STEPS, loss_by_turns, standard_error
+  from experiments.claims._cycle import CLIPS, TURNS_STEPS, loss_by_turns
+  from stale_jax.evaluation.table import ScoreEstimate
 
   losses = loss_by_turns(seed)
   falls = {f"{a} to {b}": losses[a] - losses[b] for a, b in ((1, 2), (2, 4))}
   for name, fall in falls.items():
-    print(f"{name}: falls by {fall.mean():.5f}, paired standard error {standard_error(fall):.5f}")
-  value = min(float(fall.mean()) / standard_error(fall) for fall in falls.values())
+    print(f"{name}: falls by {fall.mean():.5f}, paired standard error {ScoreEstimate.of(fall).error:.5f}")
+  value = min(float(fall.mean()) / ScoreEstimate.of(fall).error for fall in falls.values())
   return {
     "value": value,
     "bar": 3.0,
     "holds": value >= 3,
     "loss": {turns: float(loss.mean()) for turns, loss in losses.items()},
-    "error": {turns: standard_error(loss) for turns, loss in losses.items()},
+    "error": {turns: ScoreEstimate.of(loss).error for turns, loss in losses.items()},
     "fall": {name: float(fall.mean()) for name, fall in falls.items()},
-    "fall_error": {name: standard_error(fall) for name, fall in falls.items()},
+    "fall_error": {name: ScoreEstimate.of(fall).error for name, fall in falls.items()},
     "clips": CLIPS,
     "steps": TURNS_STEPS,
   }

@@ -91,7 +91,7 @@ class _Checkpoint:
     return restored[name]
 
   def verify(self) -> None:
-    """Raises DamageError if the fields that were read differ from those that were written."""
+    """Raises DamageError if the checksums of the fields read differ from the checksums written."""
     if (sums := self._rest.get("sums")) is not None:
       is_same = all(sums.get(name) == value for name, value in self._sums.items())
     else:

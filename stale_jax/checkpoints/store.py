@@ -155,8 +155,8 @@ class Checkpointer:
       The state and the state of the data iterator, or None if there is no checkpoint.
 
     Raises:
-      UserError: every checkpoint is damaged, the newest one cannot be read, or it is of another model or
-        optimizer.
+      UserError: every checkpoint is damaged, the newest one cannot be read, or it was written by another
+        model or optimizer.
     """
     while (step := self._manager.latest_step()) is not None:
       try:

@@ -80,7 +80,7 @@ def test_movies_are_made_in_its_space_and_shown_in_pixels(runs):
   ("program", "which", "words"),
   [
     (("evaluate", "--suite=captions"), "coder", "is an autoencoder"),
-    (("evaluate", "--suite=reconstruction"), "model", "is no autoencoder"),
+    (("evaluate", "--suite=reconstruction"), "model", "is not an autoencoder"),
     (("generate", "--prompt=a red seven", "--out=nowhere"), "coder", "is an autoencoder"),
   ],
 )

@@ -28,9 +28,7 @@ def test_evaluate_then_generate(run, tmp_path):
   )
   assert code == 0, err
   scores = json.loads(out.splitlines()[-1])
-  keys = (
-    "digit colour direction speed sense_f1 frechet frechet_floor kid kid_floor nearest_train real".split()
-  )
+  keys = "digit colour direction speed sense_f1 frechet frechet_floor kid kid_floor nearest_train real"
   assert set(keys.split()) <= set(scores) and scores["real"]["colour"] > 0.9
   assert json.loads((run / "evaluation.json").read_text()) == {"captions": scores}
   assert scores["clips"] == 12 and scores["how"]["steps"] == 4

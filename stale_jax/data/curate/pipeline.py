@@ -25,7 +25,7 @@ from stale_jax.data.curate.settings import Settings
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
-_NEIGHBOURS = 1000  # Most clips that a clip is compared with among those that share a piece of its hash.
+_NEIGHBOURS = 1000  # Maximum number of clips, with a hash piece in common, that a clip is compared with.
 # Time limit for a file: seconds, and additional seconds for each million bytes.
 _PATIENCE = (120.0, 30.0)
 

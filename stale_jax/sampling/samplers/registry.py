@@ -28,9 +28,7 @@ def build_sampler(rollout: Rollout, system) -> Sampler:
     UserError: `rollout.how` is unknown, the model was not trained for this sampler, or the settings do not
       suit the model's number of frames.
   """
-  if rollout.how not in SAMPLERS:
-    raise UserError(f"unknown rollout.how {rollout.how!r}: {nearest(rollout.how, SAMPLERS)}")
-  return SAMPLERS[rollout.how].build(rollout, system)
+  return _sampler(rollout.how).build(rollout, system)
 
 
 def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
@@ -42,10 +40,16 @@ def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
   """
   stated = {name: value for name, value in overrides.items() if value is not None}
   new, default = dataclasses.replace(rollout, **stated), Rollout()
-  if new.how not in SAMPLERS:
-    raise UserError(f"unknown rollout.how {new.how!r}: {nearest(new.how, SAMPLERS)}")
+  used = _sampler(new.how).settings
   for name, value in stated.items():
-    if name != "how" and name not in SAMPLERS[new.how].settings and value != vars(default)[name]:
+    if name != "how" and name not in used and value != vars(default)[name]:
       ways = " or ".join(how for how, sampler in SAMPLERS.items() if name in sampler.settings)
       raise UserError(f"rollout {name}={value!r} does nothing where how={new.how!r}: set how to {ways}.")
   return new
+
+
+def _sampler(how: str) -> type[ChosenSampler]:
+  """The sampler that is registered as `how`; raises UserError if there is none."""
+  if how not in SAMPLERS:
+    raise UserError(f"unknown rollout.how {how!r}: {nearest(how, SAMPLERS)}")
+  return SAMPLERS[how]
