@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
   config.source = {
     "name": "latents",
     "source": autoencoder_digits.get_config().source.to_dict(),
-    "autoencoder": "stale_jax/weights/autoencoder.safetensors",
+    "autoencoder": "autoencoder",
     "cache": "runs/latents",
     "size": 8192,
     # A token covers 16x16 pixels of two frames, in 64 numbers. With patch 2 there are four times as many

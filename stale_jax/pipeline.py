@@ -315,7 +315,7 @@ _OPEN = {"turns": 0, "forms": "none"}
 def load(path: str | AnyPath | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
   """Loads a model from a run folder (newest EMA), a weights file, or by name from the package.
 
-  The package contains "shipped", the default, and "causal", for small movies of any length.
+  The package contains "shipped", the default, "causal", for small movies of any length, and "autoencoder".
 
   Args:
     path: path or name of the model.

@@ -8,4 +8,4 @@ SHIPPED = _FOLDER / "digits.safetensors"
 AUTOENCODER = _FOLDER / "autoencoder.safetensors"
 CAUSAL = _FOLDER / "causal.safetensors"
 # Names that can be used in place of a file or folder.
-NAMED = {"shipped": SHIPPED, "causal": CAUSAL}
+NAMED = {"shipped": SHIPPED, "causal": CAUSAL, "autoencoder": AUTOENCODER}

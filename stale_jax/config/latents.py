@@ -22,7 +22,7 @@ class Latents:
 
   Attributes:
     source: section of the source whose clips are encoded.
-    autoencoder: run folder or weights file of the autoencoder.
+    autoencoder: run folder, weights file, or name of a packaged model, of the autoencoder.
     cache: folder for the encoded clips.
     size: number of clips to encode.
     split: "train" or "test".

@@ -16,6 +16,7 @@ from stale_jax.checkpoints.weights import save_weights
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, AnyPath, at
 from stale_jax.hosts import leads, whole
+from stale_jax.progress import Stage
 from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
@@ -99,7 +100,6 @@ def _train(
     )
   drop_snapshots_after(workdir, step)
   if step < settings.steps:
-    say("compiling the training step (the first time, about half a minute for the shipped model) ...")
     # Results for the previous weights are out of date.
     for results in ("evaluation.json", "excavation.json"):
       (workdir / results).unlink(missing_ok=True)
@@ -184,7 +184,7 @@ class _Run:
     shapes = tuple(x.shape for x in self.feed.ahead.clip.values())
     if shapes in self.compiled:
       return self.program.step(state, self.feed.ahead)
-    with self.metrics.lost():
+    with self.metrics.lost(), Stage("compiling the training step"):
       state, scalars = self.program.step(state, self.feed.ahead)
       jax.block_until_ready(scalars)
     self.compiled.add(shapes)

@@ -28,7 +28,8 @@ def build_sampler(rollout: Rollout, system) -> Sampler:
     UserError: `rollout.how` is unknown, the model was not trained for this sampler, or the settings do not
       suit the model's number of frames.
   """
-  return _sampler(rollout.how).build(rollout, system)
+  _check_known(rollout.how)
+  return SAMPLERS[rollout.how].build(rollout, system)
 
 
 def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
@@ -40,7 +41,8 @@ def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
   """
   stated = {name: value for name, value in overrides.items() if value is not None}
   new, default = dataclasses.replace(rollout, **stated), Rollout()
-  used = _sampler(new.how).settings
+  _check_known(new.how)
+  used = SAMPLERS[new.how].settings
   for name, value in stated.items():
     if name != "how" and name not in used and value != vars(default)[name]:
       ways = " or ".join(how for how, sampler in SAMPLERS.items() if name in sampler.settings)
@@ -48,8 +50,7 @@ def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
   return new
 
 
-def _sampler(how: str) -> type[ChosenSampler]:
-  """The sampler that is registered as `how`; raises UserError if there is none."""
+def _check_known(how: str) -> None:
+  """Raises UserError if no sampler is registered as `how`."""
   if how not in SAMPLERS:
     raise UserError(f"unknown rollout.how {how!r}: {nearest(how, SAMPLERS)}")
-  return SAMPLERS[how]
