@@ -46,8 +46,7 @@ def _check_backend(experiment: Experiment) -> None:
   network, training = experiment.network, experiment.training
   check_backend(
     network.attention,
-    dtype=network.dtype,
-    senses=len(network.senses),
+    head_width=network.width // network.heads,
     joint=network.forms == "none" and not network.merge,
     mesh=training.mesh,
   )

@@ -1,5 +1,7 @@
 """Attention: projections to queries, keys and values, and joint attention over all streams."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +9,15 @@ from jaxtyping import Array, Bool, Float
 
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape, constrain, current_mesh, parts, spec
-from stale_jax.models.context_parallel import Attention, dense, ring, softmax_attention, ulysses
+from stale_jax.models.context_parallel import ring, ulysses
+from stale_jax.models.exact_attention import DENSE, Attention, exact, softmax_attention
+from stale_jax.models.kernel_attention import by_kernel, cudnn, splash, unfused
 from stale_jax.models.lanes import Lane, split
 from stale_jax.models.layers import linear, linear_parameters, rms_norm, rms_norm_parameters, rotate
-from stale_jax.models.splash import splash
-from stale_jax.models.visibility import EMOJI, Rule, Tokens, join
+from stale_jax.models.visibility import EMOJI, Rule, Tokens, join, known
 
+# The widest attention heads that cuDNN supports on all GPUs.
+_WIDEST = 128
 # The logical axes of queries, keys and values of a stream.
 QKV_AXES = ("batch", None, "tokens", "heads", None)
 
@@ -98,24 +103,25 @@ def shapes_of(streams: dict[str, Array]) -> Shapes:
   return {name: x.shape[1:3] for name, x in streams.items()}
 
 
-def _cudnn(rule: Rule, _) -> Attention:
-  return lambda q, k, v, of_q, of_k: (
-    jax.nn.dot_product_attention(q, k, v, mask=rule(of_q, of_k)[:, None], implementation="cudnn"),
-    None,
-  )
+def _exact(rule: Rule, of_q: Tokens, of_k: Tokens) -> Attention:
+  return exact(rule)
 
 
-# Name -> (rule, tokens of the keys, NumPy where known while tracing) -> attention.
-BACKENDS = {"xla": lambda rule, _: dense(rule), "cudnn": _cudnn, "splash": splash}
+# Name -> (rule, what is known of the queries and keys while tracing) -> attention.
+BACKENDS = {
+  "xla": _exact,
+  "cudnn": functools.partial(by_kernel, cudnn),
+  "splash": functools.partial(by_kernel, splash),
+  "unfused": functools.partial(by_kernel, unfused),
+}
 
 
-def check_backend(backend: str, *, dtype: str, senses: int, joint: bool, mesh: MeshShape) -> None:
+def check_backend(backend: str, *, head_width: int, joint: bool, mesh: MeshShape) -> None:
   """Checks that the backend supports a model, before anything is traced.
 
   Args:
     backend: one of BACKENDS.
-    dtype: dtype of the computation.
-    senses: number of senses of the model.
+    head_width: width of the attention heads.
     joint: whether the blocks use plain joint attention, without two forms and without token merging.
     mesh: the mesh that the model is trained on.
 
@@ -131,26 +137,10 @@ def check_backend(backend: str, *, dtype: str, senses: int, joint: bool, mesh: M
     raise UserError(
       f"{name} does not support ring attention: set mesh.ulysses to mesh.context, {mesh.context}, or 'xla'."
     )
-  if backend == "cudnn" and dtype == "float32":
+  if backend == "cudnn" and head_width > _WIDEST:
     raise UserError(
-      f"{name} does not support model.dtype=float32: set 'bfloat16' or 'float16', or model.attention='xla'."
-    )
-  if backend == "splash" and senses > 1:
-    raise UserError(
-      f"{name} is for a model of one sense, and this has {senses}, which some training examples denoise "
-      "independently: set 'xla'."
-    )
-
-
-def check_cache(backend: str) -> None:
-  """Checks that the backend can attend to cached keys and values of earlier frames.
-
-  Raises:
-    UserError: it cannot.
-  """
-  if backend == "splash":
-    raise UserError(
-      "model.attention=splash needs as many keys as queries, but rollouts attend to a KV cache: set 'xla'."
+      f"{name} supports heads of at most {_WIDEST} features, and model.width / model.heads is {head_width}: "
+      "increase model.heads, or set 'xla'."
     )
 
 
@@ -168,7 +158,8 @@ def attend(
   Args:
     q, k, v: stream -> [batch, time, place, heads, width].
     tokens: stream -> tokens of the queries, [batch or 1, time, place].
-    backend: one of BACKENDS: "xla" runs anywhere, "cudnn" on a GPU, "splash" on a TPU.
+    backend: one of BACKENDS: "xla" runs anywhere, "cudnn" on a GPU, "splash" on a TPU; "unfused" divides the
+      work like these two, but holds all logits, and is for counting operations.
     rule: the attention mask.
     seen: stream -> tokens of the keys, if there are extra keys; None: the same as `tokens`.
 
@@ -176,24 +167,23 @@ def attend(
     Stream -> attended values, [batch, time, place, heads, width].
 
   Raises:
-    UserError: `backend` does not support `seen` or ring attention, or there are extra keys on a mesh that
-      shards tokens.
+    UserError: `backend` does not support ring attention, or there are extra keys on a mesh that shards
+      tokens.
   """
-  if seen is not None:
-    check_cache(backend)
   mesh = current_mesh()
   # JAX transformations return dictionaries with sorted keys; restore the order of the streams.
   q, k, v = ({name: x[name] for name in tokens} for x in (q, k, v))
   if mesh is None or (backend == "xla" and parts(mesh, "tokens") == 1):
 
     def local(q, k, v, of_q, of_k):
-      of_q, of_k = join(of_q), join(of_k)
-      inner = BACKENDS[backend](rule, of_k)
+      inner = BACKENDS[backend](rule, known(of_q), known(of_k))
       return split_streams(
-        inner(concat_streams(q), concat_streams(k), concat_streams(v), of_q, of_k)[0], shapes_of(q)
+        inner(concat_streams(q), concat_streams(k), concat_streams(v), join(of_q), join(of_k))[0],
+        shapes_of(q),
       )
 
-    if seen is None and rule.causal and backend == "xla":
+    count = sum(x.shape[1] * x.shape[2] for x in q.values())
+    if seen is None and rule.causal and backend == "xla" and count <= DENSE:
       return _causal_halves(local, q, k, v, tokens)
     return local(q, k, v, tokens, tokens if seen is None else seen)
   if seen is not None:
@@ -264,7 +254,7 @@ def _sharded(rule: Rule, backend: str, mesh, tokens: dict[str, Tokens]) -> Atten
       raise UserError(
         f"model.attention={backend} does not support ring attention: set mesh.ulysses to mesh.context."
       )
-    local = ring(dense(rule), "ring")
+    local = ring(exact(rule), "ring")
   else:
     count = mesh.shape["ulysses"]
 
@@ -272,8 +262,8 @@ def _sharded(rule: Rule, backend: str, mesh, tokens: dict[str, Tokens]) -> Atten
       return jax.tree.map(lambda x: x[:, :, i * x.shape[2] // count : (i + 1) * x.shape[2] // count], tokens)
 
     # The order of the tokens after the all-to-all: device by device.
-    order = join({str(i): join(part(i)) for i in range(count)})
-    local = BACKENDS[backend](rule, order)
+    order = join({str(i): known(part(i)) for i in range(count)})
+    local = BACKENDS[backend](rule, order, order)
   return ulysses(local, "ulysses") if mesh.shape["ulysses"] > 1 else local
 
 

@@ -6,82 +6,16 @@ travel around a ring of devices, and the partial outputs are combined by their l
 attention. Their composition, heads within a host and tokens between hosts, is the 2-D scheme of USP
 (arXiv 2405.07719).
 
-Both wrap a *local* attention on one device (`dense` or a kernel), which also returns the log of its softmax
+Both wrap a *local* attention on one device (`exact` or a kernel), which also returns the log of its softmax
 normaliser. These functions run inside `jax.shard_map`.
 """
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
 
-from stale_jax.models.visibility import Rule, Tokens
-
-# Used for masked logits instead of -inf, since inf - inf is NaN.
-_NONE = -1e30
-
-# (q, k, v, tokens of q, tokens of k) -> (output, log of its normaliser); None from backends without one.
-Attention = Callable[
-  [
-    Float[Array, "batch to heads width"],
-    Float[Array, "batch from heads width"],
-    Float[Array, "batch from heads width"],
-    Tokens,
-    Tokens,
-  ],
-  tuple[Float[Array, "batch to heads width"], Float[Array, "batch to heads"] | None],
-]
-
-
-def softmax_attention(
-  q: Float[Array, "batch to heads width"],
-  k: Float[Array, "batch from heads width"],
-  v: Float[Array, "batch from heads width"],
-  seen: Bool[Array, "batch to from"],
-  bias: Float[Array, "batch from"] | None = None,
-) -> tuple[
-  Float[Array, "batch to heads width"], Float[Array, "batch heads to"], Float[Array, "batch heads to from"]
-]:
-  """Dense softmax attention, in float32 or wider. Queries with no visible key return 0.
-
-  On the CPU each pass over all pairs costs as much as a matrix product, so the logits are masked once and the
-  output is normalised instead of the probabilities.
-
-  Args:
-    q, k, v: queries, keys and values.
-    seen: the mask, True where a query sees a key.
-    bias: added to the logits of each key.
-
-  Returns:
-    (output, log of the softmax normaliser, probabilities). XLA removes the probabilities if they are unused.
-  """
-  q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
-  dtype = jnp.promote_types(q.dtype, jnp.float32)
-  logits = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=dtype)
-  logits = logits if bias is None else logits + bias[:, None, None]
-  logits = jnp.where(seen[:, None], logits, _NONE)
-  # Keeps the maximum far above _NONE, so that exp(masked logit - top) is 0 even if every key is masked.
-  top = jnp.maximum(jax.lax.stop_gradient(logits.max(-1)), _NONE / 2)
-  weight = jnp.exp(logits - top[..., None])
-  total = weight.sum(-1)
-  sees_none = total == 0
-  total = jnp.where(sees_none, 1, total)
-  out = jnp.einsum("bhqk,bhkd->bhqd", weight.astype(v.dtype), v) / total[..., None]
-  normaliser = jnp.where(sees_none, _NONE, top + jnp.log(total))
-  return out.astype(v.dtype).swapaxes(1, 2), normaliser, weight / total[..., None]
-
-
-def dense(rule: Rule) -> Attention:
-  """Dense attention under `rule`: `softmax_attention` as an `Attention`."""
-
-  def attend(q, k, v, of_q, of_k):
-    # As JAX arrays: from NumPy tokens the mask would become a constant, 5 GiB at 75 thousand tokens.
-    out, normaliser, _ = softmax_attention(q, k, v, rule(*jax.tree.map(jnp.asarray, (of_q, of_k))))
-    return out, normaliser.swapaxes(1, 2)
-
-  return attend
+from stale_jax.models.exact_attention import Attention
 
 
 def _join(a, b):

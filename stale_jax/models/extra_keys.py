@@ -105,7 +105,6 @@ def past_keys(
       jnp.concatenate([filled, now.real], 1),
       int(now.stream.flat[0]),
       frames,
-      placed=len(sense.shape) > 1,
       independent_senses=None
       if isinstance(now.independent_senses, np.ndarray)
       else now.independent_senses[:, 0, 0],

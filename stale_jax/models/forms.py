@@ -37,7 +37,7 @@ from stale_jax.models.attention import (
   projection_parameters,
   split_streams,
 )
-from stale_jax.models.context_parallel import dense
+from stale_jax.models.exact_attention import exact
 from stale_jax.models.lanes import Lane
 from stale_jax.models.layers import linear, linear_parameters
 from stale_jax.models.mixers import Stack, TokenLayout
@@ -74,7 +74,7 @@ def restricted_attention(
   """
   ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
   others = [name for name in shapes if name not in having]
-  attention = dense(Rule())
+  attention = exact(Rule())
 
   def parts(x):
     return dict(zip(shapes, jnp.split(x, ends, 1), strict=True))

@@ -209,7 +209,7 @@ class Scores:
     token = jnp.broadcast_to(
       emoji_vector(self.emoji, self.width).astype(self.dtype), (batch, 1, 1, self.width)
     )
-    tokens = stream_tokens(jnp.ones((batch, 1, 1), bool), EMOJI)
+    tokens = stream_tokens(np.ones((batch, 1, 1), bool), EMOJI)
     angles = np.zeros_like(inputs.angles["text"][:1])
     return dataclasses.replace(
       inputs,

@@ -166,12 +166,11 @@ class Embedding:
       batch, time, place, _ = patches.shape
       streams[name] = linear(params[f"{name}_in"], patches, dtype)
       angles[name] = rotary_angles(positions(sense, t.shape[1]), self.head_width)
-      real = jnp.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
-      real = drop_tokens(_named(key, f"{name}_drop"), jnp.repeat(real, place, 1), self.token_drop)
-      last, placed = (np.arange(time) + 1) * sense.patch[0] - 1, len(sense.shape) > 1
-      tokens[name] = stream_tokens(
-        jnp.reshape(real, (batch, time, place)), number, last, placed, independent_senses
-      )
+      # Without `valid` it is known while tracing that no token is padding.
+      real = np.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
+      real = drop_tokens(_named(key, f"{name}_drop"), real.repeat(place, 1), self.token_drop)
+      last = (np.arange(time) + 1) * sense.patch[0] - 1
+      tokens[name] = stream_tokens(real.reshape(batch, time, place), number, last, independent_senses)
     return Inputs(
       streams=streams,
       conditions=self._conditions(params, streams, features, pooled),

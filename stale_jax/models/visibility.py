@@ -27,8 +27,6 @@ class Tokens:
     real: False for padding, which is never visible.
     stream: TEXT, EMOJI or the number of a sense.
     frame: index of the last frame that the token covers; -1 for text and the emoji, which have no time.
-    place: index of the token within its frame; -1 for tokens without a position in space, such as text or
-      sound.
     independent_senses: whether the senses of this example do not attend to one another
       (`Context.independent_senses`). Keys from another example with this flag are visible only to queries
       of the same sense.
@@ -37,7 +35,6 @@ class Tokens:
   real: Bool[Array, "batch *tokens"]
   stream: Int[Array, "batch *tokens"]
   frame: Int[Array, "batch *tokens"]
-  place: Int[Array, "batch *tokens"]
   independent_senses: Bool[Array, "batch *tokens"]
 
 
@@ -45,7 +42,6 @@ def stream_tokens(
   real: Bool[Array, "batch time place"],
   stream: int,
   frames: Int[np.ndarray, "time"] | int = -1,
-  placed: bool = False,
   independent_senses: Bool[Array, "batch"] | None = None,
 ) -> Tokens:
   """The tokens of one stream.
@@ -57,7 +53,6 @@ def stream_tokens(
     real: False for padding.
     stream: TEXT, EMOJI or the number of a sense.
     frames: last frame that the tokens of each time step cover; -1 for streams without time.
-    placed: whether the tokens of one time step have different positions in space.
     independent_senses: see `Tokens`; None: False for every example.
   """
   _, time, place = real.shape
@@ -69,7 +64,6 @@ def stream_tokens(
     real=real,
     stream=fixed(stream),
     frame=fixed(np.reshape(frames, (-1, 1))),
-    place=fixed(np.arange(place) if placed else -1),
     independent_senses=fixed(False)
     if independent_senses is None
     else jnp.broadcast_to(independent_senses[:, None, None], real.shape),
@@ -94,6 +88,26 @@ def join(streams: dict[str, Tokens], batch: int | None = None) -> Tokens:
   return jax.tree.map(joined, *streams.values())
 
 
+def known(streams: dict[str, Tokens]) -> Tokens:
+  """What is known of the tokens while a program is traced, joined: NumPy arrays [1, tokens].
+
+  `real` is True where a token is known to be real in every example, `independent_senses` where it may be True
+  in one. `stream` and `frame` are traced if those of `streams` are.
+  """
+
+  def flat(x, unknown: bool):
+    if not isinstance(x, np.ndarray):
+      return np.full((1, *x.shape[1:]), unknown)
+    return (np.any if unknown else np.all)(x, 0, keepdims=True)
+
+  return join(
+    {
+      name: of.replace(real=flat(of.real, False), independent_senses=flat(of.independent_senses, True))
+      for name, of in streams.items()
+    }
+  )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
   """Computes attention masks. By default attention is full. Text is visible to every query but the emoji.
@@ -103,25 +117,20 @@ class Rule:
       information from later frames on to earlier ones.
     window: a query sees keys fewer than `window` frames before it (and, if not causal, after it); 0: all.
     sinks: number of first frames that are visible to every query, whatever the window.
-    along: "time": attention among tokens of the same place; "space": among tokens of the same frame; "":
-      among all tokens. Tokens without that coordinate see, and are seen by, all (see `models.forms`).
 
   Raises:
-    UserError: `window` or `sinks` is negative, `sinks` is set without a window, or `along` is unknown.
+    UserError: `window` or `sinks` is negative, or `sinks` is set without a window.
   """
 
   causal: bool = False
   window: int = 0
   sinks: int = 0
-  along: str = ""
 
   def __post_init__(self):
     if self.window < 0 or self.sinks < 0:
       raise UserError(f"attention window={self.window}, sinks={self.sinks}: both must be 0 or more.")
     if self.sinks and not self.window:
       raise UserError(f"attention sinks={self.sinks} are for a window: set window, or leave sinks out.")
-    if self.along not in ("", "time", "space"):
-      raise UserError(f"attention along={self.along!r} is unknown: use 'time', 'space' or ''.")
 
   def __call__(self, q: Tokens, k: Tokens) -> Bool[Array, "batch to from"]:
     """The mask: True where the query token of `q` sees the key token of `k`."""
@@ -144,7 +153,4 @@ class Rule:
     if self.window:
       near = abs(q_frame - k_frame) < self.window
       seen &= near | (k_frame < self.sinks) | (q_frame < 0)  # Text keys, at frame -1, count as sinks.
-    if self.along:
-      a, b = pairs(q.place, k.place) if self.along == "time" else (q_frame, k_frame)
-      seen &= (a == b) | (a < 0) | (b < 0)
     return seen

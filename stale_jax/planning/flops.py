@@ -2,7 +2,7 @@
 
 Only matrix products and convolutions count; a multiply-add is two operations. A loop counts as often as it
 runs, and of the branches of a `cond` the most expensive one counts. The operations of a kernel are not
-visible: trace attention as "xla".
+visible: trace attention as "unfused".
 """
 
 import math

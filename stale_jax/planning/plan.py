@@ -155,7 +155,7 @@ def list_price(chip: Chip) -> float | None:
 
 def plain(experiment: Experiment):
   """The network of the experiment, with attention as matrix products, which can be counted."""
-  return experiment.network.clone(attention="xla")
+  return experiment.network.clone(attention="unfused")
 
 
 def _operations(experiment: Experiment, program) -> tuple[float, float, float]:

@@ -12,7 +12,6 @@ from stale_jax.mesh import MeshShape, on_mesh
 from stale_jax.models.attention import (
   attend,
   check_backend,
-  check_cache,
   concat_streams,
   shapes_of,
   split_streams,
@@ -26,22 +25,20 @@ RULES = {
   "full": Rule(),
   "causal": Rule(causal=True),
   "causal window with sinks": Rule(causal=True, window=2, sinks=1),
-  "time": Rule(along="time"),
-  "space": Rule(along="space"),
 }
 BATCH, HEADS, WIDTH = 2, 4, 8
-# Stream -> (number, time steps, places, whether placed). No device count divides 5 places or 1 place.
-STREAMS = {"text": (TEXT, 1, 8, False), "sight": (1, 6, 5, True), "sound": (2, 6, 1, False)}
+# Stream -> (number, time steps, places). No device count divides 5 places or 1 place.
+STREAMS = {"text": (TEXT, 1, 8), "sight": (1, 6, 5), "sound": (2, 6, 1)}
 
 
 def streams(independent_senses=None, emoji=True):
   """Tokens of every stream; in the first example some text and frames are padding."""
   out = {}
-  for name, (number, time, place, placed) in STREAMS.items():
+  for name, (number, time, place) in STREAMS.items():
     real = np.ones((BATCH, time, place), bool)
     real[0, -1, -3:] = name == "sound"
     out[name] = stream_tokens(
-      jnp.asarray(real), number, np.arange(time) if number else -1, placed, independent_senses
+      jnp.asarray(real), number, np.arange(time) if number else -1, independent_senses
     )
   return out | ({"emoji": stream_tokens(jnp.ones((BATCH, 1, 1), bool), EMOJI)} if emoji else {})
 
@@ -94,11 +91,10 @@ def check(rule, backend, tokens, mesh=None, atol=2e-5):
 
 
 @pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("backend", ["xla", "splash"])
+@pytest.mark.parametrize("backend", ["xla", "splash", "unfused"])
 def test_it_is_the_dense_one(backend, name):
   check(RULES[name], backend, streams())
-  if backend == "xla":
-    check(RULES[name], backend, streams(independent_senses=jnp.array([True, False])))
+  check(RULES[name], backend, streams(independent_senses=jnp.array([True, False])))
 
 
 @pytest.mark.parametrize("emoji", [False, True])
@@ -135,7 +131,7 @@ def test_cut_along_a_mesh_it_is_the_dense_one(name):
 def test_the_kernel_takes_all_tokens_of_its_heads_in_the_order_they_come():
   mesh = MeshShape(data=2, fsdp=1, tensor=2, context=2, ulysses=2).build()
   for name in ("full", "causal window with sinks"):
-    check(RULES[name], "splash", streams(), mesh)
+    check(RULES[name], "splash", streams(independent_senses=jnp.array([True, False])), mesh)
 
 
 @on_devices(2)
@@ -144,22 +140,16 @@ def test_a_kernel_goes_round_no_ring():
     check(Rule(), "splash", streams(), MeshShape(context=2).build())
 
 
-def test_the_kernel_is_for_one_sense():
-  with pytest.raises(UserError, match="a model of one sense"):
-    check(Rule(), "splash", streams(independent_senses=jnp.array([True, False])))
-
-
-ALONE = {"dtype": "bfloat16", "senses": 1, "joint": True, "mesh": MeshShape()}
+ALONE = {"head_width": 64, "joint": True, "mesh": MeshShape()}
 
 
 @pytest.mark.parametrize(
   ("backend", "fields", "words"),
   [
-    ("splash", {"senses": 2}, "a model of one sense, and this has 2"),
     ("splash", {"joint": False}, "leave model.forms and model.merge out"),
     ("splash", {"mesh": MeshShape(context=4, ulysses=2)}, "set mesh.ulysses to mesh.context, 4"),
     ("cudnn", {"mesh": MeshShape(context=2)}, "set mesh.ulysses to mesh.context, 2"),
-    ("cudnn", {"dtype": "float32"}, "set 'bfloat16'"),
+    ("cudnn", {"head_width": 160}, "at most 128 features, and model.width / model.heads is 160"),
   ],
 )
 def test_what_a_backend_cannot_do_is_refused_before_it_is_traced(backend, fields, words):
@@ -169,12 +159,6 @@ def test_what_a_backend_cannot_do_is_refused_before_it_is_traced(backend, fields
   check_backend("xla", **{**ALONE, **fields})
 
 
-def test_a_kernel_without_room_for_past_frames_makes_no_rollouts():
-  check_cache("xla")
-  with pytest.raises(UserError, match="as many keys as queries"):
-    check_cache("splash")
-
-
 def test_a_config_is_refused_when_it_is_built():
-  with pytest.raises(UserError, match="model.attention=splash is for a model of one sense, and this has 2"):
-    build(micro.config(model__attention="splash"))
+  with pytest.raises(UserError, match="leave model.forms and model.merge out"):
+    build(micro.config(model__attention="splash", model__forms="dense"))

@@ -1,7 +1,5 @@
 """Attention over sharded tokens equals dense attention in float64, with gradients, on eight devices."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,8 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from stale_jax.errors import UserError
-from stale_jax.models.context_parallel import dense, ring, ulysses
+from stale_jax.models.context_parallel import ring, ulysses
+from stale_jax.models.exact_attention import dense
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens
 from tests.devices import on_devices
 
@@ -18,8 +17,6 @@ RULES = {
   "causal": Rule(causal=True),
   "window": Rule(window=2),
   "causal window with sinks": Rule(causal=True, window=2, sinks=1),
-  "time": Rule(along="time"),
-  "space": Rule(along="space"),
 }
 # Eight text tokens, six frames of eight places, seven tokens of sound, the emoji: 64 tokens on 8 devices.
 FRAMES, PLACES, TEXT_BYTES, SOUND = 6, 8, 8, 7
@@ -27,20 +24,20 @@ FRAMES, PLACES, TEXT_BYTES, SOUND = 6, 8, 8, 7
 
 def tokens():
   """Tokens of two examples: one with a short caption; one with missing frames and independent senses."""
-  places = list(itertools.product([1], range(FRAMES), range(PLACES)))
-  sound = [(2, frame % FRAMES, -1) for frame in range(SOUND)]
-  each = [(TEXT, -1, -1)] * TEXT_BYTES + places + sound + [(EMOJI, -1, -1)]
-  stream, frame, place = (np.broadcast_to(x, (2, len(each))) for x in np.array(each).T)
+  places = [(1, frame) for frame in range(FRAMES) for _ in range(PLACES)]
+  sound = [(2, frame % FRAMES) for frame in range(SOUND)]
+  each = [(TEXT, -1)] * TEXT_BYTES + places + sound + [(EMOJI, -1)]
+  stream, frame = (np.broadcast_to(x, (2, len(each))) for x in np.array(each).T)
   real, independent_senses = np.ones((2, len(each)), bool), np.zeros((2, len(each)), bool)
   real[0, 5:TEXT_BYTES] = False
   real[1, 40:50] = False
   independent_senses[1] = True
-  return Tokens(real=real, stream=stream, frame=frame, place=place, independent_senses=independent_senses)
+  return Tokens(real=real, stream=stream, frame=frame, independent_senses=independent_senses)
 
 
 def sees(rule, a, b):
   """The rule for one pair of tokens, written as plain conditions."""
-  (_, of, now, here, independent), (real, to, then, there, _) = a, b
+  (_, of, now, independent), (real, to, then, _) = a, b
   if not real:
     return False
   if of == EMOJI:
@@ -52,10 +49,6 @@ def sees(rule, a, b):
     return False
   if rule.window and now >= 0 and then >= rule.sinks and abs(now - then) >= rule.window:
     return False
-  if rule.along == "time":
-    return here == there or -1 in (here, there)
-  if rule.along == "space":
-    return now == then or -1 in (now, then)
   return True
 
 
@@ -65,7 +58,7 @@ def test_a_rule_is_what_it_says_of_every_pair(name):
   for example in range(2):
     each = list(
       zip(
-        *(getattr(of, f)[example] for f in ("real", "stream", "frame", "place", "independent_senses")),
+        *(getattr(of, f)[example] for f in ("real", "stream", "frame", "independent_senses")),
         strict=True,
       )
     )
@@ -139,7 +132,7 @@ def test_who_sees_nobody_answers_zero_and_has_no_gradient():
 
 @pytest.mark.parametrize(
   ("fields", "words"),
-  [({"window": -1}, "window=-1"), ({"sinks": 2}, "for a window"), ({"along": "tme"}, "along='tme'")],
+  [({"window": -1}, "window=-1"), ({"sinks": 2}, "for a window")],
 )
 def test_impossible_rules_are_named(fields, words):
   with pytest.raises(UserError, match=words):

@@ -59,9 +59,12 @@ def test_no_frame_sees_a_later_one_nor_when_it_is():
     assert np.abs(before[name][:, 3:] - after[name][:, 3:]).max() > 1e-3
 
 
-@pytest.mark.parametrize(("patch", "chunk"), [(1, 1), (1, 2), (2, 2)])
-def test_frame_by_frame_is_the_whole_clip(patch, chunk):
-  network = model(patch=patch)
+@pytest.mark.parametrize(
+  ("patch", "chunk", "attention"),
+  [(1, 1, "xla"), (1, 2, "xla"), (2, 2, "xla"), (1, 2, "splash"), (2, 2, "unfused")],
+)
+def test_frame_by_frame_is_the_whole_clip(patch, chunk, attention):
+  network = model(patch=patch, attention=attention)
   params, clip, t, context = inputs(network)
   whole, new = read(network, params, clip, t, context)
   cache = empty_cache(new, patches(network), FRAMES)

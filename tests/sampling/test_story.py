@@ -30,7 +30,7 @@ def tokens(batch, independent_senses):
     real = np.ones((batch, time, place), bool)
     real[1, -1, -1] = name == "touch"  # Of one panel a byte and a patch are not real.
     out[name] = stream_tokens(
-      jnp.asarray(real), number, np.arange(time) if number else -1, True, independent_senses
+      jnp.asarray(real), number, np.arange(time) if number else -1, independent_senses
     )
   return out
 

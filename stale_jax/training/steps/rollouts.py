@@ -15,7 +15,6 @@ from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
 from stale_jax.errors import UserError
-from stale_jax.models.attention import check_cache
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.processes import fold_keys
 from stale_jax.sampling import Causal, causal_programs
@@ -182,7 +181,6 @@ def check_rollout(system: System, section: str, *others: tuple[str, int]) -> Non
   """
   if not system.diffusion.causal:
     raise UserError(f"{section}: the model must be causal; set model.causal and times.independent.")
-  check_cache(system.network.attention)
   rollout = system.diffusion.rollout
   if rollout.how != "causal":
     raise UserError(f"{section}: training uses the rollout of generation; set rollout.how='causal'.")
