@@ -17,7 +17,7 @@ from configs import autoencoder_digits, folder, shards
 def get_config(source: str = "folder") -> ConfigDict:
   config = autoencoder_digits.get_config()
   config.source = {"folder": folder, "shards": shards}[source].get_config().source
-  # The first frame alone, then groups of two.
+  # The first frame is encoded alone, then groups of two frames.
   config.source.frames = 9
   config.source.patch = (1, 8, 8)
   config.source.hearing = False

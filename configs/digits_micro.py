@@ -1,11 +1,11 @@
-"""The smallest digits that show the effect of a mechanism: for comparisons, not for good movies.
+"""The smallest model of digits that shows the effect of a mechanism: for comparisons, not for good movies.
 
 python -m experiments.train --config=configs/digits_micro.py --workdir=runs/digits_micro
 
 Hardware: one CPU core. Time: 8 steps per second.
-Result after 1,500 steps (experiments.ablate --table=cringe, its first row, three seeds): digit .57 ± .02,
-colour and direction 1.00, speed .90 ± .01, touch .82 ± .01, Fréchet distance 107 ± 6. The
-full 4,000 steps have not been run.
+Result after 1,500 steps (experiments.ablate --table=cringe, its first row, mean ± standard error of three
+seeds): digit .57 ± .02, colour and direction 1.00, speed .90 ± .01, touch .82 ± .01, Fréchet distance
+107 ± 6. The full 4,000 steps have not been run.
 """
 
 from ml_collections import ConfigDict
@@ -30,5 +30,5 @@ def get_config() -> ConfigDict:
   config.training.log_every = 50
   config.training.keep = 1
   config.sampling.batch = 64
-  config.sampling.interval = (0.0, 1.0)  # As in the recorded tables.
+  config.sampling.interval = (0.0, 1.0)  # Guidance at all times, as in the recorded tables.
   return config

@@ -2,7 +2,8 @@
 
 python -m experiments.train --config=configs/digits_reflected.py --workdir=runs/digits_reflected
 
-Training draws more large sigmas: with uniform log sigma, the identity of the digit is learnt even later.
+Training draws large sigmas more often than small ones: with a uniform distribution of log sigma, the identity
+of the digit is learnt still later.
 
 Hardware: 2 CPU cores. Time: as configs/digits.py. Result: it has not been run to the end. An earlier network,
 with tokens of four frames, had after 1,500 steps (in brackets: the flow after as many steps): digit .20

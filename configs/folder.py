@@ -18,10 +18,15 @@ def get_config() -> ConfigDict:
 
 
 def small(config: ConfigDict) -> ConfigDict:
-  """`config`, which has a source of videos, with a model that two cores can train."""
+  """Adds a model of sight and sound that two CPU cores can train to `config`, whose source reads videos.
+
+  Returns:
+    The same `config`, changed in place.
+  """
   config.senses = ("sight", "sound")
-  # A random second of each video. Further keys: source.buckets, several sizes instead of one; source.images,
-  # the share of batches of single frames; source.rates, several frame rates, of which each clip draws one.
+  # A clip is a random second of a video. Further keys: source.buckets, several sizes instead of one;
+  # source.images, the share of batches of single frames; source.rates, several frame rates, of which each
+  # clip draws one.
   config.source.path = ""
   config.source.update(frames=8, height=32, width=32, rate=8.0, patch=(4, 8, 8))
   # model.micro=("fps", "motion") conditions the model on frame rate and optical flow (measured by OpenCV),

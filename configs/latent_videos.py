@@ -20,7 +20,7 @@ def get_config(source: str = "folder") -> ConfigDict:
     "source": {**autoencoder_videos.get_config(source).source.to_dict(), "hearing": True},
     "autoencoder": "runs/autoencoder_videos",
     "cache": "runs/latents",
-    # Windows of the videos, encoded once.
+    # Number of windows of the videos to encode, once each.
     "size": 4096,
     "patch": 4,
   }

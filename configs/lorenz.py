@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
   config = base.get_config("lorenz", times="logit_normal", optimizer="muon")
   config.senses = ("state",)
   config.source.update(frames=64, patch=4)
-  # All times alike: the curve is decided near the noise, and its smoothness near the data.
+  # Times near the noise decide the course of the curve, times near the data its smoothness: favour neither.
   config.times.update(mean=0.0, std=1.5)
   config.model.update(width=128, text_width=32, condition_width=96, depth=4, heads=4, text_length=40)
   config.training.update(steps=3000, log_every=50, keep=2)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict, config_flags
 from stale_jax.errors import UserError
 from stale_jax.fields import closest
 
-# (what a file states, the overrides as text) -> the whole tree.
+# (values that the config file states, overrides: dotted path -> text) -> the config with all its keys.
 Complete = Callable[[Mapping[str, Any], Mapping[str, str]], ConfigDict]
 
 # The folder that holds the package `configs`: the checkout, or site-packages.
@@ -25,7 +25,10 @@ flags.disclaim_key_flags()  # The flags defined here belong to the program that 
 
 
 def define_config(name: str, complete: Complete, help_string: str) -> flags.FlagHolder:
-  """Defines --NAME, a Python file with `get_config`, and --NAME.KEY; the config is complete and locked."""
+  """Defines the flag --NAME, the path of a Python file with `get_config`, and a flag --NAME.KEY for each key.
+
+  The value of --NAME is a locked ConfigDict, to which `complete` has added the keys that the file lacks.
+  """
   holder = config_flags.DEFINE_config_file(name, None, help_string, lock_config=False)
   flag = flags.FLAGS[name]
   flag.parser = _Parser(name, flag.parser, complete)
@@ -50,8 +53,8 @@ class _Parser(flags.ArgumentParser):
 
   Attributes:
     name: name of the flag.
-    loader: parser from a path to what the file states.
-    complete: see `Complete`.
+    loader: parser that loads the config file at a path.
+    complete: adds the keys that the file lacks, see `Complete`.
   """
 
   def __init__(self, name: str, loader: flags.ArgumentParser, complete: Complete):
@@ -67,7 +70,7 @@ class _Parser(flags.ArgumentParser):
     return config
 
   def flag_type(self) -> str:
-    """The type as the loader names it."""
+    """The loader's name for the type of the flag's value, which absl shows in error messages."""
     return self.loader.flag_type()
 
 
@@ -91,7 +94,7 @@ def find_config(name: str) -> str:
 
 
 def _overrides(name: str) -> dict[str, str]:
-  """dotted path -> text, for each override of the flag `name` on the command line."""
+  """The overrides --NAME.PATH=VALUE of the flag `name` on the command line: dotted path -> value, as text."""
   argv, found = flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False), {}
   for argument, following in zip(argv, [*argv[1:], ""], strict=True):
     if match := re.fullmatch(rf"--?(?:no)?{name}\.([\w.]+)(?:=(.*))?", argument, re.DOTALL):

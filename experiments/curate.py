@@ -3,11 +3,11 @@
 python -m experiments.curate --input=videos --output=data [--workers=8]
 
 Every video is cut into scenes. Clips that are static, dark, covered with text or near-duplicates are left
-out. The other clips are made smaller and written in ArrayRecord format; card.html reports what happened to
-every video. Metadata that is read if it is there: a caption beside a video (NAME.txt), the metadata that
-yt-dlp writes (NAME.info.json), results of TikTok's Research API anywhere (*.jsonl), and the rights to the
-videos of a folder (rights.json, see data/curate/provenance.py). The program can be stopped at any time: the
-same command continues where it stopped.
+out. The other clips are scaled down and written in ArrayRecord format; card.html reports what happened to
+every video. The program reads metadata from these files, if they exist: the caption beside a video
+(NAME.txt), the output of yt-dlp (NAME.info.json), results of TikTok's Research API (*.jsonl, in any folder),
+and the rights to the videos of a folder (rights.json, see data/curate/provenance.py). The program can be
+stopped at any time: the same command continues where it stopped.
 """
 
 import functools
@@ -30,25 +30,39 @@ WORKERS = flags.DEFINE_integer(
 )
 BEAM = flags.DEFINE_string("beam", None, "Flags of Apache Beam, as one argument: '--runner=FlinkRunner ...'.")
 SALT = flags.DEFINE_string(
-  "salt", None, "File with the secret that names are hashed with; default: your own."
+  "salt",
+  None,
+  "File with the secret that names are hashed with; default: ~/.config/stale_jax/salt, created on first use.",
 )
-CAPTIONER = flags.DEFINE_string("captioner", "", "MODULE:FUNCTION that returns a caption of four pictures.")
+CAPTIONER = flags.DEFINE_string(
+  "captioner", "", "MODULE:FUNCTION that writes the caption of a clip from four of its pictures."
+)
 NAME = flags.DEFINE_string("name", "Data card", "Title of the card.")
-LEAST_SECONDS = flags.DEFINE_float("least_seconds", 1.0, "Least length of a clip.")
-MOST_SECONDS = flags.DEFINE_float("most_seconds", 8.0, "Greatest length of a clip; longer scenes are cut.")
+LEAST_SECONDS = flags.DEFINE_float("least_seconds", 1.0, "Least length of a clip, in seconds.")
+MOST_SECONDS = flags.DEFINE_float(
+  "most_seconds", 8.0, "Greatest length of a clip, in seconds; longer scenes are divided into equal parts."
+)
 LEAST_MOTION = flags.DEFINE_float(
   "least_motion", 0.02, "Least motion, in short sides of the picture per second; below it a clip is static."
 )
 LEAST_LIGHT = flags.DEFINE_float(
-  "least_light", 0.12, "Least luma of the brightest tenth of the pixels; below it a clip is dark."
+  "least_light",
+  0.12,
+  "Least brightness: the luma, from 0 to 1, that a tenth of the pixels exceed; below it a clip is dark.",
 )
 MOST_TEXT = flags.DEFINE_float("most_text", 0.12, "Greatest share of the picture that text may cover.")
 NEAREST = flags.DEFINE_integer(
-  "nearest", 64, "Clips whose 256-bit hashes differ in fewer bits are near-duplicates."
+  "nearest", 64, "Clips whose 256-bit hashes differ in at most this many bits are near-duplicates."
 )
-TEST_SHARE = flags.DEFINE_float("test_share", 0.05, "Share of the groups of videos in the test split.")
+TEST_SHARE = flags.DEFINE_float(
+  "test_share",
+  0.05,
+  "Share of the groups of videos in the test split; a group has the same uploader, or near-duplicates.",
+)
 SHORT_SIDE = flags.DEFINE_integer("short_side", 256, "Greatest short side of the written frames, in pixels.")
-MOST_RATE = flags.DEFINE_float("most_rate", 30.0, "Greatest frame rate of the written clips, per second.")
+MOST_RATE = flags.DEFINE_float(
+  "most_rate", 30.0, "Greatest frame rate of the written clips, in frames per second."
+)
 flags.mark_flags_as_required(["input", "output"])
 
 

@@ -2,10 +2,10 @@
 
 python -m experiments.dead_frames --workdir=runs/digits_causal --out=dead_frames
 
-First a glitch (noise that a prompt has turned into structure) starts a chain of segments, each of which
-continues from the last frame of the previous one. Then the model continues pictures of several kinds, several
-times each, and every continuation is scored by its motion. A page shows the distribution of the scores, which
-properties of a picture predict them, and the pictures.
+First a glitch (the first frame of a clip that is sampled with only two steps) starts a chain of segments,
+each of which continues from the last frame of the previous one. Then the model continues pictures of several
+kinds, several times each, and every continuation is scored by its motion. A page shows the distribution of
+the scores, which properties of a picture predict them, and the pictures.
 """
 
 import json
@@ -20,7 +20,9 @@ from stale_jax.progress import Stage
 WORKDIR = define_model()
 OUT = flags.DEFINE_string("out", None, "Folder to write index.html to.")
 PICTURES = flags.DEFINE_integer("pictures", 24, "Pictures of each kind.")
-FUTURES = flags.DEFINE_integer("futures", 2, "Continuations of each picture, with other prompts and noise.")
+FUTURES = flags.DEFINE_integer(
+  "futures", 2, "Continuations of each picture, with different prompts and noise."
+)
 SEGMENTS = flags.DEFINE_integer("segments", 3, "Segments of the chain.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**20)
 STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
@@ -51,8 +53,10 @@ def main() -> None:
     "predicted": found.predicted,
   }
   for number, part in enumerate(found.segments, 1):
-    print(f"segment {number}: {part['speed']:.2f} px per frame, {part['retention']:.2f} of the first")
-  print(f"{'kind':>14}{'speed':>8}{'least':>8}{'dead':>8}   (real clips: {found.real_speed:.2f})")
+    speed, retention = part["speed"], part["retention"]
+    print(f"segment {number}: {speed:.2f} px per frame, {retention:.2f} times the speed of the first segment")
+  header = f"{'kind':>14}{'speed':>8}{'least':>8}{'dead':>8}"
+  print(f"{header}   (speeds in px per frame, {found.real_speed:.2f} in real clips; dead: share of pictures)")
   for name, x in found.kinds.items():
     print(f"{name:>14}{x['mean'].mean():8.2f}{x['mean'].min():8.2f}{dead[name]:8.2f}")
   out = make_folder(OUT.value)

@@ -49,7 +49,9 @@ GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidan
 INTERVAL = flags.DEFINE_list(
   "interval", None, "FROM,TO: the times at which guidance is applied; 0 is data, 1 is noise."
 )
-SHIFT = flags.DEFINE_float("shift", None, "Shift of the time grid; default: the config's.")
+SHIFT = flags.DEFINE_float(
+  "shift", None, "Shift of the time grid; above 1, steps near the noise are smaller; default: the config's."
+)
 SHEET = flags.DEFINE_string("sheet", None, "PNG file to write, a contact sheet of the first clips.")
 
 

@@ -17,9 +17,13 @@ from experiments.main import run
 from stale_jax.progress import Stage
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run folder.")
-STD = flags.DEFINE_list("std", [".03", ".05", ".07", ".1", ".15", ".2"], "EMA lengths, separated by commas.")
+STD = flags.DEFINE_list(
+  "std",
+  [".03", ".05", ".07", ".1", ".15", ".2"],
+  "EMA lengths to compare, as relative standard deviations, separated by commas.",
+)
 CLIPS = flags.DEFINE_integer("clips", 240, "Clips to generate for each length.")
-OUT = flags.DEFINE_string("out", None, "Weights file (.safetensors) to write, with the best length.")
+OUT = flags.DEFINE_string("out", None, "Weights file (.safetensors) to write, of the best length.")
 flags.mark_flags_as_required(["workdir"])
 
 SHOWN = ("frechet", "kid", "digit", "colour", "direction", "speed", "sense_f1")
@@ -89,6 +93,7 @@ def main() -> None:
 
 
 def _stds(words: list[str]) -> list[float]:
+  """The numbers of --std in ascending order, each once; raises UserError if they are not numbers."""
   from stale_jax.errors import UserError
 
   try:

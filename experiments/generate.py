@@ -32,10 +32,12 @@ FPS = flags.DEFINE_float("fps", None, "Frames per second, for a model that is co
 MOTION = flags.DEFINE_float(
   "motion",
   None,
-  "Amount of motion, for a model that is conditioned on it: mean optical flow, in short sides of the picture "
-  "per second.",
+  "Amount of motion, for a model that is conditioned on it: mean speed of the fastest tenth of the picture, "
+  "in short sides of the picture per second.",
 )
-BUDGET_CENTS = flags.DEFINE_float("budget_cents", None, "Budget in US cents, which chooses steps and solver.")
+BUDGET_CENTS = flags.DEFINE_float(
+  "budget_cents", None, "Budget in US cents for sampling all movies, by which steps and solver are chosen."
+)
 PRICE_PER_HOUR = flags.DEFINE_float(
   "price_per_hour", None, "Price of the device in US dollars per hour; default: its list price."
 )
@@ -99,7 +101,7 @@ def main() -> None:
     weights = _weights(model, movies[0].how, captions)
     write_whole(out / "forms.md", table(captions, weights))
     trunk = gates(captions, weights)
-    print(f"which form each block uses: {out / 'forms.md'}")
+    print(f"the form that each block prefers at each step: {out / 'forms.md'}")
   results = {suite: model.scores[suite] for suite in SUITES if suite in model.scores}
   rows = [row for suite, scores in results.items() for row in SUITES[suite].shown(scores)]
   rollouts = [(SUITES[suite], scores) for suite, scores in results.items() if SUITES[suite].panels]
@@ -113,7 +115,16 @@ def main() -> None:
 
 
 def _weights(model, how, prompts):
-  """Weight of the vehicular form in each block at each solver step, [prompts, steps, blocks]."""
+  """The weight of the vehicular form (attention along time) in each block at each solver step.
+
+  Args:
+    model: a model with two forms (`models.forms`).
+    how: the settings that the movies were made with.
+    prompts: one caption per movie.
+
+  Returns:
+    Weights from 0 to 1, [prompts, steps, blocks]. The rest of the weight is that of attention over space.
+  """
   import jax.numpy as jnp
 
   from stale_jax.clip import MICRO, Context

@@ -59,7 +59,7 @@ def main() -> int:
       print(f"# {name}\n{text}")
   else:
     if shutil.which(launch.program) is None:
-      raise UserError(f"{launch.program} is not installed; --dry_run prints the command for it.")
+      raise UserError(f"{launch.program} is not installed: install it, or print the scripts with --dry_run.")
     out = make_folder(OUT.value)
     for name, text in launch.files.items():
       write_whole(out / name, text)

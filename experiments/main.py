@@ -1,4 +1,4 @@
-"""How every program starts, explains itself and fails: one clear line, exit code 2, no stack trace."""
+"""Starts every program: parses its flags, prints its help, and reports a UserError in one line."""
 
 import gc
 import inspect
@@ -18,7 +18,10 @@ _HELP = re.compile("-h|--?(help|helpshort|helpfull)|-[?]")
 
 
 def run(main: Callable[[], int | None]) -> None:
-  """Parses the flags, calls `main` and exits with what it returns (None is 0)."""
+  """Parses the flags, calls `main` and exits with the code that it returns; None means 0.
+
+  A UserError is printed as one line on stderr, without a stack trace; the exit code is then 2.
+  """
   logging.set_verbosity(logging.ERROR)
   # The collector's default thresholds are too low for the many objects that tracing creates.
   gc.set_threshold(50_000, 20, 50)
@@ -82,7 +85,7 @@ def _parse() -> None:
     raise UserError(_missing(str(error)) or str(error)) from error
   except UserError:
     raise
-  # A config is Python: whatever it raises, or a wrong override raises, concerns its author.
+  # A config is Python code and may raise anything, and so may an override: it is an error of the user.
   except Exception as error:
     raise UserError(f"cannot read --{config}: {error}") from error
   if len(rest) > 1:
@@ -108,6 +111,6 @@ def _check_not_empty(arguments: list[str]) -> None:
 
 
 def _missing(message: str) -> str | None:
-  """What to say if absl's `message` is about a required flag without a value; else None."""
+  """The error message if absl's `message` says that a required flag has no value; else None."""
   match = re.match(r"flag --(\w+)=None: Flag --\w+ must have a value", message)
   return match and f"--{match[1]} is missing: {flags.FLAGS[match[1]].help}"

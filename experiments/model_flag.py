@@ -6,7 +6,9 @@ flags.disclaim_key_flags()  # The flag defined here belongs to the program that 
 
 
 def define_model() -> flags.FlagHolder:
-  """Defines --workdir, the model that `stale_jax.load` loads."""
+  """Defines --workdir, the argument of `stale_jax.load`."""
   return flags.DEFINE_string(
-    "workdir", None, "Run folder, weights file, or the name of a model of the package; default: shipped."
+    "workdir",
+    None,
+    "Run folder, weights file, or name of a packaged model (shipped, causal, autoencoder); default: shipped.",
   )

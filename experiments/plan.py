@@ -18,7 +18,7 @@ from stale_jax.progress import Stage
 
 hide_tpu()  # Before the flags are parsed, because a config imports JAX.
 CONFIG = define_experiment()
-TOPOLOGY = flags.DEFINE_string("topology", None, "TPU slice: v5e:16x16, v5p:4x4x8, v6e:16x16, tpu7x:4x4x4.")
+TOPOLOGY = flags.DEFINE_string("topology", None, "TPU slice, such as v5e:16x16, v5p:4x4x8 or tpu7x:4x4x4.")
 SLICES = flags.DEFINE_integer("num_slices", 1, "Number of slices of that topology.", lower_bound=1)
 FIT = flags.DEFINE_boolean("fit", False, "Searches for the fastest batch, remat and mesh that fit.")
 SAMPLER = flags.DEFINE_boolean("sampler", True, "Whether to compile the sampler too.")

@@ -2,9 +2,10 @@
 
 python -m experiments.remedies --workdir=runs/digits_causal --out=runs/remedies [--windows=50] [--seeds=3]
 
-A window is as long as a training clip. Scores cover the windows up to the tenth, and up to the last. Each
-cell of the table is a file in DIR: the same command continues where it was stopped. DIR/remedies.md holds the
-table so far. The last line of stdout is one JSON object.
+A window is as long as a training clip. Liveliness and retention are means over windows 8 to 10 and over the
+last three windows. Each cell of the table is a file in the folder of --out: the same command continues where
+it was stopped. The file remedies.md in this folder holds the table so far. The last line of stdout is one
+JSON object.
 """
 
 import json
@@ -30,7 +31,7 @@ _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
 def _turning(caption: str) -> list[tuple[int, str]]:
-  """The caption, alternating with the caption of the opposite direction."""
+  """A script, (first frame, prompt) pairs: the caption alternates with that of the opposite direction."""
   other = " ".join(_OPPOSITE.get(word, word) for word in caption.split())
   return [(i * _PERIOD, other if i % 2 else caption) for i in range(WINDOWS.value)]
 
@@ -91,7 +92,9 @@ def main() -> None:
       done.setdefault("real clips", {})[seed] = real
       scores = "  ".join(f"{key} {value:.3f}" for key, value in done[name][seed].items())
       print(f"{name}, seed {seed}: {scores}", flush=True)
-      facts = f"{model.name}, {WINDOWS.value} windows of {model.frames} frames, {CLIPS.value} movies a seed."
+      facts = (
+        f"{model.name}, {WINDOWS.value} windows of {model.frames} frames, {CLIPS.value} movies per seed."
+      )
       title = "What keeps a long movie alive?"
       write_whole(Path(out) / "remedies.md", markdown(told_by_all(done), title, facts, ABOUT))
   means = {

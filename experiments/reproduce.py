@@ -1,10 +1,11 @@
-"""Checks claims. The last line of stdout is one JSON object; the exit code is 0 if and only if it holds.
+"""Checks claims: prints one JSON line per claim, and exits with 0 if and only if all of them hold.
 
 python -m experiments.reproduce --list
 python -m experiments.reproduce --claim=prior_is_uniform [--seed=1] [--results=docs/results]
 
-A claim is a file of experiments/claims. Its docstring says what is claimed; its `measure(seed)` returns at
-least value, bar and holds. --claim may be given several times: claims that train the same models share them.
+A claim is a file of experiments/claims. Its docstring states the claim, and its `measure(seed)` returns a
+dictionary with at least value, bar and holds. --claim may be repeated: claims of one command share the models
+that they train.
 """
 
 import datetime
@@ -47,7 +48,7 @@ def main() -> int:
 
 
 def _check(name: str) -> bool:
-  """Measures one claim, prints its JSON line, records it under --results; whether it holds."""
+  """Measures one claim, prints its JSON line, records it under --results; returns whether it holds."""
   import jax
 
   commit, began = _commit(), time.monotonic()
@@ -64,7 +65,7 @@ def _check(name: str) -> bool:
 
 
 def _commit() -> str | None:
-  """The commit that is being run, with "+" if files differ from it; None outside a checkout."""
+  """The commit of the checkout, with "+" if tracked files differ from it; None outside a checkout."""
 
   def git(*arguments: str) -> str:
     command = ["git", "-C", str(Path(__file__).parent), *arguments]

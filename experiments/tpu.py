@@ -1,18 +1,21 @@
-"""Environment of a program that compiles for TPUs on a machine without one; set before JAX is imported."""
+"""Environment variables of a program that compiles for TPUs on a machine without a TPU."""
 
 import os
 
 
 def hide_tpu() -> None:
-  """Makes JAX use the CPU and libtpu print nothing and look for no TPU; call it before importing JAX."""
+  """Selects the CPU for JAX, and keeps libtpu from searching for a TPU and from printing.
+
+  It sets environment variables, which take effect only if JAX has not been imported yet.
+  """
   os.environ["JAX_PLATFORMS"] = "cpu"
-  # Without these libtpu asks the cloud for metadata of a TPU host, fails, and logs the failure at length.
+  # Without these variables libtpu asks the metadata server of a TPU host, fails, and logs it at length.
   quiet = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-    # Several processes may plan at once: none of them holds a TPU.
+    # Several processes may compile at once, since none of them uses a TPU.
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_STDERR_LOG_LEVEL": "3",
     "TPU_MIN_LOG_LEVEL": "3",

@@ -6,7 +6,7 @@ python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--
 For training in N processes, start the program N times with --config.training.processes=N. The processes find
 each other through the environment variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; a
 TPU pod needs none of them.
-Exit codes: 0 finished, or saved after SIGTERM; 2 wrong usage; 3 another process was lost, start all again.
+Exit codes: 0 finished, or saved after SIGTERM; 2 wrong usage; 3 another process was lost: restart all.
 """
 
 from absl import flags

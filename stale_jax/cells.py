@@ -1,6 +1,8 @@
-"""Tables of comparisons (experiments.ablate) and their cells: config, suites and folder of each run.
+"""Tables of comparisons (experiments.ablate) and their cells, which are training runs.
 
-A table is a file in experiments/tables, or a file of the same form, read as plain data.
+A table is a Python file in experiments/tables, or another file of the same form. It is executed, and only the
+values of its names __doc__, BASE (a config file), SUITES and ROWS are used. Each row changes some keys of the
+base config. A cell is a row trained with one seed.
 """
 
 import copy
@@ -24,7 +26,11 @@ TABLES = ROOT / "experiments" / "tables"
 
 
 def read_table(path: AnyPath) -> dict[str, Any]:
-  """The values of __doc__, BASE, SUITES and ROWS in a table file; raises UserError if one is missing."""
+  """Executes a table file and returns the values of __doc__, BASE, SUITES and ROWS, by name.
+
+  Raises:
+    UserError: the file cannot be executed, or one of these names is missing.
+  """
   try:
     table = runpy.run_path(str(path))
     return {name: table[name] for name in ("__doc__", "BASE", "SUITES", "ROWS")}
@@ -57,7 +63,7 @@ class Cell:
     write_config(path, self.config)
 
   def scores(self) -> dict[str, dict[str, Any]]:
-    """suite -> scores, for the suites that have been measured."""
+    """suite -> name of a score -> its value, for the suites that have been measured."""
     try:
       stored = json.loads(scores_path(self.folder).read_text())
     except (OSError, ValueError):
@@ -65,7 +71,7 @@ class Cell:
     return {suite: stored[suite] for suite in self.suites if suite in stored}
 
   def programs(self) -> Iterator[tuple[str, ...]]:
-    """The command lines that remain to be run, in order."""
+    """Yields the programs that remain to be run, in order, each as (module, *arguments)."""
     if not (self.folder / "weights.safetensors").exists():
       config = f"--config=configs/of_run.py:{self.folder / 'config.json'}"
       yield "experiments.train", config, f"--workdir={self.folder}"
@@ -76,6 +82,12 @@ class Cell:
 
 def cells_of(table, out: AnyPath, seeds: int, steps: int | None) -> list[Cell]:
   """The cells of a table: all rows with seed 0, then all rows with seed 1, and so on.
+
+  Args:
+    table: the result of `read_table`.
+    out: folder in which the cells have their folders.
+    seeds: number of seeds.
+    steps: training steps of each cell; None: those of the config.
 
   Raises:
     UserError: a suite or the base config does not exist, or a config cannot be built.
@@ -103,7 +115,7 @@ def cells_of(table, out: AnyPath, seeds: int, steps: int | None) -> list[Cell]:
 
 
 def _changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-  """`config` with the value at each dotted path replaced."""
+  """Returns a copy of `config` in which the value at each dotted path of `changes` is replaced."""
   config = copy.deepcopy(config)
   for path, value in changes.items():
     *parents, key = path.split(".")

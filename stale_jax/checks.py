@@ -72,13 +72,29 @@ def check_first(system: System, source, first: Clip, count: int, frames: int, na
   for key, x in first.items():
     expected = (count, x.shape[1], *senses[key].shape)
     if x.shape != expected or not 1 <= x.shape[1] < frames:
-      raise UserError(f"first frames of {key} have shape {x.shape[1:]}; the model needs {expected[1:]}.")
+      raise UserError(
+        f"first frames of {key} have shape {x.shape} (clips, frames, ...); the model needs {expected}, "
+        f"with 1 to {frames - 1} frames."
+      )
 
 
 def micro_of(
   system: System, asked: Mapping[str, float | Sequence[float]], count: int, name: str
 ) -> dict[str, np.ndarray]:
-  """Micro-conditions of `count` clips, [count] each; raises UserError if the model has no such condition."""
+  """Checks micro-conditions and repeats single values.
+
+  Args:
+    system: system of the model.
+    asked: name of a micro-condition -> one value for all clips, or one per clip.
+    count: number of clips.
+    name: name of the model, for error messages.
+
+  Returns:
+    name of a micro-condition -> values, [count].
+
+  Raises:
+    UserError: the model is not conditioned on it, or a value is out of range.
+  """
   known = {}
   for key, value in asked.items():
     if key not in system.network.micro:
@@ -91,13 +107,16 @@ def micro_of(
 
 
 def length_of(system: System, source, seconds: float | None, fps: float | None) -> tuple[int, float]:
-  """(length of a movie in frames of the model, which may be latent frames; its frame rate).
+  """The length and the frame rate of a movie.
 
   Args:
     system: system of the model.
     source: source of decoded clips; its senses have the default frame rate.
     seconds: least length in seconds; None: the length of training clips.
     fps: frames per second; None: the default frame rate.
+
+  Returns:
+    (number of frames of the model, which are latent frames in a latent model; frames per second).
 
   Raises:
     UserError: `seconds` is out of range.

@@ -1,4 +1,4 @@
-"""Clips, senses, contexts and batches: the data types that every part of the package passes on."""
+"""Clips, senses, contexts and batches: the data types that all parts of the package share."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ from stale_jax.text import drop
 # Micro-conditions: what a `Context` may contain besides the caption.
 MICRO = ("fps", "motion")
 
-# sense -> [batch, frames, *sense.shape], values in [-1, 1]; a sense that a clip lacks has no key. Until it is
-# on the device, sight may be bytes (see `floats`). Height and width of its frames depend on the bucket
-# (`Sense.on`).
+# sense -> [batch, frames, *sense.shape], values in [-1, 1]; a sense that a clip lacks has no key. The sense
+# "sight" may hold bytes until it is on the device (see `floats`). Height and width of its frames depend on
+# the bucket (`Sense.on`).
 Clip = dict[str, Array | np.ndarray]
 
 
@@ -99,11 +99,11 @@ class Context:
   encoded: EncodedText | None = None
 
   def drop_condition(self, which: Bool[Array, "batch"]) -> "Context":
-    """The unconditional context for the examples in `which`: no caption, and independent senses.
+    """The unconditional context for the examples in `which`: empty caption, no cross-sense attention.
 
-    If the senses attended to each other, the sound of a digit would replace its caption, and the
-    unconditional model would know the condition that guidance contrasts it with. Micro-conditions are kept,
-    as in SVD.
+    With cross-sense attention the condition would leak: the sound of a digit, for example, contains the
+    same information as its caption, so classifier-free guidance would not contrast the two predictions.
+    Micro-conditions are kept, as in SVD.
     """
     encoded = None if self.encoded is None else self.encoded.drop_condition(which)
     return self.replace(text=drop(self.text, ~which), independent_senses=which, encoded=encoded)
@@ -127,7 +127,7 @@ class Batch:
   labels: dict[str, Int[Array, "batch classes"]] = flax.struct.field(default_factory=dict)
 
 
-# 1 / 127.5 as a sum. The product of _COARSE and a byte is exact; division is not exact on all devices.
+# Their sum is 1 / 127.5. The product of _COARSE and a byte is exact; division is not exact on all devices.
 _COARSE, _FINE = np.float32(257 / 2**15), np.float32(1 / (255 * 2**15))
 
 

@@ -36,7 +36,7 @@ def closest(word: str, valid: Iterable[str]) -> str | None:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-  """The clause that follows "unknown ..." in an error message: the closest valid word, or all of them."""
+  """The end of an error message about an unknown `word`: the closest valid word, or all valid words."""
   valid = sorted(valid)
   close = closest(word, valid)
   return f"did you mean {close!r}?" if close else f"valid: {', '.join(valid)}."
@@ -134,7 +134,7 @@ def check_value(value: Any, field: dataclasses.Field, key: str) -> None:
 
 
 def fits(value: Any, kind: Any) -> bool:
-  """Whether `value` has the type `kind`; always True for a type that is not plain (see `words`)."""
+  """Whether `value` has the type `kind`; True for any value if the type is not plain (see `words`)."""
   parts = typing.get_args(kind)
   if types.NoneType in parts:
     return value is None or fits(value, without_none(kind))
@@ -157,7 +157,14 @@ def without_none(kind: Any) -> Any:
 
 
 def words(kind: Any, many: bool = False) -> str:
-  """The name of a plain type in an error message."""
+  """The name of a plain type in an error message, for example "a tuple of 2 numbers".
+
+  Plain types are int, float, bool and str, tuples and mappings of them, and their unions with None.
+
+  Args:
+    kind: the type.
+    many: whether to return the plural.
+  """
   kind = without_none(kind)
   parts = typing.get_args(kind)
   if kind in _WORDS:

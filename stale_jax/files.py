@@ -43,7 +43,7 @@ def at(place: str | AnyPath) -> epath.Path:
     import gcsfs  # noqa: F401
   except ImportError as error:
     raise UserError(f"{place}: Google Cloud Storage needs the package gcsfs; pip install gcsfs.") from error
-  # gcsfs warns when it falls back to anonymous access; a failure of that is reported below.
+  # gcsfs warns when it falls back to anonymous access; if that access fails, `_reach` reports it.
   logging.getLogger("gcsfs").setLevel(logging.ERROR)
   _reach(epath.Path(f"gs://{bucket}"))
   return epath.Path(place)
@@ -113,7 +113,7 @@ def write_whole(path: str | AnyPath, data: str | bytes) -> None:
 
 @contextlib.contextmanager
 def local_copy(path: str | AnyPath) -> Iterator[Path]:
-  """The file at `path` on a disk, for readers that need one: a temporary copy, if it is in a bucket."""
+  """Yields a path on a disk with the content of `path`: a temporary copy, if `path` is in a bucket."""
   path = epath.Path(path)
   if not is_address(path):
     yield Path(path)
@@ -125,7 +125,10 @@ def local_copy(path: str | AnyPath) -> Iterator[Path]:
 
 
 class Written:
-  """A local folder for writers that append: `folder` itself, or a temporary copy of a folder in a bucket.
+  """A local folder for writers that append to files, which a bucket does not support.
+
+  If `folder` is on a disk, files are written to `folder` itself. If `folder` is in a bucket, they are written
+  to a temporary folder, which is empty at first, and uploaded to `folder`.
 
   Attributes:
     local: folder to write to.
@@ -140,7 +143,7 @@ class Written:
       self.local = Path(self._folder)
 
   def publish(self) -> None:
-    """Uploads changed files to the bucket; raises UserError if that fails."""
+    """Uploads new and changed files if `folder` is in a bucket; raises UserError if that fails."""
     if not self._temporary:
       return
     for path in sorted(self.local.rglob("*")):
@@ -150,7 +153,7 @@ class Written:
         self._copied[path] = now
 
   def close(self) -> None:
-    """Publishes for the last time and deletes the temporary copy."""
+    """Publishes for the last time and deletes the temporary folder, if there is one."""
     if self._temporary:
       self.publish()
       self._temporary.cleanup()

@@ -46,7 +46,7 @@ def leads() -> bool:
 
 
 def whole(x) -> np.ndarray:
-  """Gathers an array that may be sharded over the processes; all processes must call this."""
+  """Gathers an array that may be sharded over the processes, as NumPy; all processes must call this."""
   if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
     x = multihost_utils.process_allgather(x, tiled=True)
   return np.asarray(jax.device_get(x))
@@ -148,7 +148,9 @@ def _leave(code: int, reason: str) -> None:
 
 
 class _Watch(threading.Thread):
-  """A thread that sends heartbeats, watches those of other processes, and exits when told to.
+  """A thread that sends heartbeats and watches those of other processes.
+
+  It ends the program if another process dies or orders it to exit.
 
   Attributes:
     pause: seconds between two heartbeats.
@@ -216,6 +218,7 @@ class _Watch(threading.Thread):
       time.sleep(4 * self.pause)
 
   def wait_for_all(self) -> None:
+    """Waits until all processes have finished, at most a day."""
     self._client.wait_at_barrier("stale_jax/end", _DAY * 1000)
 
   def stop(self) -> None:

@@ -15,7 +15,7 @@ _BLOCK = bytes(1 << 20)
 
 
 def keep_memory() -> None:
-  """Keeps the memory that a step frees in the process, for the next step (CPU backend with glibc only).
+  """Makes the process keep the memory that a step frees, for the next step (CPU backend with glibc only).
 
   XLA allocates the temporary buffers of a program from the C library and frees them at its end. glibc returns
   such large blocks to the kernel at once, which then has to find and clear pages again in every step.

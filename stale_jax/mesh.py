@@ -42,8 +42,8 @@ class MeshShape:
     fsdp: fully sharded data parallelism: shards of the batch, and, together with context, of the parameters.
     tensor: tensor parallelism: shards of the heads and of the hidden layers of MLPs.
     context: context parallelism: shards of the tokens of a clip.
-    ulysses: devices of context that exchange tokens for heads by an all-to-all; across them, keys pass round
-      rings (ring attention).
+    ulysses: size of the groups of context devices that exchange tokens for heads by an all-to-all (Ulysses).
+      If it is less than `context`, keys and values also pass along rings of groups (ring attention).
   """
 
   data: int = number(-1, least=-1)
@@ -75,14 +75,19 @@ class MeshShape:
     sizes = self._sizes()
     known = math.prod(size for size in sizes.values() if size > 0)
     if devices % known or (-1 not in sizes.values() and known != devices):
-      raise UserError(f"mesh {self._said()} does not fit {devices} device(s).")
+      raise UserError(
+        f"mesh {self._said()} does not fit {devices} device(s): the product of the sizes must be the number "
+        "of devices."
+      )
     sizes = {name: devices // known if size == -1 else size for name, size in sizes.items()}
     if sizes["context"] % self.ulysses:
       raise UserError(f"mesh.ulysses={self.ulysses} must divide mesh.context={sizes['context']}.")
     return sizes
 
   def build(self, devices=None) -> Mesh:
-    """The mesh over `devices`, with neighbours on the network adjacent; only data spans several slices.
+    """Builds the mesh over `devices`, so that neighbours in the mesh are neighbours on the network.
+
+    Only the axis data spans several slices.
 
     Raises:
       UserError: the mesh does not fit the devices.
@@ -103,7 +108,7 @@ class MeshShape:
 
 
 def on_mesh(mesh: Mesh, f: Callable) -> Callable:
-  """`f`, traced with `mesh` as the current mesh, which `constrain` and attention use."""
+  """Wraps `f` so that it is traced with `mesh` as the current mesh, which `constrain` and attention use."""
 
   @functools.wraps(f)
   def traced(*args, **kw):
@@ -114,7 +119,7 @@ def on_mesh(mesh: Mesh, f: Callable) -> Callable:
 
 
 def current_mesh() -> jax.sharding.AbstractMesh | None:
-  """The mesh of `on_mesh`; None without one, or if it has a single device."""
+  """The mesh of the enclosing `on_mesh`; None outside of `on_mesh`, or if the mesh has a single device."""
   mesh = jax.sharding.get_abstract_mesh()
   return None if mesh.empty or mesh.size == 1 else mesh
 
@@ -188,7 +193,10 @@ def declared_spec(mesh, parameter: Declared) -> P:
 
 
 def plain_spec(mesh, shape: tuple[int, ...]) -> P:
-  """Spec of an undeclared array: matrices are sharded like "width", along the longest divisible axis."""
+  """Partition spec of an undeclared array.
+
+  An array with two or more axes is sharded over the mesh axes of "width", along its longest divisible axis.
+  """
   cut = [axis for axis, size in enumerate(shape) if size % parts(mesh, "width") == 0]
   if len(shape) < 2 or not cut:
     return P()
@@ -217,7 +225,7 @@ def state_specs(mesh, state, declared=None):
 
 
 def state_shardings(mesh: Mesh, state, declared=None):
-  """`state_specs` as shardings."""
+  """The result of `state_specs` as `NamedSharding`s."""
   specs = state_specs(mesh, state, declared)
   return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, P))
 

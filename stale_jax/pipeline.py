@@ -70,7 +70,7 @@ class Model:
 
   @property
   def source(self):
-    """The source of decoded clips, as `sample` returns them; a latent model is trained on encoded ones."""
+    """The source of clips like those that `sample` returns; a latent model is trained on encoded clips."""
     return self.system.data.source.pixels
 
   @property
@@ -87,7 +87,7 @@ class Model:
     """The settings of the sampler: those of the config, with all `overrides` that are not None.
 
     Raises:
-      UserError: an unknown or impossible setting.
+      UserError: a setting is unknown or out of range.
     """
     given = {k: v for k, v in overrides.items() if v is not None}
     return construct(Sampling, {**vars(self.system.diffusion.sampling), **given}, "sampling")
@@ -104,24 +104,24 @@ class Model:
     story: Story | None = None,
     **overrides,
   ) -> Clip:
-    """Samples one clip per prompt; each clip depends only on its own prompt and seed.
+    """Samples one clip per prompt; returns decoded clips, sense -> [clips, frames, *shape], in [-1, 1].
 
-    A causal model is rolled out, a model trained with `config.artv` makes one frame at a time, and any other
-    model denoises all frames together. The setting `how` of `Rollout` chooses another sampler.
+    Each clip depends only on its own prompt and seed. A causal model is rolled out, a model trained with
+    `config.artv` makes one frame at a time, and any other model denoises all frames together.
 
     Args:
       prompts: captions; "" samples unconditionally.
       seeds: one per prompt.
       frames: frames of a clip, as the network sees them (latent frames of a latent model); default: the
         length of training clips.
-      room: compile one program for all numbers of steps up to this one; default: one per number of steps.
+      room: compile one program for all numbers of steps up to this one; default: one program per number.
       first: sense -> [clips, conditioning frames, *shape], the first frames of the clips.
       micro: micro-conditions ("fps", "motion"): one value for all clips, or one per clip.
       story: how clips attend to each other if they are panels of a story; then each clip depends on all.
-      **overrides: settings of `Sampling` and `Rollout`.
+      **overrides: settings of `Sampling` and `Rollout`; `how` chooses another sampler.
 
     Raises:
-      UserError: a setting is unknown or out of range, a seed is out of range, or the sampler cannot do it.
+      UserError: a setting or seed is unknown or out of range, or the sampler does not support the request.
     """
     check_generates(self.system, self.name)
     how, settings = _settings(self, overrides, rolls=False)
@@ -194,7 +194,7 @@ class Model:
         trained with `config.model.micro`.
       budget_cents: budget in US cents for sampling all movies, which chooses steps and solver
         (`planning.budget`).
-      price_per_hour: price of the device in US dollars; default: its list price (`planning.prices`).
+      price_per_hour: price of the device in US dollars per hour; default: list price (`planning.prices`).
       **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
@@ -253,21 +253,27 @@ class Model:
 
 
 def _divided(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Splits overrides into (settings of `Rollout` that are not None, the rest)."""
+  """Splits overrides into (settings of `Rollout` that are not None, all other settings)."""
   overrides = with_new_names("rollout", overrides)
   own = {name: value for name, value in overrides.items() if name in _ROLLOUT and value is not None}
   return own, {name: value for name, value in overrides.items() if name not in _ROLLOUT}
 
 
 def _settings(model: Model, overrides: Mapping[str, Any], rolls: bool) -> tuple[Rollout, Sampling]:
-  """The settings of a call; `rolls`: movies may be longer than a clip of training."""
+  """The settings of one call of `sample` or `rollout`.
+
+  Args:
+    model: the model.
+    overrides: settings of `Rollout` and `Sampling` that replace those of the config.
+    rolls: whether movies may be longer than the training clips.
+  """
   diffusion, (own, others) = model.system.diffusion, _divided(overrides)
   usual = diffusion.rollout.how if rolls or diffusion.causal or diffusion.artv else "all_frames"
   return replaced(diffusion.rollout, **{"how": usual, **own}), model.settings(**others)
 
 
 def _request(model: Model, prompts, seeds, frames: int, settings: Sampling, first, micro, **more) -> Request:
-  """A request for movies of `frames` frames, including those of `first`."""
+  """Builds a request for movies of `frames` frames in all, including the conditioning frames `first`."""
   return Request(
     prompts=list(prompts),
     keys=keys_of(seeds),
@@ -280,13 +286,13 @@ def _request(model: Model, prompts, seeds, frames: int, settings: Sampling, firs
 
 
 def _stage(text: str, total: int, unit: str) -> Stage:
-  """The stage of sampling so many of `unit`."""
+  """The progress stage of sampling `total` clips or frames; `unit` is the singular of what is counted."""
   note = "compiling the sampler takes up to a minute the first time"
   return Stage(text, total, unit if total == 1 else f"{unit}s", note=note)
 
 
 def _reporting(sampler: Sampler, stage: Stage) -> Sampler:
-  """`sampler`, which counts the clips that it has sampled at `stage`; a chunk is a part of its clips."""
+  """Wraps `sampler` so that `stage` advances by the number of clips sampled; a chunk counts as a fraction."""
 
   def sample(params, request: Request) -> Iterator[Clip]:
     share = len(request) / request.frames
@@ -319,8 +325,10 @@ def load(path: str | AnyPath | None = None, *, turns: int | None = None, forms: 
 
   Args:
     path: path or name of the model.
-    turns: for a model with looped blocks: how often the blocks run; default: the maximum in training.
-    forms: for a model with blocks of two forms: "hard" or "dense"; default: as in training.
+    turns: number of times that the looped blocks of a model run (`models.cycle`); default: the maximum in
+      training.
+    forms: "hard" or "dense", for a model whose blocks have two forms (`models.forms`); default: as in
+      training.
 
   Raises:
     UserError: there is no model at `path`, or `turns` or `forms` does not fit it.

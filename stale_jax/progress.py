@@ -1,4 +1,4 @@
-"""Progress lines on stderr, so that nothing that takes long is silent.
+"""Progress lines on stderr for operations that take long.
 
 with Stage("sampling", 480, "clips") as stage:
   for batch in batches:
@@ -35,16 +35,16 @@ _thread: threading.Thread | None = None
 
 
 class Stage:
-  """Something that takes a while: a context manager that prints what is being done and how far it is.
+  """A context manager for a long operation, which prints the name and the progress of the operation.
 
-  The lines come from a thread. Of nested stages the innermost prints. A stage may be entered again, which
-  continues its count.
+  A background thread prints the lines. Of nested stages, the innermost prints. A stage may be entered again,
+  and then continues its count.
 
   Attributes:
-    text: what is being done, for example "sampling".
-    total: how many `unit` there are to do; 0 if they are not counted.
-    unit: what is counted, in the plural.
-    note: added to the first line, in brackets.
+    text: name of the operation, for example "sampling".
+    total: number of items to process; 0 if items are not counted.
+    unit: name of the items, in the plural.
+    note: text in parentheses that is added to the first line.
     repeats: whether further lines follow the first.
   """
 
@@ -80,19 +80,19 @@ class Stage:
         _wake.clear()
 
   def advance(self, count: float = 1) -> None:
-    """Counts `count` more as done; fractions add up."""
+    """Adds `count`, which may be a fraction, to the number of items done."""
     self._done = min(self._done + count, self.total)
     self._latest = time.monotonic()
     if self._first is None:
       self._first = self._latest, self._done
 
   def first_line(self) -> str:
-    """What is printed when the stage has lasted _DELAY seconds."""
+    """The line that is printed when the stage has lasted _DELAY seconds."""
     what = f"{self.text} {self.total} {self.unit}" if self.total else self.text
     return f"{what} ({self.note}) ..." if self.note else f"{what} ..."
 
   def status(self, now: float) -> str:
-    """The line about how far the stage is at `now`, a `time.monotonic`."""
+    """The line about the progress and the remaining time at `now`, a value of `time.monotonic()`."""
     elapsed = now - (now if self._began is None else self._began)
     if not self.total:
       return f"{self.text}: {_clock(elapsed)} so far"
@@ -108,7 +108,7 @@ class Stage:
 
 
 def tracked(items: Iterable[T], stage: Stage, amount: Callable[[T], float] = lambda _: 1) -> Iterator[T]:
-  """The same items; `stage` is active while one is made, and advances by its `amount`."""
+  """Yields `items`. `stage` is active while an item is computed, and then advances by `amount(item)`."""
   items, end = iter(items), object()
   while True:
     with stage:
@@ -126,7 +126,7 @@ def _clock(seconds: float) -> str:
 
 
 def _report() -> None:
-  """Prints the lines that are due, for ever."""
+  """Prints the lines that are due; never returns."""
   while True:
     _wake.wait()
     with _lock:
@@ -155,7 +155,7 @@ def _due(now: float) -> str | None:
 
 
 def _reset() -> None:
-  """In a forked child there is no thread, and the parent reports the stages."""
+  """Clears the state in a forked child, which has no printing thread; the parent reports the stages."""
   global _thread, _lock, _wake
   _active.clear()
   _thread, _lock, _wake = None, threading.Lock(), threading.Event()

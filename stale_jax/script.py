@@ -46,13 +46,18 @@ class Script:
     return "; ".join([first, *(f"from {time:g} s {prompt}" for time, prompt in rest)])
 
   def frames(self, rate: float, given: int = 0) -> FrameScript:
-    """The script at `rate` frames per second; frame 0 is the one after `given` conditioning frames."""
+    """Converts the starts from seconds to frames.
+
+    Args:
+      rate: frames per second.
+      given: number of conditioning frames. Frame 0 is the frame after them; earlier starts become 0.
+    """
     starts = ((math.ceil(time * rate - 1e-9), prompt) for time, prompt in self.parts)
     return tuple((max(start - given, 0), prompt) for start, prompt in starts)
 
 
 def prompt_at(script: str | FrameScript, frame: int) -> str:
-  """The prompt at a frame."""
+  """The prompt that applies at a frame."""
   if isinstance(script, str):
     return script
   return next(prompt for start, prompt in reversed(script) if start <= frame)
@@ -67,7 +72,10 @@ def turns(script: str | FrameScript) -> tuple[int, ...]:
 def captions(
   scripts: Sequence[str | FrameScript], length: int
 ) -> Callable[[int], Int[Array, "batch length"]]:
-  """A function: frame -> tokens of the prompts at that frame; equal prompts give the same array."""
+  """Returns a function from a frame to the tokens of the prompts at this frame.
+
+  For equal prompts, it returns the same array object.
+  """
   tokens = functools.cache(lambda prompts: jnp.asarray(tokenize(prompts, length)))
   return lambda frame: tokens(tuple(prompt_at(script, frame) for script in scripts))
 

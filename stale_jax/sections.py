@@ -45,11 +45,11 @@ class Section:
     return {f.name: f for f in dataclasses.fields(self.variants[variant]) if f.name not in hidden}
 
   def docs(self, variant: str) -> dict[str, str]:
-    """key -> meaning."""
+    """key -> its description in the docstring of the variant."""
     return attribute_docs(self.variants[variant])
 
   def summary(self, variant: str) -> str:
-    """One line about a variant."""
+    """The first line of the docstring of a variant."""
     return first_line(self.variants[variant])
 
   def complete(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Section:
     return whole
 
   def unset(self, whole: Mapping[str, Any]) -> dict[str, dataclasses.Field]:
-    """The keys of a completed section without a value."""
+    """The keys of a completed section that are missing or None."""
     fields = self.fields(self.variant(whole))
     return {key: field for key, field in fields.items() if whole.get(key) is None}
 

@@ -16,7 +16,7 @@ def story_of(overrides: Mapping[str, Any]) -> tuple[Story, dict[str, Any]]:
   """Splits overrides into (the settings of the story, the rest); None selects the default.
 
   Raises:
-    UserError: an invalid setting.
+    UserError: a setting of the story has the wrong type or is out of range.
   """
   given = {name: value for name, value in overrides.items() if name in _KNOWN and value is not None}
   rest = {name: value for name, value in overrides.items() if name not in _KNOWN}
@@ -28,4 +28,7 @@ def check_story(system: System, prompts: Sequence[str], name: str) -> None:
   if not prompts:
     raise UserError("a story needs one prompt per panel; none is given.")
   if system.network.forms != "none" or system.network.merge:
-    raise UserError(f"{name} has blocks of two forms or merged tokens, which see no other panel.")
+    raise UserError(
+      f"{name} has blocks of two forms or merged tokens, which cannot attend to other panels; use another "
+      "model."
+    )

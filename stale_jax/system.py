@@ -1,4 +1,4 @@
-"""A system: data, network, and how the network is used for diffusion. It is all that sampling needs."""
+"""A system: data, network and diffusion, which are all that sampling needs."""
 
 import dataclasses
 
@@ -28,11 +28,11 @@ class Diffusion:
   """How a network is trained to denoise, and how clips are sampled from it.
 
   Attributes:
-    process: the noising law.
-    time_sampler: of the times that training draws.
+    process: the noising process.
+    time_sampler: distribution of the times that training draws.
     first: how often training conditions on the first frames of a clip.
-    artv: settings of next-frame training, conditioned on the first frame and the two before; None if whole
-      clips are denoised.
+    artv: settings of next-frame training, conditioned on the first frame and the two previous ones; None if
+      whole clips are denoised.
     causal: whether movies can be rolled out with a KV cache: no frame attends to a later one, and training
       drew an independent time for each frame.
     sampling: default settings of the sampler.
@@ -73,9 +73,9 @@ class System:
     return self.diffusion is None
 
   def sampler(self, rollout: Rollout) -> Sampler:
-    """The sampler of these settings.
+    """Builds the sampler that `rollout` describes.
 
     Raises:
-      UserError: the model was not trained for it, or the settings do not fit its frames.
+      UserError: the model was not trained for this sampler, or the settings do not suit its number of frames.
     """
     return build_sampler(rollout, self)

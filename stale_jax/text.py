@@ -1,4 +1,4 @@
-"""Captions as bytes: any language, no vocabulary file."""
+"""Tokens of captions are their UTF-8 bytes, so that any language works without a vocabulary file."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,10 @@ VOCABULARY = _FIRST_BYTE + 256
 
 
 def tokenize(captions: Sequence[str], length: int) -> Int[np.ndarray, "batch length"]:
-  """UTF-8 bytes after a start token, padded with 0; long captions are cut between two characters.
+  """Encodes captions as a start token and their UTF-8 bytes, padded with 0 to `length` tokens.
 
-  The empty caption, which is the unconditional context, is the start token alone.
+  Long captions are cut between two characters. The empty caption, which is the unconditional context, is the
+  start token alone.
   """
   tokens = np.zeros((len(captions), length), np.int32)
   tokens[:, 0] = START

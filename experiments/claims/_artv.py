@@ -1,10 +1,10 @@
-"""Small models that make one frame at a time (configs/digits_artv.py), and how they are measured."""
+"""Small ART-V models (configs/digits_artv.py), which make one frame at a time, and their measurements."""
 
 import functools
 
 STEPS = 5000  # Training steps.
 GIVEN = 3  # First frames of a real clip that a movie continues.
-MOVING = 0.1  # A value is moving if it differs from the previous frame by more.
+MOVING = 0.1  # A value that differs by more from its value in the previous frame is moving.
 CLIPS, FRAMES, LAST = 96, 200, 50  # For the claims on backgrounds; the last 50 frames are measured.
 
 
@@ -19,7 +19,7 @@ def trained(seed: int, **changes):
 
 
 def real_clips(model, clips: int, frames: int, seed: int):
-  """(sight [clips, frames, height, width, 3], captions) of test clips of that many frames."""
+  """(sight [clips, frames, height, width, 3], captions) of test clips of `frames` frames each."""
   import dataclasses
 
   import numpy as np
@@ -30,7 +30,18 @@ def real_clips(model, clips: int, frames: int, seed: int):
 
 
 def follow(model, real, captions, frames: int, **settings):
-  """Sight of `frames` generated frames that continue the first three of each real clip."""
+  """Generates `frames` frames that continue the first three frames of each real clip.
+
+  Args:
+    model: a `stale_jax.Model`.
+    real: sight of the clips, [clips, at least 3, height, width, 3].
+    captions: their captions.
+    frames: number of frames to generate.
+    **settings: settings of `Model.rollout`.
+
+  Returns:
+    Sight of the generated frames, [clips, frames, height, width, 3].
+  """
   import numpy as np
 
   first = {"sight": real[:, :GIVEN]}
@@ -39,7 +50,19 @@ def follow(model, real, captions, frames: int, **settings):
 
 
 def masks(model, real, captions, times, noise: float, seed: int):
-  """The mask of the fourth frame of each clip, [times, clips, height, width, 3]."""
+  """The mask of the fourth frame of each clip, conditioned on the three frames before it.
+
+  Args:
+    model: a `stale_jax.Model` with a mask.
+    real: sight of the clips, [clips, at least 4, height, width, 3].
+    captions: their captions.
+    times: times to which the fourth frame is noised.
+    noise: time to which the references, the second and third frames, are noised.
+    seed: seed of the noise.
+
+  Returns:
+    The share of each value that comes from the network, [times, clips, height, width, 3].
+  """
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -65,11 +88,11 @@ def masks(model, real, captions, times, noise: float, seed: int):
 
 @functools.cache
 def background_drift(seed: int) -> dict:
-  """How far still backgrounds drift in movies that continue real clips, with the mask and without it.
+  """How far static backgrounds drift in movies that continue real clips, with the mask and without it.
 
   Returns:
-    name ("masked", "unmasked", "real") -> the liveliness scores, and the mean squared distance of the
-    background from the original over the last 50 of 200 frames, for two definitions of background:
+    name ("masked", "unmasked", "real") -> the scores of `Liveliness`, and the mean squared error of the
+    background over the last 50 of 200 frames, for two definitions of background:
     uncovered: the values that the real digit never covers.
     untouched: the pixels that the real digit never covers, and whose eight neighbours it never covers.
   """

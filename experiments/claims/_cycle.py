@@ -1,4 +1,4 @@
-"""Small models for measuring the turns of a cycle and token merging, by held-out denoising loss."""
+"""Held-out denoising losses of small models with looped blocks (`models.cycle`) and with token merging."""
 
 import functools
 
@@ -9,7 +9,11 @@ ROUNDS, WARM, BATCH = 60, 5, 64  # For timing a forward pass.
 
 @functools.cache
 def loss_by_turns(seed: int) -> dict:
-  """Turns (1, 2, 4) -> held-out losses [clips] of one model of two blocks, trained with 1 to 4 turns."""
+  """The losses of one model, trained with 1 to 4 turns of two blocks, when it is run with 1, 2 and 4 turns.
+
+  Returns:
+    Number of turns -> held-out loss of each clip, [clips].
+  """
   import dataclasses
 
   from experiments.claims._small import digits
@@ -29,10 +33,12 @@ def loss_by_turns(seed: int) -> dict:
 
 @functools.cache
 def merged_and_whole(seed: int) -> tuple[dict, float]:
-  """(name -> held-out losses [clips], ratio of the times of a forward pass with merging and without).
+  """The losses of models with and without token merging, and the time that merging saves.
 
-  The names are "whole" (trained and run without merging), "merged" (trained and run with it) and
-  "merged without training" (trained without it, run with it). The two programs are timed alternately.
+  Returns:
+    Name -> held-out loss of each clip, [clips]: "whole" is trained and run without merging, "merged" is
+    trained and run with merging, "merged without training" is trained without and run with merging.
+    The median time of a forward pass with merging, divided by that without; the two are timed alternately.
   """
   import jax
   import jax.numpy as jnp

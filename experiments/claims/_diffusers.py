@@ -1,11 +1,11 @@
-"""A video transformer of diffusers and one of ours, with equal tokens and nearly equal parameters."""
+"""A video transformer of diffusers and one of ours, with as many tokens and nearly as many parameters."""
 
 FRAMES, SIDE, CHANNELS, WORDS = 8, 16, 4, 64
 WIDTH, DEPTH, HEADS, BATCH = 384, 8, 6, 2
 
 
 def ours(dtype: str):
-  """(model, parameters, other arguments of `apply`), with 512 tokens of sight and 64 of text."""
+  """(model, parameters, the other arguments of `model.apply`), with 512 tokens of sight and 64 of text."""
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -25,7 +25,7 @@ def ours(dtype: str):
 
 
 def theirs():
-  """(CogVideoX's transformer, its arguments): joint attention over video and text, and adaLN, like ours.
+  """(CogVideoX's transformer, its keyword arguments): like ours, with joint attention and adaLN.
 
   Raises:
     UserError: diffusers is not installed.
@@ -60,7 +60,12 @@ def theirs():
 
 
 def theirs_in_every_way(network, make) -> dict:
-  """Name -> make(forward, dtype), for eager and compiled, in float32 and bfloat16."""
+  """Name -> program to time, for `network` in eager mode and compiled, in float32 and in bfloat16.
+
+  Args:
+    network: a PyTorch module.
+    make: (forward function, name of the dtype) -> the program.
+  """
   import torch
 
   ways = {"eager": network, "compiled": torch.compile(network)}
@@ -72,7 +77,12 @@ def theirs_in_every_way(network, make) -> dict:
 
 
 def compared(seconds: dict[str, float], sizes: dict[str, int]) -> dict:
-  """The claim's result: the ratio of the fastest of ours to the fastest of PyTorch."""
+  """The result of a claim: the time of our fastest program divided by that of the fastest of PyTorch.
+
+  Args:
+    seconds: name of a program, which begins with "jax" or "torch" -> its median time.
+    sizes: "jax", "torch" -> number of parameters.
+  """
   import torch
 
   best = {side: min(v for k, v in seconds.items() if k.startswith(side)) for side in ("jax", "torch")}

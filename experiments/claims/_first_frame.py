@@ -1,4 +1,4 @@
-"""A small model that continues given first frames, and the held-out clips that test it."""
+"""A small model that continues first frames, and held-out clips to test it on."""
 
 import functools
 
@@ -7,11 +7,11 @@ STEPS, CLIPS = 2000, 256
 
 @functools.cache
 def continued(seed: int) -> dict:
-  """Held-out clips and their continuations by the model, sight [clips, frames, height, width, 3].
+  """Held-out clips, and clips that the model makes from their first frames.
 
   Returns:
-    real: the clips. own: continuations of their own first frames. other: continuations of the first frames of
-    the next clips, with the same captions and noise.
+    Name -> sight, [clips, frames, height, width, 3]. real: the held-out clips; own: continuations of their
+    first frames; other: continuations, with the same captions and noise, of the first frames of other clips.
   """
   import dataclasses
 
@@ -35,14 +35,22 @@ def continued(seed: int) -> dict:
 
 
 def distance(clips, real) -> float:
-  """Mean squared distance between the frames after the first."""
+  """Mean squared distance between the frames of two sets of clips, without the first frames."""
   import numpy as np
 
   return float(np.mean(np.square(clips[:, 1:] - real[:, 1:])))
 
 
 def best_shift(first, real):
-  """Clips [n, frames, height, width, 3]: `first` [n, height, width, 3] at its best constant velocity."""
+  """Moves each first frame at the constant velocity that brings it closest to its real clip.
+
+  Args:
+    first: the first frames, [n, height, width, 3].
+    real: the real clips, [n, frames, height, width, 3].
+
+  Returns:
+    Clips in the shape of `real`.
+  """
   import itertools
 
   import numpy as np
@@ -59,7 +67,7 @@ def best_shift(first, real):
 
 
 def _shifted(picture, across: float, down: float):
-  """`picture` moved by so many pixels, dark where the shift uncovers something."""
+  """`picture` shifted to the right and down by so many pixels; values that the shift uncovers are -1."""
   import cv2
   import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the claims on infinitely many steps share: their cases, bars and result."""
+"""The cases, bars and result of `infinite_steps_recover_data` and of its `_resolved_slow` variant."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,14 @@ CASES = ("ancestral", "heun", "uniform_flow")
 
 
 def measured(ks: Callable) -> dict:
-  """(case, steps) -> KS distance; `ks` maps (process, solver, steps) to it. The flow is solved in float64."""
+  """Measures all cases; `uniform_flow` in float64.
+
+  Args:
+    ks: (process, solver, number of steps) -> Kolmogorov-Smirnov (KS) distance of samples to the data.
+
+  Returns:
+    (case, number of steps) -> KS distance.
+  """
   import jax
 
   from stale_jax.processes import Reflected, UniformFlow
@@ -25,7 +32,12 @@ def measured(ks: Callable) -> dict:
 
 
 def result(table: dict, floor: float) -> dict:
-  """The result of a claim, from `measured` and the KS distance of exact samples."""
+  """The result of a claim.
+
+  Args:
+    table: output of `measured`.
+    floor: KS distance of exact samples, which is reported.
+  """
   value = max(table[case] / bar for case, bar in BARS.items())
   falling = all(table[case, 256] < table[case, 16] < table[case, 4] for case in CASES)
   return {

@@ -1,4 +1,4 @@
-"""Configs of small models of digits and of small autoencoders, which are trained within a claim."""
+"""Configs of small models of digits and of small autoencoders, which claims train."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,9 +7,15 @@ _NOTHING: Mapping = MappingProxyType({})
 
 
 def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) -> dict:
-  """A narrow model of sight with all frames at one time. `model` overrides that section.
+  """The config of a narrow model of sight, in which all frames of a clip share one time.
 
-  The caller may change the config that is returned.
+  Args:
+    seed: seed of the training.
+    canvas, frames, patch: keys of the section `source`.
+    **model: keys of the section `model` to override.
+
+  Returns:
+    A new config, which the caller may change.
   """
   from configs import digits
 
@@ -28,7 +34,13 @@ def digits(seed: int, *, canvas: int, frames: int = 8, patch: int = 4, **model) 
 
 
 def autoencoder(seed: int, *, canvas: int, model: Mapping = _NOTHING, objective: Mapping = _NOTHING) -> dict:
-  """A narrow autoencoder of short clips. `model` and `objective` override those sections."""
+  """The config of a narrow autoencoder of clips of five frames.
+
+  Args:
+    seed: seed of the training.
+    canvas: height and width of the clips, in pixels.
+    model, objective: keys to override in the sections of these names.
+  """
   from configs import autoencoder_digits
 
   config = autoencoder_digits.get_config().to_dict()

@@ -1,4 +1,4 @@
-"""A small causal student with random weights, rolled out as in training and as in generation."""
+"""Self-Forcing students: a small one with random weights, and trained ones; their rollouts and errors."""
 
 import functools
 
@@ -7,7 +7,7 @@ STEPS, FRAMES = 4, 4
 
 
 def student(seed: int):
-  """The student with random weights."""
+  """A small causal student of four steps with random weights, which makes one frame at a time."""
   from experiments.claims._small import digits
   from stale_jax.testing.models import drawn
 
@@ -22,7 +22,12 @@ def student(seed: int):
 
 
 def conditions(model, seed: int):
-  """(times, context, noise of the frames kept, one key per movie), for two movies."""
+  """The arguments of a rollout of two movies.
+
+  Returns:
+    The time grid of a chunk [steps+1, movies, frames of a chunk], the context of the captions, the time to
+    which cached frames are noised [movies], and one PRNG key per movie [movies].
+  """
   import jax
   import jax.numpy as jnp
 
@@ -37,7 +42,11 @@ def conditions(model, seed: int):
 
 
 def trained_on(model, seed: int, step: int, start: int):
-  """(exits of the window that starts at frame `start`, cache after it), if all chunks exit at `step`."""
+  """Rolls out two movies as training does, with `step` as the exit step of all chunks.
+
+  Returns:
+    The `Exits` of the window of FRAMES frames that starts at frame `start`, and the cache after it.
+  """
   from stale_jax.training.steps.self_forcing import student_programs
 
   run = _rolled(student_programs(model.system))
@@ -46,14 +55,14 @@ def trained_on(model, seed: int, step: int, start: int):
 
 @functools.cache
 def _rolled(programs):
-  """Training's rollout, compiled once."""
+  """The compiled rollout of training; it is compiled once for each `programs`."""
   import jax
 
   from stale_jax.compilation import compiler_options
   from stale_jax.training.steps.rollouts import roll
 
-  # Everything is an argument, as in a training step: with constants, or at another optimization level, the
-  # compiler makes another program.
+  # All values are arguments, as in a training step: if some were constants, or with other compiler options,
+  # XLA would compile a different program.
   @functools.partial(jax.jit, compiler_options=compiler_options())
   def run(params, step, start, times, context, noise, keys):
     return roll(programs, params, times, step, context, noise, keys, start, FRAMES)
@@ -62,7 +71,11 @@ def _rolled(programs):
 
 
 def generated(model, seed: int, step: int, frames: int):
-  """(clip, cache after each chunk) of the same movies in generation, whose time grid ends after `step`."""
+  """Rolls out the same two movies as generation does, with a time grid that ends after `step`.
+
+  Returns:
+    The clip, sense -> [movies, frames, ...], and the list of the caches after each frame.
+  """
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -87,9 +100,12 @@ def generated(model, seed: int, step: int, frames: int):
 
 
 def distilled(seed: int, frames: int = 0):
-  """The trained `stale_jax.Model` of configs/digits_self_forcing.py, from the packaged causal model.
+  """The trained student of configs/digits_self_forcing.py, whose teacher is the packaged causal model.
 
-  If `frames` is larger than the frames of a clip, it is trained with Self-Forcing++.
+  Args:
+    seed: seed of the training.
+    frames: frames of a rollout in training; 0 for those of a clip. If there are more than in a clip, the
+      model is trained with Self-Forcing++.
   """
   from configs import digits_self_forcing
   from stale_jax.testing.models import trained
@@ -100,7 +116,7 @@ def distilled(seed: int, frames: int = 0):
 
 
 def asked(model, movies: int, seed: int) -> tuple[list[str], list[int]]:
-  """(captions of test clips, seeds) for `movies` movies."""
+  """(captions of the first `movies` test clips, one seed for each)."""
   import dataclasses
 
   test = dataclasses.replace(model.source, split="test", seed=seed)
@@ -108,10 +124,18 @@ def asked(model, movies: int, seed: int) -> tuple[list[str], list[int]]:
 
 
 def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overrides) -> list[float]:
-  """The error of each window (a clip's length) of the model's rollouts of test captions.
+  """Rolls out test captions and measures the error of each window, which is as long as a training clip.
 
-  The error is the kernel distance between a reader's features of generated and of real clips. With so few
-  clips a Fréchet distance would be biased.
+  The error is the kernel distance (KID) between a reader's features of generated and of real clips. With so
+  few clips a Fréchet distance would be biased.
+
+  Args:
+    model: a `stale_jax.Model`.
+    seed: seed of the test captions and of the noise.
+    windows: number of windows of a movie.
+    movies: number of movies to generate.
+    real: number of real movies, of the same length, to compare with.
+    **overrides: settings of `Model.rollout`.
   """
   import dataclasses
 
@@ -136,7 +160,7 @@ def errors(model, seed: int, windows: int, movies: int, real: int = 512, **overr
 
 
 def error_slope(errors) -> float:
-  """The slope of the line fitted to the errors of successive windows, per window."""
+  """The slope, per window, of the least-squares line through the errors of successive windows."""
   import numpy as np
 
   return float(np.polyfit(range(len(errors)), errors, 1)[0])

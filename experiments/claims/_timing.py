@@ -1,8 +1,17 @@
-"""Timing of programs that alternate."""
+"""Timing of several programs in alternation."""
 
 
 def alternate(programs: dict, rounds: int, warm: int = 3) -> dict[str, float]:
-  """Name -> median seconds per call, with one call of each program in turn."""
+  """Calls each program once per round, in turn.
+
+  Args:
+    programs: name -> function without arguments.
+    rounds: number of timed rounds.
+    warm: number of rounds before them, which are not timed.
+
+  Returns:
+    Name -> median seconds of a call.
+  """
   import statistics
   import time
 

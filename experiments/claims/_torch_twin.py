@@ -108,11 +108,11 @@ class _Block(nn.Module):
 
 
 class Twin(nn.Module):
-  """The network, called with (clip, times [batch, frames], tokens [batch, length]); all frames are real.
+  """The network, called with (clip, times [batch, frames], tokens [batch, length]); no frame is padding.
 
   Args:
     model: a `Transformer`.
-    weights: its parameters by path, with one entry per layer and stream.
+    weights: its parameters, a nested dictionary with one entry per layer and stream.
   """
 
   def __init__(self, model, weights):

@@ -1,10 +1,11 @@
-"""An adversary on patches, added late, makes what an autoencoder decodes as sharp as real clips are.
+"""An adversary on patches, added late, brings the sharpness of decoded clips closer to that of real clips.
 
 The packaged autoencoder is trained further, on smaller clips, with and without the adversary, from the same
-two seeds. The discriminator starts from initialised weights, as that of LDM (arXiv 2112.10752) does after
-50,000 steps. Sharpness error is |log2(decoded / real)| of the energy of held-out clips, averaged over the
-fine bands. Value: its mean over seeds with the adversary, divided by that without it. Bar: 1, which every
-seed must meet. `lost` is the cost: the ratio of mean squared errors, for each seed.
+two seeds. The discriminator starts from initial weights, as in LDM (arXiv 2112.10752), which adds it after
+50,000 steps. The sharpness error is |log2(decoded / real)| of the energy of held-out clips, averaged over all
+frequency bands but the coarsest. Value: the mean sharpness error over seeds with the adversary, divided by
+that without it. Bar: 1, which every seed must meet. `lost` is the cost: for each seed, the mean squared error
+with the adversary divided by that without it.
 """
 
 STEPS, CLIPS, SEEDS, WEIGHT = 400, 256, 2, 0.5

@@ -1,10 +1,11 @@
 """Where the mask leaves nothing to the network, static content is copied exactly, in a movie of any length.
 
+The mask is the share of each value that the network generates; the rest is copied from the previous frame.
 The head of a randomly initialised network is set to predict a mask of 0, then of 1 and of 1/2. Value: the
-greatest difference between the new frame of the denoiser's output, guided and unguided, and the previous
-frame, at four times and under all processes that mix data with noise; and between a movie of 64 frames that
-continues a still picture and that picture. Bar: 1e-5. With a mask of 1 the output must equal that of the
-unmasked network bit by bit; with 1/2 it must equal neither.
+greatest of two differences at mask 0: between the new frame of the denoiser's output, guided and unguided,
+and the previous frame, at four times and under all processes that mix data with noise; and between a movie of
+64 frames that continues a still picture, and that picture. Bar: 1e-5. With a mask of 1 the output must equal
+that of the unmasked network bit by bit; with 1/2 it must differ from both that output and the previous frame.
 """
 
 FRAMES, CLIPS, TIMES = 64, 2, (0.02, 0.3, 0.7, 1.0)
@@ -36,7 +37,7 @@ def measure(seed: int) -> dict:
   fresh = init_params(e, jax.random.key(seed))
 
   def saying(bias: float):
-    """The random network's parameters, with the mask that `bias` gives everywhere."""
+    """The random network's parameters, with the logit `bias` for the mask of every value."""
     params = moved(fresh, seed)
     head = params["params"]["sight_mask"]["dense"]
     head.update(kernel=jnp.zeros_like(head["kernel"]), bias=jnp.full_like(head["bias"], bias))

@@ -1,9 +1,10 @@
 """The mask copies what stands still and leaves what moves to the network, without being told what moves.
 
-A small model of digits before still backgrounds is trained (configs/digits_artv.py). Value: the mean of its
-mask over values of held-out frames that differ from the previous frame by more than .1, divided by the mean
-over values that do not differ at all. It is averaged over five times of the new frame; the references carry
-the noise that they carry in a movie. Bar: 2. Ratios at other amounts of that noise are reported too.
+A small model of digits on static backgrounds is trained (configs/digits_artv.py). Value: the mean of its mask
+over values of held-out frames that differ from the previous frame by more than .1, divided by its mean over
+values that do not differ at all. Both means are averaged over five times of the new frame, and the references
+are noised as in generation (`rollout.noise`). Bar: 2. The ratios at other noise of the references are
+reported too.
 """
 
 CLIPS, TIMES = 256, (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -32,7 +33,7 @@ def judge(model, seed: int) -> dict:
   for noise in (usual, 0.02, model.system.diffusion.artv.noise):
     said[noise] = means(noise)
     for t, (made, kept) in zip(TIMES, said[noise], strict=True):
-      print(f"k {noise:.2f}  t {t:.1f}: moving {made:.3f}, static {kept:.3f}")
+      print(f"noise of references {noise:.2f}, t {t:.1f}: mask {made:.3f} if moving, {kept:.3f} if static")
   made, kept = np.mean(said[usual], 0)
   return {
     "value": float(made / kept),

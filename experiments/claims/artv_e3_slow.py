@@ -1,12 +1,12 @@
 """With the mask, a still background stays still for 200 frames while what moves keeps moving.
 
-Two small models (configs/digits_artv.py), with and without the mask, same steps and seed, continue the first
-three frames of held-out clips. Value: the mean squared distance of the background from what it was, over the
-last 50 of 200 frames, divided by that of the unmasked model; bar .5. The background is every value that the
-real digit never covers. Motion retention (`stale_jax/evaluation/liveliness.py`) must be at least .8 with the
-mask; that of real clips and of the unmasked model is reported too.
+Two small models (configs/digits_artv.py), with and without the mask, are trained for as many steps from the
+same seed, and continue the first three frames of held-out clips. Value: the mean squared error of the
+background over the last 50 of 200 frames with the mask, divided by that without it; bar .5. The background is
+every value that the real digit never covers. Motion retention (`stale_jax/evaluation/liveliness.py`) must be
+at least .8 with the mask; the retention of real clips and of the unmasked model is reported too.
 
-See `artv_e3_untouched_slow` for the pixels that the digit does not even come next to.
+`artv_e3_untouched_slow` asks the same of the pixels that the digit neither covers nor comes next to.
 """
 
 

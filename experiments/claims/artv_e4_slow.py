@@ -1,11 +1,12 @@
 """A model trained with noisy references loses less quality when its references are bad.
 
-Two small models (configs/digits_artv.py, without the mask, which would copy bad references), trained with and
-without noise on the references, for equal steps and with the same seed, generate the fourth frame of held-out
-clips from the anchor and two references. For bad references, Gaussian noise of standard deviation .1 is added
-to them. Value: the loss of PSNR due to bad references of the model with noise, divided by that of the model
-without. Bar: .5. The references, good and bad, are noised to the time, out of five, that is best for each
-model.
+Two small models (configs/digits_artv.py, without the mask, which would copy bad references) are trained with
+and without noise on the references, for as many steps and from the same seed. They generate the fourth frame
+of held-out clips from the anchor and two references. Bad references are made by adding Gaussian noise of
+standard deviation .1. In generation, the references are noised to one of five times: for each model, and for
+good and bad references separately, the time with the highest PSNR is taken. Value: the decrease of the PSNR
+from good to bad references of the model trained with noise, divided by that of the model trained without it.
+Bar: .5.
 """
 
 CLIPS, BAD, NOISES = 256, 0.1, (0.0, 0.05, 0.1, 0.2, 0.4)

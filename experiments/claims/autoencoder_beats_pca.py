@@ -1,7 +1,7 @@
 """On held-out clips the autoencoder's error is at most .3 times that of the best linear code of its size.
 
 Compares the packaged autoencoder with principal components of the same patches (4x4 pixels of two frames), as
-many as a latent has numbers. Value: the ratio of mean squared errors. Bar: .3.
+many as a latent has values. Value: the ratio of the mean squared errors. Bar: .3.
 """
 
 CLIPS = 256

@@ -1,6 +1,8 @@
 """The share of the test handwriting that was trained on is read from the training clips, within five points.
 
-At a leak of 0, 10, 30 and 100 %, which the audit is not told. Value: the greatest error. Bar: .05.
+The audit (evaluation/contamination.py) is run on training clips with 0, 10, 30 and 100 % of the test
+handwriting leaked, and is not told which. Value: the greatest absolute error of the estimated share. Bar:
+.05.
 """
 
 
@@ -9,7 +11,8 @@ def measure(seed: int) -> dict:
   from stale_jax.evaluation.contamination import leaked
 
   test, errors, estimates = len(handwriting("test")[1]), {}, {}
-  print("leaked   estimate   error bar   found by chance   coverage")
+  print("Shares of the test digits; coverage: share of the leaked digits that the drawn clips contain.")
+  print("leaked   estimate   std error   false positives   coverage")
   for leak in (0.0, 0.1, 0.3, 1.0):
     found = leaked(Digits(leak=leak, seed=seed), seed=seed)
     truth = round(leak * test) / test

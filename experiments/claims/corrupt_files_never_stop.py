@@ -1,9 +1,9 @@
 """10,000 broken files among the videos are all counted, each with a reason, and change nothing else.
 
-The files have names of videos. They are empty, zeros, random bytes, random bytes after a video's beginning,
-cut off, text, pictures, archives, playlists, and decompression bombs (of pixels, hours and pictures). Value:
-the share of them that is counted as unreadable. Bar: 1. The shards must be byte for byte those made without
-the broken files.
+The files have the suffixes of videos. They are empty; consist of zeros, of random bytes, or of the beginning
+of a video and then random bytes; are truncated videos; or are texts, pictures, archives, playlists or
+decompression bombs (with huge frames, many hours or many frames). Value: the share of them that is counted as
+unreadable. Bar: 1. The shards must be byte for byte those made without the broken files.
 """
 
 BROKEN, VIDEOS = 10_000, 6

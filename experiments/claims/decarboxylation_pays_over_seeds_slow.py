@@ -1,8 +1,8 @@
 """Trained again with other seeds, merging still saves a larger share of the time than it costs of the loss.
 
-The setting of `decarboxylation_pays_slow`, both models trained with four seeds. Value: the mean over seeds of
-the relative rise of the loss divided by the relative saving of time; bar 1. It holds if the mean plus three
-standard errors over training seeds is below 1.
+The setting is that of `decarboxylation_pays_slow`, with both models trained from four seeds. Value: the mean
+over seeds of the relative rise of the loss divided by the relative saving of time; bar 1. The claim holds if
+the mean plus three standard errors over training seeds is below 1.
 """
 
 SEEDS = 4

@@ -1,8 +1,9 @@
 """At equal steps the DoG objective brings the energy of fine bands closer to that of real clips.
 
 Small models of moving digits (sight only, 12x12 pixels) are trained with and without the objective, from the
-same three seeds. Distance is |log2(generated / real)| of the energy, averaged over the fine bands. Value: the
-mean distance over seeds with the objective, divided by that without it. Bar: 1; every seed must improve.
+same three seeds. The distance is |log2(generated / real)| of the energy, averaged over all frequency bands
+but the coarsest. Value: the mean distance over seeds with the objective, divided by that without it. Bar: 1;
+every seed must improve.
 """
 
 STEPS, CLIPS, WEIGHT = 400, 128, 4.0

@@ -1,14 +1,14 @@
 """At equal steps a model of curated videos makes better clips than a model of the folder they come from.
 
-The folder is polluted as real ones are (`corrupt_files.pollute`): cuts, photographs, drawings, darkness,
-writing, re-uploaded videos, black videos, and files that are not videos. Curation with its default settings
-makes shards of it. The same small model is trained for the same number of steps on equally many one-second
-windows, from the same seeds, once on the folder and once on the shards. Error: the Fréchet distance of
-generated clips to windows of clean scenes that neither model has seen. Its features are the means of blocks
-of 4x4 pixels in every frame and the logarithms of band energies. Value: the greatest ratio of the seeds,
-curated divided by polluted. Bar: .9. `of_the_data` are the distances of the training windows, which a model
-can hardly improve on. `kid_of_each_seed` are the ratios of the kernel distance (KID) of the same features,
-which is not biased by the number of clips.
+The folder has the faults of real ones (`corrupt_files.pollute`): cuts, photographs, drawings, darkness, text,
+re-uploaded videos, black videos, and files that are not videos. Curation with its default settings turns it
+into shards. The same small model is trained for the same number of steps on equally many one-second windows,
+from the same seeds, once on the folder and once on the shards. The error is the Fréchet distance of generated
+clips to windows of clean scenes that neither model has seen. Its features are the means of blocks of 4x4
+pixels in every frame and the logarithms of the energies of frequency bands. Value: the greatest ratio over
+seeds of the errors, curated divided by polluted. Bar: .9. `of_the_data` are the Fréchet distances of the
+training windows, which a model can hardly improve on. `kid_of_each_seed` are the ratios of the kernel
+distance (KID) of the same features, which is not biased by the number of clips.
 """
 
 ORIGINALS, HELD_OUT = 40, 160  # Videos.
@@ -46,7 +46,10 @@ def measure(seed: int) -> dict:
       found = distance(made(sight, run))
       errors[name].append(found["frechet"])
       kid[name].append(found["kid"])
-    print(f"seed {run}: of what is made: " + _listed({name: each[-1] for name, each in errors.items()}))
+    print(
+      f"seed {run}: Fréchet distance of the generated clips: "
+      + _listed({name: each[-1] for name, each in errors.items()})
+    )
   ratios = np.divide(errors["curated"], errors["polluted"])
   return {
     "value": float(ratios.max()),
@@ -63,7 +66,7 @@ def measure(seed: int) -> dict:
 
 
 def windows(section: dict, seed: int):
-  """The first WINDOWS windows of a source, [n, frames, height, width, 3]."""
+  """The first WINDOWS windows of the source that `section` configures, [n, frames, height, width, 3]."""
   import numpy as np
 
   from stale_jax.data import build_source
@@ -73,7 +76,17 @@ def windows(section: dict, seed: int):
 
 
 def made(sight, seed: int):
-  """Clips by a small model trained on `sight`, which is in memory: decoding would take most of the time."""
+  """Trains a small model on windows in memory, and samples CLIPS clips from it.
+
+  Decoding the windows from their files in every step would take most of the time.
+
+  Args:
+    sight: the windows, [n, frames, height, width, 3].
+    seed: seed of the training.
+
+  Returns:
+    Sight of the generated clips, [CLIPS, frames, height, width, 3].
+  """
   import dataclasses
 
   from experiments.claims._small import digits
@@ -111,7 +124,11 @@ def made(sight, seed: int):
 
 
 class Distance:
-  """Fréchet and kernel distance of clips to `real` clips; features have variance 1 over the real clips."""
+  """Fréchet and kernel distance of clips to real clips; features have variance 1 over the real clips.
+
+  Args:
+    real: sight of the real clips, [n, frames, height, width, 3].
+  """
 
   def __init__(self, real):
     found = self._features(real)
@@ -132,7 +149,7 @@ class Distance:
     n, frames, height, width, _ = sight.shape
     sight = np.asarray(sight, np.float64)
     blocks = sight.reshape(n, frames, height // 4, 4, width // 4, 4, 3).mean((3, 5)).reshape(n, -1)
-    # An all-black picture has as much energy as rounding to bytes leaves.
+    # The energy of rounding to bytes is added, so that the logarithm is finite for black pictures.
     energies = np.log(np.stack(band_energies(sight, BANDS), 1) + 1e-5)
     return np.concatenate([blocks, energies], 1)
 

@@ -1,8 +1,9 @@
-"""Many of the 1,000 codewords of finite scalars are in use: their perplexity is at least a quarter of 1,000.
+"""Many of the 1,000 codewords of an FSQ autoencoder are in use: their perplexity is at least 250.
 
-A small autoencoder of moving digits, on held-out clips. Value: the perplexity divided by the number of
-codewords. Bar: .25. Much of a clip is blank and coded alike everywhere: `attainable` is the value if all
-blocks in which nothing is seen had one codeword, and the other blocks used all codewords equally.
+A small autoencoder of moving digits, whose bottleneck is finite scalar quantisation (FSQ), is evaluated on
+held-out clips. Value: the perplexity of the codewords divided by their number. Bar: .25. Much of a clip is
+blank and encoded alike: `attainable` is the value if all blank blocks had one codeword, and the other blocks
+used all other codewords equally often.
 """
 
 STEPS, CLIPS = 600, 256

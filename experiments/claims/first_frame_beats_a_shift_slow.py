@@ -1,9 +1,10 @@
 """A clip continued from its first frame is closer to the truth than any rigid shift of that frame.
 
-The model and clips of `first_frame_is_continued_slow`. The control shifts the given frame with one constant
-velocity per clip, the best in hindsight: out of all multiples of a quarter of a pixel per frame up to three
-pixels, dark (-1) where the shift uncovers something. Value: the mean squared distance of the following frames
-to the real ones, the model's over the control's; bar .5, which the control misses (its value is 1).
+Model and clips are those of `first_frame_is_continued_slow`. The control shifts the given frame at one
+constant velocity per clip, the one closest to the real clip, out of all multiples of a quarter of a pixel per
+frame up to three pixels; values that the shift uncovers are dark (-1). Value: the mean squared distance of
+the following frames to the real ones, the model's divided by the control's; bar .5, which the control misses,
+since its value is 1.
 """
 
 

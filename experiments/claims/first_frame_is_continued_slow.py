@@ -1,10 +1,10 @@
 """A clip continues the first frame that it is given; the first frame of another clip leads elsewhere.
 
-A small model of clips of four frames, trained with the first frame given in half of them. Held-out clips are
-continued from their own first frames and from those of other clips, with the same captions and noise. Value:
-the mean squared distance of the following frames to the real ones, own divided by other. Bar: .3. Shifting
-the given frame rigidly, without any model, meets this bar too (`shifted`): see
-`first_frame_beats_a_shift_slow`.
+A small model of clips of four frames is trained with the first frame given in half of them. Held-out clips
+are continued from their own first frames and from those of other clips, with the same captions and noise.
+Value: the mean squared distance of the following frames to the real ones, with the own first frames divided
+by with the others. Bar: .3. A rigid shift of the given frame, without any model, meets this bar too
+(`shifted`): see `first_frame_beats_a_shift_slow`.
 """
 
 

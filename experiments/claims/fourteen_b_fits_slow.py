@@ -1,7 +1,8 @@
 """Training of 14 billion parameters on clips of 81 frames at 720p fits a v5p-256.
 
-That is 256 TensorCores, 128 chips (4x4x8). The training step of configs/stale_14b.py is compiled for them.
-Value: the memory that a chip needs, in GiB. Bar: its memory minus what the runtime keeps.
+A v5p-256 has 128 chips (4x4x8) with 256 TensorCores. The training step of configs/stale_14b.py is compiled
+for them. Value: the memory that the step needs on a chip, in GiB. Bar: the chip's memory minus what the
+runtime reserves.
 """
 
 

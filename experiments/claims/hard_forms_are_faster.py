@@ -1,8 +1,10 @@
 """The hard mode of two forms saves time in proportion to the operations that it leaves out.
 
-A model of sight with 144 tokens, whose gates are set at random, runs the same batch of one caption with both
-forms and with the likelier form of each block, alternately. Value: the ratio of the two times divided by the
-ratio of their operations, as the compiler counts them (of a choice, the more expensive branch). Bar: 1.1.
+Each block has two forms, attention along time and over space, mixed by a gate; in the hard mode it computes
+only the form with the larger weight (`models.forms`). A model of sight with 144 tokens and random gates runs
+the same batch, whose clips have one caption, with both forms and in the hard mode, alternately. Value: the
+ratio of the two times divided by the ratio of their operations, as the compiler counts them (of a
+conditional, the more expensive branch). Bar: 1.1.
 """
 
 WIDTH, DEPTH, BATCH, ROUNDS, WARM = 128, 4, 16, 40, 5
@@ -26,7 +28,7 @@ def measure(seed: int) -> dict:
   params = init_params(models["dense"], key)
 
   def leaning(path, x):
-    """A random kernel for the gates, which are equal at first."""
+    """Replaces the kernels of the gates, which at first weigh both forms equally, by random ones."""
     drawn = any("plot_modulation" in str(part) for part in path)
     return jax.random.normal(jax.random.fold_in(key, 1), x.shape) if drawn else x
 

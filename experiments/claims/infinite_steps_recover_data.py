@@ -1,8 +1,9 @@
 """With the exact score, samples tend to the data as the number of steps grows, down to the sampling floor.
 
 The data are a mixture of three folded Gaussians, with 100,000 samples per case. The value is the largest
-Kolmogorov-Smirnov (KS) distance over its bar. With 100,000 samples the claim is near its sampling floor, so
-that its result depends on the seed; see `infinite_steps_recover_data_resolved_slow`.
+Kolmogorov-Smirnov (KS) distance to the data, divided by its bar. The distances must also fall from 4 to 16 to
+256 steps. With 100,000 samples the claim is near its sampling floor, so that its result depends on the seed;
+see `infinite_steps_recover_data_resolved_slow`.
 """
 
 

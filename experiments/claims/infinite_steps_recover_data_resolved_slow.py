@@ -5,8 +5,8 @@
 This claim has the same mixture, solvers, steps and bars, and a smaller sampling error. The ODEs start from
 200,000 stratified draws of the prior, one in each of as many equal intervals. The exact ODE maps the line
 monotonically, which leaves a sampling error of about 1 / 200,000. Ancestral steps draw fresh noise: they make
-1,000,000 samples, whose KS floor is about .0009. The value is the largest KS over its bar; nothing is
-subtracted from it. The KS of 1,000,000 exact samples is reported.
+1,000,000 samples, whose KS floor is about .0009. The value is the largest KS distance divided by its bar;
+nothing is subtracted from it. The KS distance of 1,000,000 exact samples is reported.
 """
 
 STRATIFIED, ANCESTRAL, CHUNK = 200_000, 1_000_000, 100_000

@@ -1,11 +1,12 @@
 """Liveliness is 0 for what stands still or flickers, near 1 for real clips, and .5 at half the speed.
 
-Tested with real handwriting of three sizes and cameras moving over textures of two sizes. The bars below
-check: real clips of the source `digits` and cameras at a steady pace (liveliness and explained motion); the
-same clips frozen, blinking and with noise; at half their pace after the first window (.4 to .6); at a pace
-that halves every 20 frames (half-life found within one window); and their first 12 frames repeated
-(similarity to earlier windows). Wandering cameras must not loop, nor digits in a room too wide for them to
-return. Digits in a small room do return; their score is printed. Value: the share of bars met. Bar: 1.
+The scores of evaluation/liveliness.py are tested on real handwriting on canvases of three sizes, and on
+cameras that move over textures of two sizes. The bars below check clips with known liveliness: real clips of
+the source `digits`, and cameras at a steady pace (liveliness and explained motion); the same clips frozen,
+blinking and with noise; clips at half the pace after the first window (.4 to .6); clips at a pace that halves
+every 20 frames (half-life found within one window); and clips that repeat their first 12 frames (similarity
+to earlier windows). Wandering cameras must not loop, nor digits on a canvas too wide for them to return.
+Digits on a small canvas do return; their score is printed. Value: the share of bars met. Bar: 1.
 """
 
 FRAMES, HALF_LIFE, PERIOD = 64, 20, 12
@@ -63,7 +64,17 @@ def measure(seed: int) -> dict:
 
 
 def _held(kind: str, scores: dict, bars: dict, missed: list) -> dict:
-  """Returns all scores, prints each with its bar, and appends those that miss their bar to `missed`."""
+  """Compares scores with their bars and prints them.
+
+  Args:
+    kind: name of the kind of clips.
+    scores: case -> score -> value.
+    bars: (case, score) -> least and greatest allowed value.
+    missed: list to which the names of missed bars are appended.
+
+  Returns:
+    "CASE SCORE" -> value, for each bar.
+  """
   said = {}
   for (case, name), (least, most) in bars.items():
     value = scores[case][name]

@@ -1,9 +1,10 @@
 """On phone videos the loader delivers 90% of the frames that PyAV decodes on the same cores.
 
-Four videos of 576 x 1024 (H.264 with B-frames, 24 frames per second, one key frame per second), in windows of
-16 frames of 128 x 224. Bare PyAV, with as many threads as the loader, opens the same files, seeks to the key
-frame before the same starts, and scales and converts the same frames to RGB bytes, and nothing more; the
-loader makes batches of them. They take turns. Value: the median of the ratios of the rounds. Bar: .9.
+The loader makes batches of windows of 16 frames of 128 x 224 pixels from four videos of 576 x 1024 pixels
+(H.264 with B-frames, 24 frames per second, one key frame per second). Bare PyAV, with as many threads, opens
+the same files, seeks to the key frame before the same starts, scales the same frames and converts them to RGB
+bytes, and does nothing more. Loader and PyAV alternate in rounds. Value: the median over rounds of the ratio
+of their frames per second. Bar: .9.
 
 `curated` is the same ratio for files such as curation writes (256 x 448, a key frame every 8 frames, no
 B-frames). They decode several times as fast, so that all other costs weigh more.
@@ -24,13 +25,13 @@ def measure(seed: int) -> dict:
     found[name] = statistics.median(loader / pyav for loader, pyav in rounds)
     loader, pyav = (statistics.median(each) for each in zip(*rounds, strict=True))
     ratios = ", ".join(f"{loader / pyav:.2f}" for loader, pyav in rounds)
-    print(f"{name}: frames a second: loader {loader:.0f}, PyAV {pyav:.0f}; ratios {ratios}")
+    print(f"{name}: frames per second: loader {loader:.0f}, PyAV {pyav:.0f}; ratios {ratios}")
   value = found["phone"]
   return {"value": value, "bar": 0.9, "holds": value >= 0.9, "curated": found["curated"]}
 
 
 def _compare(kind, seed: int) -> list[tuple[float, float]]:
-  """Frames per second of the loader and of PyAV, for each round."""
+  """(frames per second of the loader, of bare PyAV) in each round, for videos as PHONE or CURATED."""
   import tempfile
   import time
   from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +85,7 @@ def _wait_for_silence() -> None:
 
 
 def _decode(file: str, start: float) -> int:
-  """Decodes and scales the frames from `start` on; returns their number."""
+  """Decodes and scales FRAMES frames of a video from `start` (seconds) on; returns their number."""
   import av
   from av.video.reformatter import VideoReformatter
 
@@ -103,7 +104,14 @@ def _decode(file: str, start: float) -> int:
 
 
 def _encode(path, height: int, width: int, options: dict, rng) -> None:
-  """Writes a moving picture with structure at all scales."""
+  """Writes a video of SECONDS seconds to `path`: a picture with structure at all scales moves diagonally.
+
+  Args:
+    path: the file to write.
+    height, width: size of the frames, in pixels.
+    options: options of x264.
+    rng: draws the picture.
+  """
   from fractions import Fraction
 
   import av

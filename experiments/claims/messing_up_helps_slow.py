@@ -1,12 +1,13 @@
 """A model trained with messing up makes better clips in 4 steps, and rollouts that drift less.
 
-Small models of sight only are trained from initialised weights with and without messing up (noise .1, drop
-.1), for equally many steps, with two seeds. Error: the Fréchet distance to real test clips, of clips made in
-4 steps, and of the last second of rollouts five times as long, each second of which continues half of the one
-before. The models were never trained with clean first frames, so the known half is noised to the same time as
-the rest, as in training (the replacement method, Ho et al., arXiv 2204.03458). Value: the worse of the two
-ratios, with divided by without. Bar: 1. The ratios of the kernel distance (KID), which is not biased by the
-number of clips, are reported as well.
+Messing up is extra noise on the network's input and dropped tokens (`objectives.messup`; here noise .1, drop
+.1). Small models of sight only are trained from scratch with and without it, for equally many steps, with two
+seeds. There are two errors, both Fréchet distances to real test clips: of one-second clips made in 4 steps,
+and of the last second of rollouts of five seconds. A rollout is made half a second at a time, each
+conditioned on the half second before. The models were never trained with clean first frames, so the known
+half is noised to the same time as the rest, as in training (the replacement method, Ho et al., arXiv
+2204.03458). Value: the greater of the two ratios of errors, with messing up divided by without. Bar: 1. The
+ratios of the kernel distance (KID), which is not biased by the number of clips, are reported as well.
 """
 
 MESSUP = {"noise": 0.1, "drop": 0.1}
@@ -14,7 +15,14 @@ STEPS, CLIPS, SECONDS = 2000, 480, 5
 
 
 def rollout(model, prompts, seconds: int, seed: int):
-  """The last second [n, frames, ...] of one long clip per prompt, made by the config's sampler."""
+  """The last second of one rollout per prompt, sight [n, frames, height, width, 3].
+
+  Args:
+    model: a `stale_jax.Model`, whose clips last one second.
+    prompts: captions; their number is a multiple of `sampling.batch`.
+    seconds: length of the rollouts.
+    seed: seed of the noise.
+  """
   import jax
   import jax.numpy as jnp
   import numpy as np
@@ -32,7 +40,7 @@ def rollout(model, prompts, seconds: int, seed: int):
   def follow(known, key):
     def continued(clip, t, context):
       noised = process.corrupt(key, known, t[: len(known), :half]).x_t
-      # Guidance doubles the batch; both halves get the same frames.
+      # Guidance doubles the batch; the conditional and the unconditional half get the same frames.
       noised = jnp.concatenate([noised] * (len(t) // len(known)))
       return network({"sight": jnp.concatenate([noised, clip["sight"][:, half:]], 1)}, t, context)
 

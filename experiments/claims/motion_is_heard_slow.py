@@ -1,11 +1,11 @@
 """Asked for more motion, a model makes clips in which more moves.
 
-A small model of digits in four frames is trained with every clip given another clip's caption, so that only
-the micro-condition tells it how fast its digit is to move. It is then asked for the motion of each of 256
-real test clips, with an uninformative caption and without guidance. Value: Spearman's rank correlation
-between the requested motion and the motion in the clips made, measured with the same optical flow. Bar: .5.
-`unheard` is the correlation for clips from the same noise that were not asked for any motion; it should be
-about 0.
+A small model of clips of four frames is trained with the caption of another clip for every clip, so that only
+the micro-condition "motion" tells it how fast the digit should move. It is then asked for the motion of each
+of 256 real test clips, with uninformative captions and without guidance. Value: Spearman's rank correlation
+between the requested motion and the motion of the generated clips, measured with the same optical flow. Bar:
+.5. `unheard` is the correlation for clips from the same noise that were not asked for any motion; it should
+be about 0.
 """
 
 STEPS, BATCH, CLIPS = 2000, 32, 256

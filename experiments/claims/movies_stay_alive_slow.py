@@ -1,9 +1,10 @@
 """Movies fifty times as long as training clips are as lively at their end as at their beginning.
 
-The packaged causal model, rolled out as its config says, makes 16 movies of 400 frames. Value: the liveliness
-of the last three windows divided by that of the first. Bar: .8. It also requires dead frames of at most 1.2
-times those of real clips; digit, colour and speed read back from the last window at least .9 times as often
-as from the first; and a saturation drift of at most 5% of the first window's saturation.
+The packaged causal model, rolled out as its config says, makes 16 movies of 400 frames. Scores are defined in
+evaluation/liveliness.py; a window is as long as a training clip. Value: the liveliness of the last three
+windows divided by that of the first. Bar: .8. The claim also requires that the share of dead frames is at
+most 1.2 times that of real clips; that digit, colour and speed are read back from the last window at least .9
+times as often as from the first; and that saturation drifts by at most 5% of the first window's saturation.
 """
 
 WINDOWS = 50

@@ -1,8 +1,10 @@
 """Reflected noise ends in the uniform distribution, at the rate that the formula gives.
 
-For each coordinate, TV(K(.|corner), uniform) = (2 / pi) exp(-pi^2 sigma^2 / 2), to leading order. Value: the
-greatest relative error of the formula. Bar: .01. Clips at time 1, and the prior, must not differ from the
-uniform by more than a Kolmogorov-Smirnov limit.
+Let K be the transition kernel of reflected Brownian motion in one coordinate. Its total variation distance to
+the uniform distribution, from a corner of the box, is TV(K(.|corner), uniform) = (2 / pi) exp(-pi^2 sigma^2 /
+2), to leading order. Value: the greatest relative error of this formula. Bar: .01. In addition, the
+Kolmogorov-Smirnov distance to the uniform distribution, of noised clips at time 1 and of samples of the
+prior, must not exceed its .1% critical value.
 """
 
 
@@ -28,7 +30,7 @@ def measure(seed: int) -> dict:
     worst = max(worst, abs(measured / formula - 1))
     print(f"{sigma:5.2f}   {measured:.4e}   {formula:.4e}")
 
-  # The same test for real clips at time 1 and for what sampling starts from.
+  # Real clips noised to time 1, and samples of the prior, from which sampling starts.
   source = Digits(seed=seed)
   clips = jnp.stack([source[i]["clip"]["sight"] for i in range(32)])
   ends = {}
@@ -37,7 +39,7 @@ def measure(seed: int) -> dict:
     final = process.corrupt(key, clips, jnp.ones(clips.shape[:2])).x_t
     for what, x in ((name, final), (f"{name} prior", process.prior(key, clips.shape))):
       ends[what] = float(kstest(np.asarray(x, np.float64).ravel(), "uniform", (-1, 2)).statistic)
-  # One in a thousand samples of the uniform distribution lies farther off.
+  # The KS distance of a sample of the uniform distribution exceeds this limit with probability .001.
   limit = 1.95 / np.sqrt(clips.size)
   for what, ks in ends.items():
     print(f"{what:20} KS to uniform {ks:.5f} (limit {limit:.5f}, n = {clips.size})")

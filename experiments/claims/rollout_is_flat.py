@@ -1,9 +1,10 @@
 """A movie's four-thousandth frame takes no more time than the fiftieth, nor more memory than frame 2,000.
 
-The packaged causal model makes two movies, with four steps per chunk, whose frames are discarded: one has
-nearly 4,000 frames behind it and the other 48. They take turns, chunk by chunk. Value: the median time of a
-chunk of the first movie divided by that of the second. Bar: 1.1. `grown_mib` is how much the resident memory
-of the process grew in the second half of the long movie, when JAX's own caches are full. Bar: 1.
+The packaged causal model makes two movies, with four steps per chunk, and discards their frames. When timing
+starts, nearly 4,000 frames of the first movie are made, and 48 of the second. Their chunks are timed in
+alternation. Value: the median time of a chunk of the first movie divided by that of the second. Bar: 1.1.
+`grown_mib` is the growth of the process's resident memory, in MiB, in the second half of the long movie, when
+JAX's own caches are full. Bar: 1.
 """
 
 FRAMES, FROM, CHUNKS, STEPS = 4096, 48, 30, 4
@@ -42,7 +43,7 @@ def measure(seed: int) -> dict:
 
 
 def _resident() -> int:
-  """Bytes of resident memory of the process."""
+  """The resident memory of this process, in bytes."""
   import os
   from pathlib import Path
 

@@ -1,8 +1,9 @@
 """A save every 100 steps of half a second stalls training for at most 2% of the time.
 
-The shipped configuration with batches of 128, 300 steps, saved after every hundredth. Value: how much longer
-the ten steps after a save take than ten other steps (waiting for the copy, and what the background writing
-takes from them), divided by the time of 100 steps. Bar: .02.
+The shipped configuration is trained with batches of 128 for 300 steps, and saved after every hundredth.
+Value: how much longer the ten steps after a save take than ten other steps (they wait for the copy, and share
+the CPU with the background writer), divided by the time of 100 steps. Bar: .02. A step must take at least .5
+s.
 """
 
 EVERY, AFTER, BATCH = 100, 10, 128
@@ -23,10 +24,10 @@ def measure(seed: int) -> dict:
   config["training"] = {**config["training"], **kept}
   with tempfile.TemporaryDirectory() as folder:
     if int(train(config, folder).step) < kept["steps"]:
-      raise UserError("training was told to stop before its end.")
+      raise UserError("training was interrupted: check the claim again.")
     lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
     seconds = {line["step"]: 1 / line["steps_per_second"] for line in lines}
-  # The first step compiles. The line of a step is written before its save.
+  # The first step compiles. The metrics of a step are written before its save, so they do not include it.
   saves = (EVERY, 2 * EVERY)
   after = {step for save in saves for step in range(save + 1, save + 1 + AFTER)}
   usual = statistics.mean(seconds[step] for step in range(2, kept["steps"] + 1) if step not in after)

@@ -1,9 +1,10 @@
-"""What a student's gradient must remember does not depend on the step at which its chunks exit.
+"""The memory that a student's gradient needs does not depend on the step at which its chunks exit.
 
-Self-Forcing (arXiv 2506.08009), with a small causal student of four steps. Counted are the bytes that the
-forward pass of its loss, rollout included, keeps for the backward pass, if all chunks exit at the first step
-and if all exit at the last. Value: how much more the last keeps, as a share. Bar: .05. `naive` is the same of
-a rollout that is differentiated as a whole; it must exceed the bar.
+In Self-Forcing (arXiv 2506.08009) each chunk of a rollout leaves denoising at an exit step. The claim counts
+the bytes that the forward pass of the loss of a small causal student of four steps, including its rollout,
+keeps for the backward pass: if all chunks exit at the first step, and if all exit at the last. Value: the
+relative increase from the first to the last. Bar: .05. `naive` is the same increase if the whole rollout is
+differentiated; it must exceed the bar.
 """
 
 

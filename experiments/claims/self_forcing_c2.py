@@ -1,9 +1,11 @@
-"""Self-Forcing's gradient is the intended one, and no gradient flows into what was kept of earlier frames.
+"""Self-Forcing's gradient is the intended one, and no gradient flows into cached keys and values.
 
-A small causal student (arXiv 2506.08009). Its loss 1/2 mean |x - sg(x - g)|^2, with g drawn at random, is
-differentiated, and g / n is pulled back by hand through the exit steps. Value: the greatest difference of a
-parameter's gradient. Bar: 1e-6. `kept` is the greatest gradient into a kept key or value; it must be exactly
-0. `unstopped` is the same gradient if nothing stops it; it must exceed the bar.
+For a small causal student (arXiv 2506.08009), two gradients of the parameters are compared: that of the loss
+1/2 mean |x - sg(x - g)|^2, where x are n generated values, sg stops the gradient and g is drawn at random;
+and g / n, pulled back through the exit steps by `jax.vjp`. Value: their greatest difference. Bar: 1e-6.
+`kept` is the greatest gradient of the loss with respect to a cached key or value of earlier frames; it must
+be exactly 0. `unstopped` is the greatest gradient with respect to the cached values of the last chunk if
+gradients are not stopped; it must exceed the bar.
 """
 
 
@@ -36,7 +38,7 @@ def measure(seed: int) -> dict:
 
   @jax.jit
   def open_to(values):
-    """The same gradient for the last chunk, whose cache is full, without anything to stop it."""
+    """The gradient of the last chunk's loss with respect to its cached values, without stopping gradients."""
     last = jax.tree.map(lambda x: x[-1], exits)
 
     def loss(values):

@@ -1,10 +1,10 @@
 """A student is trained on exactly the movies that it generates, bit by bit.
 
-Self-Forcing (arXiv 2506.08009), with a small causal student of four steps, a sink, and noise on the frames
-kept. The frames of training's rollout, from a window that starts at the second frame, are compared with those
-that generation makes from the same seeds, for each step at which the chunks may exit (in generation: at which
-the time grid ends). Value: the number of values that differ. Bar: 0. `other_seed` is the same with other
-seeds; it must be above 0.
+Self-Forcing (arXiv 2506.08009) is checked with a small causal student of four steps, with a sink and with
+noise on cached frames. The frames of training's rollout, in a window that starts at the second frame, are
+compared with those that generation makes from the same seeds, for each possible exit step (in generation, the
+step at which the time grid ends). Value: the number of values that differ. Bar: 0. `other_seed` is that
+number if training has other seeds, at the last exit step; it must be above 0.
 """
 
 

@@ -1,11 +1,11 @@
 """With the same four-step sampler, a self-forced student's error grows more slowly than its teacher's.
 
-The setting of `self_forcing_c4_slow`, but the teacher uses the student's sampler: four steps, without
+The setting is that of `self_forcing_c4_slow`, but the teacher uses the student's sampler: four steps, without
 guidance. Six students are trained, with six seeds. Value: the mean slope of the students' errors divided by
-the mean slope of the teacher's; bar .7. It holds if the upper end of the 95% interval is at most .7
-(jackknife over seeds, Student's t with five degrees of freedom) and the level condition is met: an error that
-is large from the start can hardly grow, so the students' mean error must be at most that of the teacher in
-its own twenty guided steps (`level`, the mean over seeds of the ratio, at most 1).
+the mean slope of the teacher's, which must be positive; bar .7. The claim holds if the upper end of the 95%
+interval is at most .7 (jackknife over seeds, Student's t with five degrees of freedom) and the students'
+error is no larger than the teacher's in its own twenty guided steps, since an error that is large from the
+start can hardly grow (`level`, the mean over seeds of the ratio of the mean errors, must be at most 1).
 """
 
 WINDOWS, MOVIES, SEEDS = 5, 64, 6

@@ -3,10 +3,11 @@
 Self-Forcing (arXiv 2506.08009). The teacher is the causal model that ships with the package. It was trained
 with an independent time for each frame (diffusion forcing: teacher forcing with noise on the conditioning
 frames, which makes it the harder rival), and it samples in twenty guided steps. The student starts from the
-teacher's weights and samples in four unguided steps. Both make 64 movies, five times as long as a clip. The
-error of each clip's length is its kernel distance to real movies (`_student.errors`). The slope is that of
-the line fitted to the five errors. Value: the student's slope divided by the teacher's; bar .7. It holds only
-if the teacher's slope is positive. One student is trained per seed.
+teacher's weights and samples in four unguided steps. Both make 64 movies, five times as long as a training
+clip. Each movie is divided into five windows; the error of a window is the kernel distance (KID) to the same
+window of real movies (`_student.errors`). The slope is that of the line fitted to the five errors. Value: the
+student's slope divided by the teacher's; bar .7. The claim holds only if the teacher's slope is positive. One
+student is trained per seed.
 
 See `self_forcing_c4_equal_sampler_slow` for the same comparison when the teacher uses the student's sampler.
 """

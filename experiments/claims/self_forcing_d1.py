@@ -1,8 +1,9 @@
 """The windows that Self-Forcing++ judges begin anywhere in a movie, with equal probability.
 
-arXiv 2510.02283. 20,000 starts of windows of 8 chunks in movies of 80 chunks, drawn as a training step draws
-them. Value: the p-value of Pearson's test against the uniform distribution over all 73 starts. Bar: .01.
-`fake` is the p-value of starts that leave the last one out; it must be below the bar.
+Self-Forcing++ (arXiv 2510.02283) trains on windows of long movies. 20,000 starts of windows of 8 chunks, in
+movies of 80 chunks, are drawn as in a training step. Value: the p-value of Pearson's test against the uniform
+distribution over all 73 starts. Bar: .01. `fake` is the p-value of draws that never give the last start; it
+must be below the bar.
 """
 
 DRAWS, CHUNKS, WINDOW = 20_000, 80, 8

@@ -1,11 +1,12 @@
-"""A student's cache holds the same in training as in generation: slots, which are filled, positions.
+"""A student's cache is the same in training as in generation: slots, which of them are filled, positions.
 
-Self-Forcing++ (arXiv 2510.02283), with a small causal student with a sink, in a movie three times as long as
-its clips, with windows at every start. Before each chunk of each window, the caches of training and of
-generation are compared: their slots, the number of frames in them (from which the network derives which slots
-are valid and all positions: `models/transformer.py`), and the keys and values. Value: the number of caches
-whose slots or frames differ. Bar: 0. `values` is the greatest difference of a key or value, at most 1e-5.
-`fake` is the value if training began each window with an empty cache; it must be above 0.
+Self-Forcing++ (arXiv 2510.02283) is checked with a small causal student with a sink, in movies three times as
+long as its clips, with windows at every start. Before each chunk of each window, the caches of training and
+of generation are compared: their slots, the number of frames in them (from which the network derives which
+slots are valid and all positions: `models/transformer.py`), and the keys and values. Value: the number of
+caches whose slots or numbers of frames differ. Bar: 0. `values` is the greatest difference of a key or value;
+it must be at most 1e-5. `fake` is what the value would be if training began each window with an empty cache;
+it must be above 0.
 """
 
 

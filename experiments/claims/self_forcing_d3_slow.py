@@ -1,10 +1,11 @@
 """Trained on windows of movies longer than its clips, a student keeps its motion ten times as long as a clip.
 
-Compares Self-Forcing++ (arXiv 2510.02283) with Self-Forcing, both with four steps and equally many
-iterations, starting from the packaged causal model. One judges windows of movies of five clips, the other
-judges clips. Each makes 32 movies of ten clips. Motion retention is the speed of the last 15% divided by that
-of the first clip, at most 1 (`evaluation/liveliness.py`). Value: the retention of Self-Forcing++. It must be
-at least .8 and at least 1.5 times that of Self-Forcing, and luma must drift by at most 5% of its range.
+Compares students of four steps trained by Self-Forcing++ (arXiv 2510.02283) and by Self-Forcing, for equally
+many iterations, from the packaged causal model. Self-Forcing++ trains on windows of movies as long as five
+clips, Self-Forcing on movies as long as one clip. Each student makes 32 movies as long as ten clips. Motion
+retention is the speed of the last 15% of a movie divided by that of its first window, at most 1
+(`evaluation/liveliness.py`). Value: the retention of Self-Forcing++. It must be at least .8 and at least 1.5
+times that of Self-Forcing, and its luma must drift by at most 5% of the range of luma.
 """
 
 WINDOWS, MOVIES = 10, 32
@@ -18,7 +19,7 @@ def measure(seed: int) -> dict:
 
 
 def compared(short, long, seed: int) -> dict:
-  """The result of the claim for given models."""
+  """The result of the claim for two students, `short` of Self-Forcing and `long` of Self-Forcing++."""
   from experiments.claims._student import asked
   from stale_jax.evaluation.liveliness import Liveliness
 

@@ -1,10 +1,10 @@
-"""Rewarded for steady motion, a model's speed varies at least .3 less and falls by at most .1.
+"""With a reward for steady motion, the variance of the speed falls by at least 30%, its mean by at most 10%.
 
-Self-Forcing++ (arXiv 2510.02283) rewards motion by GRPO; here it is `objectives/grpo.py`, from the packaged
-causal model. Before and after, the model makes 256 movies of test captions, as long as a clip. The speed from
-frame to frame is that of `evaluation/motion.py`, a different estimate from the reward's. Value: the mean over
-movies of the variance of the speed, after divided by before. Bar: .7. The mean speed must stay at least .9 of
-that before.
+The packaged causal model is trained with the reward of `objectives/grpo.py`, after the GRPO of Self-Forcing++
+(arXiv 2510.02283). Before and after, the model makes 256 movies of test captions, as long as a clip. The
+speed from frame to frame is measured by `evaluation/motion.py`, with another estimator than the reward's.
+Value: the mean over movies of the variance of the speed, after divided by before. Bar: .7. The mean speed
+after must be at least .9 times that before.
 """
 
 MOVIES, STEPS = 256, 300
@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
 
 
 def compared(before, after, seed: int) -> dict:
-  """The result of the claim for given models."""
+  """The result of the claim for the model before and after training with the reward."""
   import numpy as np
 
   from experiments.claims._student import asked

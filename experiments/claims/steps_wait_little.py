@@ -1,8 +1,8 @@
 """While the shipped configuration trains, the loop waits for a batch less than 2% of the time.
 
-Steps of `configs/digits.py`. The first steps, which compile and use up what was read ahead, are left out.
-Value: the share of the time of the other steps that was spent waiting for the loader (`data_wait` of the
-metrics).
+Trains `configs/digits.py` for 64 steps. The first 24, which compile and use up the batches that were read
+ahead, are left out. Value: the share of the time of the other steps that was spent waiting for the loader
+(`data_wait` of the metrics). Bar: .02.
 """
 
 WARM, STEPS = 24, 64
@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
   config["training"] = {**config["training"], **kept}
   with tempfile.TemporaryDirectory() as folder:
     if int(train(config, folder).step) < STEPS:
-      raise UserError("training was told to stop before its end.")
+      raise UserError("training was interrupted: check the claim again.")
     lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
     warm = [line for line in lines if line["step"] > WARM]
   seconds = [1 / line["steps_per_second"] for line in warm]

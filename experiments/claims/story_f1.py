@@ -1,9 +1,10 @@
 """Consistent self-attention is plain attention at rate 0, to the bit, and joint attention at rate 1.
 
-The shipped model. Value: the greatest difference at rate 1, over all senses of four panels at one time,
-between its outputs and those of the same network in float64 whose attention is over all panels' tokens at
-once. Bar: 1e-5. At rate 0 whole stories of four panels must be bit-identical to the same clips sampled
-without stories.
+The rate is the share of the other panels' tokens that a panel attends to (`sampling/story.py`). Value: the
+greatest difference at rate 1, over all senses of four panels at one time, between the outputs of the shipped
+model and those of the same network in float64 with joint attention over all panels' tokens. Bar: 1e-5. At
+rate 0, the clips of whole stories of four panels must be bit-identical to the same clips sampled
+independently.
 """
 
 PROMPTS = ("a red seven moves left quickly", "a blue two moves up slowly", "a cyan one moves down slowly", "")

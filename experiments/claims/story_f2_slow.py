@@ -1,12 +1,13 @@
-"""Panels that see one another share a handwriting (.6 of the variance) and keep their prompts (-3 points).
+"""Panels that see one another share a handwriting (.6 of the variance) and follow their prompts (-3 points).
 
-The packaged causal model, whose tokens are of one frame, makes stories of four panels, 128 of each kind, with
-and without consistent self-attention, from the same noise. *Motions*: one colour and digit, four of the eight
-motions. *Colours*: one digit and motion, four of the six colours. *Takes*: one prompt for all. Variance is
-that between the panels of a story, of the colour (where it is not prompted) and of the digit's shape at unit
-norm, shifted by at most one pixel to fit the other panel's. A panel is right if digit, colour, direction and
-speed are read back as prompted. Value: the ratio of the variances for stories of motions. Bar: .6. At most
-.03 of their panels may be lost. The other kinds are reported as well.
+The packaged causal model makes stories of four panels, 128 of each kind, with and without consistent
+self-attention (`sampling/story.py`), from the same noise. There are three kinds of stories. *Motions*: one
+colour and digit, four of the eight motions. *Colours*: one digit and motion, four of the six colours.
+*Takes*: one prompt for all panels. The variance is that between the panels of a story, summed over the shape
+of the digit (at unit norm, shifted by at most one pixel to fit the other panel's) and, except in *colours*,
+the colour. A panel is right if a reader reads digit, colour, direction and speed as prompted. Value: the
+variance with consistent self-attention divided by that without, for stories of motions. Bar: .6. The share of
+right panels may fall by at most .03. The other kinds are reported as well.
 """
 
 STORIES, PANELS = 128, 4
@@ -14,6 +15,7 @@ KINDS = ("motions", "colours", "takes")
 
 
 def _stories(kind: str, seed: int) -> list[list[dict[str, int]]]:
+  """The labels (name -> class) of each panel of each story of a kind."""
   import numpy as np
 
   from stale_jax.data.sources.digits import DIRECTIONS, LABELS, SPEEDS
@@ -33,7 +35,7 @@ def _stories(kind: str, seed: int) -> list[list[dict[str, int]]]:
 
 
 def _shape_variance(glyphs) -> float:
-  """Half the mean squared distance between panels [panels, pixels], each pair at its best shift."""
+  """The variance of shapes [panels, pixels]: half the mean squared distance of pairs at their best shift."""
   import numpy as np
 
   side = int(glyphs.shape[1] ** 0.5)
@@ -44,7 +46,13 @@ def _shape_variance(glyphs) -> float:
 
 
 def _measured(model, reader, kind: str, seed: int) -> dict[str, float]:
-  """Scores of stories of that kind, and of the same panels without stories."""
+  """Compares stories of a kind with the same panels without consistent self-attention.
+
+  Returns:
+    variance: mean variance without it; ratio: that with it, divided by `variance`.
+    right: share of right panels without it; lost: `right` minus the share with it.
+    ratio_error, lost_error: standard errors over stories.
+  """
   import numpy as np
 
   from stale_jax.data.sources.digits import LABELS, caption
@@ -52,7 +60,7 @@ def _measured(model, reader, kind: str, seed: int) -> dict[str, float]:
   from stale_jax.sampling.story import Story
 
   def told(story: Story):
-    """(variance of each story, share of its panels that match their prompts)."""
+    """(variance of each story, share of right panels of each story), each [stories]."""
     variances, right = [], []
     for number, panels in enumerate(_stories(kind, seed)):
       seeds = [1000 * seed + PANELS * number + i for i in range(PANELS)]

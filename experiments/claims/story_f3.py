@@ -1,9 +1,10 @@
 """A tile limits the memory of a story: at 32 panels it is at most 1.1 times that at 8.
 
-The compiled sampler of all frames together, of the shipped model, guided, with tiles of four. Counted are the
-compiler's temporaries, which hold all tokens, keys and values. Not counted are the weights, which would hide
-what grows, and the clips of the panels, one each, which every sampler holds: `with_the_clips` is the ratio
-with them. Value: the ratio of the memory at 32 panels to that at 8. Bar: 1.1.
+A tile is a group of panels that are denoised together (`sampling/story.py`); here it has four. The guided
+sampler of the shipped model that makes all frames of a clip together is compiled. The memory is that of the
+compiler's temporary buffers, which hold all tokens, keys and values. It excludes the weights, which would
+hide the growth, and one clip per panel, which every sampler holds; `with_the_clips` is the ratio if clips are
+included. Value: the memory at 32 panels divided by that at 8. Bar: 1.1.
 """
 
 PANELS, TILE = (8, 32), 4

@@ -1,8 +1,8 @@
 """Decoded frame by frame as latents arrive, a clip is the same as when it is decoded whole.
 
-The packaged autoencoder, on a clip of 65 frames, eight times as long as its training clips. Value: the
-greatest difference of a value, on a range of 2. Bar: 1e-4. `forgotten` is the same if the decoder forgets its
-state between latents; it must exceed the bar.
+The packaged autoencoder encodes and decodes clips of 65 frames; its training clips have 9. Value: the
+greatest difference of a pixel value, which ranges from -1 to 1. Bar: 1e-4. `forgotten` is the same difference
+if the state of the decoder is reset between latents; it must exceed the bar.
 """
 
 FRAMES, CLIPS = 65, 4

@@ -1,7 +1,7 @@
 """Trained again with other seeds, a cycle's held-out loss still falls from 1 to 2 to 4 turns.
 
-The setting of `turns_help_slow`, trained with four seeds. Value: the smaller of the two mean falls (1 to 2,
-2 to 4) in standard errors over training seeds; bar 3.
+The setting is that of `turns_help_slow`, with models trained from four seeds. Value: the smaller of the two
+mean falls of the loss (1 to 2, 2 to 4), in standard errors over training seeds; bar 3.
 """
 
 SEEDS = 4

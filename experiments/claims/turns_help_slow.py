@@ -1,8 +1,9 @@
 """In a cycle trained with a random number of turns, the held-out denoising loss falls from 1 to 2 to 4 turns.
 
-Two blocks, run 1 to 4 times in training, with the number drawn anew each step. Value: the smaller of the two
-falls (1 to 2, 2 to 4) in standard errors of the paired difference over clips of one training run; bar 3.
-Clips of one run do not tell how runs differ: see `turns_help_over_seeds_slow`.
+A cycle runs the same blocks several times, in turns (`models.cycle`). Here two blocks run 1 to 4 times in
+training, and the number is drawn anew in each step. Value: the smaller of the two falls of the loss (1 to 2,
+2 to 4), in standard errors of the paired difference over the clips of one training run; bar 3. Clips of one
+run do not tell how runs differ: see `turns_help_over_seeds_slow`.
 """
 
 

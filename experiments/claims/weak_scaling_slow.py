@@ -1,13 +1,14 @@
 """From 16 to 1,024 chips, with as many clips per chip, each chip computes and sends as much as before.
 
-The training step of 1.3 billion parameters on clips of 81 frames at 720p is compiled for 16 v5e chips and for
-four slices of 256. Parameters are sharded over 16 chips. Groups of four chips share two clips, the most that
-fit, and further copies of the 16 chips take more clips. Value: the greatest relative change of a chip's
-operations (as the compiler counts them) and of the bytes that it sends. Bar: .03. The change is the sum of
-the gradients over the copies. With half as many clips, which send half as much, that sum alone is .034.
+The training step of a model of 1.3 billion parameters, on clips of 81 frames at 720p, is compiled for 16 v5e
+chips and for four slices of 256. Parameters are sharded over 16 chips. Each group of four chips shares two
+clips, the most that fit. The larger mesh has 64 replicas of the 16 chips, with further clips (data
+parallelism). Value: the greatest relative change of a chip's operations (as the compiler counts them) and of
+the bytes that it sends. Bar: .03. The change is caused by the sum of the gradients over the replicas. With
+half as many clips, a chip otherwise sends half as much, and this sum alone is .034 of it.
 """
 
-CUT, CLIPS = 4, 2  # Sizes of fsdp and of ulysses; clips per group of chips that share one.
+CUT, CLIPS = 4, 2  # Size of fsdp, and of context and ulysses; clips per group of CUT chips.
 
 
 def measure(seed: int) -> dict:

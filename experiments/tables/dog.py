@@ -1,4 +1,4 @@
-"""Does the difference-of-Gaussians objective make truer or sharper movies, and at which weight?"""
+"""Does the difference-of-Gaussians objective make better movies, and at which weight?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("captions", "denoising")

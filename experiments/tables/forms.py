@@ -1,6 +1,6 @@
 """Do two forms, along time and over space, make better movies than joint attention?
 
-Tokens are of one frame, so that each form has several tokens to attend to: four times, or nine places. The
+A token covers one frame, so that each form attends to several tokens: to four times, or to nine places. The
 matrix products of a forward pass, in millions of FLOPs per clip, counted by hand: joint attention 51.0, two
 forms 61.4 in training and 49.2 in the hard mode, joint attention at width 112 63.9.
 """

@@ -1,4 +1,4 @@
-"""Does messing up in training (noisier inputs, dropped tokens) compensate a sampler's own mistakes?"""
+"""Does messing up in training (noisier inputs, dropped tokens) make a model robust to a sampler's errors?"""
 
 BASE = "configs/digits_micro.py"
 SUITES = ("captions", "denoising")

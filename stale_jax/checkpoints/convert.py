@@ -1,5 +1,7 @@
 """Converts weights of the old layout, which has one array per block and stream, to stacked parameters.
 
+The new layout stacks blocks, and the streams of a lane (`models.lanes`), along leading axes of one array.
+
 Files and checkpoints of the old layout can still be read: every reader of weights calls `converted`.
 """
 
@@ -18,7 +20,7 @@ _STACKED = ("time", "condition", "modulation", "inject")
 
 
 def is_unstacked(params: Mapping[str, Any]) -> bool:
-  """Whether `params` are those of a transformer in the old layout, without stacking."""
+  """Whether `params` are the parameters of a transformer in the old layout, without stacking."""
   return any(name.startswith("block_") for name in params.get("params", {}))
 
 
@@ -27,7 +29,10 @@ def converted(params: dict[str, Any], senses: Sequence[str]) -> dict[str, Any]:
 
   Args:
     params: {"params": tree of arrays}: weights, an average of weights, or optimizer moments.
-    senses: the senses of the model's config, in its order.
+    senses: names of the senses, in the order of the model's config.
+
+  Returns:
+    The stacked parameters; `params` itself if it does not have the old layout.
   """
   if not is_unstacked(params):
     return params
@@ -54,7 +59,7 @@ def converted(params: dict[str, Any], senses: Sequence[str]) -> dict[str, Any]:
 def _in_lane(
   path: tuple[str, ...], lanes: Sequence[Lane], in_block: bool
 ) -> tuple[Lane | None, int, tuple[str, ...]]:
-  """The place of a parameter in the stacked layout.
+  """Finds the place of a parameter in the stacked layout.
 
   Returns:
     Its lane, the row of its stream in the lane, and the path of the stacked parameter; (None, 0, `path`) if

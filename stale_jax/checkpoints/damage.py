@@ -38,7 +38,7 @@ def is_damage(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-  """One line about the cause: the first DamageError in the chain of `error`, or else its root cause."""
+  """One line about the cause of `error`: the first DamageError in its chain, or else the root cause."""
   errors = list(_chain(error))
   cause = next((e for e in errors if isinstance(e, DamageError)), errors[-1])
   return (str(cause).strip() or type(cause).__name__).split("\n")[0][:160]
@@ -54,7 +54,7 @@ def check_files(checkpoint: epath.Path) -> None:
 def check_record(rest: Mapping[str, Any]) -> None:
   """Raises DamageError if `rest`, the JSON item of a checkpoint, lacks a key."""
   if missing := {"data", "fingerprint"} - rest.keys():
-    raise DamageError(f"rest/metadata lacks {', '.join(sorted(missing))}")
+    raise DamageError(f"required keys are missing from rest/metadata: {', '.join(sorted(missing))}")
 
 
 @contextlib.contextmanager

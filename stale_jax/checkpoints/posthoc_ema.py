@@ -1,4 +1,4 @@
-"""Post-hoc EMA: computes after a run the average that training with another EMA length would have given.
+"""Post-hoc EMA: computes, after a run, averages of its parameters with other relative standard deviations.
 
 Karras et al., arXiv 2312.02696 (EDM2), section 3 and appendix C. A power-function average weights the
 parameters of step t by about t^gamma. Linear combinations of snapshots of a few such averages approximate all
@@ -25,8 +25,8 @@ from stale_jax.files import AnyPath, make_folder
 from stale_jax.hosts import leads
 from stale_jax.training.ema import gamma_of
 
-# Largest allowed error of the combined profile, relative to the norm of the profile. For a random walk, the
-# average is then off by at most 2% of its distance from the last parameters.
+# Largest allowed error of the combined profile, relative to the norm of the profile. If the parameters follow
+# a random walk, the error of the average is then at most 2% of its distance from the last parameters.
 _MISFIT = 0.05
 
 
@@ -46,7 +46,7 @@ class Snapshot:
 
 
 def save_snapshots(folder: AnyPath, step: int, tracks: Mapping[float, Any], config: dict[str, Any]) -> None:
-  """Writes snapshots of the averages, in float32.
+  """Writes snapshots of the power-function averages, in float32; all processes of the run must call this.
 
   Args:
     folder: the run's folder.
@@ -85,7 +85,7 @@ def _product(t_a, gamma_a, t_b, gamma_b) -> np.ndarray | np.floating:
 def combination(
   times: Float[np.ndarray, "snapshots"], gammas: Float[np.ndarray, "snapshots"], gamma: float
 ) -> tuple[Float[np.ndarray, "snapshots"], float]:
-  """The best approximation of the average with exponent `gamma`, at the end of the run, from snapshots.
+  """Coefficients with which snapshots best approximate the average with exponent `gamma` at the end of a run.
 
   Args:
     times: times of the snapshots in (0, 1]; 1 is the end of the run.
@@ -93,8 +93,8 @@ def combination(
     gamma: exponent of the required average.
 
   Returns:
-    The weights of the snapshots, in float64, with sum 1; and the norm of the profile's error, relative to the
-    norm of the profile.
+    The coefficients of the snapshots, in float64, with sum 1; and the norm of the error of the combined
+    profile, relative to the norm of the profile.
   """
   t, g = np.asarray(times, np.float64), np.asarray(gammas, np.float64)
   gram, right = _product(t[:, None], g[:, None], t, g), _product(t, g, 1.0, gamma)
@@ -108,7 +108,12 @@ def combination(
 
 
 def weights_of(snapshots: Sequence[Snapshot], std: float) -> tuple[Float[np.ndarray, "snapshots"], float]:
-  """The `combination` of `snapshots` for the relative standard deviation `std`, at the last snapshot's step.
+  """Coefficients with which `snapshots` approximate the average of relative standard deviation `std`.
+
+  The average is taken at the step of the last snapshot.
+
+  Returns:
+    As `combination`: the coefficient of each snapshot, and the relative error of the profile.
 
   Raises:
     UserError: there are no snapshots, or they cannot approximate `std`.
@@ -121,9 +126,9 @@ def weights_of(snapshots: Sequence[Snapshot], std: float) -> tuple[Float[np.ndar
   weights, misfit = combination(times, gammas, gamma_of(std))
   if misfit > _MISFIT:
     raise UserError(
-      f"std={std:g} is out of reach: with these {len(snapshots)} snapshots its profile has an error of "
-      f"{misfit:.1%}, above the limit of {_MISFIT:.1%}. Choose a value nearer to ema.tracks, or train with "
-      "more ema.snapshots."
+      f"std={std:g} is out of reach: with these {len(snapshots)} snapshots, the profile of the average has "
+      f"an error of {misfit:.1%}, above the limit of {_MISFIT:.1%}. Choose a value nearer to ema.tracks, or "
+      "train with more ema.snapshots."
     )
   return weights, misfit
 

@@ -28,8 +28,8 @@ def newest_state(folder: AnyPath) -> dict[str, Any]:
 def newest_part(folder: AnyPath, name: str) -> Any:
   """Reads one field of the state (see `training.state.State`) from the newest undamaged checkpoint.
 
-  No other arrays are read, unless the checkpoint is of an older version, which has a single fingerprint for
-  all arrays. They are then read one field at a time to verify it.
+  Only the arrays of this field are read, unless the checkpoint is of an older version, which has a single
+  fingerprint for all arrays. In that case all fields are read, one at a time, to verify the fingerprint.
 
   Raises:
     UserError: as `newest_state`.
@@ -38,7 +38,7 @@ def newest_part(folder: AnyPath, name: str) -> Any:
 
 
 def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
-  """The result of `read` for the newest checkpoint that is not damaged."""
+  """Returns the result of `read` for the newest checkpoint that is not damaged."""
   folder = absolute(folder)
   if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
     raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
@@ -61,12 +61,12 @@ def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
 
 
 def unreadable(folder: epath.Path, step: int, error: Exception) -> str:
-  """The message for an `error` that may be temporary."""
+  """The message for an `error` in reading a checkpoint that is not damage and may be temporary."""
   return f"cannot read checkpoint {step} in {folder}: {reason(error)}; nothing was changed, try again."
 
 
 class _Checkpoint:
-  """A checkpoint, whose arrays are read to one device.
+  """A checkpoint that is open for reading; its arrays are placed on the first local device.
 
   Attributes:
     names: names of the fields of the state in the checkpoint.

@@ -66,8 +66,8 @@ class Checkpointer:
 
   def _open(self):
     # Orbax limits the time of a save by the wall clock, and gives up if that clock is set forward. Its limit
-    # is therefore disabled, and `_wait` has its own. Directories are created synchronously, so that nothing
-    # waits for a signal that they exist.
+    # is therefore disabled, and `_wait` has its own. Directories are created synchronously; otherwise a save
+    # would wait for a signal that they exist.
     async_options = ocp.AsyncOptions(timeout_secs=_NEVER, create_directories_asynchronously=False)
     options = ocp.CheckpointManagerOptions(
       max_to_keep=self._keep, enable_async_checkpointing=True, async_options=async_options
@@ -91,8 +91,8 @@ class Checkpointer:
       data: the state of the data iterator, as JSON.
 
     Raises:
-      UserError: the disk is full for this checkpoint or was for the previous one, or the previous one has not
-        been written within `patience` seconds.
+      UserError: the disk is full (now, or during the previous save), or the previous save did not finish
+        within `patience` seconds.
     """
     if step == self._manager.latest_step():
       return
@@ -122,7 +122,7 @@ class Checkpointer:
       if done.done():  # The save itself raised it.
         raise
       raise UserError(
-        f"the checkpoint in {self.folder} was not written after {self._patience:g} s; check the storage."
+        f"the save to {self.folder} did not finish within {self._patience:g} s; check the storage."
       ) from None
 
   @contextlib.contextmanager
@@ -200,7 +200,10 @@ class Checkpointer:
       return False
 
   def _mismatch(self, step: int, like: State) -> str | None:
-    """The first difference in shape between `like` and the checkpoint, if its metadata can be read."""
+    """The first difference in shape between the checkpoint and `like`, as text; None if there is none.
+
+    Also None if the metadata of the checkpoint cannot be read.
+    """
     try:
       saved = _shapes(self._manager.item_metadata(step).state.tree)
     except Exception:
@@ -209,7 +212,8 @@ class Checkpointer:
     # Parameters come first: with another model the state of the optimizer differs, too.
     for name in sorted(saved | expected, key=lambda name: (not name.startswith("params"), name)):
       if saved.get(name) != expected.get(name):
-        return f"{name} is {saved.get(name, 'absent')} there and {expected.get(name, 'absent')} here"
+        there, here = saved.get(name, "absent"), expected.get(name, "absent")
+        return f"the shape of {name} is {there} in the checkpoint and {here} in this run"
     return None
 
   def close(self) -> None:

@@ -33,7 +33,7 @@ def save_weights(path: AnyPath, params, config: dict[str, Any], dtype=jnp.float1
 
 
 def load_weights(path: AnyPath) -> tuple[Any, dict[str, Any]]:
-  """Reads a weights file, also one of the old layout without stacked parameters.
+  """Reads a weights file; parameters in the old layout (`checkpoints.convert`) are stacked.
 
   Returns:
     The parameters in float32, and the config.

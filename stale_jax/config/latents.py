@@ -18,12 +18,14 @@ from stale_jax.models import build_autoencoder
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents:
-  """Clips of another source, encoded by an autoencoder. Keys as for `CodedSource`, and `autoencoder`.
+  """Clips of another source, encoded by an autoencoder.
+
+  Except for `autoencoder`, the keys are those of `CodedSource`.
 
   Attributes:
     source: section of the source whose clips are encoded.
-    autoencoder: run folder, weights file, or name of a packaged model, of the autoencoder.
-    cache: folder for the encoded clips.
+    autoencoder: the autoencoder: a run's folder, a weights file, or the name of a packaged model.
+    cache: folder in which the encoded clips are stored.
     size: number of clips to encode.
     split: "train" or "test".
     patch: height and width of a token, in latent pixels.

@@ -1,4 +1,4 @@
-"""Overrides of the command line: the sections, variants and free keys that they add to a config."""
+"""Command-line overrides of a config: adds the sections, variants and keys to which they refer."""
 
 import copy
 from collections.abc import Mapping
@@ -12,17 +12,19 @@ from stale_jax.sections import Section, is_mapping
 
 
 def resolve_for(config: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
-  """Resolves `config` so that every path in `overrides` exists; of the values, only variant names are set.
+  """Resolves `config`, and adds the sections, variants and keys that the paths in `overrides` need.
 
+  Only the overrides of variant names (paths that end in `.name`) are applied. The caller applies the others.
   `optimizer.name=adamw` drops the keys of the former optimizer that adamw lacks. A path into an optional
-  section that is off turns the section on, and a path to a new key of a dictionary adds the key.
+  section that is off turns the section on, and a path to a new key of a dictionary adds the key, with a
+  placeholder value.
 
   Args:
     config: the values in the config file.
     overrides: dotted path -> value, as text.
 
   Raises:
-    UserError: as `resolve`; or a path is not a key.
+    UserError: as `resolve`, or a path in `overrides` is not a key of the config.
   """
   config = copy.deepcopy(dict(config))
   names = {path: value for path, value in overrides.items() if path.endswith(".name")}
@@ -65,14 +67,14 @@ def _section_at(sections: Mapping[str, Section], where: list[str]) -> Section | 
 
 
 def _drop_sections(config: dict[str, Any], before: Mapping[str, Section], now: Mapping[str, Section]) -> None:
-  """Drops the sections that only the former kind of network has."""
+  """Drops the sections that the new kind of network lacks, or for which it has none of the same variants."""
   for name, section in before.items():
     if name not in now or (name != "model" and section.variants.keys().isdisjoint(now[name].variants)):
       config.pop(name, None)
 
 
 def _check_path(tree: dict[str, Any], path: str) -> None:
-  """Raises UserError unless `path` is a key of `tree`; adds a free key of a dictionary, with value 1."""
+  """Raises UserError unless `path` is a key of `tree`. A new key of a dictionary is added, with value 1."""
   *parents, last = path.split(".")
   node = tree
   for depth, key in enumerate([*parents, last]):

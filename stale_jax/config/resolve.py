@@ -11,7 +11,7 @@ from stale_jax.renamed import with_new_names
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
-  """`config` with all sections and keys; optional sections that are off are None.
+  """Returns `config` with all sections and keys; optional sections that are off are None.
 
   Required keys that `config` lacks stay missing: `unset_keys` finds them, and `build` raises an error.
 
@@ -35,7 +35,11 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unset_keys(tree: Mapping[str, Any]) -> dict[tuple[str, ...], dataclasses.Field]:
-  """path -> field, for each key of a resolved tree without a value: it is required, or None by default."""
+  """Finds the keys of a resolved tree that have no value: required keys, and keys whose default is None.
+
+  Returns:
+    Path of the key, for example ("source", "path") -> its dataclass field.
+  """
   found = {}
   for name, section in sections_of(tree).items():
     if tree[name] is None:

@@ -38,7 +38,7 @@ class Root:
   """The keys outside of sections.
 
   Attributes:
-    seed: seed of everything random in training.
+    seed: seed of all random numbers in training.
     senses: senses of the clips that the network models, in order.
   """
 
@@ -48,7 +48,7 @@ class Root:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnyRollout(Rollout):
-  """How movies are made, and what keeps long movies alive; each remedy is off by default.
+  """How movies are made, and remedies for the loss of quality in long movies; each remedy is off by default.
 
   Attributes:
     how: sampler of movies (see `Rollout`); "auto" is "artv" or "causal" if the model was trained for it, else

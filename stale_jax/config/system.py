@@ -49,7 +49,7 @@ def build_data(config: Mapping[str, Any]) -> Data:
 
 
 def _build_denoiser(config: Mapping[str, Any], data: Data, artv: Artv | None) -> Transformer:
-  """Builds the transformer; sections about its training add labels, dropout and masks."""
+  """Builds the transformer; the sections messup, corruption, cringe and artv set some of its fields."""
   messup = construct(MessUp, config["messup"], "messup")
   corruption = construct(ConditionCorruption, config["corruption"], "corruption")
   return build_model(
@@ -63,7 +63,10 @@ def _build_denoiser(config: Mapping[str, Any], data: Data, artv: Artv | None) ->
 
 
 def _judged(config: Mapping[str, Any], source) -> dict[str, Any]:
-  """The number of classes that the network predicts, and the token that predicts them (`cringe`)."""
+  """Returns the arguments of `build_model` that the section `cringe` determines; none if it is off.
+
+  They are the number of classes that the network predicts, and the token that predicts them (`models.emoji`).
+  """
   if config["cringe"] is None:
     return {}
   labels = source.labels
@@ -73,7 +76,11 @@ def _judged(config: Mapping[str, Any], source) -> dict[str, Any]:
 
 
 def _build_artv(config: Mapping[str, Any], senses: tuple[Sense, ...], process: Process) -> Artv | None:
-  """Builds next-frame training, or None; raises UserError if other sections exclude it."""
+  """Builds the settings of next-frame training; None if the section `artv` is off.
+
+  Raises:
+    UserError: other sections exclude next-frame training.
+  """
   if config["artv"] is None:
     return None
   artv = construct(Artv, config["artv"], "artv")

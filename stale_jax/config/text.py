@@ -9,7 +9,7 @@ from stale_jax.sections import Section, allowed, default_of
 
 
 def lines(tree: Mapping[str, Any]) -> list[str]:
-  """All keys; the keys of optional sections that are off are comments."""
+  """One line of Python per key of a resolved config; keys of optional sections that are off are comments."""
   docs = ROOT.docs("")
   out = [
     _line(f"config.{key}", tree[key], f"{docs[key]} ({allowed(field)})")
@@ -59,7 +59,7 @@ def _line(key: str, value: Any, comment: str) -> str:
 
 
 def _flat(tree: Mapping[str, Any], where: str = "config") -> Iterator[tuple[str, Any]]:
-  """(path, value) of each key; an empty dictionary is a value."""
+  """Yields (path, value) of each key; dictionaries are entered, except empty ones, which are values."""
   for key, value in tree.items():
     if isinstance(value, Mapping) and value:
       yield from _flat(value, f"{where}.{key}")

@@ -65,7 +65,7 @@ def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str
 
 
 def _build_step(config: Mapping[str, Any], messup: MessUp) -> StepSettings:
-  """Builds the training step: of the optional section that is on, or ordinary denoising."""
+  """Builds the settings of the training step that an optional section selects, else of ordinary denoising."""
   chosen = [name for name in STEPS if config[name] is not None]
   if len(chosen) > 1:
     raise UserError(
@@ -95,7 +95,10 @@ def _build_objective(config: Mapping[str, Any], system: System, settings: Traini
 
 
 def _build_cringe(section: Mapping[str, Any], source, settings: TrainingSettings) -> Cringe:
-  """Builds the objective on the labels of `source`; raises UserError if it would have no examples."""
+  """Builds the objective on the labels of `source`; raises UserError if no caption is ever dropped.
+
+  The objective is computed only on examples without a caption.
+  """
   if not settings.caption_dropout:
     raise UserError(
       "training.caption_dropout=0: cringe learns from clips with dropped captions; give a positive number."

@@ -22,7 +22,7 @@ def as_config_dict(tree: Mapping[str, Any]) -> ConfigDict:
 
 
 def default_config(senses: tuple[str, ...] = ("sight",), **names: str) -> ConfigDict:
-  """The whole tree, with all defaults.
+  """A config with all sections and keys, at their defaults.
 
   Args:
     senses: senses of the clips that the network models.

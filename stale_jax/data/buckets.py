@@ -44,17 +44,26 @@ Numbers = range | Int[np.ndarray, "_"]
 
 
 def long_enough(seconds: float | Float[np.ndarray, "videos"], frames: int, rate: float):
-  """Whether a video of `seconds` has `frames` frames at `rate` per second; it may end half a frame early."""
+  """Whether a video is long enough for `frames` frames; the second half of the last frame may be missing.
+
+  Args:
+    seconds: duration of the video, or of several videos.
+    frames: number of frames.
+    rate: frames per second.
+  """
   return seconds >= (frames - 0.5) / rate
 
 
 def assign(
   videos: Sequence[tuple[int, int, float] | None], buckets: Sequence[Bucket], rate: float
 ) -> list[Int[np.ndarray, "videos"]]:
-  """Assigns each video to its best bucket: the nearest aspect ratio, then the most frames, then the first.
+  """Assigns each video to the bucket with the nearest aspect ratio.
+
+  Of buckets with equally near aspect ratios, the one with the most frames is chosen, then the first.
 
   Args:
-    videos: (width, height, seconds) of each video; None for a video that is assigned to no bucket.
+    videos: (width in pixels, height in pixels, seconds) of each video; None for a video that must not be
+      assigned to any bucket.
     buckets: the buckets to choose from. A video that is too short for a bucket is not assigned to it.
     rate: frames per second of the clips.
 
@@ -62,7 +71,7 @@ def assign(
     For each bucket, the indices of its videos in increasing order.
   """
   width, height, seconds = np.array([video or (1, 1, -1.0) for video in videos], np.float64).reshape(-1, 3).T
-  # argmin returns the first of equal distances, and the sort is stable: the longest bucket wins, then the
+  # argmin returns the first of equal distances. The sort is stable, so the longest bucket is chosen, then the
   # first.
   order = sorted(range(len(buckets)), key=lambda k: -buckets[k].frames)
   distance = np.empty((len(buckets), len(videos)))
@@ -74,18 +83,24 @@ def assign(
 
 
 def counted(videos: Sequence, buckets: Sequence[Bucket], fitting: Sequence[Numbers]) -> str:
-  """A line for the log: the number of videos in each bucket, and in none."""
-  counts = ", ".join(f"{len(fit)} {tuple(size)}" for size, fit in zip(buckets, fitting, strict=True))
-  return f"{counts}; in none: {len(videos) - sum(map(len, fitting))}"
+  """Text for a log line: each bucket with its number of videos, and the number of videos in no bucket."""
+  counts = ", ".join(f"{tuple(size)}: {len(fit)}" for size, fit in zip(buckets, fitting, strict=True))
+  return f"{counts}; in no bucket: {len(videos) - sum(map(len, fitting))}"
 
 
 def shares_of(used: Sequence[int], clips: int, images: float) -> tuple[float, ...]:
-  """The fraction of the batches that each size receives, in proportion to its number of videos.
+  """The fraction of the batches that each clip size receives.
+
+  The batches of clips are divided among the sizes of clips in proportion to their numbers of videos, and the
+  batches of images among the sizes of images.
 
   Args:
-    used: the number of usable videos of each size: first the sizes of clips, then those of images.
-    clips: the number of sizes that are sizes of clips.
+    used: the number of usable videos of each size: first the sizes of clips, then the sizes of images.
+    clips: how many of the sizes are sizes of clips.
     images: the fraction of the batches that contain images.
+
+  Returns:
+    The fractions, in the order of `used`.
   """
   parts = (used[:clips], 1 - images), (used[clips:], images)
   return tuple(n * share / max(sum(numbers), 1) for numbers, share in parts for n in numbers)

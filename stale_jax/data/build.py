@@ -35,10 +35,10 @@ def build_source(section) -> Source:
 
 
 def build_senses(names: Sequence[str], source: Source) -> tuple[Sense, ...]:
-  """The senses of `source` called `names`, in the order of `names`.
+  """Selects the senses of `source` with the given names, in the order of `names`.
 
   Raises:
-    UserError: the source has no sense of that name.
+    UserError: the source has no sense with one of the names.
   """
   for name in names:
     if name not in source.senses:

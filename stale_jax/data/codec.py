@@ -1,4 +1,4 @@
-"""A trained autoencoder as a codec between sight and latents."""
+"""A trained autoencoder as a codec between videos (the sense "sight") and latents."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ class Codec:
     return self.network.time
 
   def length(self, frames: int) -> int:
-    """The number of latent frames that hold at least `frames` frames."""
+    """The smallest number of latent frames that decode to at least `frames` frames."""
     return 1 + -(-(frames - 1) // self.time)
 
   def latent_shape(self, frames: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -41,17 +41,24 @@ class Codec:
     return self.network.latent_shape(frames, shape)
 
   def encode(self, sight: Float[np.ndarray, "batch frames h w 3"]) -> Float[np.ndarray, "batch t y x c"]:
-    """Encodes clips in [-1, 1] to latents, without rescaling the latents."""
+    """Encodes clips in [-1, 1] to the autoencoder's own latents, which `CodedSource.encode` also rescales."""
     return jax.device_get(_compiled(self.network, "encode")(self.params, sight))
 
   def decode(self, z: Float[np.ndarray, "batch t y x c"]) -> Float[np.ndarray, "batch frames h w 3"]:
-    """Decodes latents, at most 32 clips at a time."""
+    """Decodes latents, as `encode` returns them, to clips, at most 32 clips at a time."""
     run = _compiled(self.network, "decode")
     parts = [jax.device_get(run(self.params, z[rows])) for rows in batches(len(z), min(_BATCH, len(z)))]
     return np.concatenate(parts)[: len(z)]
 
   def digest(self, described: bytes) -> str:
-    """A hash of `described`, the autoencoder and its parameters, as 16 hex digits; names cache files."""
+    """Hashes `described` together with the autoencoder and its parameters, to name a cache file.
+
+    Args:
+      described: what else determines the content of the file.
+
+    Returns:
+      16 hex digits.
+    """
     digest = hashlib.sha256(described)
     digest.update(repr(self.network).encode())
     for leaf in jax.tree.leaves(self.params):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-_LEAST = 64  # Pixels of the shorter side; the estimator finds no flow in smaller pictures.
+_LEAST = 64  # Least pixels of the shorter side: the estimator finds no flow in smaller pictures.
 
 
 def flow(
@@ -20,7 +20,7 @@ def flow(
     finest: the finest level of the estimator's pyramid; the flow is computed on pictures reduced by
       2^finest. One more level takes a quarter of the time and misses more small objects.
   """
-  # Do not reuse the estimator: for a small picture it lowers its finest scale, and keeps the lower value.
+  # The estimator is not reused: a small picture lowers its finest scale, also for later, larger pictures.
   estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
   estimator.setFinestScale(finest)
   height, width = a.shape

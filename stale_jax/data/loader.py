@@ -25,21 +25,22 @@ def collate(
 ) -> Batch:
   """Stacks examples into a batch.
 
-  A sense that an example lacks is filled with zeros and marked as not real in `Context.valid`. Frames that
-  fill the last patch, such as those of an image, are treated in the same way.
+  A sense that an example lacks is filled with zeros and marked as not real in `Context.valid`. Clips whose
+  number of frames is not a multiple of the patch, such as images, are padded with zero frames, which are also
+  marked as not real.
 
   Args:
     examples: see `Source`. All clips have the same number of frames.
     senses: the senses to stack.
-    text_length: bytes of a tokenized caption.
-    labels: name -> number of classes. An example has one class or a list of classes; an unknown label is -1
-      for all classes.
+    text_length: length of a tokenized caption in tokens: a start token and bytes.
+    labels: label name -> number of classes. An example has one class or a list of classes; if it lacks the
+      label, the entries of all classes are -1 (see `Batch.labels`).
     micro: names of the micro-conditions to measure (`data.micro`).
 
   Raises:
-    UserError: an array does not have shape [frames, *sense.shape], unless the arrays of all examples agree in
-      another height and width that the sense's patch divides; or a label is not one of its
-      `labels[name]` classes.
+    UserError: an array does not have the shape [frames, *sense.shape]; or a class is not in the range from 0
+      to `labels[name] - 1`. Another height and width are accepted if they are the same in all examples and
+      the sense's patch divides them.
   """
   frames = next(iter(examples[0]["clip"].values())).shape[0]
   missing = -frames % math.lcm(*(sense.patch[0] for sense in senses))
@@ -63,7 +64,7 @@ def collate(
         continue
       positive = np.atleast_1d(np.asarray(label, np.int64))
       if ((positive < 0) | (positive >= count)).any():
-        raise UserError(f"example {example['index']}: label {name} is {label}, of {count} classes.")
+        raise UserError(f"example {example['index']}: label {name} is {label}; expected 0 to {count - 1}.")
       row[:] = 0
       row[positive] = 1
   text = tokenize([e["caption"] for e in examples], text_length)
@@ -74,7 +75,11 @@ def collate(
 
 
 def _frame_shape(sense: Sense, examples: Sequence[dict]) -> tuple[int, ...]:
-  """The common frame shape of `examples` if the sense can have it (another bucket), else `sense.shape`."""
+  """The shape of a frame of `sense` in `examples`, which depends on their bucket.
+
+  Returns:
+    The shape that all examples have in common; `sense.shape` if they differ or `sense` cannot have the shape.
+  """
   shapes = {np.shape(e["clip"][sense.name])[1:] for e in examples if sense.name in e["clip"]}
   try:
     return sense.on(*shapes).shape if len(shapes) == 1 else sense.shape
@@ -94,7 +99,7 @@ def loader(
   clips: bool = True,
   threads: int = 2,
 ) -> grain.IterDataset:
-  """An endless dataset of batches. Its iterator has `get_state` and `set_state`.
+  """An endless Grain dataset of batches. Its iterator can be saved and restored (`get_state`, `set_state`).
 
   Each process reads only its own rows of each batch. The contents of the global batch and the iterator's
   state do not depend on `rows`, so a run can resume with more or fewer processes.
@@ -105,12 +110,12 @@ def loader(
       spread, comes from range k.
     senses: the senses to read.
     batch: the number of examples in a global batch, over all processes.
-    text_length: bytes of a tokenized caption.
-    seed: seed of the shuffle. Each epoch of a bucket is shuffled differently.
+    text_length: length of a tokenized caption in tokens: a start token and bytes.
+    seed: seed of the shuffle. Each epoch of an index range is shuffled differently.
     rows: the rows of each batch that this process reads; None for all.
     micro: names of the micro-conditions to measure (`data.micro`).
-    clips: whether to read clips and labels; if False, only captions are read.
-    threads: the number of threads that read ahead.
+    clips: whether to read clips and labels; if False, only captions are read (see `captions_alone`).
+    threads: the number of threads that read examples in advance.
   """
   rows = np.arange(batch) if rows is None else rows
 
@@ -144,13 +149,17 @@ def captions_alone(source: Source, indices: Int[np.ndarray, "batch"], text_lengt
 
 
 def first_stored(source: Source) -> dict:
-  """The first example of the first bucket whose share is positive. Raises UserError like `stored`."""
+  """The first example of the first clip size with a positive share (`Source.shares`).
+
+  Raises:
+    UserError: the source has no usable examples, or the example cannot be read.
+  """
   shares = source.shares
   return stored(source, len(source) // len(shares) * next(k for k, share in enumerate(shares) if share))
 
 
 def stored(source: Source, index: int) -> dict:
-  """The example at `index`; sight is uint8 if the source stores it so (see `clip.floats`).
+  """The example at `index`; sight is uint8 if the source stores it as bytes (see `clip.floats`).
 
   Raises:
     UserError: the example cannot be read.

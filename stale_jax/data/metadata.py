@@ -16,8 +16,8 @@ from typing import Any
 from stale_jax.errors import UserError
 
 COUNTS = ("views", "likes", "comments", "shares", "saves")
-BUCKETS = 10  # Classes of a count: 0, 1-9, 10-99, ..., from 100 million.
-# Our name -> (the name in yt-dlp, the name in the Research API).
+BUCKETS = 10  # Number of classes of a count: 0, 1-9, 10-99, ..., 100 million or more.
+# Name of a count -> (its key in yt-dlp's info.json, its key in the Research API).
 _NAMED = {
   "views": ("view_count", "view_count"),
   "likes": ("like_count", "like_count"),
@@ -36,8 +36,8 @@ class Described:
   Attributes:
     caption: caption or description.
     hashtags: hashtags without "#", in lower case, in order of appearance, without repetitions.
-    counts: name, one of COUNTS -> number.
-    sound: track and artist of the sound.
+    counts: the known counts. The keys are from COUNTS.
+    sound: track and artist of the sound; the identifier of the sound, if the source is the Research API.
     source_id: identifier of the video, unique on its platform.
     platform: for example "tiktok" or "youtube".
     uploader: the account that published the video.
@@ -61,8 +61,7 @@ class Described:
 def read_described(video: str | Path) -> Described:
   """Reads the metadata files beside the file `video`: NAME.info.json and NAME.txt.
 
-  The caption in NAME.txt replaces that of NAME.info.json. If no file states a source_id, it is the name of
-  the video file.
+  The caption in NAME.txt replaces that of NAME.info.json. If no file states the source_id, it is NAME.
 
   Raises:
     UserError: a metadata file cannot be read or parsed.
@@ -81,7 +80,9 @@ def read_described(video: str | Path) -> Described:
 
 
 def from_info(info: Mapping[str, Any], where: str = "info.json") -> Described:
-  """Parses the info.json of yt-dlp. The caption is the description, since TikTok's titles are truncated.
+  """Parses the info.json of yt-dlp.
+
+  The caption is the description, because TikTok's titles are truncated, or the title if there is none.
 
   Args:
     info: the parsed JSON object.
@@ -163,23 +164,30 @@ def bucket(count: int) -> int:
 
 
 def share_of(key: str) -> float:
-  """A number in [0, 1) that depends only on `key`. A split by it does not change when videos are added."""
+  """Maps `key` to a pseudo-random number in [0, 1), with SHA-256.
+
+  A split by this number stays the same when videos are added.
+  """
   return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
 
 
 def is_held_out(described: Described, share: float) -> bool:
   """Whether a video is in the test split.
 
-  A fraction `share` of the uploaders is held out; videos without a known uploader are drawn one by one.
+  A fraction `share` of the uploaders is held out, with all their videos, and the same fraction of the videos
+  whose uploader is unknown.
   """
   return share_of(described.uploader or described.source_id) < share
 
 
 def anonymous(described: Described, salt: str) -> Described:
-  """Removes names: the uploader becomes a salted hash, and mentions become "@"."""
+  """Removes user names: the uploader becomes a salted hash, and each @name in caption and URL becomes "@".
+
+  The name of a sound that a user recorded becomes "original sound".
+  """
   name = described.uploader
   sound = described.sound
-  # A sound recorded by a user contains the name of the user.
+  # Platforms name a sound that a user recorded after the user.
   if sound.lower().startswith("original sound") or (name and name.lower() in sound.lower()):
     sound = "original sound"
   return dataclasses.replace(
@@ -221,7 +229,8 @@ def from_json(line: str | bytes, where: str = "metadata") -> Described:
 class _Fields:
   """Typed access to a JSON object from an external source.
 
-  A missing or null field is empty. A field of the wrong type raises UserError.
+  A missing or null field has the empty value of its type: "", [], {} or 0. A field of the wrong type raises
+  UserError.
   """
 
   def __init__(self, values: Mapping[str, Any], where: str):
@@ -254,7 +263,11 @@ class _Fields:
     return self._of(key, (dict,), {})
 
   def counts(self, keys: Iterable[str]) -> dict[str, int]:
-    """The known counts by their names in COUNTS; `keys` are their names here, in the order of COUNTS."""
+    """The counts that the object states, under their names in COUNTS; negative counts become 0.
+
+    Args:
+      keys: the keys of the counts in the object, in the order of COUNTS.
+    """
     counts = {name: self._of(key, (int, float), None) for name, key in zip(COUNTS, keys, strict=True)}
     return {name: max(int(count), 0) for name, count in counts.items() if count is not None}
 
@@ -277,7 +290,7 @@ def _read(path: Path) -> str:
 
 
 def _whole(text: str) -> str:
-  """Replaces lone surrogates, which JSON allows but UTF-8 cannot encode."""
+  """Replaces each lone surrogate, which JSON allows but UTF-8 cannot encode, by "?"."""
   return text.encode(errors="replace").decode()
 
 

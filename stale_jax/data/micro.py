@@ -3,8 +3,8 @@
 A model that is conditioned on frame rate and motion in training can be controlled by them in sampling (SVD,
 arXiv 2311.15127, after the size conditioning of SDXL, arXiv 2307.01952).
 
-  fps     frames per second at which the clip was cut out of its video
-  motion  speed of the fastest tenth of the picture, in multiples of its shorter side per second
+  fps     frames per second at which the clip was sampled from its video
+  motion  mean speed of the fastest tenth of the pixels, in multiples of the picture's shorter side per second
           (`curate.motion.clip_speed`)
 """
 

@@ -1,4 +1,4 @@
-"""Messages to the user that are printed once, even if several threads report the same thing."""
+"""Messages to the user that are printed only once, even if several threads print the same message."""
 
 import functools
 import sys

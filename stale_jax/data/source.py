@@ -28,7 +28,7 @@ class Source(abc.ABC):
     kind: selects the evaluation that can parse the clips: "digits" (`evaluation.reader`), "trajectories" of
       a known dynamical system (`DynamicalSystem`), or "" for none.
     has_test_split: whether the source has a field `split`, "train" or "test".
-    has_seed: whether clips are drawn at random from a field `seed`; False if they are stored.
+    has_seed: whether the source has a field `seed`, with which clips are drawn at random.
     sizes: (frames, height, width) of each clip size, if there are several. The indices are divided into
       consecutive ranges of equal length, one for each size.
   """
@@ -53,7 +53,7 @@ class Source(abc.ABC):
     """The example at `index`."""
 
   def stored(self, index: int) -> dict[str, Any]:
-    """The example at `index`, in which sight may be uint8 (see `clip.floats`); batches keep that dtype."""
+    """The example at `index`, in which sight may be uint8 (see `clip.floats`); batches keep the dtype."""
     return self[index]
 
   def caption(self, index: int) -> str:
@@ -81,7 +81,10 @@ class Source(abc.ABC):
 
   @property
   def fingerprint(self) -> dict[str, Any]:
-    """JSON that identifies the examples of all splits: the source's name and its non-default settings."""
+    """Identifies the examples of all splits: the source's name, and its settings that are not the default.
+
+    The settings `split` and `takedown` are left out.
+    """
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
     fields = {f.name: f for f in dataclasses.fields(self) if f.name not in ("split", "takedown")}
     values = {name: value for name, value in vars(self).items() if name in fields}
@@ -89,7 +92,7 @@ class Source(abc.ABC):
 
   @property
   def taken_down(self) -> frozenset[str]:
-    """Names of clips that must no longer be used."""
+    """Identifiers of clips that must no longer be used: source_id, URL or uploader (see `Described`)."""
     return frozenset()
 
   def test_split(self, seed: int | None = None) -> "Source":
@@ -112,7 +115,7 @@ class Source(abc.ABC):
     return self
 
   def length(self, frames: int) -> int:
-    """The number of frames of this source that decode to at least `frames` frames."""
+    """The smallest number of frames of this source that decode to at least `frames` frames of `pixels`."""
     return frames
 
   def encode(self, clip: Clip) -> Clip:
@@ -120,15 +123,15 @@ class Source(abc.ABC):
     return clip
 
   def decode(self, clip: Clip) -> Clip:
-    """The inverse of `encode`."""
+    """Decodes clips of this source to clips of `pixels`; the inverse of `encode`, up to the codec's error."""
     return clip
 
 
 class DynamicalSystem(Source):
   """A source of trajectories of a known dynamical system.
 
-  The evaluation suite `dynamics` compares generated trajectories with it. Clips have one sense, whose frames
-  are vectors.
+  The evaluation suite `dynamics` measures how well generated trajectories obey the system. Clips have one
+  sense, whose frames are vectors.
   """
 
   kind: ClassVar[str] = "trajectories"
@@ -139,4 +142,4 @@ class DynamicalSystem(Source):
 
   @abc.abstractmethod
   def read(self, clip: Clip) -> dict[str, Any]:
-    """Classifies clips [n, frames, values] as their captions would: label -> class indices [n]."""
+    """Computes the labels that captions state from clips [n, frames, values]: label -> class indices [n]."""

@@ -16,19 +16,21 @@ from stale_jax.evaluation.needs import digits_of
 from stale_jax.evaluation.reader import Reading, fitted_reader, glyphs, still, track
 from stale_jax.evaluation.senses import agreement
 
-_REAL = 2048  # Real test clips that everything is compared with.
+_REAL = 2048  # Number of real test clips with which generated clips are compared.
 ABOUT = {
   "digit": "share of clips whose digit matches the prompt, according to a reader fitted on real clips",
   "colour": "the same for the colour",
   "direction": "the same for the direction of motion",
   "speed": "the same for the speed",
-  "sense_f1": "agreement (F1) of touch, sound, smell and taste with what is seen",
-  "frechet": "Fréchet distance to real clips, in the reader's features; lower is better. It is biased by the "
-  "number of clips, so compare equal numbers; the value of real clips is that of as many training clips",
-  "kid": "kernel distance (KID) to real clips, in the same features; lower is better. It is unbiased, so it "
-  "can be negative; the value of real clips is that of as many training clips",
-  "nearest_train": "distance to the nearest training digit, divided by that of unseen real digits; copies "
-  "score 0",
+  "sense_f1": "agreement of the other senses with sight, mean over senses: F1 score of the events of a sense "
+  "(for balance, share of frames that agree)",
+  "frechet": "Fréchet distance to real test clips, in the reader's features; lower is better. Its bias "
+  "depends on the number of clips, so compare equal numbers; the value for real clips is measured on as many "
+  "training clips",
+  "kid": "kernel distance (KID) to real test clips, in the same features; lower is better. It is unbiased, "
+  "so it can be negative; the value for real clips is measured on as many training clips",
+  "nearest_train": "median distance of generated digits to the nearest training digit, divided by that of "
+  "unseen real digits; copies score 0",
 }
 
 
@@ -46,7 +48,7 @@ def _real(source, count: int) -> tuple[Clip, dict[str, np.ndarray]]:
 
 
 def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tuple[dict[str, Any], Clip]:
-  """Generates a clip for every caption in turn, and reads the clips back.
+  """Generates clips for all captions in turn, and classifies them with a reader fitted on real clips.
 
   Both distances compare the reader's features with those of the same 2,048 real test clips: once for the
   generated clips (`frechet`, `kid`), and once for equally many real training clips (`frechet_floor`,
@@ -63,13 +65,15 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tu
 
   Returns:
     The scores, and the generated clips. The scores are
-    digit, colour, direction, speed: share of clips that read back as the caption says.
-    sense_f1: mean over senses of the F1 of felt against seen events; sense_f1_each: F1 by sense.
+    digit, colour, direction, speed: share of clips in which the reader finds the label that the caption
+      states.
+    sense_f1_each: sense -> agreement with sight, see `agreement`; sense_f1: its mean, None without other
+      senses.
     frechet, frechet_floor: Fréchet distances as above.
     kid, kid_floor: kernel distances as above.
     nearest_train: see `nearest_ratio`.
     clips: number of generated clips.
-    real: the same scores of real test clips; their nearest_train is 1 by definition.
+    real: the same scores of the real test clips, without the distances; nearest_train is 1 by definition.
 
   Raises:
     UserError: the model was not trained on digits, has no sight, or `clips` is below 2.

@@ -1,8 +1,9 @@
 """The suite `contamination`: how much of the test handwriting was in the training data?
 
-There are two independent estimates, and neither reads what the config says about it. From the data: clips are
-drawn from the training source, the moving digit of each is tracked and hashed, and test digits that have a
-near duplicate are counted. From the model alone: its losses are compared (evaluation/membership.py).
+There are two independent estimates. Neither reads the setting `source.leak`, which states the true share.
+From the data: clips are drawn from the training source, the moving digit of each clip is tracked and hashed,
+and the test digits that have a near-duplicate among the clips are counted. From the model alone: its losses
+on training and on test handwriting are compared (`evaluation.membership`).
 """
 
 import functools
@@ -21,26 +22,27 @@ ABOUT = {
   "leaked_by_model": "the same, estimated from the model's losses alone",
 }
 _BITS = 256
-# Hashes of different digits of a split differ in at least 15 bits; those of noisy, dimmed copies mostly in
-# fewer than 10.
+# Hashes of different digits of a split differ in at least 15 bits. The hashes of a digit and of its noisy or
+# dimmed copies mostly differ in fewer than 10.
 _NEAR = 10
-# Fainter ink is treated as background noise, which would shift the tracked centre.
+# Pixels below this intensity count as background: faint noise would shift the tracked centre.
 _PAPER = 0.15
 _CHUNK = 1024
 
 
 @functools.cache
 def _planes() -> tuple[np.ndarray, np.ndarray]:
-  """The mean of the training digits, and random hyperplanes through it."""
+  """The mean glyph of the training digits, [pixels], and normals of random hyperplanes, [pixels, bits]."""
   mean = glyphs(track(still("train"))).mean(0)
   return mean, np.random.default_rng(0).standard_normal((len(mean), _BITS))
 
 
 def glyph_hashes(sight: Float[np.ndarray, "n frames height width 3"]) -> Bool[np.ndarray, "n bits"]:
-  """One hash per clip of the digit in it, independent of the digit's path and colour.
+  """Hashes the digit of each clip, independently of the digit's path and colour.
 
-  Each bit says on which side of a random hyperplane the tracked glyph lies. The expected share of bits in
-  which two hashes differ is the angle between the glyphs divided by pi (SimHash: Charikar, STOC 2002).
+  Each bit says on which side of a random hyperplane through the mean glyph the tracked glyph lies. The
+  expected share of bits in which two hashes differ is the angle between the two glyphs, as seen from the
+  mean, divided by pi (SimHash: Charikar, STOC 2002).
   """
   mean, planes = _planes()
   faint = sight.max(-1, keepdims=True) < 2 * _PAPER - 1
@@ -57,7 +59,7 @@ def leaked(source, clips: int = 8192, seed: int = 0, near: int = _NEAR) -> dict[
   """Estimates from the data alone which share of the test handwriting `source` contains.
 
   Args:
-    source: source of training clips; only its items are read.
+    source: source of training clips; its clips are read, not its settings.
     clips: number of clips to draw from it.
     seed: seed of the draw.
     near: hashes that differ in at most this many bits count as the same handwriting.
@@ -67,8 +69,8 @@ def leaked(source, clips: int = 8192, seed: int = 0, near: int = _NEAR) -> dict[
     standard_error: standard error of `estimate` over the test digits (binomial).
     found: share of test digits that have a near duplicate among the clips.
     false_positives: share of test digits that have a near duplicate in the clean training split, by chance.
-    coverage: share of the leaked digits that the drawn clips have shown, estimated from those that occur once
-      (Good and Turing).
+    coverage: estimated share of the leaked digits that the drawn clips contain: 1 - (test digits found in
+      exactly one clip) / (all finds), the Good-Turing estimate.
   """
   test = glyph_hashes(still("test"))
   indices = np.random.default_rng(seed).integers(0, len(source), clips)
@@ -92,18 +94,19 @@ def leaked(source, clips: int = 8192, seed: int = 0, near: int = _NEAR) -> dict[
 def evaluate_contamination(
   model, clips: int = 8192, seed: int = 0, reference=None
 ) -> tuple[dict[str, Any], None]:
-  """Audits a model of digits.
+  """Estimates which share of the test handwriting a model of digits was trained on.
 
   Args:
-    model: a `stale_jax.Model`; clips are drawn from its training source, which its config describes.
+    model: a `stale_jax.Model` trained on digits; clips are drawn from its training source.
     clips: number of clips to draw from the source.
     seed: seed of all random draws.
-    reference: a model of the same recipe that is known to be clean. Without one only the model's gap is
-      reported, not `leaked_by_model`.
+    reference: a model of the same recipe that was trained without test handwriting. Without a reference,
+      `leaked_by_model` is None, and `by_model` holds the gap of `model` only.
 
   Returns:
     The scores, and None in place of clips. The scores are
-    leaked, leaked_by_model: the two estimates of the share of test handwriting that was trained on.
+    leaked, leaked_by_model: the share of test handwriting that was trained on, estimated from the data and
+      from the losses.
     by_data: see `leaked`.
     by_model: see `membership`.
     clips: number of clips drawn.

@@ -1,9 +1,9 @@
-"""Are there dead frames: pictures from which a model makes no motion?
+"""Searches for dead frames: pictures whose continuations by a model do not move.
 
-The essay on temporal mode collapse made a picture from noise with a few prompted steps (a glitch), let a
-model continue it, then continued from the last frame of the result, and saw the movie slow down and stop.
-This module measures that. It then asks, for pictures of many kinds, how fast their continuations move and
-which features of the picture predict it.
+An essay on temporal mode collapse describes this experiment: a few prompted solver steps turn noise into a
+picture (a glitch), a model continues the glitch, then it continues the last frame of the result, and the
+movie slows down and stops. This module measures the slowdown. It then continues pictures of many kinds, and
+measures how fast the continuations move and which features of a picture predict their speed.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ Pictures = Float[np.ndarray, "pictures height width 3"]
 
 
 def glitches(model, prompts, seeds) -> Pictures:
-  """First frames of unfinished clips, sampled with two solver steps."""
+  """First frames of unfinished clips, which are sampled with only two solver steps."""
   return model.sample(prompts, seeds, steps=_GLITCH_STEPS)["sight"][:, 0]
 
 
@@ -39,12 +39,14 @@ def start_pictures(
   """Pictures to continue, one of each kind per prompt.
 
   Args:
-    model: the model that makes the kinds "made, last" and "glitch".
-    prompts, seeds: prompt and seed of each of its clips.
-    real: real clips with the same captions.
+    model: the model that generates the kinds "made, last" and "glitch".
+    prompts, seeds: prompt and seed of each generated clip.
+    real: one real clip per prompt, with this caption.
 
   Returns:
-    kind -> pictures.
+    kind -> pictures in [-1, 1], [prompts, height, width, 3]: the first and last frames of the real clips, the
+    last frames of generated clips, glitches, changed versions of the first real frames ("dim", "blurred",
+    "half", "upside down"), uniform noise, and black pictures ("blank").
   """
   first, rng = real[:, 0], np.random.default_rng(seeds[0])
   return {
@@ -66,7 +68,18 @@ def start_pictures(
 def go_on(
   model, pictures: Pictures, prompts, seeds, frames: int, **how
 ) -> Float[np.ndarray, "n frames h w 3"]:
-  """Sight of movies that start with `pictures` and continue them; the other senses start at -1."""
+  """Continues each picture to a movie; the conditioning frame of every other sense is -1 (no intensity).
+
+  Args:
+    model: a `stale_jax.Model` that can continue frames.
+    pictures: first frames of the movies, in [-1, 1].
+    prompts, seeds: one per picture.
+    frames: number of frames to generate after each picture.
+    **how: settings of `Rollout` and `Sampling`.
+
+  Returns:
+    Sight of the movies, with 1 + `frames` frames: the picture and its continuation.
+  """
   count, first = len(pictures), {}
   for sense in model.system.data.senses:
     shape = (count, 1, *model.source.senses[sense.name].shape)
@@ -85,12 +98,20 @@ def mean_speeds(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np
 def picture_features(
   pictures: Pictures, real: Float[np.ndarray, "others height width 3"]
 ) -> dict[str, Float[np.ndarray, "n"]]:
-  """Features of each picture that need no model.
+  """Computes features of each picture without a model.
 
   Args:
     pictures: in [-1, 1].
-    real: pictures to which the distance is measured; a picture that is among them is compared with the
-      others.
+    real: pictures for the feature "unlike_real". A picture that is one of them is compared with the others.
+
+  Returns:
+    feature -> one value per picture:
+    luma, contrast: mean and standard deviation of the luma; saturation: see `liveliness`.
+    edges: root mean square of the gradient of the luma.
+    grey_bits, space_bits: see `entropy`.
+    off_centre: distance of the centre of light from the middle, where a side of the picture is 1.
+    at_the_rim: share of the light in the outermost row or column of pixels on each side.
+    unlike_real: rms distance to the nearest picture in `real`; 0 if there is no other picture.
   """
   seen = intensity(pictures)
   light = luma(seen)
@@ -100,7 +121,7 @@ def picture_features(
   down, right = (np.diff(light, axis=axis) for axis in (1, 2))
   flat, others = pictures.reshape(len(pictures), -1), real.reshape(len(real), -1)
   distance = np.sqrt(np.square(flat[:, None] - others[None]).mean(-1))
-  # A distance of 0 is that of a picture to itself.
+  # A distance of 0 is the distance of a picture to itself.
   distance = np.where(distance > 1e-4, distance, np.inf).min(1)
   return {
     "luma": light.mean((1, 2)),
@@ -117,7 +138,7 @@ def picture_features(
 
 
 def predicted(features: dict[str, Float[np.ndarray, "n"]], speed: Float[np.ndarray, "n"]) -> dict[str, Any]:
-  """How well the features predict the speed.
+  """Measures how well the features of pictures predict the speed of their continuations.
 
   Returns:
     r2: share of the variance that a random forest explains on held-out pictures (five-fold cross-validation).
@@ -141,13 +162,14 @@ class Found:
   """Results of `find_dead_frames`. Speeds are in pixels per frame.
 
   Attributes:
-    segments: per segment of the chain, its `speed`, and its `retention`, the speed divided by that of the
-      first.
+    segments: for each segment of the chain, its `speed`, and its `retention`: the speed divided by the speed
+      of the first segment.
     real_speed: mean speed of real clips with the same captions.
-    kinds: kind -> per picture, the `mean` speed over its continuations and the speed of the fastest (`most`).
-    predicted: see `predicted`.
-    movies: movies of the chain, [movies, frames, height, width, 3].
-    pictures: all pictures, in the order of `kinds`.
+    kinds: kind -> for each picture, the `mean` speed of its continuations, and the speed of the fastest one
+      (`most`).
+    predicted: see the function `predicted`.
+    movies: the chains of segments, one movie per glitch, [movies, frames, height, width, 3].
+    pictures: all pictures, in the order of `kinds`, [pictures, height, width, 3].
   """
 
   segments: list[dict[str, float]]
@@ -161,18 +183,19 @@ class Found:
 def find_dead_frames(
   model, count: int = 16, futures: int = 2, seed: int = 0, segments: int = 3, **how
 ) -> Found:
-  """Chains segments from glitches, then continues pictures of every kind.
+  """Generates movies of several segments from glitches, then continues pictures of every kind.
 
-  A picture is dead if even the fastest of its continuations, each with another prompt and seed, moves by less
-  than .1 pixels per frame.
+  Each segment of a movie continues the previous one. Each picture has several continuations, with different
+  prompts and seeds. A picture is dead if even its fastest continuation moves by less than .1 pixels per
+  frame.
 
   Args:
     model: a `stale_jax.Model` that has sight and can continue given frames.
     count: number of pictures of each kind.
     futures: number of continuations of each picture.
     seed: seed of all random draws.
-    segments: number of segments of the chain, each as long as a training clip.
-    **how: settings of `Rollout` and `Sampling`; by default each segment is conditioned on one frame.
+    segments: number of segments of a movie, each as long as a training clip.
+    **how: settings of `Rollout` and `Sampling`; by default the sampler "windows" with one conditioning frame.
 
   Raises:
     UserError: the model has no sight or cannot continue frames, or a count is too small.
@@ -180,7 +203,7 @@ def find_dead_frames(
   if count < 2 or futures < 1 or segments < 2:
     raise UserError(f"count={count}, futures={futures}, segments={segments}: at least 2, 1 and 2 are needed.")
   if "sight" not in [sense.name for sense in model.system.data.senses]:
-    raise UserError("dead frames need a model with sight; this one has no sight.")
+    raise UserError("dead frames need a model of image frames; this model has no sight.")
   how = {"how": "windows", "conditioning_frames": 1, **how}
   test = dataclasses.replace(model.source, split="test")
   examples = [test[seed * 1000 + i] for i in range(count * futures)]

@@ -26,7 +26,19 @@ ABOUT = {"loss": "loss of the process on held-out clips, averaged over times and
 def clip_losses(
   model, process, params, batch: Batch, t: float | Float[Array, ""], keys
 ) -> dict[str, Float[Array, "batch"]]:
-  """Sense -> mean loss of each clip over its real (unpadded) frames, all at time `t`; one key per clip."""
+  """Corrupts clips to time `t`, and computes the mean loss of each clip over its real (unpadded) frames.
+
+  Args:
+    model: the network.
+    process: the noising process, which defines the loss.
+    params: the parameters of the network.
+    batch: the clips.
+    t: time of all frames.
+    keys: one PRNG key per clip.
+
+  Returns:
+    sense -> loss of each clip.
+  """
   size, frames = next(iter(batch.clip.values())).shape[:2]
   t = jnp.full((size, frames), t)
 
@@ -61,7 +73,7 @@ def held_out_losses(model, clips: int, seed: int = 0) -> dict[str, Float[np.ndar
 
 
 def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str, Any], None]:
-  """The loss of the process on the first `clips` test clips.
+  """Computes the loss of the process on the first `clips` test clips.
 
   Args:
     model: a `stale_jax.Model`.
@@ -71,8 +83,10 @@ def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str
   Returns:
     The scores, and None in place of clips. The scores are
     loss: mean over clips, times and senses, with equal weights; loss/SENSE: the same for one sense.
-    error: their standard errors over clips, for this one model; they say nothing about training seeds.
-    at: time -> mean over clips and senses.
+    error: score -> its standard error over clips, for this one model. It does not include the spread over
+      training seeds.
+    at: time -> mean loss over clips and senses.
+    clips: number of clips.
 
   Raises:
     UserError: the source has no test split, or `clips` is below 2.

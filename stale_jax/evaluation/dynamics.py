@@ -1,7 +1,7 @@
 """The suite `dynamics`: do generated trajectories follow the dynamics of their source?
 
-It needs a source with known dynamics: `advance` maps a state to that of the next frame, and `read` returns
-the labels of a clip. A clip has one sense, with one vector per frame.
+The suite needs a source with known dynamics: `advance` maps the state of a frame to the state of the next
+frame, and `read` returns the labels of a clip. A clip has one sense, with one vector (the state) per frame.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from stale_jax.errors import UserError
 
 ABOUT = {
   "defect": "rms error of a frame against the prediction from the frame before, divided by the rms step; 0 "
-  "follows the dynamics, 1 is as wrong as standing still",
-  "marginals": "Wasserstein distance of each coordinate's values to real ones, mean over coordinates",
+  "for a trajectory that follows the dynamics, 1 for one that stands still",
+  "marginals": "Wasserstein distance between generated and real values, mean over coordinates",
   "caption": "share of clips that match their caption",
   "lyapunov": "largest Lyapunov exponent along the trajectory, per second",
 }
@@ -27,7 +27,7 @@ _NUDGE = 1e-6  # Step of the finite difference that linearises the dynamics.
 def defect(clips: Float[np.ndarray, "n frames values"], advance) -> float:
   """rms of x[k+1] - advance(x[k]) divided by that of advance(x[k]) - x[k].
 
-  It is 0 for a trajectory of the dynamics, and 1 for one that stands still.
+  It is 0 for a trajectory that follows the dynamics, and 1 for one that stands still.
   """
   clips = np.asarray(clips, np.float64)
   now, then = clips[:, :-1], clips[:, 1:]
@@ -92,16 +92,17 @@ def evaluate_dynamics(model, clips: int = 512, seed: int = 0, **overrides) -> tu
 
   Returns:
     The scores, and the generated clips. The scores are
-    defect: see `defect`; defect_shuffled: that of real clips with their frames shuffled.
-    marginals: mean over coordinates of `marginals` to real test clips; marginals_each: by coordinate.
+    defect: see `defect`; defect_shuffled: the defect of real clips with their frames shuffled.
+    marginals: mean over coordinates of the distance to real test clips, see `marginals`; marginals_each: the
+      distance in each coordinate.
     caption: share of clips whose labels all match the caption; caption_each: by label.
     lyapunov: mean of `lyapunov` over clips; lyapunov_error: its standard error over these clips.
-    clipped: share of values at the ends of [-1, 1].
+    clipped: share of values at or beyond the ends of [-1, 1].
     clips: number of clips.
-    real: the same scores of as many real training clips.
+    real: the same scores of as many real training clips, without defect_shuffled.
 
   Raises:
-    UserError: the dynamics of the source are not known, or `clips` is below 2.
+    UserError: the dynamics of the source are not known, clips have several senses, or `clips` is below 2.
   """
   source = model.system.data.source
   if source.kind != "trajectories" or len(model.system.data.senses) != 1:

@@ -1,16 +1,16 @@
 """Diversity of a rollout: entropies, in bits, of the pictures and of the directions of motion.
 
 Movies can be lively and yet all look or move alike. The entropy of directions over clips falls when the clips
-move in the same direction, and that over frames falls when each clip keeps its direction. The entropies of a
-frame fall when it darkens, fills with one tone or shrinks to a dot, and rise when it dissolves into noise.
-None of them should be maximised: compare them with the values of real clips.
+move in the same direction. The entropy of directions over frames falls when each clip keeps its direction.
+The entropies of a frame fall when it darkens, fills with one tone or shrinks to a dot, and rise when it
+dissolves into noise. No entropy should be maximised: compare it with the value of real clips.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import digamma
 
-DIRECTIONS = 8  # Sectors of 45 degrees; the first is centred on the right.
+DIRECTIONS = 8  # Sectors of 45 degrees; the first is centred on motion to the right.
 LEVELS = 16  # Grey levels of the histogram.
 
 
@@ -24,7 +24,7 @@ def entropy(counts: Int[np.ndarray, "*batch classes"]) -> Float[np.ndarray, "*ba
 
     H = digamma(N) - sum_i n_i / N (digamma(n_i) + (-1)^n_i (digamma((n_i + 1) / 2) - digamma(n_i / 2)) / 2)
 
-  Like any such estimate it is too low for dependent samples, such as neighbouring frames.
+  Like every estimate from counts, it is too low for dependent samples, such as neighbouring frames.
   """
   counts = np.asarray(counts, np.float64)
   total = counts.sum(-1)
@@ -36,7 +36,7 @@ def entropy(counts: Int[np.ndarray, "*batch classes"]) -> Float[np.ndarray, "*ba
 
 
 def turned(moves: Float[np.ndarray, "*batch 2"], least: float) -> Bool[np.ndarray, "*batch directions"]:
-  """One-hot direction of each move (right, down); all zeros if the move is shorter than `least` pixels."""
+  """One-hot sector of the direction of each move (right, down); all 0 for moves below `least` pixels."""
   angle = np.arctan2(moves[..., 1], moves[..., 0]) / (2 * np.pi)
   sector = np.rint(DIRECTIONS * angle).astype(int) % DIRECTIONS
   moving = np.hypot(moves[..., 0], moves[..., 1]) >= least
@@ -61,13 +61,13 @@ def direction_bits(
 
 
 def grey_bits(light: Float[np.ndarray, "*batch height width"]) -> Float[np.ndarray | np.floating, "*batch"]:
-  """Entropy of the histogram of a frame's grey values, in [0, 1], with LEVELS bins; at most 4 bits."""
+  """Entropy of the histogram of a frame's grey values in [0, 1], with LEVELS bins; at most 4 bits."""
   level = np.minimum((light * LEVELS).astype(int), LEVELS - 1)
   return entropy((level[..., None] == np.arange(LEVELS)).sum((-3, -2)))
 
 
 def space_bits(light: Float[np.ndarray, "*batch height width"]) -> Float[np.ndarray | np.floating, "*batch"]:
-  """Entropy of the position of a frame's light (our measure): of a pixel drawn in proportion to its light.
+  """Entropy, in bits, of the position of a pixel drawn in proportion to its light (our measure).
 
   2^bits is the number of pixels over which evenly spread light has the same entropy. It is computed exactly,
   not from samples, and is 0 for a black frame.

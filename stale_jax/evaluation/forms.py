@@ -1,4 +1,4 @@
-"""Which form each block takes at each sampling step, for each prompt (see `models.forms`)."""
+"""Which form of attention each block uses at each sampling step, for each prompt (see `models.forms`)."""
 
 import functools
 from collections.abc import Sequence
@@ -16,10 +16,12 @@ from stale_jax.models import Transformer
 def plots(
   model: Transformer, params, context: Context, times: Float[Array, "grid"], frames: int
 ) -> Float[np.ndarray, "prompts steps blocks"]:
-  """The weight of the vehicular form in each block at each step; above .5 the hard mode takes this form.
+  """Evaluates the gate of each block at each solver step: the weight of its vehicular form, in [0, 1].
 
-  No clip is needed, because the gate does not depend on one. Blocks are listed in the order in which they
-  run; those of a cycle occur once per turn.
+  The vehicular form attends along time, the anthropomorphic form over space (see `models.forms`). With
+  forms="hard", a block computes only the vehicular form where its weight is above .5, else only the other.
+  No clip is needed, because the gate depends only on caption and time. Blocks are listed in the order of
+  evaluation; in a looped trunk (`models.cycle`) each block occurs once per turn.
 
   Args:
     model: network with two forms.
@@ -32,7 +34,9 @@ def plots(
     UserError: the model has no forms.
   """
   if model.forms == "none":
-    raise UserError("this model has no forms to plot: train one with model.forms=dense.")
+    raise UserError(
+      "this model has one form of attention, and no gates to plot: train one with model.forms=dense."
+    )
   model = model.clone(forms="dense")
   gates = _gates(model, params, context, jnp.asarray(times)[:-1], frames)
   return np.asarray(jax.device_get(gates))

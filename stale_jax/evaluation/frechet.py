@@ -12,7 +12,8 @@ def frechet(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m features
   """
   a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
   cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-  # The product of two covariances has real non-negative eigenvalues; other parts are rounding errors.
+  # The product of two covariances has real non-negative eigenvalues; imaginary and negative parts are
+  # rounding errors.
   eigenvalues = np.linalg.eigvals(cov_a @ cov_b).real
   root = np.sqrt(np.maximum(eigenvalues, 0)).sum()
   return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * root)

@@ -25,7 +25,7 @@ TIMES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @functools.cache
 def _scorer(network, process):
-  """Function that scores clips corrupted to a given time; compiled once per shape."""
+  """Returns a function that corrupts clips and scores their labels; it is compiled once per shape."""
 
   @jax.jit
   def run(params, clip, t, seed):
@@ -37,7 +37,16 @@ def _scorer(network, process):
 
 
 def score(model, clip: Clip, t: float, seed: int = 0) -> Float[np.ndarray, "n labels"]:
-  """Label scores by `model` (a `stale_jax.Model`) of clips [n, frames, *shape] corrupted to time `t`.
+  """Corrupts clips to time `t` and scores their labels, without their captions.
+
+  Args:
+    model: a `stale_jax.Model` trained with `cringe`.
+    clip: clean clips, sense -> [n, frames, *shape].
+    t: time of all frames, in [0, 1].
+    seed: seed of the noise.
+
+  Returns:
+    The score of each class of each label, in the order of the source's labels.
 
   Raises:
     UserError: the model was trained without labels.
@@ -63,7 +72,7 @@ def reward(
 
   Args:
     model: a `stale_jax.Model` trained with `cringe`.
-    clip: clean clips.
+    clip: clean clips, sense -> [n, frames, *shape].
     labels: name -> class; -1 or a missing name is ignored.
     times: noise levels at which the clips are scored.
     seed: seed of the noise.
@@ -85,11 +94,11 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
     The scores, and None in place of clips. For each label the scores are
     accuracy/NAME: share of labelled clips whose highest score belongs to one of their classes, mean over
       TIMES.
-    hinge/NAME: mean over clips and TIMES of the balanced hinge of the label's scores; without evidence it is
-      1.
+    hinge/NAME: mean over clips and TIMES of the balanced hinge loss of the label's scores
+      (`objectives.hinge`); 1 if all scores are 0.
     chance/NAME: 1 / classes.
-    at: time -> the same scores at that time, and accuracy_error/NAME and hinge_error/NAME, their standard
-      errors over clips of this one model.
+    at: time -> accuracy/NAME and hinge/NAME at this time, and accuracy_error/NAME and hinge_error/NAME, their
+      standard errors over clips, for this one model.
 
   Raises:
     UserError: the model was trained without labels, its source has no test split, or `clips` is below 2.
@@ -119,7 +128,7 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
 
 
 def held_out_clips(experiment, clips: int, seed: int) -> tuple[Clip, dict[str, Int[np.ndarray, "n classes"]]]:
-  """The first `clips` clips of the test split, in the order of `seed`, and their labels."""
+  """The first `clips` clips of the test split and their labels; a source with a seed takes `seed`."""
   source = experiment.data.source.test_split(seed)
   examples = [source[i] for i in range(clips)]
   batch = collate(examples, experiment.data.senses, experiment.network.text_length, source.labels)

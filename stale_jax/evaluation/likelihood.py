@@ -1,22 +1,24 @@
 """Log-likelihood of clips under a model, in bits, along the probability-flow ODE.
 
-By the instantaneous change of variables (Chen et al., arXiv 1806.07366; Song et al., arXiv 2011.13456, eq.
-39), the log-density falls by div v along dx/dc = v, so
+The ODE is dx/dc = v, where c = `Process.clock(t)`. By the instantaneous change of variables (Chen et al.,
+arXiv 1806.07366; Song et al., arXiv 2011.13456, eq. 39), d log p / dc = -div v along a path, so
 
-  log p(x at t0) = log prior(x at 1) + integral of div v over the clock from t0 to 1.
+  log p(x at t0) = log prior(x at 1) + integral of div v over c from t0 to 1.
 
-The divergence is Hutchinson's estimate e' J e with e = +-1; the error bar is its spread over probes.
+The divergence is estimated by Hutchinson's e' J e, where J is the Jacobian of v and e is a *probe*: a vector
+of random signs. The error bar is the standard error over the probes.
 
 Bits are per dimension and relative to the uniform density on the box [-1, 1], whose log2-density is -1 per
-dimension: a model that knows nothing scores 0. The likelihood is that of the clip corrupted to the small time
-t0, which dequantises it: half of the pixels of the digits lie exactly on a wall, where a density can be
-unbounded. At t0 = 1/128, `UniformFlow` adds little more than uniform noise of +-1/128.
+dimension: a uniform model scores 0. Clips are first corrupted to the small time t0 (dequantised): half of the
+pixel values of the digits lie exactly on the boundary of the box, where a density can be unbounded. At
+t0 = 1/128, `UniformFlow` adds little more than uniform noise of +-1/128.
 
-The velocity is that of the sampler. Where it clips the estimate of x0 it has a kink but is still Lipschitz,
-so the flow is invertible and its divergence is defined almost everywhere. The `project` of the sampler is not
-invertible and is left out. With an inexact network, a path may therefore end outside the box, where the
-uniform prior has no density; such values are counted as if inside, and `outside` is their share. Where it is
-not 0, the bits are those of the velocity field, not of the clips made by the projecting sampler.
+The velocity is the one that the sampler uses. Where the estimate of x0 is clipped, the velocity has a kink
+but is still Lipschitz, so the flow is invertible and its divergence is defined almost everywhere. The
+sampler's projection to the box (`Process.project`) is not invertible and is left out. With an inexact
+network, a path may therefore end outside the box, where the uniform prior has no density. Such values are
+counted as if they were inside, and `outside` is their share. If `outside` is not 0, the bits describe the
+velocity field, not the clips of the sampler that projects.
 """
 
 import functools
@@ -37,11 +39,12 @@ from stale_jax.sampling import Denoiser
 from stale_jax.text import tokenize
 
 ABOUT = {
-  "bits_per_dimension": "log2 density of held-out clips relative to the uniform, per value; higher is better",
-  "outside": "share of values whose path ended outside the box at the prior; should be 0",
+  "bits_per_dimension": "log2 of the density of held-out clips relative to the uniform density, per value; "
+  "higher is better",
+  "outside": "share of values outside [-1, 1] where their path reaches the prior; should be 0",
 }
 START = 1 / 128
-# Distance of the last but one time from 1; the last step goes from there to 1.
+# The last but one time is 1 - _END; the last step goes from there to 1.
 _END = 1e-3
 _BATCH = 16
 
@@ -52,7 +55,7 @@ class Bits(NamedTuple):
   Attributes:
     bits: log2 of the density relative to the uniform density on the box, per dimension.
     error: standard error of `bits` over the probes, for this clip; NaN for a single probe.
-    outside: share of values whose path ended outside the box (with a Gaussian prior, possibly most).
+    outside: share of values whose path ends outside the box. With a Gaussian prior it may be most of them.
   """
 
   bits: Float[Array, "batch"]
@@ -79,12 +82,12 @@ def likelihood(
 
   Args:
     process: process that defines the velocity and the prior.
-    denoiser: the network.
+    denoiser: (clip, t, context) -> outputs of the network.
     clip: sense -> [batch, frames, *shape], corrupted to times[0].
-    times: increasing, from above 0, where the velocity may be singular, to 1.
+    times: increasing times, the last of which is 1. The first is above 0, where the velocity may be singular.
     context: conditioning of the denoiser.
     key: key of the probes; each probe is one vector for the whole path.
-    probes: number of vectors of Hutchinson's estimate.
+    probes: number of probes of Hutchinson's estimate.
   """
   times = jnp.asarray(times)
   batch, frames = next(iter(clip.values())).shape[:2]
@@ -96,7 +99,7 @@ def likelihood(
     return sum(jnp.sum(x.reshape(batch, -1), -1) for x in clip.values())
 
   def slope(x, time):
-    """The velocity, and the estimates of its divergence, [probes, batch]."""
+    """Returns the velocity, and one estimate of its divergence per probe, [probes, batch]."""
     t = jnp.broadcast_to(time, (batch, frames))
 
     def velocity(x):
@@ -146,15 +149,17 @@ def _compiled(model, process: Process, steps: int, probes: int):
 def clip_bits(
   model, prompts: Sequence[str], clip: Clip, seed: int = 0, *, steps: int = 32, probes: int = 4
 ) -> Bits:
-  """Bits of each clip [n, frames, *shape], dequantised, under `model` given its caption, without guidance.
+  """Log-likelihood of each clip, in bits per dimension, given its caption and without guidance.
+
+  Clips are first corrupted to time START (dequantised).
 
   Args:
     model: a `stale_jax.Model`.
     prompts: one caption per clip.
-    clip: clean clips.
-    seed: seed of dequantisation and probes.
-    steps: Heun steps along the path. On the shipped model, 32 steps give .09 bits more than 64.
-    probes: probes of Hutchinson's estimate.
+    clip: clean clips, sense -> [n, frames, *shape].
+    seed: seed of the dequantisation noise and of the probes.
+    steps: number of Heun steps along the path. On the shipped model, 32 steps give .09 bits more than 64.
+    probes: number of probes of Hutchinson's estimate.
 
   Raises:
     UserError: the process has no ODE.
@@ -176,20 +181,22 @@ def clip_bits(
 def evaluate_likelihood(
   model, clips: int = 64, seed: int = 0, steps: int = 64
 ) -> tuple[dict[str, Any], None]:
-  """The suite `likelihood`: bits per dimension of real test clips, given their captions.
+  """The suite `likelihood`: log-likelihood, in bits per dimension, of real test clips given their captions.
+
+  A source without a test split is measured on its own clips.
 
   Args:
     model: a `stale_jax.Model`.
     clips: number of clips, at least 2.
     seed: seed of the noise and the probes.
-    steps: Heun steps along the ODE.
+    steps: number of Heun steps along the ODE.
 
   Returns:
     The scores, and None in place of clips. The scores are
-    bits_per_dimension: mean over clips of log2 of the model's density relative to the uniform.
-    error: its standard error over clips, for this one model.
-    hutchinson_error: the part of that error that comes from the probes.
-    outside: share of values whose path ended outside the box.
+    bits_per_dimension: mean over clips of log2 of the model's density relative to the uniform density.
+    error: standard error of bits_per_dimension over clips, for this one model.
+    hutchinson_error: the part of `error` that comes from the random probes.
+    outside: share of values whose path ends outside the box; should be 0.
     clips, steps, probes, dequantised_by: how it was measured.
 
   Raises:

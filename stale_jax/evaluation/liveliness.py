@@ -1,13 +1,13 @@
 """Does a long movie keep moving? Measured while it is generated, in constant memory.
 
 Video diffusion models slow down and stop when a movie is longer than the training clips, and measures of
-stability alone are best for a still picture. Therefore motion is measured in windows as long as the training
-clips, and compared with the first window. For each clip and window w:
+stability alone give the best score to a still picture. Therefore motion is measured in windows as long as the
+training clips, and compared with the first window. For each clip and window w:
 
 - *pace*: median over the pairs of neighbouring frames of `motion.FrameMotion.speed`, in pixels per frame.
   (The speed of a pair is a weighted mean over pixels: a median would be 0 before a still background.) The
-  speed is biased for small pictures, see `motion.frame_motion`: compare it with real clips, which are
-  measured alike.
+  speed is biased for small pictures, see `motion.frame_motion`: compare it with that of real clips of the
+  same size.
 - *retention*: R(w) = pace(w) / max(pace(first), .1), so that R is 0 where nothing ever moved.
 - *collapse*: R < .5 in three consecutive windows. *Half-life*: frames from the first window to the first with
   R < .5.
@@ -20,12 +20,12 @@ clips, and compared with the first window. For each clip and window w:
   autocorrelation 1 - sum |a - b|^2 / sum (|a - m|^2 + |b - m|^2), where a is the window, b the frames one lag
   earlier and m the mean of the last nine windows, which are kept. As in pitch detection (McLeod & Wyvill,
   ICMC 2005), lags count only after the correlation has fallen to 0: before that, a slow picture resembles
-  itself. A window that reaches .9 loops; its *period* is the first lag that reaches it. Real clips may loop
-  too: compare.
+  itself. A window whose value is .9 or more loops; its *period* is the first lag at which the autocorrelation
+  is .9 or more. Real clips may loop too: compare with them.
 - *luma*, *saturation*: mean luma (Rec. 709) in [0, 1]; sum (max - min) / sum max of the channels (ours: the
   saturation of HSV weighted by light, since black has none).
 - *flicker*: 1 - mean |x_t - x_t-1| (VBench, arXiv 2311.17982). A frozen movie scores 1: never use it alone.
-- *bits*: entropies, see entropy.py.
+- *bits*: entropies, see `evaluation.entropy`.
 
 *Drift* of luma and saturation is |mean of the last 15% - mean of the first 15%| (the start-end contrast of
 FramePack, arXiv 2504.12626). *Summed drift* over N windows is sum_i (N - i + 1) |m_i - m_1| / m_1, divided by
@@ -44,16 +44,16 @@ from stale_jax.evaluation.entropy import direction_bits, grey_bits, space_bits
 from stale_jax.evaluation.motion import STILL, frame_motion
 
 LOOPS = 0.9  # Autocorrelation from which a window counts as looping.
-_SLOW, _SLOW_WINDOWS = 0.5, 3
-_ENDS = 0.15  # Share of a movie that is its start, and its end.
-_REMEMBERED = 8  # Earlier windows in which loops are sought.
-_SIDE = 16  # Pixels of the side of the kept pictures, at most.
+_SLOW, _SLOW_WINDOWS = 0.5, 3  # A clip collapses if R is below .5 in three windows in a row.
+_ENDS = 0.15  # Share of a movie that counts as its start, and as its end.
+_REMEMBERED = 8  # Number of earlier windows in which loops are searched.
+_SIDE = 16  # Largest side, in pixels, of the pictures kept for the detection of loops.
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _POINTS, _SHOWN = 256, 64  # Points of a curve: kept (up to twice as many), and shown.
 
 
 def change_of(sight: Float[np.ndarray, "clips frames height width 3"]) -> float:
-  """Median over pairs of neighbouring frames of their mean absolute difference, with values in [0, 1]."""
+  """Median over all pairs of neighbouring frames of their mean absolute difference, for values in [0, 1]."""
   return float(np.median(np.abs(np.diff(intensity(sight), axis=1)).mean((2, 3, 4))))
 
 
@@ -70,7 +70,7 @@ def saturation(seen: Float[np.ndarray, "pictures height width 3"]) -> Float[np.n
 class Curve:
   """One value per clip and window, for any number of windows, in constant memory.
 
-  At 2 x 256 points, pairs of neighbours are averaged and `span` doubles, as often as needed.
+  Whenever 2 x 256 points are stored, neighbouring points are averaged in pairs and `span` doubles.
 
   Attributes:
     points: arrays [clips], each the mean of `span` windows.
@@ -83,7 +83,7 @@ class Curve:
     self._waiting: list[np.ndarray] = []
 
   def add(self, value: Float[np.ndarray, "clips"]) -> None:
-    """Appends the values of a window."""
+    """Appends the value of each clip in one window."""
     self._waiting.append(value)
     if len(self._waiting) == self.span:
       self.points.append(functools.reduce(np.add, self._waiting) / self.span)
@@ -128,7 +128,7 @@ class Liveliness:
     self._periods = np.zeros(_REMEMBERED * window + 1, int)
 
   def add(self, sight: Float[np.ndarray, "clips frames height width 3"]) -> None:
-    """Adds any number of frames, in [-1, 1], to each of the clips, which stay the same."""
+    """Adds frames, in [-1, 1]. Every call passes the next frames of the same clips, in the same order."""
     for frame in np.moveaxis(np.asarray(sight, np.float32), 1, 0):
       self._add(frame)
 
@@ -165,7 +165,7 @@ class Liveliness:
       self._close()
 
   def _close(self) -> None:
-    """Ends a window: computes its values and clears what was kept for it."""
+    """Ends a window: computes its values and discards the measurements of its frames."""
     pairs = {name: np.stack([pair[name] for pair in self._pairs], 1) for name in self._pairs[0]}
     speed, dead = np.median(pairs["speed"], 1), pairs["dead"].mean(1)
     if self._first is None:
@@ -206,7 +206,7 @@ class Liveliness:
     self._pairs, self._pictures = [], []
 
   def _loop(self) -> Float[np.ndarray, "clips"]:
-    """Loop value of this window, NaN for the first; counts the period of clips that loop."""
+    """Returns the loop value of this window, NaN for the first; counts the periods of the clips that loop."""
     small, window = np.stack(self._small, 1), self._window
     if small.shape[1] < 2 * window:
       return np.full(len(small), np.nan)
@@ -226,15 +226,18 @@ class Liveliness:
     return found.max(1)
 
   def scores(self) -> dict[str, Any]:
-    """Means over clips, and over the windows after the first.
+    """Averages over the clips, and over the windows after the first.
 
     Returns:
-      The scores that the docstring of this module defines (of luma and saturation the drift only), with
+      The scores that the docstring of this module defines (for luma and saturation, only the drift), where
       retention: mean of min(R, 1); retention_end: the same over the last 15%.
       half_life: median over clips, in frames; None if it is not reached.
       collapsed: share of clips that collapse.
-      dead_run: longest run of dead frames.
-      looping: share of windows that loop; period: median period of these, in frames; None without loops.
+      dead_run: longest run of dead pairs of frames in any clip.
+      luma_drift, saturation_drift: drift; luma_drift_sum, saturation_drift_sum: summed drift.
+      looping: share of windows that loop; period: median period of these windows, in frames; None without
+        loops.
+      frames_bits, clips_bits: entropies of directions over frames and over clips, see `direction_bits`.
 
     Raises:
       ValueError: there are fewer than two windows.

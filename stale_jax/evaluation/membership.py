@@ -1,10 +1,10 @@
-"""Was this handwriting trained on? Estimated from the denoising loss of the model alone.
+"""Estimates from the denoising losses of a model alone whether it was trained on given handwriting.
 
 A model denoises training examples a little better than unseen ones (membership inference, Carlini et al.,
 arXiv 2112.03570; calibrated for difficulty by a reference model, Watson et al., arXiv 2111.08440). The gap is
-the loss of the test handwriting minus that of the training handwriting; leaked test digits reduce it. Digits
-differ far more in difficulty than by membership, so the model is compared with a reference model on the same
-digits.
+the loss of the test handwriting minus that of the training handwriting. If test digits leaked into the
+training data, the gap is smaller. The difficulty of digits varies far more than the effect of membership, so
+the model is compared with a reference model on the same digits.
 """
 
 import functools
@@ -19,14 +19,14 @@ from stale_jax.data.loader import collate
 from stale_jax.data.sources.digits import handwriting
 from stale_jax.processes import corrupt_array
 
-# Noise levels at which the identity of a digit is decided: there memorisation lowers the loss most.
+# Times at which the identity of a digit is decided: there memorisation lowers the loss most.
 _TIMES = (0.5, 0.7, 0.85)
 _BATCH = 64
 
 
 @functools.cache
 def _network(model, process):
-  """Function that returns the rms error of sight at each of _TIMES, [times, batch]; compiled per shape."""
+  """Returns a function that computes the rms error of sight at each of _TIMES, [times, batch]."""
 
   @jax.jit
   def losses(params, batch, keys):
@@ -43,9 +43,10 @@ def _network(model, process):
 
 
 def handwriting_losses(model, split: str, views: int = 2, seed: int = 0) -> Float[np.ndarray, "n"]:
-  """Log of the denoising error of each digit of `split` under `model`, averaged over `views` clips of it.
+  """Log of the rms denoising error of each digit of `split`, averaged over `views` clips of the digit.
 
-  Colour, path and noise of view v of the i-th digit depend on (seed, v, i) alone, so models can be paired.
+  Colour, path and noise of view v of the i-th digit depend on (seed, v, i) alone, so the losses of
+  two models can be paired.
   """
   experiment, run = model.system, _network(model.system.network, model.system.diffusion.process)
   images, targets = handwriting(split)
@@ -72,25 +73,25 @@ def membership(
   clean: dict[str, Float[np.ndarray, "n"]] | None = None,
   draws: int = 2000,
 ) -> dict[str, float | None]:
-  """Estimates the share of the test handwriting that a model was trained on from its losses.
+  """Estimates from the losses of a model the share of the test handwriting that it was trained on.
 
   If a share f leaked, the gap between test and training is (1 - f) times the clean gap, so f = 1 - gap /
   clean gap. This holds for models of the same recipe only: a model that memorises less also has a smaller
-  gap. There is no estimate where the clean gap is not above 0 by twice its error: such models do not memorise
-  measurably.
+  gap. There is no estimate unless the clean gap exceeds twice its standard error: otherwise models of this
+  recipe do not memorise measurably.
 
   Args:
     audited: split -> `handwriting_losses` of the model in question.
     clean: the same for a model of the same recipe that was trained without test handwriting.
-    draws: draws of the bootstrap over digits.
+    draws: number of bootstrap samples of the digits.
 
   Returns:
-    gap: log loss of test minus training; gap_standard_error: its bootstrap error over digits. With `clean`
-      also
-    estimate: not clipped to [0, 1]; None where the clean gap is too small.
-    standard_error: half the width of the central 68% of the bootstrap (the variance of a ratio is infinite
-      where its divisor may be 0), or None.
-    clean_gap, clean_gap_standard_error: those of the clean model.
+    gap: mean log error of test digits minus that of training digits; gap_standard_error: its bootstrap error
+      over digits. With `clean` also
+    estimate: the share f, not clipped to [0, 1]; None if the clean gap is too small.
+    standard_error: half the width of the interval of the central 68% of the bootstrap estimates (the variance
+      of a ratio is infinite where its divisor may be 0); None without an estimate.
+    clean_gap, clean_gap_standard_error: the gap of the clean model and its error.
   """
   both = [audited] if clean is None else [audited, clean]
 

@@ -13,9 +13,12 @@ def nearest_distance(
 
 
 def nearest_ratio(generated, held_out, training) -> float:
-  """Median distance to the nearest training example, of generated divided by that of held-out examples.
+  """Median distance of generated examples to the nearest training example, divided by that of held-out ones.
 
-  About 1 means as new as unseen handwriting, near 0 means copies.
+  A ratio of about 1 means that generated examples are as new as unseen ones; near 0, they are copies.
+
+  Args:
+    generated, held_out, training: examples, [n, pixels].
   """
   return float(
     np.median(nearest_distance(generated, training)) / np.median(nearest_distance(held_out, training))

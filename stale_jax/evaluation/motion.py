@@ -21,12 +21,14 @@ class FrameMotion:
     change: mean absolute difference of the frames, with values in [0, 1].
     speed: mean length of the flow, in pixels per frame. Each pixel is weighted by the squared gradient of the
       picture, since no flow can be measured where the picture is blank. It is biased, see `frame_motion`.
-    dynamic: the dynamic degree, in pixels per frame: the same mean over the fastest twentieth of the weight.
-      (VBench, arXiv 2311.17982, weights all pixels equally and thresholds the result.)
-    move: the mean flow itself, right and down.
-    left: summed squared difference that remains after the frame before is warped along the flow. Where
-      nothing moves (`speed` is below STILL), it is `all`.
-    all: summed squared difference before warping; the share 1 - left / all is explained by motion.
+    dynamic: the dynamic degree, in pixels per frame: the same mean over the fastest pixels that together have
+      a twentieth of the weight. (VBench, arXiv 2311.17982, weights all pixels equally and thresholds the
+      result.)
+    move: the mean flow as a vector (right, down), in pixels per frame, with the same weights.
+    left: summed squared difference of the frames after the first frame is warped along the flow. Where
+      nothing moves (`speed` is below STILL), `left` is `all`.
+    all: summed squared difference of the frames without this warp, see `frame_motion`. Motion explains the
+      share 1 - left / all of the change.
   """
 
   change: float
@@ -43,8 +45,8 @@ def frame_motion(
   """Measures the motion between two frames in [-1, 1]. (The method is ours.)
 
   Both frames are blurred slightly (a Gaussian of .7 pixels): otherwise every sharp edge that moves by a
-  fraction of a pixel would count as unexplained. The flow of `data.flow` is averaged over 2 pixels with the
-  weights of `speed`, because a flow that is free at every pixel can explain even noise.
+  fraction of a pixel would count as unexplained. The flow of `data.flow` is smoothed by a Gaussian of 2
+  pixels, with the weights of `speed`, because a flow that may differ at every pixel can explain even noise.
 
   Warping by fractions of a pixel averages pixels, and an average is closer to any picture than a single pixel
   is: that alone "explains" a third of pure noise. `all` is therefore the smaller of the squared differences
@@ -53,14 +55,15 @@ def frame_motion(
   `speed` is too low for small pictures that move as a whole. On moving textures (`testing.moving.textures`)
   at .5, 1 and 2 pixels per frame it is 15%, 7% and 8% low in pictures of 16 pixels, 2 to 4% low in 32, and 0
   to 4% low in 48. A digit that moves on a black canvas of 16 pixels is measured without bias. Compare speeds
-  with those of real clips of the same size, measured alike.
+  with those of real clips of the same size.
   """
   before, after = intensity(before), intensity(after)
   change = float(np.abs(after - before).mean())
   before, after = (cv2.GaussianBlur(x, (3, 3), 0.7) for x in (before, after))
   grey = [np.rint(255 * x.mean(-1)).astype(np.uint8) for x in (before, after)]
   weight = np.square(np.stack(np.gradient(grey[1].astype(np.float32)))).sum(0)
-  # The finest scale is that of a picture of 64 to 127 pixels: a finer one takes longer and adds nothing.
+  # The finest level of the pyramid has a shorter side of 64 to 127 pixels: finer levels take longer and add
+  # nothing.
   backward = _averaged(flow(grey[1], grey[0], max(0, min(grey[0].shape).bit_length() - 7)), weight)
   speed, dynamic = _speeds(np.hypot(backward[..., 0], backward[..., 1]).ravel(), weight.ravel())
   move = -(backward * weight[..., None]).sum((0, 1)) / max(weight.sum(), 1e-9)
@@ -90,7 +93,7 @@ def _warped(picture: Float[np.ndarray, "height width 3"], field: Float[np.ndarra
 
 
 def _speeds(length: Float[np.ndarray, "pixels"], weight: Float[np.ndarray, "pixels"]) -> tuple[float, float]:
-  """The weighted mean of `length`, and that over the fastest twentieth of the weight."""
+  """The weighted mean of `length`, and the mean over the fastest pixels with a twentieth of the weight."""
   total = weight.sum()
   if not total:
     return 0.0, 0.0

@@ -1,15 +1,22 @@
-"""What a suite requires of the source that a model was trained on."""
+"""Checks that a model was trained on the source that a suite needs."""
 
 from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 
 
 def digits_of(suite: str, source: Source, system) -> Source:
-  """Returns `source` if it is the moving digits that `suite` can read.
+  """Returns `source` if it is the source 'digits' and the model has the sense sight.
+
+  Args:
+    suite: name of the suite, for the error message.
+    source: source of training clips.
+    system: the model's experiment, with its senses.
 
   Raises:
-    UserError: it is another source, or the model of `system` has no sight.
+    UserError: the source is another one, or the model has no sight.
   """
   if source.kind != "digits" or "sight" not in [sense.name for sense in system.data.senses]:
-    raise UserError(f"the suite {suite!r} needs a model with sight, trained on the source 'digits'.")
+    raise UserError(
+      f"the suite {suite!r} needs a model with sight (image frames) that was trained on the source 'digits'."
+    )
   return source

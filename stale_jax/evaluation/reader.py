@@ -34,7 +34,7 @@ class Reading:
 
   Attributes:
     labels: digit, colour, direction, speed -> [n] indices.
-    hits: whether the digit hits each of the four walls, [n, frames, 4].
+    hits: whether the digit hits each of the four walls in each frame, [n, frames, 4].
     features: activations of the network's last hidden layers, for Fréchet and kernel distances, [n, 96].
     glyphs: mean picture of the digit, with unit norm, [n, 100].
     path: centre of mass of the ink, (row, column) in pixels, [n, frames, 2].
@@ -48,9 +48,14 @@ class Reading:
 
 
 def track(sight: Float[np.ndarray, "n frames height width 3"]) -> dict[str, np.ndarray]:
-  """Tracks the ink: path [n, frames, 2] (pixels), mass [n, frames], colour [n, 3], glyphs [n, 2, g, g].
+  """Tracks the ink, the bright pixels of each frame.
 
-  A glyph is the patch around the centre of mass, averaged over one half of the clip.
+  Returns:
+    path: centre of mass (row, column) in pixels, [n, frames, 2].
+    mass: sum of the intensities, [n, frames].
+    colour: mean colour, scaled to a maximum of 1, [n, 3].
+    glyphs: patch around the centre of mass, averaged over the first and over the second half of the clip,
+      [n, 2, 10, 10].
   """
   colour = intensity(sight)
   ink = colour.max(-1)
@@ -78,20 +83,20 @@ def track(sight: Float[np.ndarray, "n frames height width 3"]) -> dict[str, np.n
 
 
 def glyphs(tracked: dict[str, np.ndarray]) -> Float[np.ndarray, "n pixels"]:
-  """Mean picture of each digit, with unit norm."""
+  """The mean patch around the digit of each clip, flattened, with unit norm."""
   pixels = tracked["glyphs"].mean(1).reshape(len(tracked["mass"]), -1)
   return pixels / np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-6)
 
 
 def still(split: str) -> Float[np.ndarray, "n 2 16 16 3"]:
-  """Clips of every digit of the split once: white, at rest, in the middle of a canvas."""
+  """One clip of two frames per digit of the split: white, at rest, in the middle of a black canvas."""
   digits, _ = handwriting(split)
   canvas = np.pad(2 * digits - 1, ((0, 0), (4, 4), (4, 4)), constant_values=-1)
   return np.broadcast_to(canvas[:, None, :, :, None], (len(canvas), 2, *canvas.shape[1:], 3))
 
 
 def _inputs(tracked: dict[str, np.ndarray], canvas: int) -> tuple[np.ndarray, np.ndarray]:
-  """Inputs of the network: form [n, values], and colour and motion [n, values]."""
+  """Inputs of the network: glyphs [n, values]; and colour, path, steps and mass of the ink [n, values]."""
   n = len(tracked["mass"])
   path = tracked["path"] / canvas - 0.5
   motion = (tracked["colour"], 4 * path, 8 * np.diff(path, axis=1), tracked["mass"] / 16)
@@ -100,7 +105,7 @@ def _inputs(tracked: dict[str, np.ndarray], canvas: int) -> tuple[np.ndarray, np
 
 
 class _Network(nn.Module):
-  """Predicts the digit from form, and everything else from colour and motion."""
+  """Predicts the digit from the glyphs (`form`), and all else from colour and path of the ink (`motion`)."""
 
   frames: int
 
@@ -117,7 +122,7 @@ class _Network(nn.Module):
 
 
 class Reader:
-  """Reads clips that have the canvas and frames of `source`, with the weights `params`."""
+  """Reads clips with the canvas size and the number of frames of `source`; `params` are the weights."""
 
   def __init__(self, source, params):
     self._canvas = source.canvas
@@ -169,7 +174,7 @@ def _fit(source, seed: int = 0):
 
 @functools.cache
 def fitted_reader(source) -> Reader:
-  """The reader of `source`. It is fitted once, which takes seconds, and cached in the cache folder."""
+  """Returns a reader fitted on clips of `source`. Fitting takes seconds; the weights are cached on disk."""
   # Everything that the bits of the weights depend on.
   how = (
     source,
@@ -191,5 +196,5 @@ def fitted_reader(source) -> Reader:
 
 
 def impacts(touch: Float[np.ndarray, "*batch frames 4"]) -> np.ndarray:
-  """Which wall is hit in which frame: touch is 1 at an impact and at most .5 afterwards."""
+  """Whether each wall is hit in each frame: touch has intensity 1 at an impact and at most .5 afterwards."""
   return intensity(touch) >= 0.75

@@ -16,13 +16,13 @@ from stale_jax.models.autoencoder import depth_to_space, lengthen, space_to_dept
 ABOUT = {
   "mse": "mean squared error on held-out clips, with values in [-1, 1]; lower is better",
   "psnr": "the same as peak signal-to-noise ratio, in dB; higher is better",
-  "over_pca": "mse divided by that of the best linear code of the same size, patch by patch; lower is better",
-  "std": "standard deviation of the latents; that of the uniform prior is .577",
+  "over_pca": "mse divided by that of the best linear code of equal size (PCA of patches); lower is better",
+  "std": "standard deviation of the latents; the uniform prior has .577",
   "nats": "KL divergence per latent value, in nats, of the bottleneck 'kl'",
   "codes": "perplexity of the codewords divided by their number, of the bottleneck 'fsq'; 1 uses all equally",
 }
 _BATCH = 32
-_TRAIN = 256  # Training clips that the linear code is fitted to.
+_TRAIN = 256  # Number of training clips to which the linear code is fitted.
 
 
 def linear_code(
@@ -44,7 +44,13 @@ def evaluate_reconstruction(model, clips: int = 256, seed: int = 0) -> tuple[dic
     seed: index of the first clip.
 
   Returns:
-    The scores, which ABOUT describes, and the clips: each real clip is followed by its reconstruction.
+    The scores, and the clips: each real clip is followed by its reconstruction. Besides those of ABOUT, the
+    scores are
+    pca: mean squared error of the linear code.
+    std_each: standard deviation of the latents by channel.
+    latent: shape of the latents of a clip, [frames, height, width, channels].
+    numbers: number of values of a clip divided by that of its latents.
+    clips: number of clips.
 
   Raises:
     UserError: `clips` is below 2.

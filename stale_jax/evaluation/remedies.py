@@ -18,7 +18,15 @@ ABOUT = {
 
 
 def scores_of(found: dict, windows: int) -> dict[str, float]:
-  """Columns of ABOUT from the scores of `evaluate_liveliness`, if each point of its curves is a window."""
+  """Computes the columns of ABOUT from the scores of `evaluate_liveliness`.
+
+  Args:
+    found: the scores; each point of their curves must be the mean of a single window.
+    windows: number of windows of the movies.
+
+  Returns:
+    column -> value. Columns for which the movies are too short, or that were not measured, are left out.
+  """
   columns, curves = {}, found["curves"]
   for name, curve in (("live", "liveliness"), ("retention", "retention")):
     for column, last in ((f"{name}@10", 10), (name, windows)):
@@ -32,10 +40,10 @@ def scores_of(found: dict, windows: int) -> dict[str, float]:
 
 
 def read_cell(path: AnyPath, settings: dict) -> dict | None:
-  """The measured cell at `path`, None if there is none yet.
+  """Reads the cell of the table that is stored at `path`; None if it has not been measured yet.
 
   Raises:
-    UserError: it was measured with other settings.
+    UserError: the cell was measured with other settings.
   """
   if not path.exists():
     return None
@@ -43,12 +51,19 @@ def read_cell(path: AnyPath, settings: dict) -> dict | None:
   before = cell.get("settings", {})
   differing = [key for key in settings if key not in before or before[key] != settings[key]]
   if differing:
-    raise UserError(f"{path} was measured with another {', '.join(differing)}; choose another --out.")
+    raise UserError(f"{path} was measured with other values of {', '.join(differing)}; choose another --out.")
   return cell
 
 
 def told_by_all(done: dict) -> dict:
-  """row -> seed -> the scores that all seeds of the row have; means of the others are not comparable."""
+  """Removes the scores that some seed of a row lacks, since their means would be over different seeds.
+
+  Args:
+    done: row -> seed -> score -> value.
+
+  Returns:
+    The same without these scores.
+  """
   shared = {row: set.intersection(*map(set, seeds.values())) for row, seeds in done.items()}
   return {
     row: {seed: {key: x for key, x in each.items() if key in shared[row]} for seed, each in seeds.items()}

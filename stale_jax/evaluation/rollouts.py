@@ -13,11 +13,12 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation.liveliness import Liveliness, change_of
 from stale_jax.evaluation.reader import fitted_reader
 
-WINDOWS = 12  # Windows of a rollout, by default.
-_REAL_VALUES = 1 << 26  # Values of real clips in memory, at most.
+WINDOWS = 12  # Default number of windows of a rollout.
+_REAL_VALUES = 1 << 26  # Largest number of values of real clips in memory.
+# Scores of stability count if retention is at least .8 and dead at most 1.2 times that of real clips.
 _LEAST_RETENTION, _MOST_DEAD = 0.8, 1.2
 _READ = ("digit", "colour", "speed")  # Labels that hold in every window; the direction changes at a bounce.
-# Scores that are best for a still movie.
+# Scores of stability: a still movie has the best values.
 _STABILITY = (
   "looping",
   "luma_drift",
@@ -40,8 +41,8 @@ ABOUT = {
   "dead_run": "longest run of dead frames",
   "explained": "share of the change between frames that motion explains; 0 for noise and blinking",
   "pace": "speed in pixels per frame, by optical flow; the estimate is low for small pictures, so compare it "
-  "with real clips, which are measured alike",
-  "dynamic_degree": "the same for the fastest twentieth of the picture, measured alike",
+  "with that of real clips",
+  "dynamic_degree": "the same for the fastest twentieth of the picture",
   "looping": "share of windows that repeat one of the last eight windows (autocorrelation of .9 or more)",
   "period": "frames after which looping windows repeat; median",
   "luma_drift": "difference of mean luma between the last and the first 15% of the movie",
@@ -82,7 +83,7 @@ def panels(scores: dict[str, Any]) -> list[tuple[str, bool, dict[str, tuple[list
 
 
 def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, read) -> tuple[dict, np.ndarray]:
-  """Scores and curves of a rollout of sight; and its first and last windows, concatenated."""
+  """Returns the scores and curves of a rollout of sight, and its first and last windows, concatenated."""
   meter, first, last = Liveliness(window, real_change), [], deque(maxlen=window)
   for chunk in chunks:
     meter.add(chunk)
@@ -98,7 +99,7 @@ def _measured(chunks: Iterator[np.ndarray], window: int, real_change: float, rea
 
 
 def _made(model, prompts, seeds, windows: int, overrides) -> Iterator[np.ndarray]:
-  """Sight of the model's rollout or, if it cannot continue frames, of one long sample."""
+  """Yields the sight of a rollout in chunks or, if the model cannot continue frames, of one long sample."""
   frames = windows * model.frames
   if model.goes_on:
     for clip in model.rollout(prompts, seeds, frames=frames, **overrides):
@@ -108,9 +109,10 @@ def _made(model, prompts, seeds, windows: int, overrides) -> Iterator[np.ndarray
 
 
 def _real(source, clips: int, windows: int) -> tuple[np.ndarray, int]:
-  """Sight of real clips of `windows` windows, or as many as memory and videos allow; and frames per window.
+  """Returns the sight of real clips, and the number of frames per window.
 
-  If no video is as long as two windows, a window is half a training clip.
+  The clips have `windows` windows, or as many as memory and the length of the videos allow. If no video is as
+  long as two windows, the clips are as long as a training clip, and a window is half of it.
   """
   most = _REAL_VALUES // (clips * source.frames * math.prod(source.senses["sight"].shape))
   windows = min(windows, max(2, most))
@@ -144,27 +146,28 @@ def evaluate_liveliness(
     clips: number of movies, at least 2.
     seed: seed of the first movie; each further movie adds 1.
     seconds: minimal length of each movie; by default twelve windows, each as long as a training clip.
-    told: caption -> prompt (or prompts by frame, see `Model.rollout`) that is given to the model instead.
-    **overrides: settings of `Sampling`, and of `Rollout` if the model can continue frames. A model that
-      cannot samples the whole movie at once.
+    told: caption -> the prompt that the model gets in its place, or (start frame, prompt) pairs, see
+      `Model.rollout`.
+    **overrides: settings of `Sampling`, and of `Rollout` if the model can continue frames. Any other model
+      samples the whole movie at once.
 
   Returns:
     The scores, and the first and last windows of the movies. The scores are those of `Liveliness.scores`, and
     caption/first, caption/last: share of digits, colours and speeds that match the caption, where the source
       has a reader.
-    counts: 1 if the scores of stability count, else 0.
-    notes: for a model whose scores do not count, the reason, and a note for each such score.
-    curves: see `Liveliness.curves`; window: frames of a window; frames: frames of a movie.
+    counts: 1 if the motion lasts, so that the scores of stability count, else 0.
+    notes: score -> note to show with it: if `counts` is 0, the reason and a note for each score of stability.
+    curves: see `Liveliness.curves`; window: number of frames of a window; frames: that of a movie.
     rolled_out: whether the movies were continued chunk by chunk, instead of sampled at once.
     clips: number of movies; rate: frames per second.
     real: the same scores of real test clips with the same captions; these may have fewer frames.
 
   Raises:
-    UserError: the model has no sight, `clips` is below 2, or `seconds` is less than two windows.
+    UserError: the model has no sight, `clips` is below 2, or `seconds` is no longer than a training clip.
   """
   source = model.source
   if "sight" not in [sense.name for sense in model.system.data.senses]:
-    raise UserError("the suite 'liveliness' needs a model with sight; this one has no sight.")
+    raise UserError("the suite 'liveliness' needs a model of image frames; this model has no sight.")
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   rate, window = source.senses["sight"].rate, source.frames
@@ -197,7 +200,7 @@ def evaluate_liveliness(
 
 
 def _reading(source, examples):
-  """Function from a window of sight to the share of labels that match the examples."""
+  """Returns a function: window of sight -> share of its labels that match those of the examples."""
   reader = fitted_reader(dataclasses.replace(source, split="train"))
   labels = {name: np.array([example["labels"][name] for example in examples]) for name in _READ}
 

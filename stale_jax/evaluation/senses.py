@@ -1,4 +1,4 @@
-"""Do the other senses agree with sight? Events of each sense against those that sight implies."""
+"""Do the other senses agree with sight? Compares the events of each sense with those that sight implies."""
 
 import numpy as np
 from jaxtyping import Bool
@@ -16,18 +16,17 @@ def f1(felt: Bool[np.ndarray, "..."], seen: Bool[np.ndarray, "..."]) -> float:
 
 
 def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
-  """Agreement of the other senses [n, frames, channels] with the labels read from sight.
-
-  All are F1 scores except balance.
+  """Measures how well the other senses [n, frames, channels] agree with the labels read from sight.
 
   Returns:
+    sense -> F1 score of these events (for balance, a share), for each sense that the clip has:
     touch: an impact in the same frame on the same wall.
     sound: mean of two scores: the pitch of the seen digit and no other, in every frame; and a click at each
       seen impact.
     smell: the scent of the seen colour and no other, in the last frame, when it has built up.
     taste: the tastes of the seen digit, at both levels.
-    balance: share of frames in which it is within half a pixel of the path of the ink, both relative to their
-      means over the clip.
+    balance: share of frames in which the position that balance states is within half a pixel of the path of
+      the ink, both relative to their means over the clip.
   """
   digit, colour = reading.labels["digit"], reading.labels["colour"]
   scores = {}
@@ -36,7 +35,7 @@ def agreement(clip: Clip, reading: Reading) -> dict[str, float]:
   if "sound" in clip:
     sound = intensity(clip["sound"])
     pitch = np.broadcast_to((digit[:, None] == np.arange(len(PITCHES)))[:, None], sound[..., :-1].shape)
-    # Scored separately: clicks are so rare that without any of them a joint score would still be .93.
+    # Pitches and clicks are scored separately: clicks are rare, and without any a joint score would be .93.
     scores["sound"] = (
       f1(sound[..., :-1] >= 0.4, pitch) + f1(sound[..., -1] >= 0.5, reading.hits.any(-1))
     ) / 2

@@ -21,8 +21,9 @@ class Suite:
   """One way to measure a model.
 
   Attributes:
-    measure: (model, clips, seed, **overrides of Sampling if it samples) -> (scores, clips it made or None).
-      The scores can be written as JSON; their optional entry `real` holds the same scores of real clips.
+    measure: (model, clips, seed, **overrides of `Sampling` if it generates clips) -> (scores, clips to show
+      or None). The scores can be written as JSON; their optional entry `real` holds the same scores of real
+      clips.
     about: score -> its meaning, in the order in which they are shown; `loss/sight` is shown with `loss`.
     samples: whether it generates clips, and so takes settings of the sampler.
     compares: whether `measure` takes a second model, `reference`.

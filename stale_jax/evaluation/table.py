@@ -23,7 +23,7 @@ class ScoreEstimate:
     return cls(float(values.mean()), float(error))
 
   def __str__(self) -> str:
-    """Rounded to two significant digits of the error or, without an error, to four of the mean."""
+    """Rounds to two significant digits of the error or, without an error, to four of the mean."""
     scale = (self.error, 1) if self.error > 0 else (abs(self.mean) or 1, 3)
     decimals = max(0, scale[1] - math.floor(math.log10(scale[0])))
     error = "" if math.isnan(self.error) else f" ± {self.error:.{decimals}f}"
@@ -35,7 +35,7 @@ Cells = Mapping[str, Mapping[int, Mapping[str, float]]]
 
 
 def estimates(cells: Cells) -> dict[str, dict[str, ScoreEstimate]]:
-  """row -> score -> mean over the row's seeds, for the scores that all of them have."""
+  """row -> score -> mean over the row's seeds, for the scores that all seeds have."""
   return {
     row: {score: ScoreEstimate.of([scores[score] for scores in seeds.values()]) for score in _common(seeds)}
     for row, seeds in cells.items()
@@ -45,8 +45,8 @@ def estimates(cells: Cells) -> dict[str, dict[str, ScoreEstimate]]:
 def differences(cells: Cells) -> dict[str, dict[str, ScoreEstimate]]:
   """row -> score -> mean difference to the first row, for every row but the first.
 
-  Rows are compared seed by seed, over the seeds that both have: equal seeds draw the same data, and the same
-  initial values of shared parameters.
+  Rows are compared seed by seed, over the seeds that both rows have: runs with equal seeds draw the same
+  data, and the same initial values of the parameters that both networks have.
   """
   base = next(iter(cells.values()), {})
 

@@ -1,4 +1,4 @@
-"""A description of a run on several hosts, and the clients that start it: xpk, queued resources, ssh."""
+"""Launches a run on several hosts: its description, and the clients that start it (xpk, queued, ssh)."""
 
 from stale_jax.launching.description import Run
 from stale_jax.launching.launch import Launch

@@ -10,16 +10,18 @@ from stale_jax.launching.topology import Topology
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-  """One training run on several hosts. An empty text is unset; each client checks which it needs.
+  """One training run on several hosts.
+
+  A field that is an empty string or tuple is unset; each client checks that the fields it needs are set.
 
   Attributes:
     job: name of the Kubernetes workload or of the TPU.
-    config: config file, as for experiments.train.
+    config: config file, the value of --config of experiments.train.
     workdir: folder of the run, the same for every host: gs://BUCKET/FOLDER.
     topology: topology of one slice: v5e:16x16, v5p:4x4x4, v6e:8x8, tpu7x:4x4x4.
     slices: number of slices, connected by the data centre network.
     overrides: overrides of the config, each "key=value" as on the command line, without `--config.`.
-    restarts: how often a failed training is restarted.
+    restarts: maximum number of restarts after failures.
     image: container image with this repository installed, as its working directory (xpk, queued).
     project, zone: project and zone of Google Cloud (xpk, queued).
     cluster: Kubernetes cluster (xpk).
@@ -56,14 +58,14 @@ class Run:
     # Valid for all clients: xpk allows 40 characters, and gcloud appends a number to the name of a TPU.
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", self.job):
       raise UserError(
-        f"run.job={self.job!r}: up to 40 lower-case letters, digits and hyphens are needed,"
-        " a letter first and no hyphen last."
+        f"run.job={self.job!r}: give up to 40 lower-case letters, digits and hyphens; the first must be a "
+        "letter, and the last must not be a hyphen."
       )
     for text in self.overrides:
       if not re.match(r"\w+(\.\w+)*=", text):
         raise UserError(f"run.overrides: {text!r} is not of the form key=value, as in model.depth=8.")
     for host in self.hosts:
-      # Refuse options of ssh and several words.
+      # Rejects options of ssh, and several words.
       if not re.fullmatch(r"(\w[\w.-]*@)?\w[\w.-]*", host):
         raise UserError(f"run.hosts: {host!r} is not a host.")
     if self.directory.startswith("~"):

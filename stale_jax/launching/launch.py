@@ -15,7 +15,7 @@ class Launch:
 
   Attributes:
     program: program that must be installed.
-    script: the file of `files` to run, in their folder.
+    script: name of the file in `files` to run; its working directory must be the folder of the files.
     files: file name -> content.
     commands: the shell commands of `program` in the script.
     processes: number of JAX processes, one per host.
@@ -29,9 +29,10 @@ class Launch:
 
 
 def training_command(run: Run, processes: int, python: str, *environment: str) -> list[str]:
-  """The training command of every host, as arguments; `environment` has entries "NAME=value".
+  """The command that trains on each host, as a list of arguments; `environment` has entries "NAME=value".
 
-  It sets the number of processes, so that a run in which a host is missing fails instead of being smaller.
+  The command sets `training.processes`, so that a run in which a host is missing fails instead of training on
+  fewer devices.
   """
   flags = libtpu_init_args(Topology.parse(run.topology).generation)
   program = [python, "-m", "experiments.train", f"--config={run.config}", f"--workdir={run.workdir}"]

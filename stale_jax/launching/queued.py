@@ -1,4 +1,4 @@
-"""The client "queued": a queued resource of Cloud TPU, created by gcloud."""
+"""The launch client "queued": trains on a queued resource of Cloud TPU, which gcloud creates."""
 
 import re
 import shlex
@@ -11,12 +11,14 @@ from stale_jax.launching.topology import GENERATIONS, Topology
 
 
 def queued(run: Run) -> Launch:
-  """A queued resource of Cloud TPU, on which each host trains as soon as it has booted.
+  """Builds a script that requests a queued resource of Cloud TPU, and the startup script of its hosts.
 
-  https://cloud.google.com/sdk/gcloud/reference/compute/tpus/queued-resources/create and
-  https://docs.cloud.google.com/tpu/docs/run-in-container. Each host restarts its own process. When one
-  process dies, JAX's heartbeat ends the others within two minutes. The script also runs whenever a host
-  reboots. A spot slice that has been taken away must be requested again by hand.
+  Each host trains as soon as it has booted, and restarts its own process. When one process dies, the
+  heartbeats of `stale_jax.hosts` end the others, by default within two minutes. The startup script also runs
+  whenever a host reboots. A spot slice that has been taken away must be requested again by hand.
+
+  References: https://cloud.google.com/sdk/gcloud/reference/compute/tpus/queued-resources/create and
+  https://docs.cloud.google.com/tpu/docs/run-in-container.
 
   Raises:
     UserError: the generation has no queued resources, or a field of the description is missing or invalid.
@@ -51,7 +53,7 @@ def queued(run: Run) -> Launch:
     f"--zone={run.zone}",
     f"--accelerator-type={topology.accelerator_type()}",
     f"--runtime-version={runtime}",
-    f"--metadata-from-file=startup-script={run.job}-startup.sh",  # gcloud splits at commas; jobs have none.
+    f"--metadata-from-file=startup-script={run.job}-startup.sh",  # gcloud splits at commas; a job has none.
   ]
   if run.slices > 1:
     command += [f"--node-prefix={run.job}", f"--node-count={run.slices}"]

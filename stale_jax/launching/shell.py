@@ -43,8 +43,8 @@ def preamble(restarts: int) -> str:
 def together(commands: Sequence[str]) -> str:
   """The rest of a script that runs `commands`, lines of bash, in parallel, each with its own restarts.
 
-  The script ends when all commands have succeeded, or when one has finally failed. Then it stops the others,
-  which would wait for the failed one, and exits with the exit code of the failed one.
+  The script ends when all commands have succeeded, or when one has failed and has no restarts left. In the
+  second case it stops the other commands, which would wait for the failed one, and exits with its exit code.
   """
   members = "".join(f"restarting {command} &\nmembers+=($!)\n" for command in commands)
   return _BEFORE + members + _AFTER

@@ -1,4 +1,4 @@
-"""The client "ssh": a command on each host, over ssh."""
+"""The launch client "ssh": runs the training command on each host over ssh."""
 
 import shlex
 
@@ -14,11 +14,15 @@ _PORT = (
 
 
 def ssh(run: Run) -> Launch:
-  """Runs and restarts a command on each host from this machine, which must stay up.
+  """Builds a script that runs and restarts the training command on each host over ssh.
 
-  The processes find each other through JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; the
-  first host is the coordinator, on port 8482. The process of a host ends when its connection is lost (`-tt`);
-  after the restart it continues from the last checkpoint.
+  The script runs on this machine, which must stay up. The processes find each other through
+  JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; the first host is the coordinator, on port
+  8482. The process of a host ends when its connection is lost (`-tt`); after the restart it continues from
+  the last checkpoint.
+
+  Raises:
+    UserError: a field of the description is missing, or the number of hosts does not fit the topology.
   """
   run.need("ssh", "hosts", "directory")
   processes = Topology.parse(run.topology).hosts(kubernetes=False) * run.slices

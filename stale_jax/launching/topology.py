@@ -24,7 +24,8 @@ class Generation:
   Attributes:
     prefix: name in xpk and gcloud.
     cores: TensorCores per chip; gcloud counts in TensorCores.
-    shapes: available shapes; with three axes, the shape that gcloud gives for each size.
+    shapes: available shapes. A generation with three axes also has larger shapes (`_is_cubes`); listed are
+      the shapes that gcloud gives for each number of chips.
     runtime: TPU software version (https://docs.cloud.google.com/tpu/docs/runtimes); None without queued
       resources (https://docs.cloud.google.com/tpu/docs/queued-resources; use GKE instead).
   """
@@ -54,7 +55,12 @@ GENERATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """One slice: `generation`, a key of GENERATIONS, and `shape`, the chips along each axis."""
+  """One slice of a TPU pod.
+
+  Attributes:
+    generation: a key of GENERATIONS.
+    shape: number of chips along each axis, for example "4x4x8".
+  """
 
   generation: str
   shape: str
@@ -88,7 +94,7 @@ class Topology:
     """The value of --accelerator-type of gcloud, which counts TensorCores.
 
     Raises:
-      UserError: gcloud gives another shape for this number of chips.
+      UserError: for this number of chips, gcloud gives another shape or has no slice.
     """
     generation = GENERATIONS[self.generation]
     if self.shape not in generation.shapes:
@@ -99,7 +105,7 @@ class Topology:
 
 
 def _is_cubes(shape: str) -> bool:
-  """Three axes in order, each a multiple of 4."""
+  """Whether `shape` has three axes in ascending order, each a multiple of 4."""
   if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", shape):
     return False
   axes = [int(axis) for axis in shape.split("x")]

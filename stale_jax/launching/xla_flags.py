@@ -1,4 +1,6 @@
-"""Flags of the TPU compiler for each generation; flags of another generation may slow it down or be unknown.
+"""Flags of the TPU compiler for each generation.
+
+Flags of another generation may make programs slower, or be unknown to the compiler.
 
 The flags are passed in LIBTPU_INIT_ARGS. XLA_FLAGS is only for flags of OpenXLA itself: a process with a flag
 of libtpu in XLA_FLAGS fails ("Unknown flag in XLA_FLAGS"). None of the flags has been measured with this
@@ -42,16 +44,16 @@ FLAGS = {
     "fuses collectives with the compute between their start and end", _FLAGS_TABLE
   ),
   "xla_tpu_enable_async_collective_fusion_fuse_all_gather": Flag(
-    "lets that fusion take all-gathers", _FLAGS_TABLE
+    "extends async collective fusion to all-gathers", _FLAGS_TABLE
   ),
   "xla_tpu_enable_async_collective_fusion_fuse_all_reduce": Flag(
-    "lets that fusion take all-reduces; not together with SparseCore", _FLAGS_LIBRARY
+    "extends async collective fusion to all-reduces; not together with SparseCore", _FLAGS_LIBRARY
   ),
   "xla_tpu_enable_async_collective_fusion_fuse_reduce_scatter": Flag(
-    "lets that fusion take reduce-scatters; not together with SparseCore", _FLAGS_LIBRARY
+    "extends async collective fusion to reduce-scatters; not together with SparseCore", _FLAGS_LIBRARY
   ),
   "xla_tpu_enable_async_collective_fusion_multiple_steps": Flag(
-    "lets one collective go on through several fusions", _FLAGS_TABLE
+    "lets one async collective span several fusions", _FLAGS_TABLE
   ),
   "xla_tpu_overlap_compute_collective_tc": Flag(
     "overlaps compute and communication on one TensorCore", _FLAGS_TABLE
@@ -65,7 +67,7 @@ FLAGS = {
     "pipelines all-gathers between slices backwards through scanned layers", _FLAGS_TABLE
   ),
   "xla_tpu_scoped_vmem_limit_kib": Flag(
-    "KiB of on-chip memory for the running op; the rest prefetches for later ones", _FLAGS_LIBRARY
+    "KiB of on-chip memory (VMEM) for the running op; the rest holds prefetched data", _FLAGS_LIBRARY
   ),
   "xla_tpu_enable_sparse_core_collective_offload_all_gather": Flag(
     "runs all-gathers on the SparseCores", _FLAGS_LIBRARY
@@ -76,10 +78,12 @@ FLAGS = {
   "xla_tpu_enable_sparse_core_collective_offload_all_reduce": Flag(
     "runs all-reduces on the SparseCores", _FLAGS_LIBRARY
   ),
-  "xla_tpu_use_tc_device_shape_on_sc": Flag("a base flag of running collectives there", _FLAGS_LIBRARY),
-  "xla_sc_enable_instruction_fusion": Flag("a base flag of running collectives there", _FLAGS_LIBRARY),
-  "xla_sc_disjoint_spmem": Flag("a base flag of running collectives there", _FLAGS_LIBRARY),
-  "xla_sc_disable_megacore_partitioning": Flag("a base flag of running collectives there", _FLAGS_LIBRARY),
+  "xla_tpu_use_tc_device_shape_on_sc": Flag("a base flag for collectives on the SparseCores", _FLAGS_LIBRARY),
+  "xla_sc_enable_instruction_fusion": Flag("a base flag for collectives on the SparseCores", _FLAGS_LIBRARY),
+  "xla_sc_disjoint_spmem": Flag("a base flag for collectives on the SparseCores", _FLAGS_LIBRARY),
+  "xla_sc_disable_megacore_partitioning": Flag(
+    "a base flag for collectives on the SparseCores", _FLAGS_LIBRARY
+  ),
 }
 
 _DATA_PARALLEL = {

@@ -1,4 +1,4 @@
-"""The client "xpk": a workload of a Kubernetes cluster."""
+"""The launch client "xpk": trains as a workload of a Kubernetes cluster, which xpk creates."""
 
 import shlex
 
@@ -9,11 +9,16 @@ from stale_jax.launching.topology import Topology
 
 
 def xpk(run: Run) -> Launch:
-  """A workload of a Kubernetes cluster (https://github.com/AI-Hypercomputer/xpk, src/xpk/parser/workload.py).
+  """Builds a script that creates a workload of a Kubernetes cluster.
 
   JobSet restarts all hosts together, up to `run.restarts` times (the default of xpk is 0), after any failure
-  except exit code 2. (By default, xpk restarts only after exit codes 42 and 127 to 255, not after Python's
-  1.) tpu7x needs an xpk of March 2026 or later.
+  except exit code 2. (By default, xpk restarts only after exit codes 42 and 127 to 255, not after exit code 1
+  of a Python exception.) tpu7x needs an xpk of March 2026 or later.
+
+  Reference: https://github.com/AI-Hypercomputer/xpk, src/xpk/parser/workload.py.
+
+  Raises:
+    UserError: a field of the description is missing or invalid.
   """
   run.need("xpk", "image", "project", "zone", "cluster")
   check_outlives("xpk", run)

@@ -1,4 +1,4 @@
-"""Writes movies as files: video, sensory effects, exact arrays, and HTML pages."""
+"""Writes movies as files (video, sensory effects, exact arrays), and pages and plots of results."""
 
 from stale_jax.media.arrays import read_arrays, write_arrays
 from stale_jax.media.curves import curves

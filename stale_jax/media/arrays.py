@@ -45,5 +45,5 @@ def read_arrays(stem: AnyPath) -> tuple[dict[str, np.ndarray], dict[str, Sense],
       for name, sense in info.pop("senses").items()
     }
   except (*_BROKEN, OSError) as error:
-    raise UserError(f"no movie's arrays at {stem}: {error}") from error
+    raise UserError(f"cannot read the arrays of a movie at {stem}: {error}") from error
   return clip, senses, info

@@ -15,15 +15,16 @@ _STYLE = (
   "@media (prefers-color-scheme:dark){text{fill:#a0a0ac}}"
 )
 
-# (title, whether it is a share, name of curve -> (values, None where unknown; seconds per value))
+# (title, whether the values are shares, name of curve -> (values, None where unknown; seconds per value))
 Panel = tuple[str, bool, Mapping[str, tuple[Sequence[float | None], float]]]
 
 
 def curves(panels: Sequence[Panel], trained: float) -> str:
-  """A standalone SVG with two curves per panel, the second dashed.
+  """Draws the panels as a standalone SVG with two curves per panel, the second dashed.
 
   Args:
-    panels: the axis of a share ends at 1 or at the highest value above; any other axis at its highest value.
+    panels: see `Panel`. The axis of shares ends at 1, or at the highest value if that is above 1; any other
+      axis ends at its highest value.
     trained: length of a training clip, in seconds; a dotted line marks it.
   """
   rows = math.ceil(len(panels) / _ACROSS)

@@ -26,7 +26,7 @@ _STYLE = """
 .stale .grid img { image-rendering: pixelated; width: 72px; border-radius: 6px; display: block; }
 .stale .about { width: auto; }
 """
-_SHOWN = 16  # Pictures shown of the slowest, and of the fastest.
+_SHOWN = 16  # Number of pictures shown of the slowest, and of the fastest.
 
 
 def write_dead_frames(
@@ -41,8 +41,8 @@ def write_dead_frames(
   Args:
     path: HTML file to write.
     scores: output of `experiments.dead_frames`: segments, kinds (name -> speeds, in the order of `pictures`),
-      real_speed, still, predicted and verdict.
-    movies: movies of the chain of segments.
+      real_speed, still (the speed below which a picture is dead), predicted and verdict.
+    movies: the chains of segments, one movie per glitch.
     pictures: pictures that the model continued.
     speed: mean speed of each picture's continuations, in pixels per frame.
   """
@@ -68,9 +68,9 @@ def write_dead_frames(
     f"frame of the previous one. Speed by segment: {segments}.</p>"
     f'<div class="sheet">{_image(contact_sheet(movies[:6]), 3)}</div>'
     "<h2>Speed by kind of picture</h2>"
-    "<p>One dot per picture: the mean speed of its continuations. The red line is the threshold of stillness "
-    f"({scores['still']:g} px per frame), the grey one the speed of real clips ({scores['real_speed']:.2f}), "
-    f"measured alike.</p>{kinds}"
+    "<p>One dot per picture: the mean speed of its continuations. The red line is the speed below which a "
+    f"picture is still ({scores['still']:g} px per frame), the grey line the mean speed of real clips "
+    f"({scores['real_speed']:.2f} px per frame).</p>{kinds}"
     f"<h2>Features that predict the speed</h2><p>A random forest on these features explains "
     f"{prediction['r2']:.0%} of the variance of the speed on held-out pictures. Rank correlations with the "
     "speed:</p>"

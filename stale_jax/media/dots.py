@@ -17,7 +17,7 @@ _STYLE = (
 def dots(
   values: Mapping[str, Mapping[int, Mapping[str, float]]], means: Mapping[str, Mapping[str, Any]]
 ) -> str:
-  """A standalone SVG.
+  """Draws the scores as a standalone SVG; the docstring of this module describes it.
 
   Args:
     values: row -> seed -> score -> value.

@@ -28,12 +28,12 @@ def save_movie(
 ) -> AnyPath | None:
   """Writes stem.mp4 (or .webm), stem.sem.xml, stem.npz and stem.json into `folder`.
 
-  Either all files are written or none. There is no video without sight, and no stem.sem.xml without a sensory
-  effect.
+  The files replace those of an earlier movie only when all of them are complete. There is no video without
+  sight, and no stem.sem.xml without a sensory effect.
 
   Args:
     folder: created if it does not exist.
-    stem: name of the files, without ending.
+    stem: name of the files, without their endings.
     clip: sense -> [frames, *shape].
     senses: sense -> its description.
     info: how the movie was made, for the JSON file.
@@ -47,7 +47,7 @@ def save_movie(
   """
   video = stem + suffix(codec)
   folder = make_folder(folder)
-  # Written into a temporary folder and moved once all are complete.
+  # The files are written into a temporary folder, and moved when all are complete.
   making = Path(tempfile.mkdtemp(prefix=".movie-", dir=folder))
   try:
     if "sight" in clip:
@@ -55,7 +55,7 @@ def save_movie(
     write_sem(making / f"{stem}.sem.xml", clip, senses)
     write_arrays(making / stem, clip, senses, info)
     for name in (video, f"{stem}.sem.xml"):
-      if not (making / name).exists():  # One of an earlier movie with this name.
+      if not (making / name).exists():  # A file of an earlier movie with this name.
         (folder / name).unlink(missing_ok=True)
     for path in making.iterdir():
       os.replace(path, folder / path.name)

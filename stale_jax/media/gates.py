@@ -1,4 +1,4 @@
-"""Which form each block prefers at each sampling step, as an SVG with one panel per prompt."""
+"""The form of attention that each block prefers at each sampling step, as an SVG with a panel per prompt."""
 
 import html
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ _FORMS = {"v": "vehicular: along time", "a": "anthropomorphic: over space"}
 
 
 def gates(prompts: Sequence[str], weights: Float[np.ndarray, "prompts steps blocks"]) -> str:
-  """A standalone SVG with one row per block and one column per step, from noise (left) to clip.
+  """Draws a standalone SVG with one row per block and one column per step, from noise (left) to clip.
 
-  The more one form outweighs the other, the stronger is its colour.
+  The colour of a cell is that of the form with the larger weight; the larger the weight, the more opaque.
 
   Args:
     prompts: titles of the panels.

@@ -12,7 +12,8 @@ from stale_jax.files import AnyPath, write_whole
 from stale_jax.media.picture import png, shrink, to_bytes
 from stale_jax.media.plots import plot
 
-# (frames at most, minimal width in pixels of a picture of the storyboard), and the width beyond.
+# Storyboard: (largest number of pictures, minimal width of a picture in pixels), and the width for more
+# pictures.
 _CELLS, _SMALLEST = ((12, 120), (40, 76)), 56
 _MOST = 120  # Pictures of a storyboard; longer movies are sampled evenly.
 
@@ -40,7 +41,7 @@ def _movie(
   clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], title: str, facts: str, video: AnyPath | None
 ) -> str:
   name, values = next(iter(clip.items()))
-  # data-seconds tells script and style that a video plays.
+  # The attribute data-seconds tells movie.js and movie.css that there is a video.
   playing = f' data-seconds="{len(values) / senses[name].rate:.6f}"' if video else ""
   look = _look(clip["sight"], senses["sight"].rate, video) if video else ""
   plots = "".join(f"<div><h3>{html.escape(n)}</h3>{plot(clip[n], senses[n])}</div>" for n in clip)
@@ -51,11 +52,11 @@ def _movie(
 
 
 def _look(sight: np.ndarray, rate: float, video: AnyPath) -> str:
-  """Video player and storyboard."""
+  """HTML of the video player and the storyboard."""
   kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
-  # An odd stride: with every fourth frame, a motion with a period of eight would seem to stand still.
+  # The stride is odd: an even stride would hide part of a motion with a period of, for example, 8 frames.
   shown = range(0, len(sight), -(-len(sight) // _MOST) | 1)
-  # Frame by frame: a long movie of large frames takes much memory.
+  # Frames are converted one by one, because all large frames of a long movie would take much memory.
   board = "".join(
     f'<figure><img alt="frame {i}" src="{data_url("image/png", png(shrink(to_bytes(sight[i : i + 1]))[0]))}">'
     f"<figcaption>{round(i / rate, 3):g} s</figcaption></figure>"
@@ -98,13 +99,14 @@ def write_page(
   """Writes the page of several movies to `path`, self-contained.
 
   Args:
+    path: HTML file to write.
     movies: the arguments of `movie_html` for each movie.
-    scores: (name, value, value of real clips or None, meaning) of the model that made them, in order; may be
+    scores: (name, value, value of real clips or None, meaning) of the scores of the model, in order; may be
       empty.
     measured: how the scores were measured.
     command: command that made the page.
-    drawn: SVGs of the scores over time.
-    trunk: SVG of the forms of each block, for a model with forms.
+    drawn: SVGs of the scores over time, see `curves`.
+    trunk: SVG of the preferred form of each block, see `gates`; "" for a model without forms.
 
   Raises:
     UserError: the page cannot be written.

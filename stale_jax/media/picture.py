@@ -1,4 +1,4 @@
-"""Frames as 8-bit pictures: resizing, PNG, contact sheets."""
+"""Converts frames to 8-bit pictures; resizes, encodes as PNG and arranges them on contact sheets."""
 
 import io
 from fractions import Fraction
@@ -44,7 +44,7 @@ def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
   """Encodes one picture as PNG."""
   codec = av.CodecContext.create("png", "w")
   codec.height, codec.width, codec.pix_fmt = *picture.shape[:2], "rgb24"
-  codec.time_base = Fraction(1, 25)  # FFmpeg requires a time base.
+  codec.time_base = Fraction(1, 25)  # FFmpeg requires a time base, even for a single picture.
   frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
   out = io.BytesIO()
   for packet in (*codec.encode(frame), *codec.encode(None)):
@@ -75,7 +75,7 @@ def strip(sight: Float[np.ndarray, "frames height width 3"], gap: int = 1) -> UI
 
 
 def contact_sheet(sight: Float[np.ndarray, "n frames height width 3"]) -> UInt8[np.ndarray, "h w 3"]:
-  """One row of frames per clip."""
+  """All clips in one picture: one row of frames per clip, separated by grey lines."""
   rows = [strip(clip) for clip in sight]
   line = np.full((1, rows[0].shape[1], 3), 96, np.uint8)
   return np.concatenate([part for row in rows for part in (row, line)][:-1])

@@ -1,4 +1,4 @@
-"""A plan as a self-contained HTML page: a bar of memory, a bar of time, a curve of scaling."""
+"""A plan of a training run as a self-contained HTML page: bars of memory and time, and a curve of scaling."""
 
 import html
 import math
@@ -30,7 +30,7 @@ _STYLE = """
 
 
 def _bar(parts: Mapping[str, float], whole: float, unit: str, limit: float | None = None) -> str:
-  """A bar of total length `whole` with its key, and a mark at `limit`."""
+  """HTML of a stacked bar of total length `whole`, with a mark at `limit` and a legend."""
   bars, key = [], []
   for colour, (name, value) in zip(_COLOURS * 3, parts.items(), strict=False):
     label = html.escape(f"{name}: {value:.3g} {unit}")
@@ -43,7 +43,7 @@ def _bar(parts: Mapping[str, float], whole: float, unit: str, limit: float | Non
 
 
 def _curve(points: Sequence[tuple[int, float, float]]) -> str:
-  """MFU over the logarithm of the number of chips, with the step time of each point as a tooltip."""
+  """SVG of MFU (model FLOPs utilisation) over the logarithm of the number of chips; tooltips: step times."""
   wide, high, left, top, foot = 900, 240, 52, 22, 34
   low, most = math.log2(points[0][0]), math.log2(points[-1][0])
   peak = max(0.1, math.ceil(10 * max(mfu for _, mfu, _ in points)) / 10)

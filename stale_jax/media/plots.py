@@ -1,4 +1,4 @@
-"""A sense over time as inline SVG; labels are HTML, so that they stay legible at any width."""
+"""Plots a sense over time as inline SVG; labels are HTML, so that they stay legible at any width."""
 
 import html
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from stale_jax.clip import Sense, intensity
 
-_TONES = 8  # Up to so many channels are drawn as curves, more as a heat map.
+_TONES = 8  # Largest number of channels that are drawn as curves; more are drawn as a heat map.
 _SIGHT = {"red": "#e5484d", "green": "#30a46c", "blue": "#4a7dfc"}
 # Legible on light and dark backgrounds.
 _COLOURS = {"sound": "#7c66dc", "touch": "#e08a1e", "smell": "#2f9e77", "taste": "#d6517d"}
@@ -15,12 +15,12 @@ _OTHER = "#6b84a3"
 
 
 def plot(values: Float[np.ndarray, "frames *shape"], sense: Sense) -> str:
-  """HTML of `values` over time, with one row per channel.
+  """Returns HTML that shows `values`, in [-1, 1], over time, with one row per channel.
 
-  Up to eight channels are drawn as curves whose height is the intensity. More are a heat map whose opacity is
-  the intensity, with the last channel on top, like the highest note of a piano roll. Sight, and any sense
-  with spatial axes, is averaged over space and scaled to its maximum. The CSS variable --at (0 to 1) sets the
-  playhead, --row the height of a row.
+  Up to eight channels are drawn as curves whose height is the intensity. More channels are drawn as a heat
+  map whose opacity is the intensity, with the last channel on top, like the highest note of a piano roll.
+  Senses with spatial axes, such as sight, are averaged over space and scaled to their maximum. The CSS
+  variable --at (0 to 1) sets the position of the playhead, and --row the height of a row.
   """
   values = np.asarray(values, np.float32)
   level = intensity(values).mean(tuple(range(1, values.ndim - 1)))

@@ -17,12 +17,12 @@ XSI = "http://www.w3.org/2001/XMLSchema-instance"
 TIMESCALE = 90_000
 _SCENT = "urn:mpeg:mpeg-v:01-SI-ScentCS-NS:"
 _LOCATION = "urn:mpeg:mpeg-v:01-SI-LocationCS-NS:"
-# MPEG-V has no taste: it is written as a spray with our own classification term.
+# MPEG-V has no effect for taste: taste is written as a spray with our own classification term.
 _TASTE = "urn:stale_jax:taste:"
 _WALLS = {"left": "left:*:*", "right": "right:*:*", "top": "*:top:*", "bottom": "*:bottom:*"}
 _ON, _OFF = 0.2, 0.1  # Intensities at which an effect starts and ends.
-_HOLD = 0.1  # Change of intensity from which a new effect starts.
-_LEAST = 0.1  # Minimal seconds of an effect: devices are slow.
+_HOLD = 0.1  # An effect ends and a new one starts if the intensity changes by more than this.
+_LEAST = 0.1  # Minimal duration of an effect in seconds, since devices are slow.
 
 
 def _attributes(sense: str, channel: str) -> dict[str, str] | None:
@@ -38,9 +38,15 @@ def _attributes(sense: str, channel: str) -> dict[str, str] | None:
 
 
 def _runs(level: Real[np.ndarray, "frames"], least: int) -> list[list[int]]:
-  """[first frame, end frame, per cent] of each run of nearly constant intensity.
+  """Splits the intensities of a channel, in [0, 1], into runs of nearly constant intensity.
 
-  A run has at least `least` frames, and takes the highest intensity of these.
+  Args:
+    level: intensity in each frame.
+    least: minimal number of frames of a run, except at the end.
+
+  Returns:
+    [first frame, frame after the last, per cent] of each run. The percentage is the highest intensity in the
+    first `least` frames.
   """
   runs: list[list[int]] = []
   for frame, value in enumerate(level):
@@ -56,11 +62,12 @@ def _runs(level: Real[np.ndarray, "frames"], least: int) -> list[list[int]]:
 
 
 def write_sem(path: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense]) -> int:
-  """Writes the effects of the clip's senses [frames, channels], in order of time.
+  """Writes the effects of the clip's senses [frames, channels] to `path`, in order of time.
 
-  Intensities are multiples of 5 per cent, within 10 of those of the sense. An effect lasts at least .1 s,
-  except at the end of the movie. Senses other than touch, smell and taste have no effect type: they are only
-  in the arrays, whose JSON file describes every sense.
+  Intensities are multiples of 5 per cent. An effect lasts at least .1 s, except at the end of the movie, and
+  has the highest intensity of its first .1 s; later it differs from the sense by at most 10 percentage
+  points. Senses other than touch, smell and taste have no effect type: they are only in the arrays of
+  `write_arrays`, whose JSON file describes every sense.
 
   Returns:
     The number of effects. If it is 0, no file is written, since the format requires at least one.

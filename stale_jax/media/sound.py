@@ -15,17 +15,22 @@ _CLICK = 0.05  # Seconds that a click lasts.
 def synthesise(
   sound: Float[np.ndarray, "frames channels"], sense: Sense, rate: int = SOUND_RATE
 ) -> Float[np.ndarray, "samples"]:
-  """The waveform of `sound`, in [-1, 1], exactly as long as its frames.
+  """Computes the waveform of `sound`, in [-1, 1], exactly as long as its frames.
 
   A channel named "262 Hz" is a sine of that frequency, with the intensity as its amplitude. A channel named
   "click" gives a burst of noise wherever its intensity rises to one half or more. Other channels are silent.
-  If the sum would clip, the whole waveform is scaled down.
+  If the sum exceeds [-1, 1], the whole waveform is scaled down.
+
+  Args:
+    sound: values in [-1, 1].
+    sense: the description of the sense, with the names of its channels.
+    rate: samples per second.
   """
   level = intensity(sound)
   frames = len(level)
   samples = round(frames * rate / sense.rate)
   now = np.arange(samples) / rate
-  # Amplitude is constant within a frame, and changes linearly between frames over the fade.
+  # Amplitude is constant within a frame, and changes linearly between frames, within _FADE seconds.
   middle = (np.arange(frames) + 0.5) / sense.rate
   flat = max(0.5 / sense.rate - _FADE / 2, 0)
   knots = np.stack([middle - flat, middle + flat], -1).ravel()

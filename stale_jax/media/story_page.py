@@ -1,4 +1,4 @@
-"""A story as a self-contained HTML page: its panels in a row, and every frame."""
+"""A story as a self-contained HTML page: the videos of its panels in a row, then every frame."""
 
 import html
 from collections.abc import Mapping, Sequence

@@ -42,12 +42,12 @@ def write_video(
   WebM (VP9 and Opus).
 
   Sound and pictures are aligned within a millisecond in players that apply the codec delay, which the file
-  states (Opus: 6.5 ms, CodecDelay of Matroska; AAC: 1,024 samples, an edit list). A player that ignores it
-  plays the sound that much late. WebM counts the padding of the last Opus packet in the duration of the file,
-  which is therefore longer than the pictures by up to one packet (20 ms).
+  states (Opus: 6.5 ms, CodecDelay of Matroska; AAC: 1,024 samples, an edit list). A player that ignores the
+  delay plays the sound late by this amount. WebM counts the padding of the last Opus packet in the duration
+  of the file, which is therefore longer than the pictures by up to one packet (20 ms).
 
   Args:
-    path: file to write; the container follows from the codec, see `suffix`.
+    path: file to write; the codec determines the container and the file ending, see `suffix`.
     clip: sense -> array [frames, ...] in [-1, 1].
     senses: sense -> its description; the rates are in Hz.
     codec: "h264" or "vp9".
@@ -57,9 +57,9 @@ def write_video(
   """
   suffix(codec)
   if "sight" not in clip:
-    raise UserError("a video needs sight, which this clip does not have.")
+    raise UserError("cannot write a video: the clip has no image frames (sense 'sight').")
   container, encoder, sound_codec = CODECS[codec]
-  # Frame by frame: the enlarged frames of a long movie would not fit in memory.
+  # Frames are enlarged one by one: all enlarged frames of a long movie would not fit in memory.
   frames = (enlarge(to_bytes(frame[None]))[0] for frame in clip["sight"])
   size = enlarge(to_bytes(clip["sight"][:1])).shape[1:3]
   rate = Fraction(senses["sight"].rate).limit_denominator(1001)

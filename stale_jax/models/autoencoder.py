@@ -138,9 +138,10 @@ class Autoencoder(nn.Module):
   text_length: int = number(4, least=1)
   dtype: str = choice("float32", DTYPES)
 
-  # No declarations (`models.parameters`): no update is orthogonalised and sharding follows from the shapes.
+  # The parameters have no declarations (`models.parameters`): Muon orthogonalises no update, and sharding
+  # follows from the shapes.
   declared = None
-  # No micro-conditions.
+  # The autoencoder has no micro-conditions.
   micro = ()
 
   def setup(self):
@@ -197,7 +198,7 @@ class Autoencoder(nn.Module):
     return jnp.tanh(jnp.split(code, 2, -1)[0])
 
   def decode(self, z: Float[Array, "batch t h w channels"]) -> Float[Array, "batch frames height width 3"]:
-    """Decodes latents to clips; see `decode_next` for streams."""
+    """Decodes latents to clips; `decode_next` decodes a stream frame by frame."""
     x = self._decoded(z)
     return x[:, self.time - 1 :]
 
@@ -214,7 +215,7 @@ class Autoencoder(nn.Module):
     return self.patches(x)
 
   def indices(self, z: Float[Array, "*places channels"]) -> Int[Array, "*places"]:
-    """The codeword index of each latent of "fsq"."""
+    """The codeword index of each latent of "fsq", from 0 to the product of `levels` - 1."""
     place, total = 1, 0
     for channel, level in enumerate(self.levels):
       cell = jnp.clip(jnp.floor((z[..., channel] + 1) / 2 * level), 0, level - 1).astype(jnp.int32)
@@ -272,7 +273,7 @@ class Judge(nn.Module):
 
 
 def _log_sd(code):
-  """log sd of the latents, small at initialisation; otherwise the decoder learns to ignore noisy latents."""
+  """log sd of u, low at initialisation: otherwise the decoder learns to ignore the noisy latents."""
   return jnp.clip(code - 3, -8.0, 2.0)
 
 

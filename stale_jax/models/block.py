@@ -59,7 +59,7 @@ class Block:
   """One transformer block.
 
   Attributes:
-    mixer: moves information between tokens.
+    mixer: moves information between tokens, for example joint attention.
     width: width of the mixer's output, heads * head_width.
     dtype: dtype of the computation.
     remat: which intermediate values the backward pass recomputes, one of REMAT.
@@ -79,7 +79,7 @@ class Block:
       depth: number of blocks.
       lanes: the lanes of the model.
       widths: stream -> width.
-      condition_width: width of the conditions.
+      condition_width: width of the conditions for the modulation.
     """
     stack = BlockStack(depth=depth, lanes=tuple(lanes))
 
@@ -109,8 +109,8 @@ class Block:
     Args:
       params: the parameters of this layer.
       lanes: the lanes of the clip.
-      streams: lane -> tokens.
-      conditions: lane -> conditions.
+      streams: lane -> tokens; a lane of several streams has a leading axis for them.
+      conditions: lane -> conditions for the modulation, one vector per time step.
       layout: positions, masks and shapes of the tokens.
       name: the name of the block.
       draws: PRNG keys for the mixer in training; None when sampling.

@@ -18,8 +18,8 @@ def build_model(section, senses: Sequence[Sense], **fields) -> Transformer:
   Args:
     section: the config section "model".
     senses: the senses of the clips.
-    **fields: fields of `Transformer` that are set elsewhere in the config: `labels`, `emoji`, `token_drop`,
-      `text_noise` and `mask`, which are off by default, or any others. `section` must not contain them.
+    **fields: fields of `Transformer` that `section` must not contain, because other sections determine them.
+      `labels`, `emoji`, `token_drop`, `text_noise` and `mask` are always such fields, and off if not given.
 
   Raises:
     UserError: an unknown key, or settings that exclude one another.
@@ -61,7 +61,7 @@ def build_autoencoder(section, senses: Sequence[Sense], frames: int, adversary: 
     section: the config section "model".
     senses: the senses of the clips; only "sight" is encoded.
     frames: number of frames of a clip.
-    adversary: whether the objective needs a discriminator.
+    adversary: whether the objective has an adversarial term, which needs a discriminator.
 
   Raises:
     UserError: an unknown key, a missing sense "sight", or sizes that do not fit one another.
@@ -84,7 +84,7 @@ def build_autoencoder(section, senses: Sequence[Sense], frames: int, adversary: 
   if (frames - 1) % model.time:
     raise UserError(
       f"source.frames={frames} must be 1 plus a multiple of model.time={model.time}: "
-      f"take {1 + (frames - 1) // model.time * model.time} frames."
+      f"for example {1 + (frames - 1) // model.time * model.time}."
     )
   if any(size % model.space for size in sight.shape[:2]):
     raise UserError(

@@ -16,12 +16,12 @@ def emoji_vector(emoji: str, width: int) -> Float[np.ndarray, "width"]:
 def scored(
   model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context, rngs=None
 ) -> tuple[Clip, Float[Array, "batch labels"]]:
-  """Applies the model and its scores head, which other calls skip.
+  """Applies the model and its head `heads.Scores`, which other calls skip.
 
-  The states of an example with a caption depend on that caption, and so do its scores; see `scores`.
+  The scores of an example with a caption depend on this caption; `scores` leaves the captions out.
 
   Returns:
-    (outputs of `model.apply`, scores).
+    (outputs of `model.apply`, scores of the labels).
   """
   output, sown = model.apply(params, clip, t, context, mutable=["scores"], rngs=rngs)
   return output, sown["scores"]["labels"][0]
@@ -30,5 +30,5 @@ def scored(
 def scores(
   model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context
 ) -> Float[Array, "batch labels"]:
-  """Scores of the clip alone: all captions are dropped, as in the examples on which the head was trained."""
+  """Scores the labels of clips without their captions, as in the examples on which the head was trained."""
   return scored(model, params, clip, t, context.drop_condition(jnp.ones(len(t), bool)))[1]

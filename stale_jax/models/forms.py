@@ -45,7 +45,8 @@ from stale_jax.models.parameters import ZEROS
 from stale_jax.models.perturbation import concrete
 from stale_jax.models.visibility import Rule, Tokens, join
 
-# How the forms are mixed: weighted by the gate; by a gate with noise in training; only the likelier form.
+# How the forms are mixed: weighted by the gate; by a gate with noise in training; or only the form with the
+# larger weight.
 MODES = ("dense", "concrete", "hard")
 
 # Form -> the axis of a stream [batch, time, place, width] whose coordinate tokens must share.
@@ -61,7 +62,7 @@ def restricted_attention(
   having: tuple[str, ...],
   axis: int,
 ) -> Float[Array, "batch tokens heads width"]:
-  """Attention among tokens that share a coordinate. The cost is that of the groups, not of all pairs.
+  """Attention among tokens that share a coordinate, computed within these groups instead of for all pairs.
 
   Tokens of streams without the coordinate see, and are seen by, all tokens.
 
@@ -69,7 +70,7 @@ def restricted_attention(
     q, k, v: queries, keys and values of the concatenated streams.
     tokens: the same tokens, for the default mask (`visibility.Rule`), which also applies.
     shapes: stream -> (time steps, places per time step).
-    having: names of the streams whose tokens have the coordinate.
+    having: names of the streams whose tokens have this coordinate.
     axis: axis of the coordinate in a stream: 1 for time, 2 for place.
   """
   ends = np.cumsum([time * place for time, place in shapes.values()])[:-1]
@@ -117,12 +118,14 @@ def restricted_attention(
 class TwoForms:
   """Mixer with two forms of attention, weighted by the plot gate.
 
-  In the mode "hard" each example computes only its likelier form. If all examples of the batch choose the
-  same form, the batch runs as a whole. Otherwise each half does if its examples agree, since classifier-free
-  guidance puts the conditional and the unconditional clips in one batch. Otherwise the half runs example by
-  example. So no result depends on the rest of the batch and no unused form is computed.
+  In the mode "hard" only the form with the larger weight is computed for each example. If all examples of the
+  batch choose the same form, the batch is computed as a whole. Otherwise each half of the batch is computed
+  as a whole if its examples agree (classifier-free guidance puts the conditional clips in one half and the
+  unconditional clips in the other), or else example by example. So no result depends on the rest of the batch
+  and no unused form is computed.
 
-  In the mode "concrete" the gate is drawn if there is a PRNG key, as in training; else it is that of "dense".
+  In the mode "concrete" the gate is drawn if there are PRNG keys, as in training; otherwise the gate is that
+  of "dense".
 
   Attributes:
     mode: one of MODES.
@@ -194,12 +197,13 @@ class TwoForms:
 
 
 def _likelier_form(run: Callable, vehicular: Bool[Array, "batch"], lanes, entered, tokens: Tokens) -> Array:
-  """Computes only the chosen form of each example; see `TwoForms`."""
+  """Computes for each example only the form with the larger weight; see `TwoForms`."""
 
   def choose(vehicular, entered, tokens):
     return jax.lax.cond(vehicular, *(functools.partial(run, form) for form in FORMS), entered, tokens)
 
-  # Moves the batch axis first; in a lane of several streams it is the second. Its own inverse.
+  # Moves the batch axis, which is the second in a lane of several streams, to the front. It is its own
+  # inverse.
   def batch_first(args):
     chosen, entered, tokens = args
     return chosen, {lane.key: _swapped(lane, entered[lane.key]) for lane in lanes}, tokens

@@ -31,8 +31,8 @@ class Final:
 
   Attributes:
     streams: stream -> tokens after the last block, [batch, time, place, width].
-    modulated: sense -> the same, normed and modulated.
-    conditions: stream -> conditions, [batch, time, condition_width].
+    modulated: sense -> its tokens after the last block, normed and modulated.
+    conditions: stream -> conditions for the modulation, [batch, time, condition_width].
     tokens: stream -> `visibility.Tokens`.
     senses: the senses of the clip.
   """
@@ -50,7 +50,7 @@ class Head(Protocol):
 
   Attributes:
     name: the name under which it is requested: a Flax collection of `Transformer`.
-    stream: (name, width) of the stream that it adds to the blocks; None: no stream.
+    stream: (name, width) of the stream that the head adds to the blocks; None: no stream.
   """
 
   name: str
@@ -159,7 +159,7 @@ class Scores:
   """Scores of a clip's labels, computed from the emoji token or from the mean of each sense's tokens.
 
   Attributes:
-    labels: number of labels.
+    labels: number of scores: one per class of each label.
     emoji: the character of the token from which the scores are computed (`models.emoji`); "": from the means.
       The token sees every sense but not the caption, and no other token sees it, so it changes no output.
     width: width of the emoji token or of the pooled state.

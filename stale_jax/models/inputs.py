@@ -60,7 +60,7 @@ def condition_parameters(lanes: tuple[Lane, ...], width: int, frames: dict[str, 
 
 
 def condition(params, lane: Lane, features, pooled, dtype) -> Array:
-  """The conditions of a lane: an MLP of the time features plus `pooled`, [batch, time, width]."""
+  """The conditions of a lane's streams, [batch, time, width]: an MLP of the time features, plus `pooled`."""
 
   def stream_condition(params):
     h = jax.nn.silu(linear(params["time"], features, dtype))
@@ -77,11 +77,11 @@ class Embedding:
     senses: the senses of the model.
     lanes: the lanes of the caption and the senses.
     widths: stream -> width.
-    condition_width: width of the conditions.
+    condition_width: width of the conditions for the modulation.
     head_width: width of an attention head, for the rotary angles.
     text_length: length of a tokenized caption in bytes.
     micro: names of the micro-conditions that the model is conditioned on.
-    causal: whether the caption's condition must not depend on the times of the frames.
+    causal: whether the model is causal. The conditions of its caption do not depend on the times of frames.
     token_drop: share of sense tokens masked in training (`perturbation.drop_tokens`).
     text_noise: norm of the noise on text tokens in training (`perturbation.embedding_noise`).
     dtype: dtype of the computation.
@@ -141,7 +141,7 @@ class Embedding:
       clip: noised clip, sense -> [batch, frames, *sense.shape].
       t: diffusion time of each frame.
       context: captions, valid frames and micro-conditions.
-      present: the senses of `clip`, in its resolution.
+      present: the senses of `clip`, with its height and width.
       key: PRNG key of the perturbations in training; None when sampling.
     """
     dtype = self.dtype

@@ -24,7 +24,7 @@ class Lane:
   Attributes:
     stored: prefix of the names of the stored parameters.
     members: names of the streams.
-    rows: the members' indices along the stream axis of the stored parameters; (): there is no such axis.
+    rows: the members' indices along the stream axis of the stored parameters; () if there is no such axis.
     whole: whether `rows` are all rows of the stored parameters.
   """
 
@@ -125,6 +125,6 @@ def join(lanes: tuple[Lane, ...], streams: dict[str, Array]) -> dict[str, Array]
 
 
 def split(lanes: tuple[Lane, ...], arrays: dict[str, Array], order=None) -> dict[str, Array]:
-  """Inverse of `join`. The streams are in the order of `order`, by default in that of the lanes."""
+  """Inverse of `join`. The streams are in the order of `order`; by default, in the order of the lanes."""
   streams = {name: x for lane in lanes for name, x in lane.split(arrays[lane.key]).items()}
   return streams if order is None else {name: streams[name] for name in order}

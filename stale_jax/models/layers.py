@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from stale_jax.mesh import constrain_batch, current_mesh
 from stale_jax.models.parameters import ONES, XAVIER, Initializer, Parameter
 
-# Number of sinusoidal features of a time.
+# Number of sinusoidal features of a diffusion time.
 TIME_FEATURES = 64
 
 # Dtypes of the computation; parameters are float32.
@@ -151,7 +151,7 @@ def rotary_jitter(heads: int, head_width: int, spread: float) -> Float[np.ndarra
     spread: relative spread of theta, at most 1.
 
   Returns:
-    The factor for each pair of channels in each head; 1 for pairs that rotate with y or x.
+    The factor on the angle of each pair of channels in each head; 1 for pairs that rotate with y or x.
   """
   pairs = head_width // 2
   share = pairs - 2 * (pairs // 4)

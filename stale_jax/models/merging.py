@@ -1,11 +1,11 @@
 """Token merging within a turn (Bolya et al., arXiv 2210.09461; nickname: decarboxylation).
 
 After the first block, the third of the tokens in each time step that received the least attention is merged:
-each into the most similar of the tokens that remain. In attention a merged token counts as the number of
-tokens it stands for (proportional attention). After the last block, the change of a merged token is added to
-each token in it. So each token keeps its difference from the mean, like the residual stream in arXiv
-2303.17604. Tokens of different time steps are never merged, since frames may be at different noise levels and
-the modulation depends on the time.
+each of these tokens into the most similar remaining token. In attention a merged token counts as the number
+of tokens that it stands for (proportional attention). After the last block, the change of a merged token is
+added to each token that it stands for. So each token keeps its difference from the mean, like the residual
+stream in arXiv 2303.17604. Tokens of different time steps are never merged, since frames may be at different
+noise levels and the modulation depends on the time.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ class Merge:
   share: Float[Array, "*group merged"]
 
   def __call__(self, x: Float[Array, "*group tokens width"]) -> Float[Array, "*group kept width"]:
-    """Merges: the mean of the real tokens that each kept token stands for."""
+    """Merges the tokens: returns the mean of the real tokens that each kept token stands for."""
     kept, merged = (_take(x, index) for index in (self.kept, self.merged))
     # Adding weighted differences, instead of averaging, reproduces equal tokens exactly.
     into = self.into.astype(x.dtype)
@@ -54,7 +54,7 @@ class Merge:
   def restore(
     self, before: Float[Array, "*group tokens width"], after: Float[Array, "*group kept width"]
   ) -> Float[Array, "*group tokens width"]:
-    """Unmerges: adds to each token the change of the token that stood for it.
+    """Unmerges the tokens: adds to each token the change of the merged token that stood for it.
 
     Args:
       before: the tokens before merging.
@@ -78,11 +78,11 @@ def merge_third(
   received: Float[Array, "*group tokens"],
   real: Bool[Array, "*group tokens"],
 ) -> Merge:
-  """Merges a third of each group (rounded down), each token into the kept token with the greatest cosine.
+  """Assigns a third of each group (rounded down) to the kept tokens with the greatest cosine similarity.
 
   Args:
     x: the tokens.
-    received: the attention that each token received; those with the least are merged.
+    received: the attention that each token received; the tokens with the least are merged.
     real: False for padding, which is merged first and with weight 0.
   """
   order = jnp.argsort(jnp.where(real, received, -1.0), -1)

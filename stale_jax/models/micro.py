@@ -16,12 +16,12 @@ def micro_condition(params, value: Float[Array, "batch"], dtype) -> Float[Array,
   """Embeds a scalar by an MLP of the sinusoidal features of log(1 + value).
 
   Args:
-    params: those of `micro_parameters`.
+    params: the parameters that `micro_parameters` declares.
     value: one number per example; NaN where unknown.
     dtype: dtype of the computation.
 
   Returns:
-    One vector per example, to be added to that of the caption; 0 where the value is unknown.
+    One vector per example, to be added to the vector of the pooled caption; 0 where the value is unknown.
   """
   known = jnp.isfinite(value)
   h = time_features(jnp.log1p(jnp.where(known, value, 0))).astype(dtype)

@@ -1,7 +1,8 @@
 """The semantic motion predictor of StoryDiffusion (arXiv 2405.01434, 3.2): frames between two images.
 
-The codes of the start and end images are interpolated linearly to one token per frame. A small transformer
-over these tokens predicts the codes of the frames as a residual to the interpolation, initially 0.
+The codes (latents) of the start and end images are interpolated linearly, which gives one token per frame.
+A small transformer over these tokens predicts the codes of the frames as a residual to the interpolation; at
+initialisation the residual is 0.
 """
 
 import flax.linen as nn

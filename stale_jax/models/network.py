@@ -69,7 +69,7 @@ class Network:
     senses: the senses of the model.
     embedding: computes the inputs of the trunk.
     trunk: `trunk.Trunk`, `merging.MergingTrunk` or `cycle.Cycle`; all have the signature of `trunk.Trunk`.
-    heads: the heads that can be requested besides the output.
+    heads: the heads that can be requested besides the outputs of the senses.
     lanes: the lanes of the caption and the senses, the caption's first.
     head_width: width of an attention head.
     dtype: dtype of the computation.
@@ -96,7 +96,7 @@ class Network:
     key: PRNGKeyArray | None,
     requested: tuple[str, ...],
   ) -> tuple[Clip, dict[str, Any]]:
-    """Applies the network; the other arguments are those of `transformer.Transformer`.
+    """Applies the network. The arguments not listed here are those of `transformer.Transformer.__call__`.
 
     Args:
       key: PRNG key of the perturbations in training; None when sampling.
@@ -137,7 +137,7 @@ class Network:
   def _with_extra_keys(
     self, inputs: Inputs, present: tuple[Sense, ...], cache, more_keys
   ) -> tuple[Inputs, tuple[ExtraKeys, ...]]:
-    """Returns (the inputs, positioned after the frames in the cache; the extra keys)."""
+    """Returns (the inputs, with positions after the frames in the cache; the extra keys and values)."""
     extra, keys = [], inputs
     if cache is not None:
       keys = past_keys(cache, present, self.head_width, inputs.angles, inputs.tokens)
@@ -172,7 +172,7 @@ def _collections(aux: dict[str, dict[str, Any]], requested: tuple[str, ...]) -> 
 
 
 def build_network(model: Settings) -> Network:
-  """Builds the network from the fields of a `Transformer`."""
+  """Builds the network from `model`, the fields of a `Transformer`."""
   dtype, (first, *others) = jnp.dtype(model.dtype), model.senses
   widths = {"text": model.text_width, first.name: model.width}
   widths |= {sense.name: model.side_width for sense in others}

@@ -33,8 +33,8 @@ class Parameter:
   Attributes:
     shape: the shape of one parameter.
     init: the initializer, (key, shape) -> array.
-    axes: the logical axes of `shape` (`mesh.RULES`); (): the longest axis of a matrix is sharded like
-      "width".
+    axes: the logical axes of `shape` (`mesh.RULES`); (): the longest axis of a matrix is sharded like the
+      logical axis "width".
     orthogonal: whether Muon orthogonalises the updates.
     stack: the shape of the leading axes of the stored array, before `shape`.
     paths: the path of each parameter in the stack, in row-major order: layers first, then streams.
@@ -75,7 +75,7 @@ def stacked(tree: Any, prefixes: Sequence[str], stack: tuple[int, ...] = ()) -> 
 
 
 def shapes(declared: Any) -> Any:
-  """The stored arrays as `jax.ShapeDtypeStruct`s of float32."""
+  """The shapes of the stored arrays, as `jax.ShapeDtypeStruct`s of float32."""
   return jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.stored_shape, jnp.float32), declared)
 
 
@@ -117,8 +117,8 @@ class Draws:
   Attributes:
     key: the key of the network, or of one turn (`cycle`).
     path: the path of the block.
-    number: Flax's count of the draw. It is 2 in a cycle: the draws match the Linen modules that this code
-      replaced, and Flax traced the body of their scans twice.
+    number: the draw counter that Flax would fold into the key: 1, or 2 in a cycle. It reproduces the draws of
+      the Linen modules that this code replaced: Flax traced the body of their scan twice.
   """
 
   key: PRNGKeyArray

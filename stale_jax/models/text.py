@@ -67,7 +67,7 @@ def encode_text(
   """Encodes captions: two residual convolutions over bytes, then one token for every `PATCH` bytes.
 
   Args:
-    params: those of `text_parameters`.
+    params: the parameters that `text_parameters` declares.
     tokens: bytes of the captions (`text.tokenize`), PAD where there are none.
     dtype: dtype of the computation.
 

@@ -33,14 +33,14 @@ COLLECTIONS = ("kv", "intermediates", "scores", "mask")
 
 
 class Transformer(nn.Module):
-  """The denoiser network: x0-style outputs for every sense of a noised clip.
+  """The denoiser network: it predicts x0-style outputs for every sense of a noised clip.
 
   Attributes:
     senses: the senses that the model knows. A clip may lack some of them, and `Context.valid` masks frames.
     width: width of the first sense's stream.
     side_width: width of the stream of each other sense.
     text_width: width of the caption's stream.
-    condition_width: width of the conditions (time and caption) that modulate the blocks.
+    condition_width: width of the vectors of time and caption that modulate the blocks.
     depth: number of blocks.
     heads: number of attention heads; each is width / heads wide in every stream.
     text_length: length of a tokenized caption in bytes, a multiple of 4.
@@ -64,11 +64,11 @@ class Transformer(nn.Module):
     causal: whether frames see no later frames and the caption sees no frames, so that a movie can be sampled
       frame by frame with a KV cache (`models.kv_cache`).
     rope_jitter: relative spread of the heads' temporal rotary bases; 0: all heads rotate at the same rates.
-    micro: micro-conditions, from `clip.MICRO`.
+    micro: names of the micro-conditions on which the model is conditioned, from `clip.MICRO`.
     remat: which intermediate values of a block the backward pass recomputes to save memory. "none": none;
       "dots": all but the matrix products; "full": all.
-    scan: whether to scan over the blocks, which compiles in the time of one block. None: on accelerators, but
-      not on the CPU, where the steps of a scan are slower. The parameters are the same.
+    scan: whether to scan over the blocks, so that compilation takes the time of one block. None: on
+      accelerators, but not on the CPU, where the steps of a scan are slower. The parameters are the same.
   """
 
   senses: tuple[Sense, ...]
@@ -170,7 +170,7 @@ class Transformer(nn.Module):
     known: dict[str, Sense] = {sense.name: sense for sense in self.senses}
     for name, x in clip.items():
       if name not in known:
-        raise UserError(f"the model has no sense {name!r}; it has {', '.join(known)}.")
+        raise UserError(f"the model has no sense {name!r}; its senses are {', '.join(known)}.")
       try:
         expected = (*t.shape, *known[name].on(x.shape[2:]).shape)
       except ValueError:
@@ -179,5 +179,5 @@ class Transformer(nn.Module):
         raise UserError(f"{name} has shape {tuple(x.shape)}, but the model expects {expected}.")
       if t.shape[1] % known[name].patch[0]:
         raise UserError(
-          f"{name} has {t.shape[1]} frames, but the model takes them in groups of {known[name].patch[0]}."
+          f"{name} has {t.shape[1]} frames, not a multiple of its patch of {known[name].patch[0]} frames."
         )

@@ -1,7 +1,7 @@
 """The trunk: a sequence of transformer blocks, unrolled or scanned.
 
-A scan over the stacked parameters compiles in the time of one block, but its steps are slower on the CPU. So
-by default the trunk is scanned on accelerators and unrolled on the CPU.
+With a scan over the stacked parameters, compilation takes the time of one block, but the steps of a scan are
+slower on the CPU. So by default the trunk is scanned on accelerators and unrolled on the CPU.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from stale_jax.models.parameters import Draws, named_key
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trunk:
-  """`depth` blocks.
+  """A sequence of `depth` blocks.
 
   Attributes:
     block: the block.
     depth: number of blocks.
     scan: whether to scan over the blocks; None: on accelerators only.
     declared: the declarations of the blocks' stacked parameters.
-    number: `parameters.Draws.number` of the blocks when unrolled.
+    number: the field `number` of `parameters.Draws` of the blocks if the trunk is unrolled.
   """
 
   block: Block
@@ -51,7 +51,7 @@ class Trunk:
     A trunk that returns auxiliary outputs or attends to extra keys is always unrolled.
 
     Args:
-      params: the parameters of the model; "blocks" holds the stacked ones of the blocks.
+      params: the parameters of the model; "blocks" holds the stacked parameters of the blocks.
       lanes, streams, conditions, layout: see `block.Block`.
       key: PRNG key for training; None when sampling.
       return_aux: whether auxiliary outputs are needed.
@@ -72,7 +72,7 @@ class Trunk:
     return streams, aux
 
   def layers(self, blocks: dict[str, Any]) -> list[dict[str, Any]]:
-    """Unstacks the parameters: a list with those of each block."""
+    """Unstacks the parameters: returns a list with the parameters of each block."""
     leaves, structure = jax.tree.flatten(blocks)
     # The gradient of one split is one concatenation; the gradient of slices would be a sum of padded arrays.
     parts = [jax.lax.split(x, (1,) * self.depth) for x in leaves]

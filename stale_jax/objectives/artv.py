@@ -13,11 +13,12 @@ the first frame has no frames before it, the second has one.
 
 *The mask*: a head of the network predicts, for each value of the new frame, how much comes from the network
 and how much is copied from the previous frame (`processes.anchored`). Static content can then be copied
-exactly. Generating it anew adds a small error to every frame, and these errors accumulate as drift. The copy
-is of the previous frame without the noise of time k. The ordinary loss alone teaches the mask what moves, but
-it leaves some static content to the network, because a single regenerated frame is hardly worse than a copy;
-two hundred are. Training therefore adds noise that pushes the mask's gates towards 0 or 1
-(`models.perturbation.Concrete`), and a small penalty on what the mask leaves to the network (`Copy`).
+exactly. Generating it anew adds a small error to every frame, and these errors accumulate as drift. The
+network copies from the previous frame without the noise of time k. The ordinary loss alone teaches the mask
+what moves, but it leaves some static content to the network, because a single regenerated frame is hardly
+worse than a copy; only over hundreds of frames does the error matter. Training therefore adds noise that
+pushes the mask's gates towards 0 or 1 (`models.perturbation.concrete`), and a small penalty on what the mask
+leaves to the network (`Copy`).
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ IS_REFERENCE = np.arange(GIVEN) > 0
 def given_frames(
   frame: Int[Array, "*batch"],
 ) -> tuple[Int[Array, "*batch given"], Bool[Array, "*batch given"]]:
-  """The frames that condition the generation of a frame: the first one and the two previous ones.
+  """Selects the frames that condition the generation of a frame: the first one and the two previous ones.
 
   Args:
     frame: index of the frame to generate.
@@ -59,13 +60,13 @@ def given_frames(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Artv:
-  """Training of a model that generates one frame at a time.
+  """Settings of the training of a model that generates one frame at a time.
 
   Attributes:
     noise: upper bound of the references' time k, which is uniform on [0, noise]. The references need some
       noise in generation too (`sampling.Rollout.noise`).
     drop: share of examples without the anchor.
-    mask: whether the network may copy from the previous frame.
+    mask: whether the network has a mask, so that it can copy from the previous frame.
     copy: weight of the `Copy` penalty in the objective; only used with `mask`.
   """
 
@@ -81,8 +82,8 @@ class Artv:
     """Cuts four frames out of each clip: a random frame, after its three conditioning frames.
 
     Returns:
-      As `FirstFrames.condition`: the conditioning frames, the network's batch and the loss's batch, all of
-      four frames per clip.
+      As `FirstFrames.condition`: the conditioning frames, the batch that the network sees and the batch that
+      the loss is computed on, all with four frames per clip.
     """
     size, length = next(iter(batch.clip.values())).shape[:2]
     key_frame, key_time, key_drop = jax.random.split(key, 3)
@@ -130,7 +131,7 @@ class Copy(Objective):
 def masked(
   model, params, clip: Clip, t: Float[Array, "batch frames"], context: Context, given: Clip, rngs=None
 ) -> tuple[Clip, Clip]:
-  """Applies a network with a mask: the last frame of its output is mixed with a copy of the previous frame.
+  """Applies a network with a mask, and mixes the last frame of its output with a copy of the previous frame.
 
   Args:
     model: a `Transformer` with `mask`.
@@ -138,13 +139,13 @@ def masked(
     clip: the noised frames, sense -> [batch, frames, *shape].
     t: the time of each frame.
     context: captions and other conditions.
-    given: the previous frames without the noise of time k, sense -> [batch, frames, *shape]. If `clip` has a
-      multiple of this batch size, they are repeated.
+    given: the conditioning frames without the noise of time k, sense -> [batch, frames, *shape]; the last one
+      is copied. If the batch of `clip` is a multiple of this batch, they are repeated.
     rngs: PRNG keys of the network.
 
   Returns:
     The outputs, and the mask of the last frame, sense -> [batch, 1, *shape]: the share that comes from the
-    network, 1 where there is no previous frame.
+    network; 1 if there is no previous frame.
   """
   output, sown = model.apply(params, clip, t, context, rngs=rngs, mutable=["mask"])
   mask, mixed = {}, {}
@@ -159,9 +160,9 @@ def masked(
 
 
 def copying(model, params, given: Clip) -> Callable[..., Clip]:
-  """The denoiser of a `Transformer` conditioned on the frames `given`.
+  """Returns the denoiser (clip, t, context) -> outputs of a `Transformer` conditioned on the frames `given`.
 
-  It is `masked` if the network has a mask, and the plain network otherwise.
+  The denoiser applies `masked` if the network has a mask, and the plain network otherwise.
   """
 
   def denoiser(clip: Clip, t, context: Context) -> Clip:

@@ -33,7 +33,7 @@ class ConditionCorruption:
     check_fields(self, "corruption")
 
   def swap(self, context: Context, key: PRNGKeyArray) -> Context:
-    """Replaces a share of the captions by others of the batch; a batch of one example keeps its caption."""
+    """Replaces a share of the captions by captions of other examples; a batch of one keeps its caption."""
     if not self.captions:
       return context
     key_is_swapped, key_offset = jax.random.split(key)
@@ -47,7 +47,7 @@ def forget(context: Context, micro: Sequence[str], share: float, key: PRNGKeyArr
   """Drops micro-conditions: each one is unknown (NaN) in a share of the examples, independently.
 
   Args:
-    context: of a batch.
+    context: the context of a batch.
     micro: names of the micro-conditions that the network reads, "fps" or "motion".
     share: probability that a micro-condition is dropped.
     key: PRNG key.

@@ -6,12 +6,12 @@ noise level. The trained head is a classifier of noised clips, and therefore a r
 
 The head should classify the clip, not the caption. The token does not attend to the caption, but the senses
 that it attends to do, in every layer. The loss is therefore restricted to the examples whose caption was
-dropped, which are the unconditional ones of classifier-free guidance, and label scores are computed without a
-caption (`models.scores`). That needs no second pass, but the head learns from only
-`training.caption_dropout` of the batch. A micro model whose head was also trained on captioned clips, and
-evaluated with their captions, classified the speed of clips noised to t = .95 correctly in 1.00 of the cases,
-and in .00 with false captions: it had read the caption. Trained as here, it was correct in .52 and .52 of the
-cases; chance is .50.
+dropped (the unconditional examples of classifier-free guidance), and label scores are computed without a
+caption (`models.scores`). This needs no second forward pass, but the head learns only from the share
+`training.caption_dropout` of the batch. In a test with a tiny model, the head was also trained on captioned
+clips. Given their captions, it classified the speed of clips noised to t = .95 correctly in 1.00 of the
+cases; given false captions, in .00: it had read the caption. Trained as here, it was correct in .52 and .52
+of the cases; chance is .50.
 """
 
 import dataclasses
@@ -33,13 +33,13 @@ def targets(
 ) -> Float[Array, "batch labels"]:
   """Signed weights for `hinge`: for each label name, 1 at its classes and -1 / (classes - 1) elsewhere.
 
-  A class weighs as much as all its rivals together. If each rival had weight 1, a score of -1 everywhere
-  would be optimal until some class is more likely than not. With these weights, a score rises as soon as its
-  class is more likely than by chance.
+  The true class has the same weight as all other classes of the label together. If each of the others had
+  weight 1, a score of -1 for all classes would be optimal until one class is more likely than not. With these
+  weights, the score of a class rises as soon as it is more likely than by chance.
 
   Args:
-    labels: name -> class index, or whether each class applies, as in a `Batch`. Labels that are -1 or absent
-      are unknown; their weights are 0.
+    labels: name -> class index [batch], or, for each class, 1 if it applies and 0 if not [batch, classes], as
+      in a `Batch`. Labels that are -1 or absent are unknown; their weights are 0.
     counts: name -> number of classes.
   """
   size = len(next(iter(labels.values())))

@@ -18,8 +18,8 @@ class Denoising(Objective):
   """Weighted mean over senses of `Process.loss`.
 
   Attributes:
-    process: the noising law, which defines the loss.
-    weights: sense -> weight; 1 where a sense is not named.
+    process: the noising process, which defines the loss.
+    weights: sense -> weight; 1 for senses without an entry.
   """
 
   process: Process

@@ -48,7 +48,7 @@ def band_weights(energies: Float[np.ndarray, "bands"]) -> Float[np.ndarray, "ban
 
 
 def measure_band_weights(source: Source, count: int) -> dict[str, Float[np.ndarray, "bands"]]:
-  """The weights of the bands of each sense, from their energies on the first clips of `source`.
+  """Computes the weights of the bands of each sense from their energies on the first 256 clips of `source`.
 
   Args:
     source: random access to examples.
@@ -72,10 +72,10 @@ class DoG:
   """Settings of the objective, weight * sum_k w_k |B_k r|^2 per sense; `measured` returns the objective.
 
   Attributes:
-    process: the noising law, which defines the residual r.
+    process: the noising process, which defines the residual r.
     weight: weight relative to the other objectives.
     bands: number of bands.
-    weights: sense -> weight; 1 where a sense is not named.
+    weights: sense -> weight; 1 for senses without an entry.
 
   Raises:
     UserError: fewer than two bands, a negative weight, or a process whose loss is not a squared error.
@@ -94,7 +94,7 @@ class DoG:
       )
 
   def measured(self, source) -> "BandLoss":
-    """The objective, with band weights from the energies of the bands on the first clips of `source`."""
+    """Returns the objective, with band weights measured on the first clips of `source`."""
     return BandLoss(settings=self, band_weights=measure_band_weights(source, self.bands))
 
 
@@ -104,7 +104,7 @@ class BandLoss(Objective):
 
   Attributes:
     settings: settings of the objective.
-    band_weights: sense -> weight w_k of each band; 1 where a sense is not named.
+    band_weights: sense -> weight w_k of each band; 1 for senses without an entry.
   """
 
   settings: DoG

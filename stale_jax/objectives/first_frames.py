@@ -1,4 +1,4 @@
-"""Conditioning on first frames: a share of the training clips is to be continued from its first frames.
+"""Conditioning on first frames: in a share of the training clips, the first frames are given.
 
 The first frames of these clips have a time of their own, at or near 0, while the other frames are noised as
 usual. Time has one value per frame, so image-to-video generation needs no separate network (Diffusion
@@ -35,13 +35,13 @@ class ConditioningFrames(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FirstFrames:
-  """Training on clips that continue given first frames.
+  """Settings of the training of a model that continues given first frames.
 
   Attributes:
-    share: share of the clips that are conditioned on their first frames; 0 disables it.
+    share: share of the clips that are conditioned on their first frames; 0 disables the conditioning.
     frames: number of conditioning frames.
     noise: upper bound of the time of the conditioning frames, which is uniform on [0, noise].
-    sense: the sense that is given, which is the first of the config's senses.
+    sense: the sense whose first frames are given, which is the first of the config's senses.
   """
 
   share: float = number(0.0, least=0, most=1)
@@ -86,15 +86,15 @@ def hold(
   context: Context,
   at: Float[Array, "batch given"] | float = 0.0,
 ) -> tuple[Clip, Float[Array, "grid batch frames"], Context]:
-  """Conditions a sampling on first frames, which keep their values because their times do not change.
+  """Prepares sampling that continues first frames; they keep their values because their times are constant.
 
   Args:
-    x: a sample of the prior.
+    x: a sample of the prior, sense -> [batch, frames, *shape].
     first: sense -> [batch, given frames, *shape]. The given frames of any other sense are marked as not
       valid.
     times: the time grid of all frames.
-    context: of the clip.
-    at: the times of `first`.
+    context: the context of the clip.
+    at: the times of the frames in `first`.
 
   Returns:
     The clip that sampling starts from, its time grid and its context.

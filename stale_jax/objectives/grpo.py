@@ -1,15 +1,16 @@
 """A group-relative reward for movies that keep moving, for models without a likelihood.
 
-GRPO (arXiv 2402.03300) draws several samples per prompt and makes those likelier whose reward is above their
-group's mean. It needs the sampler's probabilities. With uniform noise these are of no use: the density is
-constant on its support and has no gradient. This module therefore follows DiffusionNFT (arXiv 2509.16117),
-which needs no probabilities. It noises the samples and trains with the regression loss of the flow, relative
-to the model that was sampled from: samples with a high reward attract the model, samples with a low reward
-repel it. The model must predict means, so few-step students cannot be trained this way.
+GRPO (arXiv 2402.03300) draws a group of samples per prompt and makes the samples more likely whose reward is
+above the group's mean. It needs the sampler's probabilities. With uniform noise these are of no use: the
+density of the noise is constant on its support and has no gradient. This module therefore follows
+DiffusionNFT (arXiv 2509.16117), which needs no probabilities. It noises the samples and trains with the
+regression loss of the flow, relative to the model that was sampled from: samples with a high reward attract
+the model, samples with a low reward repel it. The model must predict means, so few-step students cannot be
+trained this way.
 
 The reward is ours (Self-Forcing++, arXiv 2510.02283, rewards the optical flow but does not give the formula):
-minus the variance of the speed within windows, plus kappa min(1, speed / usual speed). The first term alone
-would be maximised by a movie that stands still.
+minus the variance of the speed within windows, plus kappa min(1, speed / usual speed). The variance alone
+would be least for a movie that stands still.
 """
 
 import jax
@@ -20,7 +21,7 @@ from stale_jax.processes import Corruption, Process
 
 # Standard deviation of the blur, in pixels: about as far as the picture moves in a frame.
 _BLUR = 1.5
-# Added to the sums of squared gradients, so that pictures without structure have speed 0.
+# Added to the sums of squared gradients, so that the speed of pictures without structure is 0.
 _LEAST = 1e-3
 
 
@@ -67,8 +68,8 @@ def advantages(reward: Float[Array, "batch"], group: int) -> Float[Array, "batch
   """(reward - mean of its group) / standard deviation of its group; 0 if all rewards of a group are equal.
 
   Args:
-    reward: of each movie.
-    group: group size; each group is consecutive in the batch.
+    reward: reward of each movie.
+    group: number of movies in a group; the movies of a group are consecutive in the batch.
   """
   grouped = jnp.reshape(reward, (-1, group))
   centred = grouped - grouped.mean(1, keepdims=True)
@@ -89,10 +90,11 @@ def nft_loss(
     r loss((1 - beta) old + beta output) + (1 - r) loss((1 + beta) old - beta output)
 
   with r = 1/2 + A/2, clipped to [0, 1]. At output = old its gradient is A beta times the gradient of the
-  process's loss (A clipped to [-1, 1]). Samples better than their group are learnt, worse ones unlearnt.
+  process's loss (A clipped to [-1, 1]). A step therefore moves the model towards samples whose reward is
+  above the mean of their group, and away from the others.
 
   Args:
-    process: the noising law, which defines the loss.
+    process: the noising process, which defines the loss.
     output: the model's output for the noised samples.
     old: the output of the model that the samples were drawn from.
     corruption: the corruption of the samples.

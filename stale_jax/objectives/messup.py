@@ -1,9 +1,9 @@
-"""Messing up on purpose: training corrupts the network's input more than the process does.
+"""Robustness to the sampler's errors: training corrupts the network's input more than the process does.
 
 A sampler feeds the network its own errors, which ordinary training never shows it (exposure bias). The effect
 grows with few sampling steps and in long rollouts. There are two remedies:
 
-  noise  the network's input carries extra noise, while its target stays the same (input perturbation:
+  noise  the network's input contains extra noise, while its target stays the same (input perturbation:
          Ning et al., arXiv 2301.11706, with gamma = .1).
   drop   whole tokens are masked out of attention (`models/perturbation.py`).
 """
@@ -26,7 +26,7 @@ class MessUp:
     noise: gamma, the scale of the extra noise: x_t + gamma n_t, where n_t is the centre of the box (0) noised
       to time t. For flows this is Ning's (1-t) x0 + t (e + gamma e'); for `reflected`, n_t is at most
       uniform. Clean frames stay clean.
-    drop: share of the sense tokens that no token attends to, drawn for each token of each example.
+    drop: share of the sense tokens to which no token attends, drawn for each token of each example.
   """
 
   noise: float = number(0.0, least=0)
@@ -36,10 +36,10 @@ class MessUp:
     check_fields(self, "messup")
 
   def perturb(self, denoiser, process: Process, key: PRNGKeyArray):
-    """Wraps a denoiser, (clip, times, context) -> outputs, so that its input carries extra noise.
+    """Wraps a denoiser, (clip, times, context) -> outputs, so that extra noise is added to the noised clip.
 
-    The noisier clip is projected back to the process's domain (`Flow.project`). The corruption that the loss
-    reads does not change.
+    The result is projected back to the process's domain (`Process.project`). Only the network's input
+    changes: the loss still uses the original x_t and target.
     """
     if not self.noise:
       return denoiser

@@ -10,7 +10,7 @@ from stale_jax.objectives.prediction import Prediction
 
 @runtime_checkable
 class Objective(Protocol):
-  """A loss of a network's prediction for a corrupted batch. It is pure and reads no data: JAX traces it."""
+  """A loss of a network's prediction for a corrupted batch. It is a pure function, which JAX can trace."""
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:
     """Returns the `loss` to minimise, and further metrics for the log."""

@@ -19,9 +19,9 @@ class Prediction:
     output: the network's output, in the shapes of the clip.
     corruption: sense -> the corruption of the clip.
     t: the time of each frame.
-    scores: the network's score of each label, if it predicts labels.
-    mask: sense -> share of the last frame that comes from the network, if the network may copy
-      (`objectives.artv`).
+    scores: the network's score of each label; None if it predicts no labels.
+    mask: sense -> share of the last frame that comes from the network, [batch, 1, *shape]; None if the
+      network cannot copy (`objectives.artv`).
   """
 
   output: Clip
@@ -44,12 +44,12 @@ def predict(
 
   Args:
     denoiser: (clip, times, context) -> outputs.
-    process: the noising law.
+    process: the noising process.
     time_sampler: draws the times.
     batch: the clean clips and their context.
     key: PRNG key of times and noise.
     has_aux: whether the denoiser returns (outputs, other fields of the `Prediction`).
-    conditioning: frames with times of their own (`FirstFrames.condition`).
+    conditioning: conditioning frames, whose times replace the drawn ones (`FirstFrames.condition`).
   """
   size, frames = next(iter(batch.clip.values())).shape[:2]
   key_time, key_noise = jax.random.split(key)

@@ -51,14 +51,15 @@ class Reconstruction:
     check_fields(self, "objective")
 
   def measured(self, source) -> "ReconstructionLoss":
-    """The objective, with the energies of the bands measured on the first clips of `source`."""
+    """Returns the objective, with the energies of the bands measured on the first clips of `source`."""
     return ReconstructionLoss(settings=self, energies=measure_energies(source, self.bands))
 
 
 def measure_energies(source: Source, count: int) -> Float[np.ndarray, "bands"]:
-  """The energies of `count` bands of sight: the mean squares on the first clips of `source` that have sight.
+  """Measures the mean square of each of `count` bands of sight on the first clips of `source`.
 
-  The mean over all values is subtracted first. Energies below 1% of the largest are raised to it.
+  Clips without sight are skipped. The mean over all values is subtracted first. Energies below 1% of the
+  largest energy are raised to this bound.
   """
   clips = (source[i]["clip"] for i in range(min(_CLIPS, len(source))))
   sights = [np.asarray(clip["sight"], np.float64)[None] for clip in clips if "sight" in clip]
@@ -69,7 +70,7 @@ def measure_energies(source: Source, count: int) -> Float[np.ndarray, "bands"]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReconstructionLoss:
-  """The objective of an autoencoder (see the module).
+  """The objective of an autoencoder; the docstring of this module has the formula.
 
   Attributes:
     settings: the weights.

@@ -23,7 +23,7 @@ class Total(Objective):
 
   @property
   def sense_weights(self) -> Mapping[str, float]:
-    """sense -> weight in the first term, the denoising loss; 1 where a sense is not named."""
+    """sense -> weight in the first term, the denoising loss; 1 for senses without an entry."""
     return self.terms[0].weights
 
   def __call__(self, prediction: Prediction, batch: Batch) -> dict[str, Float[Array, ""]]:

@@ -1,4 +1,4 @@
-"""Warnings about a plan, besides its numbers."""
+"""Warnings about a plan: what wastes memory or time, and what the plan does not know."""
 
 import math
 
@@ -13,12 +13,18 @@ _BOUNDS = {
   "hidden": "collectives of parameters and gradients",
   "dcn": "the network between slices",
 }
-# Least bytes of replicated parameters, and least share of padding, that are worth a warning.
+# Thresholds of the warnings: bytes of replicated parameters per device, and share of padding tokens.
 _REPLICATED, _PADDING = 64 * 2**20, 0.05
 
 
 def advice(made: Plan, experiment: Experiment, program) -> list[str]:
-  """Warnings about the plan, as sentences."""
+  """Returns warnings about the plan `made`, each a sentence.
+
+  Args:
+    made: the plan.
+    experiment: the experiment that is planned.
+    program: its `TrainingProgram`.
+  """
   warnings, mesh, model = [], program.mesh, experiment.network
   whole = {}
   for path, x in jax.tree_util.tree_leaves_with_path(program.state.params):
@@ -34,7 +40,7 @@ def advice(made: Plan, experiment: Experiment, program) -> list[str]:
   if width % 128:
     more = -width % 128 / width
     warnings.append(
-      f"heads are {width} wide and padded to {width + -width % 128}: {more:.0%} more attention."
+      f"heads are {width} wide and padded to {width + -width % 128}: attention computes {more:.0%} more."
     )
   ways = parts(mesh, "tokens")
   for sense in experiment.data.senses:
@@ -45,14 +51,14 @@ def advice(made: Plan, experiment: Experiment, program) -> list[str]:
       )
   if made.seconds.exposed > 0.2 * made.seconds.step:
     share = made.seconds.exposed / made.seconds.step
-    warnings.append(f"{share:.0%} of the step waits for collectives inside layers.")
+    warnings.append(f"{share:.0%} of the step time is spent waiting for collectives inside layers.")
   if made.compiled and made.seconds.bound != "flops":
-    warnings.append(f"a step is bound by {_BOUNDS[made.seconds.bound]}, not by operations.")
+    warnings.append(f"the step time is bound by {_BOUNDS[made.seconds.bound]}, not by operations.")
   if made.compiler_flops and not 0.95 < made.hardware_flops / made.compiler_flops < 1.05:
     ratio = made.compiler_flops / made.hardware_flops
-    warnings.append(f"the compiled program does {ratio:.2f} times the operations that were counted.")
+    warnings.append(f"the compiled program does {ratio:.2f} times the operations counted in the jaxpr.")
   if not made.compiled:
-    warnings.append("the compiler found no program that fits: only its memory use is known.")
+    warnings.append("the program does not fit into memory: the compiler reported only how much it needs.")
   if made.price is None:
     warnings.append(f"no price is known for {made.chip.name}: give --price_per_hour.")
   return warnings

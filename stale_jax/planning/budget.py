@@ -28,7 +28,7 @@ from stale_jax.sampling import SOLVERS
 
 # Numbers of solver steps, each a refinement of the one before.
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128)
-KESHA = 1.0  # Least bits per cent that a refinement must gain.
+KESHA = 1.0  # Minimum gain of a refinement, in bits per cent of additional price.
 
 C = TypeVar("C")
 
@@ -53,9 +53,10 @@ def choose(
 ) -> tuple[C, Offer] | None:
   """The candidate with the greatest response among those that are within the budget and worth their price.
 
-  The candidates of a ladder are measured in order, until one exceeds the budget or gains fewer than KESHA
-  bits for each cent that it costs more than the one before it (the first: than nothing). That candidate and
-  all later ones are rejected. A greater budget therefore never chooses a smaller response.
+  The candidates of a ladder are measured in order. A candidate is rejected, together with all later ones, if
+  it exceeds the budget, or if it gains fewer than KESHA bits per additional cent over the candidate before it
+  (for the first candidate: over 0 bits for 0 cents). A greater budget therefore never chooses a smaller
+  response.
 
   Args:
     ladders: lists of candidates, each a refinement of the one before it.
@@ -85,8 +86,8 @@ class Bought:
   Attributes:
     clips: a batch, one clip per prompt.
     settings: the chosen settings of the sampler.
-    facts: bits_per_dimension, cents and kesha of each clip; and choosing_cents, the additional price of
-      choosing the settings, for all clips together.
+    facts: for each clip: bits_per_dimension; cents, its price; kesha, its bits per cent; and choosing_cents,
+      the additional price of choosing the settings, for all clips together.
   """
 
   clips: Clip
@@ -111,7 +112,7 @@ def within_budget(
   """Samples one clip per prompt, with the best settings that `cents` for all clips allow.
 
   The budget covers the sampling of the returned clips. Trying other settings and computing likelihoods cost
-  extra, which `choosing_cents` reports without compilation.
+  extra; `choosing_cents` reports this price, without the time of compilation.
 
   Args:
     model: a `stale_jax.Model`.
@@ -120,8 +121,8 @@ def within_budget(
     price: US dollars per hour; default: the list price of the device.
     solver: the only solver to try; default: all solvers that suit the process.
     clock: returns a time in seconds.
-    appraise: computes the bits of clips.
-    ladder: numbers of steps to try.
+    appraise: (model, prompts, clips, seed) -> the bits of the clips.
+    ladder: numbers of steps to try, in ascending order.
     **overrides: settings of `Sampling`, except steps.
 
   Raises:
@@ -180,7 +181,7 @@ def within_budget(
     why = "" if least.cents > cents else f", and gains no more than {least.bits:.3g} bits"
     raise UserError(
       f"budget_cents={cents:g} buys no movie: one step costs {least.cents:.3g} cents here, at {price:g} "
-      f"US dollars an hour{why}."
+      f"US dollars per hour{why}."
     )
   candidate, offer = chosen
   clips, found = tried[candidate]

@@ -17,7 +17,7 @@ _GB, _GIB = 1e9, 2**30
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chip:
-  """One chip, which JAX may present as several devices.
+  """The specification of a chip, which JAX may present as several devices.
 
   Attributes:
     name: name in topologies: "v5e" in "v5e:16x16".
@@ -27,7 +27,7 @@ class Chip:
     bandwidth: bandwidth of HBM in bytes per second.
     torus: dimensions of the torus.
     ici: bytes per second over all links of the chip, in both directions together.
-    dcn: bytes per second to other slices.
+    dcn: bytes per second that a chip can send to other slices, over the data centre network.
     devices: JAX devices per chip.
   """
 

@@ -1,7 +1,8 @@
 """The collectives of a compiled program, by kind and by axis of the mesh.
 
-Bytes are those that each device sends with a ring algorithm. On n devices, all-gather and reduce-scatter send
-(n-1)/n of the whole array, all-reduce twice as much, and all-to-all (n-1)/n of the local array.
+The bytes of a collective are the bytes that each device sends with a ring algorithm. On n devices, all-gather
+and reduce-scatter send (n-1)/n of the whole array, all-reduce twice as much, and all-to-all (n-1)/n of the
+local array.
 """
 
 import dataclasses
@@ -25,8 +26,8 @@ class Collective:
     axes: axes of the mesh along which the devices of a group differ.
     size: number of devices in a group.
     slices: whether a group spans several slices.
-    count: number per step.
-    bytes: bytes that a device sends per step.
+    count: number of these collectives per step.
+    bytes: bytes that a device sends in all of them, per step.
   """
 
   kind: str
@@ -75,7 +76,10 @@ def collectives(
 
 
 def _whole(program: Program, where: str, one: Instruction) -> float:
-  """Bytes of the operands or of the results, whichever is greater."""
+  """Bytes of the operands or of the results of the collective `one`, whichever is greater.
+
+  `where` is the name of its computation.
+  """
   into = [program.computations[where].get(name) for name in one.operands]
   given = sum(x.bytes for i in into if i is not None for x in i.arrays)
   # The result of a "-start" instruction also contains the operands.
@@ -122,7 +126,11 @@ def _iota(said: str, size: int) -> np.ndarray:
 
 
 def _of_mesh(ids: np.ndarray, sizes: dict[str, int], axes: str) -> tuple[int, ...]:
-  """The group of the first device along axes, or along parts of axes, written 'a':(before)size."""
+  """Device indices of the first group along the mesh axes that `axes` lists.
+
+  A part of an axis is written 'a':(before)size: the factor `size` of the axis, after factors of product
+  `before`.
+  """
   index = []
   for name, whole in sizes.items():
     part = re.search(rf"'{name}'(?::\((\d+)\)(\d+))?", axes)

@@ -11,7 +11,14 @@ from stale_jax.planning.hlo import Program
 
 
 def compile_or_size(lowered):
-  """The compiled program; or, if it does not fit into memory, the number of bytes that it needs."""
+  """Compiles `lowered`.
+
+  Returns:
+    The compiled program, or, if it does not fit into memory, the number of bytes per device that it needs.
+
+  Raises:
+    UserError: compilation fails for another reason.
+  """
   try:
     return lowered.compile()
   except jax.errors.JaxRuntimeError as error:
@@ -28,13 +35,13 @@ def sent(program: Program, mesh) -> list[Collective]:
 
 
 def held(tree) -> float:
-  """Bytes of a tree of arrays on one device."""
+  """Bytes that a tree of sharded arrays, or of their shapes, takes on one device."""
   leaves = jax.tree.leaves(tree)
   return float(sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves))
 
 
 def largest_arrays(program: Program, count: int = 5) -> list[tuple[float, str, str]]:
-  """(bytes, type, operation) of the largest arrays in HBM, one per type."""
+  """(bytes, type, operation) of the `count` largest arrays in HBM of more than 1 MiB, one per type."""
   found: dict[str, tuple[float, str, str]] = {}
   for _, one, _ in program.walk():
     if one.opcode in ("parameter", "get-tuple-element", "tuple", "while", "bitcast", "constant"):

@@ -1,6 +1,6 @@
-"""Fast, rough estimates of a plan, with which a search discards candidates.
+"""Fast, rough estimates of memory and time, by which `planning.fit` ranks candidates before it compiles any.
 
-The formulas count shapes and bytes of the parts of the transformer; the compiler's result is exact.
+The formulas count the arrays and operations of a transformer; the memory that the compiler reports is exact.
 """
 
 import dataclasses
@@ -14,7 +14,8 @@ from stale_jax.planning.collectives import Collective
 from stale_jax.planning.roofline import Seconds, roofline
 from stale_jax.training.experiment import Experiment
 
-# Values per token that a block stores for its gradient, in units of the width; "full" stores its input only.
+# model.remat -> values per token that a block stores for its gradient, in units of the width. "full" stores
+# only the input of the block.
 KEPT = {"full": 1, "dots": 10, "none": 34}
 # Values per token that a block needs while its gradient is computed, in units of the width.
 _WORKING = 30
@@ -28,7 +29,8 @@ class Sizes:
     parameters: number of parameters.
     held: bytes of the training state per parameter.
     forward: operations of the forward pass of one clip.
-    tokens, width, depth: sizes of the token stream of the first sense.
+    tokens: tokens of the first sense of a clip.
+    width, depth: width and number of blocks of the network.
   """
 
   parameters: float
@@ -61,7 +63,16 @@ def sizes(experiment: Experiment, params, held: float, forward: float) -> Sizes:
 
 
 def estimate(of: Sizes, chip: Chip, mesh: MeshShape, batch: int, remat: str, slices: int = 1) -> Estimate:
-  """The estimate for a mesh without -1, and `batch` clips per step over all devices."""
+  """Estimates the memory and the time of a training step.
+
+  Args:
+    of: sizes of the experiment.
+    chip: chip of the devices.
+    mesh: mesh, without -1.
+    batch: clips per step, over all devices.
+    remat: value of model.remat, a key of KEPT.
+    slices: number of slices, which the axis data spans.
+  """
   ways, cut = mesh.data * mesh.fsdp, mesh.fsdp * mesh.context * mesh.tensor
   local = of.tokens * batch / ways / mesh.context
   layer = 2 * of.parameters / max(of.depth, 1)
@@ -83,7 +94,8 @@ def estimate(of: Sizes, chip: Chip, mesh: MeshShape, batch: int, remat: str, sli
   swaps = 8 if remat == "none" else 12  # Queries, keys, values, output; forward, recomputed, backward.
   add("all-to-all", ("ulysses",), mesh.ulysses, swaps * of.depth, 2 * of.width * local / mesh.tensor)
   add("all-reduce", ("tensor",), mesh.tensor, 8 * of.depth, 2 * of.width * local)
-  # Gathered parameters and the state are written and read; values of blocks once forward, twice backward.
+  # Gathered parameters and the state are written and read; the values of blocks are written and read once
+  # forward and twice backward.
   hbm = 2 * whole * passes + of.parameters * (2 * of.held + 8) / cut
   hbm += 2 * 3 * _WORKING * 2 * of.width * local * of.depth
   return Estimate(memory=memory, seconds=roofline(chip, flops, hbm, sent))

@@ -1,4 +1,4 @@
-"""Searches for the fastest plan that fits: batch, remat and mesh, ranked by estimate, then compiled."""
+"""Searches for the batch, remat and mesh of the fastest plan that fits: ranks candidates, then compiles."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from stale_jax.training.initial import initializer
 
 # At most this many candidates are compiled, a minute or more each; the first that fits is chosen.
 _COMPILES = 4
-# Batches to try, in units of the smallest batch of the mesh; at most _GROWTH times the batch of the config.
+# Batches to try: multiples of the smallest batch of the mesh, up to _GROWTH times the batch of the config.
 _TIMES, _GROWTH = (1, 2, 4, 8), 4
 
 
@@ -35,7 +35,7 @@ class Candidate:
   remat: str
 
   def of(self, config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` with this choice."""
+    """Returns `config` with this mesh, batch and remat."""
     return {
       **config,
       "mesh": dataclasses.asdict(self.mesh),
@@ -45,7 +45,14 @@ class Candidate:
 
 
 def candidates(heads: int, devices: int, slices: int, batch: int) -> list[Candidate]:
-  """All candidates: `ulysses` divides the heads, and fsdp has the rest of a slice."""
+  """All candidates whose `ulysses` divides the heads; the other devices of a slice are along fsdp.
+
+  Args:
+    heads: attention heads of the model.
+    devices: number of devices in all slices.
+    slices: number of slices, which is the size of the axis data.
+    batch: batch of the config; see _GROWTH.
+  """
   found = []
   for ulysses in range(1, heads + 1):
     fsdp, rest = divmod(devices // slices, ulysses)
@@ -75,7 +82,15 @@ def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
 def rank(
   of: Sizes, chip, many: list[Candidate], slices: int, memory: float
 ) -> list[tuple[Candidate, Estimate]]:
-  """The candidates that fit into `memory` by estimate, by decreasing speed; at equal speed, by batch."""
+  """Ranks the candidates that fit by estimate: by decreasing clips per second, then by increasing batch.
+
+  Args:
+    of: sizes of the experiment.
+    chip: chip of the devices.
+    many: the candidates.
+    slices: number of slices.
+    memory: bytes per device.
+  """
   each = [(c, estimate(of, chip, c.mesh, c.batch, c.remat, slices)) for c in many]
   fits = [(c, e) for c, e in each if e.memory <= memory]
   return sorted(fits, key=lambda pair: (-round(pair[0].batch / pair[1].seconds.step, 3), pair[0].batch))
@@ -91,10 +106,22 @@ def fit(
   sampler: bool = True,
   compiles: int = _COMPILES,
 ) -> tuple[Plan, dict[str, Any]]:
-  """Returns the fastest plan that fits, and its config overrides for `experiments.train`.
+  """Searches for the fastest plan that fits into memory.
 
-  Candidates are compiled in the order of their estimated speed, in tokens per second by the roofline. When a
+  Candidates are compiled in the order of their estimated speed, in clips per second by the roofline. When a
   program needs more memory than estimated, all estimates are scaled by the same factor.
+
+  Args:
+    config: plain data, as for `stale_jax.train`.
+    topology: topology of a slice, for example "v5e:16x16".
+    slices: number of slices.
+    say: prints a line for the user.
+    price: US dollars per chip and hour; default: the list price.
+    sampler: whether the returned plan includes the sampler.
+    compiles: maximum number of candidates to compile.
+
+  Returns:
+    The plan, and the overrides of the config that it needs: dotted key -> value.
 
   Raises:
     UserError: nothing fits, or as `plan`.
@@ -103,9 +130,13 @@ def fit(
   experiment, of = describe(config)
   if experiment.network.attention != "splash":
     say("model.attention is not splash: the estimates assume attention that stores no probabilities.")
-  many = candidates(experiment.network.heads, len(devices), slices, experiment.training.settings.batch)
+  batch = experiment.training.settings.batch
+  many = candidates(experiment.network.heads, len(devices), slices, batch)
   if not many:
-    raise UserError(f"no mesh of {len(devices)} devices suits a model with {experiment.network.heads} heads.")
+    raise UserError(
+      f"training.batch={batch} is too small for the {len(devices)} devices of {topology} with "
+      f"{experiment.network.heads} attention heads: increase training.batch, or choose a smaller topology."
+    )
   available, factor = chip.memory / chip.devices, 1.0
   say(f"{len(many)} candidates; {len(rank(of, chip, many, slices, available))} fit by estimate.")
   tried: set[Candidate] = set()
@@ -136,9 +167,9 @@ def _flags(candidate: Candidate) -> dict[str, Any]:
 
 
 def curve(made: Plan) -> list[tuple[int, float, float]]:
-  """(chips, MFU, seconds per step) for more slices of the same topology, with the same batch per slice.
+  """(chips, MFU, seconds per step) for 1 to 16 slices of the topology of `made`, with its batch per slice.
 
-  Analytic: adds the all-reduce of gradients between slices, in bfloat16; everything else is equal.
+  Computed without compiling: adds to the roofline the all-reduce of gradients between slices, in bfloat16.
   """
   alone = made.chips // made.slices
   cut = made.devices / made.slices / (made.mesh["data"] / made.slices)

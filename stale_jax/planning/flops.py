@@ -1,8 +1,8 @@
 """Counts the floating-point operations of a program in its jaxpr.
 
-Only matrix products and convolutions count; a multiply-add is two operations. A loop counts as often as it
-runs, and of the branches of a `cond` the most expensive one counts. The operations of a kernel are not
-visible: trace attention as "unfused".
+Only matrix products and convolutions are counted; a multiply-add is two operations. The body of a loop is
+counted as often as it runs, and a `cond` as its most expensive branch. The operations of a kernel are not
+visible in the jaxpr, so the network must be traced with attention="unfused".
 """
 
 import math
@@ -12,12 +12,12 @@ from jax.extend import core
 
 
 def count(f, *args) -> float:
-  """Operations of `f(*args)`; the arguments may be shapes."""
+  """Number of operations of `f(*args)`; the arguments may be `jax.ShapeDtypeStruct`s."""
   return count_jaxpr(jax.make_jaxpr(f)(*args).jaxpr)
 
 
 def count_jaxpr(jaxpr: core.Jaxpr) -> float:
-  """Operations of `jaxpr`; a loop of unknown length counts once."""
+  """Number of operations of `jaxpr`; the body of a `while` loop is counted once."""
   return sum(_equation(equation) for equation in jaxpr.eqns)
 
 

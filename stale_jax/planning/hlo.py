@@ -1,8 +1,8 @@
-"""Parses a compiled program (HLO text) for counting: instructions, how often they run, their arrays.
+"""Parses the HLO text of a compiled program: its instructions, how often each runs, and their arrays.
 
-The compiler's own analyses count the body of a loop once; here it counts as often as the loop runs. On the
-CPU the trip count is an attribute of the loop. On a TPU it follows from a constant in the condition and from
-the increment in the body, which is two where the compiler has unrolled the loop.
+The compiler's own analyses count the body of a loop once; here it is counted as often as the loop runs. On
+the CPU the trip count is an attribute of the loop. On a TPU it follows from a constant in the condition and
+from the increment in the body, which is 2 if the compiler has unrolled the loop by two.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Bits of an element.
+# Data type -> bits of an element; for all other types, the first number in the name.
 _BITS = {"pred": 8, "s2": 2, "u2": 2, "s4": 4, "u4": 4, "token": 0, "opaque": 0, "bf16": 16}
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
 # Instructions that move no data by themselves.
@@ -25,7 +25,14 @@ _FREE = {
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-  """One array of a type: dtype, shape, bytes, and whether it is in HBM (`far`)."""
+  """One array of the type of an instruction.
+
+  Attributes:
+    dtype: data type as in HLO, for example "bf16".
+    shape: shape.
+    bytes: size in bytes.
+    far: whether it is in HBM.
+  """
 
   dtype: str
   shape: tuple[int, ...]
@@ -34,7 +41,7 @@ class Array:
 
 
 def arrays(kind: str) -> list[Array]:
-  """The arrays of a type such as (bf16[8,128]{1,0}, s32[]); memory space 0, or none, is HBM."""
+  """Parses the arrays of a type such as (bf16[8,128]{1,0}, s32[]); memory space 0, or none, is HBM."""
   found = []
   for name, sizes, layout in _ARRAY.findall(kind):
     bits = _BITS.get(name) or (int(m[1]) if (m := re.match(r"[a-z]+(\d+)", name)) else 0)
@@ -48,9 +55,9 @@ class Instruction:
   """One instruction.
 
   Attributes:
-    name, kind, opcode: name, type and operation.
-    operands: names of the operands.
-    rest: attributes, as text.
+    name, kind, opcode: name, type (as text) and operation.
+    operands: names of the operands; of a constant, its value.
+    rest: the text after the operands: attributes and metadata.
     root: whether it is the result of its computation.
   """
 
@@ -67,13 +74,21 @@ class Instruction:
     return arrays(self.kind)
 
   def called(self, key: str) -> list[str]:
-    """Names of the computations that the attribute `key` lists."""
+    """Names of the computations in the attribute `key`, for example "calls" or "condition"."""
     match = re.search(rf"\b{key}=\{{?(%[\w.\-]+(?:, *%[\w.\-]+)*)", self.rest)
     return re.findall(r"%([\w.\-]+)", match[1]) if match else []
 
 
 class Program:
-  """A module: `computations` (name -> instructions by name), and `entry`, the name of the first."""
+  """A parsed module.
+
+  Args:
+    text: HLO text.
+
+  Attributes:
+    computations: name of a computation -> name of an instruction -> instruction.
+    entry: name of the computation that runs first (ENTRY).
+  """
 
   def __init__(self, text: str):
     self.computations: dict[str, dict[str, Instruction]] = {}
@@ -125,7 +140,10 @@ class Program:
     return max(0, -(-(limit - (start or 0)) // step)) if same and step > 0 else None
 
   def walk(self, name: str | None = None, times: int = 1) -> Iterator[tuple[str, Instruction, int]]:
-    """(computation, instruction, how often it runs), with every branch of a conditional, without fusions."""
+    """Yields (name of the computation, instruction, how often it runs) for a computation and what it calls.
+
+    All branches of a conditional are included. Instructions inside fusions are not; see `inside`.
+    """
     name = name or self.entry
     for instruction in self.computations[name].values():
       yield name, instruction, times
@@ -145,16 +163,17 @@ class Program:
       yield from ((inner, 1) for inner in instruction.called("calls"))
 
   def inside(self, instruction: Instruction) -> Iterator[tuple[str, Instruction]]:
-    """(computation, instruction) inside a fusion, and inside nested fusions."""
+    """Yields (name of the computation, instruction) for all instructions in a fusion, also in nested ones."""
     for name in instruction.called("calls") if instruction.opcode == "fusion" else ():
       for one in self.computations.get(name, {}).values():
         yield name, one
         yield from self.inside(one)
 
   def hbm_bytes(self) -> float:
-    """Bytes that a run reads from and writes to HBM: operands and results; for a slice, only the slice.
+    """Bytes that a run of the program reads from and writes to HBM.
 
-    Repeated reads by a kernel count once.
+    These are the operands and results of all instructions. Of an operand that is only sliced, the slice
+    counts. Repeated reads of an operand by a kernel count once.
     """
     return sum(times * self._moved(name, one) for name, one, times in self.walk())
 
@@ -218,7 +237,10 @@ def _window(rest: str, key: str, axis: int) -> str:
 
 @functools.cache
 def _valid_pairs(image: int, kernel: int, out: int, stride: str, pad: str, apart: str, wide: str) -> int:
-  """Number of (output position, kernel position) pairs that read a value, not padding, along one axis.
+  """Number of (output position, kernel position) pairs along one axis that read a value and not padding.
+
+  `apart` is the dilation of the image and `wide` that of the kernel.
+
 
   The TPU compiler writes batched products as convolutions that consist mostly of padding.
   """
@@ -240,7 +262,12 @@ def _far(found: list[Array]) -> float:
 
 
 def _sliced(body: list[Instruction], number: int) -> list[float]:
-  """Bytes that a fusion reads of an operand of which it reads only slices, or overwrites a part; else []."""
+  """Bytes that a fusion with the instructions `body` reads from its operand `number`, if not all of it.
+
+  Returns:
+    [bytes of the slices] if the fusion only slices the operand, [0] if it only overwrites a part of it in
+    place, else [].
+  """
   names = [i.name for i in body if i.opcode == "parameter" and i.operands == (str(number),)]
   users = [i for i in body if set(names) & set(i.operands)]
   if not users:
@@ -270,7 +297,7 @@ def _parse(line: str) -> Instruction | None:
 
 
 def _close(line: str, start: int) -> int:
-  """The position after the bracket that closes the one at `start`."""
+  """The position after the parenthesis that closes the one at `start`."""
   depth = 0
   for at in range(start, len(line)):
     depth += (line[at] == "(") - (line[at] == ")")

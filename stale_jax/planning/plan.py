@@ -1,4 +1,4 @@
-"""Plans a run by compiling its training step ahead of time, for TPUs that the machine does not have.
+"""Plans a run on TPUs by compiling its training step ahead of time, on a machine without TPUs.
 
 Memory, collectives and array shapes come from the compiler. Operations are counted in the jaxpr. Times are
 lower bounds from a roofline model (`planning.roofline`).
@@ -38,7 +38,7 @@ _RESERVED = 1 / 64
 
 
 def built(config: Mapping[str, Any]) -> Experiment:
-  """Builds the experiment; if clips have several sizes, with the largest size only.
+  """Builds the experiment. If the source has clips of several sizes, only the largest size is planned.
 
   Raises:
     UserError: the config is of an autoencoder, whose operations are not counted.
@@ -52,7 +52,16 @@ def built(config: Mapping[str, Any]) -> Experiment:
 
 
 def fitted(config: Mapping[str, Any], devices: int, slices: int) -> tuple[dict[str, Any], list[str]]:
-  """Adjusts mesh.data to the slices and the batch to the mesh; returns (config, warnings about changes)."""
+  """Makes mesh.data a multiple of the number of slices, and training.batch a multiple of its shards.
+
+  Args:
+    config: plain data.
+    devices: number of devices in all slices.
+    slices: number of slices.
+
+  Returns:
+    (the changed config, a warning for each change).
+  """
   config, warnings = dict(config), []
   mesh, training = dict(config.get("mesh", {})), dict(config.get("training", {}))
   data = mesh.get("data", -1)
@@ -85,7 +94,7 @@ def plan(
     slices: number of slices.
     price: US dollars per chip and hour; default: the list price.
     sampler: whether to compile the sampler too.
-    devices: devices of the topology, if they are known already.
+    devices: the result of `topology_devices`, if it is known already.
 
   Raises:
     UserError: the topology is unknown, or the config is invalid or does not fit the mesh.
@@ -149,7 +158,7 @@ def plan(
 
 
 def list_price(chip: Chip) -> float | None:
-  """US dollars per chip and hour, or None."""
+  """List price of a chip in US dollars per hour; None if it is unknown."""
   return PRICES.get(chip.kind)
 
 
@@ -159,7 +168,11 @@ def plain(experiment: Experiment):
 
 
 def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
-  """Operations of (the forward pass of a clip, loss and gradient of a step, attention in the step)."""
+  """Counts operations, over all devices.
+
+  Returns:
+    Operations of (the forward pass of one clip, loss and gradient of a step, attention within a step).
+  """
   batch = batch_shapes(experiment, program.mesh)
   one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch)
   params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.state.params)
@@ -168,7 +181,7 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   forward = count(network.apply, params, jax.eval_shape(floats, one.clip), t, one.context)
   loss = Denoise().loss(dataclasses.replace(experiment, network=network))
   hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.settings.batch
-  # By formula, since kernels are opaque: two products of all pairs forward, twice as many backward.
+  # By formula, because kernels are opaque: two products over all pairs of tokens forward, four backward.
   tokens = sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses)
   tokens += experiment.network.text_length // PATCH
   m = experiment.network

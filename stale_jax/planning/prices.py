@@ -2,7 +2,7 @@
 
 On-demand list prices of Google Cloud in the US (https://cloud.google.com/tpu/pricing and
 https://cloud.google.com/compute/all-pricing) for a TPU chip, for a GPU with its share of the host, and for a
-CPU core with 4 GB. They are as known in 2025, written down from memory, and not checked against those pages.
+CPU core with 4 GB. They were written down from memory in 2025 and have not been checked against these pages.
 Prices change, and discounts are common: programs take your own price with --price_per_hour.
 """
 
@@ -24,11 +24,11 @@ PRICES = {
   "L4": 0.71,
   "T4": 0.54,
 }
-CORE = 0.05
+CORE = 0.05  # US dollars per hour of a CPU core.
 
 
 def price_per_hour(device: jax.Device) -> float:
-  """Price of `device` in US dollars per hour; of a CPU, the price of all its cores.
+  """List price of `device` in US dollars per hour; for a CPU, of all cores of the machine.
 
   Raises:
     UserError: the device is not in the table.

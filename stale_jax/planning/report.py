@@ -38,7 +38,7 @@ class SamplerPlan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-  """The needs of a config on a topology. Bytes, operations and seconds are per device and step.
+  """Memory, operations, time and price of a run. Bytes, operations and seconds are per device and step.
 
   Attributes:
     topology, slices, chip, chips, devices: the hardware.
@@ -49,17 +49,17 @@ class Plan:
     available: bytes of HBM, without the share that the runtime reserves.
     largest: the largest arrays of the program: (bytes, type, operation).
     compiled: whether the compiler found a program that fits; if not, `fits` is False.
-    model_flops: operations of the model alone, 3 x forward, from which the MFU is computed.
+    model_flops: operations without recomputation, 3 x forward, from which the MFU is computed.
     hardware_flops: operations including recomputation (remat).
-    compiler_flops: operations of the matrix products in the compiled program; for kernels, which are opaque,
-      the attention of `hardware_flops`.
+    compiler_flops: operations of the matrix products in the compiled program; attention kernels are opaque,
+      so their operations are added by formula.
     hbm: bytes read from and written to HBM.
     collectives: collectives of a step.
     seconds: times, by the roofline.
-    price: US dollars per chip and hour; None: unknown.
+    price: US dollars per chip and hour; None if unknown.
     warnings: warnings, as sentences.
     compile_seconds: compile time on the planning machine.
-    sampler: the plan of the sampler, or None.
+    sampler: the plan of the sampler; None if it was not planned.
   """
 
   topology: str
@@ -118,7 +118,7 @@ class Plan:
     return None if self.price is None else self.chip_hours * self.price
 
   def json(self) -> dict[str, Any]:
-    """As plain data."""
+    """The plan as plain data. Keys that end in `gib`, `memory` and `largest` are in GiB, rounded."""
     sampler = self.sampler and {
       "fits": self.sampler.used <= self.available,
       "memory_gib": _round(self.sampler.used / GIB),

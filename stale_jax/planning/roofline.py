@@ -24,7 +24,12 @@ _EXPOSED = {"tensor", "ulysses"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Seconds:
-  """The seconds of a step, by cause; see the module docstring."""
+  """The seconds of a step, by cause; see the module docstring.
+
+  Attributes:
+    flops, hbm: time of the operations, and of the HBM traffic; `compute` is the greater of the two.
+    hidden, exposed, dcn: times of the collectives.
+  """
 
   flops: float
   hbm: float
@@ -34,17 +39,24 @@ class Seconds:
 
   @property
   def step(self) -> float:
-    """The least time of a step."""
+    """The least time of a step, in seconds."""
     return max(self.flops, self.hbm, self.hidden, self.dcn) + self.exposed
 
   @property
   def bound(self) -> str:
-    """The cause that takes longest among those that overlap."""
+    """Name of the longest of the times that overlap: "flops", "hbm", "hidden" or "dcn"."""
     return max(("flops", "hbm", "hidden", "dcn"), key=vars(self).get)
 
 
 def roofline(chip: Chip, flops: float, hbm: float, sent: Iterable[Collective]) -> Seconds:
-  """The times of a step in which each device does `flops`, moves `hbm` bytes and sends the collectives."""
+  """The times of a step on devices of `chip`.
+
+  Args:
+    chip: the chip.
+    flops: operations per device.
+    hbm: bytes that a device reads from and writes to HBM.
+    sent: the collectives of the step.
+  """
   hidden = exposed = dcn = 0.0
   for one in sent:
     if one.slices:

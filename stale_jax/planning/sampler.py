@@ -16,7 +16,14 @@ from stale_jax.training.program import batch_shapes
 
 
 def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) -> SamplerPlan | None:
-  """Plans one guided evaluation of the network; `forward` are the operations of a clip's forward pass."""
+  """Plans one guided evaluation of the network.
+
+  Args:
+    experiment: the experiment.
+    program: its `TrainingProgram`, whose mesh and sharded parameters the sampler uses.
+    chip: chip of the devices.
+    forward: operations of the forward pass of one clip.
+  """
   mesh, settings = program.mesh, experiment.diffusion.sampling
   ways = parts(mesh, "batch")
   movies = -(-settings.batch // ways) * ways

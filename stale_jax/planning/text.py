@@ -6,7 +6,7 @@ from stale_jax.planning.report import GIB, Plan
 
 
 def lines(made: Plan) -> Iterator[str]:
-  """The lines of a plan, the most important first."""
+  """Yields the lines that describe a plan, warnings last."""
   mesh = " x ".join(f"{name} {size}" for name, size in made.mesh.items() if size > 1) or "1"
   where = f"{made.chips} chips ({made.slices} x {made.topology})"
   yield f"{made.parameters / 1e9:.2f} billion parameters on {where}"

@@ -1,4 +1,4 @@
-"""Descriptions of TPU devices by topology, for ahead-of-time compilation on a machine without a TPU."""
+"""Devices of TPU topologies, for ahead-of-time compilation on a machine without a TPU."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ def check_compiler() -> None:
 
 
 def topology_devices(topology: str, slices: int = 1) -> list:
-  """Devices of `slices` slices of a topology such as "v5e:16x16".
+  """Returns the devices of `slices` slices of a topology such as "v5e:16x16", for compilation only.
 
   Raises:
     UserError: there is no such topology, or libtpu is not installed.

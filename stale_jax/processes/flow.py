@@ -36,4 +36,4 @@ class UniformFlow(Interpolant):
 
   def noise_of(self, x_s, output, x_t, t, s):
     """Raises NotImplementedError: a flow from the uniform has no stochastic step."""
-    raise NotImplementedError(f"{type(self).__name__} steps are deterministic: no noise to recover.")
+    raise NotImplementedError(f"{type(self).__name__} steps are deterministic: there is no noise to recover.")

@@ -19,7 +19,7 @@ from stale_jax.processes.process import per_frame
 
 
 class Gaussian(Interpolant):
-  """The prior N(0, 1) and the exact ancestral step."""
+  """An interpolant with the prior N(0, 1) and the exact ancestral step."""
 
   draws_noise: ClassVar[bool] = True
 
@@ -62,7 +62,7 @@ class GaussianFlow(Gaussian):
 
 
 class UnitVariance(Gaussian):
-  """alpha^2 + sigma^2 = 1: the path is an arc, and the clock is its angle atan(sigma / alpha)."""
+  """A process with alpha^2 + sigma^2 = 1: the path is an arc, and the clock its angle atan(sigma / alpha)."""
 
   def coefficients(self, t):
     angle = self.clock(t)
@@ -106,8 +106,8 @@ class EDM(UnitVariance):
   - Eq. 5 with N steps has the levels level(1 - i / (N - 1)) for i < N, the last of which is sigma_min, and
     then 0. `grid(N)` has level(1 - i / N) for i < N, and then 0: it has the same first level, but steps to 0
     from level(1 / N), not from sigma_min (from .0063 instead of .002 for N = 20).
-  - `sampling.shift` moves the times; the paper has no shift. With the default of 6 and N = 20, the last
-    positive level is .15. Set it to 1 for the grid above.
+  - `sampling.shift` moves the times; the paper has no shift. With the default shift of 6 and N = 20, the last
+    positive level is .15. Set sampling.shift=1 for the grid above.
 
   The paper's data have a scale similar to ours, so the levels are used unchanged. Other differences:
 
@@ -115,13 +115,13 @@ class EDM(UnitVariance):
     of the 1. The process divides, so that the network needs no wrapper, and x_t at t = 0 is the clip itself,
     as conditioning frames require. The scale of the input goes from the scale of the data to 1.
   - There is no c_skip. The output is x0, as for all processes here, so that guidance and clipping act on
-    clips. c_skip saves the network from copying x_t at low noise, but asks it for the noise instead.
+    clips. With c_skip, a network need not copy x_t at low noise, but must predict the noise instead.
   - The paper's weight (level^2 + sigma_data^2) / (level sigma_data)^2 compensates for c_out. Here it is held
     constant below level .1, where it would diverge. Training times come from the config's `times`; the paper
     draws log-normal levels around .3.
 
   Attributes:
-    sigma_min, sigma_max: smallest positive and largest level; the level at t = 0 is 0.
+    sigma_min, sigma_max: smallest positive and largest noise level; the level at t = 0 is 0.
     rho: larger values place more of the grid at low levels.
     sigma_data: standard deviation of the data.
 
@@ -149,6 +149,6 @@ class EDM(UnitVariance):
     return jnp.arctan(self.level(t))
 
   def residual(self, output, corruption, t):
-    """Error of x0 times the square root of the weight in the paper's eq. 8 and table 1, bounded."""
+    """Error of x0 times the root of the weight in the paper's eq. 8 and table 1, constant below level .1."""
     level = jnp.maximum(self.level(per_frame(t, output)), SHARE_CLIP)
     return jnp.sqrt(1 / jnp.square(level) + 1 / self.sigma_data**2) * (output - corruption.target)

@@ -52,7 +52,7 @@ class Interpolant:
   is_discrete: ClassVar[bool] = False
 
   def clock(self, t):
-    """The variable in which steps of the ODE are measured; by default t, in which the path is straight."""
+    """The independent variable of the ODE, an increasing function of t; by default t itself."""
     return t
 
   def coefficients(self, t):
@@ -69,7 +69,7 @@ class Interpolant:
     return Corruption(alpha * x0 + sigma * self.prior(key, x0.shape), x0)
 
   def residual(self, output, corruption, t):
-    """Error of x0 over max(sigma / (alpha + sigma), .1): for the flow, the error of the velocity."""
+    """Error of x0 divided by max(sigma / (alpha + sigma), .1); for flows at t > .1, error of the velocity."""
     alpha, sigma = self.coefficients(per_frame(t, output))
     return (output - corruption.target) / jnp.maximum(sigma / (alpha + sigma), SHARE_CLIP)
 
@@ -78,7 +78,7 @@ class Interpolant:
     return jnp.square(self.residual(output, corruption, t))
 
   def denoised(self, output, x_t, t):
-    """E[x0 | x_t], clipped to the box."""
+    """The estimate of E[x0 | x_t], which is the output, clipped to the box [-1, 1]."""
     return jnp.clip(output, -1.0, 1.0)
 
   def velocity(self, output, x_t, t):

@@ -30,21 +30,21 @@ class Corruption(NamedTuple):
 class Process(Protocol):
   """Noising of one array from the data (time 0) to the prior (time 1), and its reversal.
 
-  Data lie in [-1, 1]. Each frame has its own time, so that a clip may be partly clean. All methods are pure.
-  `step` takes its noise as an argument, standard normal.
+  Data lie in [-1, 1]. Each frame has its own time, so that a clip may be partly clean. All methods are pure:
+  `step` takes its standard-normal noise as an argument.
 
   - `prior(key, shape)` draws x at time 1.
   - `corrupt(key, x0, t)` draws x_t given x0.
   - `loss(output, corruption, t)` is the training loss, element by element.
   - `denoised(output, x_t, t)` is the estimate of x0.
-  - `clock(t)` is the variable in which steps of the ODE are measured.
+  - `clock(t)` is the independent variable of the ODE, an increasing function of t.
   - `project(x)` maps the result of a solver step back to the range of the process.
   - `step(noise, output, x_t, t, s)` is one reverse step from t to s < t.
 
   Attributes:
     has_flow: the process is a `FlowProcess`.
     mixes_noise: the process is a `MixingProcess`.
-    draws_noise: `step` uses its noise, so that it is not a step of the ODE.
+    draws_noise: `step` uses its noise, so it is not a step of the ODE.
     is_discrete: data are one-hot tokens with values -1 and 1, to which noise cannot be added.
   """
 
@@ -73,7 +73,8 @@ class FlowProcess(Process, Protocol):
   """A process with a probability-flow ODE (`has_flow`).
 
   - `log_prior(x)` is the log-density of the prior in nats, element by element, inside its support.
-  - `residual(output, corruption, t)` is affine in the output, element by element; `loss` is its square.
+  - `residual(output, corruption, t)` is the scaled error of the output, an affine function of it element by
+    element; `loss` is its square.
   - `velocity(output, x_t, t)` is dx/dclock of the ODE.
   - `noise_of(x_s, output, x_t, t, s)` is the noise with which `step` goes from x_t to x_s. It raises
     NotImplementedError if there is no stochastic step.

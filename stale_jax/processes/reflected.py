@@ -4,9 +4,9 @@ u_sigma = fold(u_0 + sigma z) with u in [0, 1]; the interface uses x = 2u - 1. T
 uniform, which has maximum entropy on the box. The transition kernel is known exactly, and there is both a
 reverse SDE and a probability-flow ODE (Lou and Ermon, Reflected Diffusion Models, arXiv 2304.04740).
 
-The network's output O is in the style of x0. The score is an affine function of it,
-s = -a(sigma) (u - O) / (min(sigma, .4) sigma), so that the least-squares fit to the score of the kernel gives
-the exact score of the data. O tends to x0 as sigma tends to 0; at large sigma it is not a posterior mean.
+The score is an affine function of the network's output O: s = -a(sigma) (u - O) / (min(sigma, .4) sigma),
+where a is `noise_rms`. The least-squares fit of s to the score of the kernel is therefore the exact score of
+the data. O tends to x0 as sigma tends to 0; at large sigma it is not a posterior mean.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from stale_jax.processes.process import Corruption, per_frame
 # Below this sigma the kernel is a sum of six Gaussians (image charges), above it a sum of six cosines. At the
 # switch both are exact to float32.
 _SWITCH = 0.35
-_SIGMA_CAP = 0.4
+_SIGMA_CAP = 0.4  # Above this sigma, the scale of u - O in the score is constant.
 _TABLE_SIGMA_MAX = 3.0  # Last entry of the table of `noise_rms`.
 
 
@@ -83,7 +83,7 @@ def kernel_score(u, y, sigma):
 
 @functools.cache
 def _noise_rms_table() -> tuple[np.ndarray, np.ndarray]:
-  """(log sigma, log rms of eps* = -sigma score) for y uniform and u ~ K(. | y), by float64 quadrature."""
+  """Table (log sigma, log rms of eps* = -sigma score) for uniform y and u ~ K(. | y), by quadrature."""
   sigmas = np.geomspace(1e-3, _TABLE_SIGMA_MAX, 96)
   nodes, weights = np.polynomial.legendre.leggauss(96)
   y, wy = (nodes + 1) / 2, weights / 2
@@ -153,8 +153,8 @@ class Reflected:
     check_fields(self, "process")
     if self.sigma_max > _TABLE_SIGMA_MAX:
       raise UserError(
-        f"process.sigma_max={self.sigma_max} must be at most 3: there the noise is uniform to 1e-19, and the "
-        "score is not tabulated beyond; the default is 1.6."
+        f"process.sigma_max={self.sigma_max} must be at most 3, where the table of the score ends; there "
+        "the noise is already uniform to 1e-19. The default is 1.6."
       )
     if not self.sigma_min < self.sigma_max:
       raise UserError(f"process.sigma_min={self.sigma_min} must be less than sigma_max={self.sigma_max}.")
@@ -212,7 +212,7 @@ class Reflected:
     return fold_box(x_t + 2 * jnp.square(sigma) * self.score(output, x_t, t))
 
   def clock(self, t):
-    """The noise level: in this clock, an Euler step of the ODE to t = 0 returns `denoised`."""
+    """The noise level sigma(t), because then an Euler step of the ODE to t = 0 returns `denoised`."""
     return self.sigma(t)
 
   def velocity(self, output, x_t, t):
@@ -229,7 +229,7 @@ class Reflected:
     return mean, 2 * jnp.sqrt(q) * sigma_s / jnp.maximum(sigma_t, self.sigma_min)
 
   def step(self, noise, output, x_t, t, s):
-    """One ancestral step from t to s < t, reflected at the walls; the step to s = 0 is noiseless, clipped."""
+    """One ancestral step from t to s < t, reflected at the walls; to s = 0 without noise, and clipped."""
     mean, std = self._posterior(output, x_t, t, s)
     return jnp.where(std > 0, fold_box(mean + std * noise), jnp.clip(mean, -1.0, 1.0))
 

@@ -27,7 +27,7 @@ class TimeSampler(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Density:
-  """The field that all distributions share.
+  """Base class of the distributions: the field that they share.
 
   Attributes:
     independent: whether each frame of a clip has its own time (Diffusion Forcing, arXiv 2407.01392), so that
@@ -114,7 +114,7 @@ def shift(t, factor: float):
 
 
 def stratified(key: PRNGKeyArray, density: TimeSampler, batch: int) -> Float[Array, "batch"]:
-  """One draw per example, spread evenly over the batch (Kingma et al., arXiv 2107.00630, I.1)."""
+  """One time per example, spread evenly over the quantiles (Kingma et al., arXiv 2107.00630, I.1)."""
   u = (jax.random.uniform(key) + jnp.arange(batch) / batch) % 1.0
   return density.quantile(u)
 
@@ -122,7 +122,7 @@ def stratified(key: PRNGKeyArray, density: TimeSampler, batch: int) -> Float[Arr
 def clip_times(
   key: PRNGKeyArray, density: TimeSampler, batch: int, frames: int
 ) -> Float[Array, "batch frames"]:
-  """One draw per clip or, if `density.independent`, one per frame.
+  """Draws one time per clip or, if `density.independent`, one per frame.
 
   Draws are stratified over the batch; independent draws are stratified for each frame.
   """
@@ -138,5 +138,5 @@ def clip_times(
 
 
 def grid(steps: int, factor: float = 1.0) -> Float[Array, "{steps}+1"]:
-  """Times from 1 to 0, shifted: a factor above 1 makes steps near the noise smaller."""
+  """Time grid from 1 to 0, shifted: a factor above 1 makes the first steps (near the noise) smaller."""
   return shift(jnp.linspace(1.0, 0.0, steps + 1), factor)

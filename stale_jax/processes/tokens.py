@@ -28,7 +28,7 @@ def _kernel(alpha, same):
 
 
 def _mix(posterior, z, alpha_t, alpha_s):
-  """sum_x D_x k_s(x, y) / k_t(x, z) for every y."""
+  """sum_x D_x k_s(x, y) / k_t(x, z) for every y, where D is `posterior`, [*batch, V]."""
   weight = posterior / jnp.maximum(_kernel(alpha_t, z), _TINY)
   return alpha_s * weight + (1 - alpha_s) / z.shape[-1] * jnp.sum(weight, -1, keepdims=True)
 
@@ -103,13 +103,13 @@ class UniformTokens:
     return Corruption(jnp.where(drawn[..., None], self.prior(key_what, x0.shape), x0), x0)
 
   def loss(self, output, corruption, t):
-    """Cross-entropy in nats per token at all positions; the mean over the last axis is its value."""
+    """Cross-entropy of every token, in nats: the mean over the last axis of the result is its value."""
     del t
     clean = (corruption.target + 1) / 2
     return -clean * jax.nn.log_softmax(output) * output.shape[-1]
 
   def denoised(self, output, x_t, t):
-    """The posterior's mean, in [-1, 1]."""
+    """The mean of x0 under the network's posterior, in [-1, 1]."""
     return 2 * jax.nn.softmax(output) - 1
 
   def clock(self, t):

@@ -25,10 +25,14 @@ def guidance_of(settings: Sampling) -> Guidance:
 
 
 def both_halves(clip: Clip, t: Float[Array, "batch frames"], context: Context) -> tuple[Clip, Array, Context]:
-  """A batch of twice the size: the conditional half, then the unconditional half.
+  """Concatenates the conditional half and the unconditional half, in this order, along the batch axis.
 
-  The context of the unconditional half is dropped by `Context.drop_condition`; the conditional half sets
-  `independent_senses` to False.
+  Both halves have the same clip and times. The unconditional half has the context that
+  `Context.drop_condition` returns. The conditional half has `context`, with `independent_senses` False for
+  every example.
+
+  Returns:
+    (clip, times, context), each with twice as many rows.
   """
   everyone = jnp.ones(len(context.text), bool)
   nothing, context = context.drop_condition(everyone), context.replace(independent_senses=~everyone)
@@ -40,7 +44,10 @@ def classifier_free(
   scale: float | Float[Array, ""],
   interval: tuple[float, float] | Float[Array, "2"] | None = None,
 ) -> Denoiser:
-  """output_u + scale (output_c - output_u) (Ho and Salimans, arXiv 2207.12598).
+  """Returns a denoiser whose output is output_u + scale (output_c - output_u), from two evaluations.
+
+  This is classifier-free guidance (Ho and Salimans, arXiv 2207.12598); output_c is conditional on the caption
+  and output_u is not.
 
   The unconditional half has no caption and no attention between senses (`Context.drop_condition`). Guidance
   therefore moves the clip towards its caption and towards agreement between senses. Frames whose time lies

@@ -13,7 +13,7 @@ from stale_jax.sampling.solvers import Denoiser
 def renoise(
   process: Process, clip: Clip, noise: Float[Array, "batch *frames"], keys: Key[Array, "batch"]
 ) -> tuple[Clip, Float[Array, "batch frames"]]:
-  """Noises `clip` to the times `noise`, one per example or one per frame; at 0 it is unchanged.
+  """Noises `clip` to the times `noise`, one per example or one per frame; time 0 leaves a frame unchanged.
 
   Returns:
     (the noised clip, its times [batch, frames]).
@@ -42,6 +42,9 @@ def sample(
     senses: the senses of the clips.
     first: conditioning frames at the start of each clip, sense -> [batch, given frames, *shape].
     noise: the times to which `first` is noised, per example or per frame; None keeps it clean.
+
+  Returns:
+    The clips, sense -> [batch, frames, *shape], including the conditioning frames.
   """
   x = prior(process, senses, times.shape[-1], keys)
   if first:

@@ -41,7 +41,7 @@ def solve(
     process, denoiser, times, context, keys: see `Reverse`.
     x: the clip at times[0].
     solver: a key of SOLVERS.
-    callback: called on the host with (step, the clip after it).
+    callback: called on the host with (index of a step, the clip after this step).
     steps: number of steps to take; None for all. As an array, it lets one program serve any number of steps.
 
   Raises:
@@ -85,7 +85,10 @@ def last_step(
 
 @functools.singledispatch
 def _loop(denoiser: Denoiser, reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
-  """The final `carry` of `body(reverse, step, carry)` over all steps; `denoiser` is `reverse.denoiser`."""
+  """Applies `body(reverse, step, carry)` to steps 0 to `count` - 1 and returns the last carry.
+
+  `denoiser` is `reverse.denoiser`; its type selects the implementation.
+  """
   return jax.lax.fori_loop(0, count, lambda step, carry: body(reverse, step, carry), carry)
 
 
@@ -93,11 +96,11 @@ def _loop(denoiser: Denoiser, reverse: Reverse, solver: Solver, count, body: Cal
 def _(switch: Switch, reverse: Reverse, solver: Solver, count, body: Callable, carry: Any) -> Any:
   """Runs consecutive steps that evaluate the same denoiser of the switch as one loop.
 
-  XLA hoists loop-invariant computations out of such a loop. With a branch inside each step, it would repeat
-  them in every step.
+  XLA hoists loop-invariant computations out of such a loop. If each step contained the branch, XLA would
+  repeat these computations in every step.
   """
   inside, there = switch.inside(reverse.times), switch.there
-  if solver.looks_ahead:  # Either end of a step can be inside.
+  if solver.looks_ahead:  # A step needs `there` if its start or its end is inside.
     inside, there = inside | jnp.roll(inside, -1), switch
 
   def run(side: bool):

@@ -1,8 +1,9 @@
 """Solvers of the reverse process: Euler, Heun and multistep for its ODE; ancestral and consistency steps.
 
-A solver is a frozen object with three functions. `initialize` builds the state before the first step, `step`
-takes one step, and `finalize` extracts the clip from the state. `Reverse` holds everything that is the same
-in all steps. A frame whose time does not decrease in a step is returned unchanged, bit for bit.
+A solver is a frozen object. `fits` says whether it suits a process, `initialize` builds the state before the
+first step, `step` takes one step, and `finalize` extracts the clip from the state. `Reverse` holds everything
+that is the same in all steps. A frame whose time does not decrease in a step is returned unchanged, bit for
+bit.
 """
 
 import dataclasses
@@ -137,12 +138,12 @@ class Euler:
 
 @dataclasses.dataclass(frozen=True)
 class Heun:
-  """Heun's method for the probability-flow ODE, in the clock of the process. The state is the clip.
+  """Heun's method for the probability-flow ODE in the variable `Process.clock`. The state is the clip.
 
   Second order, two evaluations per step. The step to s = 0 is an Euler step. There is no churn.
 
   For processes with x_t = alpha x0 + sigma e this is Algorithm 1 of Karras et al. (EDM, arXiv 2206.00364)
-  with scale s = alpha, noise level sigma / alpha and the clock as its time. It is not the sampler that the
+  with scale s = alpha, noise level sigma / alpha and `clock` as its time. It is not the sampler that the
   paper recommends, not even for `edm`. The paper takes s = 1 and the noise level itself as time, so that it
   averages two slopes of the unscaled x with respect to the level; for `edm` we average two slopes of the
   scaled x with respect to the angle atan(level). The methods have the same order and limit, but not the
@@ -182,7 +183,7 @@ class Heun:
 
 @dataclasses.dataclass(frozen=True)
 class Ancestral:
-  """The process's own reverse step, with fresh noise if `process.draws_noise`. The state is the clip."""
+  """The reverse step `Process.step`, with fresh noise if `process.draws_noise`. The state is the clip."""
 
   looks_ahead = False
 
@@ -214,7 +215,7 @@ class Ancestral:
 
 @dataclasses.dataclass(frozen=True)
 class Consistency:
-  """The current estimate of x0, noised to time s with fresh noise (Song et al., arXiv 2303.01469, Alg. 1).
+  """Noises the current estimate of x0 to time s with fresh noise (Song et al., arXiv 2303.01469, Alg. 1).
 
   For distilled students whose x0 is a sample, not a mean (`training/steps/self_forcing.py`). It uses only
   `Process.denoised` and `Process.corrupt`, so it works with every process. The state is the clip.
@@ -334,7 +335,7 @@ class Multistep:
       target = process.project(clean[name] + w * (clean[name] - state.clean[name]))
       return jnp.where(per_frame(s < t, like), process.project(r * like + g * target), like)
 
-    # A frame that waits keeps the memory of its own previous step.
+    # A frame whose time does not decrease in this step keeps the estimate of its own previous step.
     memory = {name: jnp.where(per_frame(s < t, x[name]), clean[name], state.clean[name]) for name in x}
     return MultistepState(x={name: one(name) for name in x}, t=jnp.where(s < t, t, state.t), clean=memory)
 

@@ -4,19 +4,20 @@ Properties that a caption does not specify (in the paper a face, here a handwrit
 make them the same in all panels, the panels attend to one another while they are denoised; no training is
 needed. *Consistent self-attention* prepends a random sample of the other panels' tokens to each panel's keys
 and values, separately for each sense, with the same projections and the tokens' own positions. Queries are
-unchanged. The sample is redrawn in every step. The first steps, which determine the layout of a panel, do
-without it.
+unchanged. The sample is redrawn in every step. In the first steps, which determine the layout of a panel, the
+panels do not attend to one another.
 
 In a causal rollout (`samplers.causal`) panels are made chunk by chunk, each with its own cache. While a chunk
 is denoised, each panel attends to a sample of the keys of the other panels, from their caches and from the
 chunk. The keys and values that are added to the cache are computed without the other panels, so that each
 panel can be continued alone.
 
-A long story is denoised by a tile of panels that slides over it, so that the memory of attention does not
-grow with the number of panels. Half of each tile are the first panels of the story, so that all others follow
-them. (The paper instead averages overlapping tiles in each attention layer. For ten stories of 16 panels with
-one prompt and tiles of four, the variance between panels was .122 +- .017 with averaged outputs and
-.080 +- .016 with the first panels in each tile. It is about .10 without either, and .014 within one tile.)
+A long story is denoised in tiles of a fixed number of panels, so that the memory of attention does not grow
+with the number of panels. Half of each tile are the first panels of the story, so that all other panels have
+the same character. (The paper instead averages overlapping tiles in each attention layer. For ten stories of
+16 panels with one prompt and tiles of four, the variance between panels was .122 +- .017 with averaged
+outputs and .080 +- .016 with the first panels in each tile. It is about .10 without either, and .014 within
+one tile.)
 """
 
 import dataclasses
@@ -40,7 +41,7 @@ class Story:
   """Settings of consistent self-attention between the panels of a story.
 
   Attributes:
-    rate: fraction of every other panel's tokens that a panel attends to; 0 for none, 1 for all.
+    rate: fraction of the tokens of each of the other panels that a panel attends to; 0 for none, 1 for all.
     plain: number of initial solver steps without attention between panels.
     tile: number of panels denoised together; the first half are the first panels of the story.
   """
@@ -65,7 +66,10 @@ def pick(key: PRNGKeyArray, panels: int, tokens: int, rate: float) -> Int[Array,
 def others(
   x: Shaped[Array, "batch tokens *rest"], picked: Int[Array, "panels picked"]
 ) -> Shaped[Array, "batch seen *rest"]:
-  """The picked tokens of all other panels, for each panel. Each row of the batch is a panel of some story."""
+  """Gathers, for each panel, the picked tokens of all other panels of its story.
+
+  Each row of the batch is a panel; `len(picked)` consecutive rows are a story.
+  """
   panels, count = picked.shape
   rows, _, *rest = x.shape
   x = jnp.reshape(x, (-1, panels, *x.shape[1:]))
@@ -76,11 +80,11 @@ def others(
 
 @dataclasses.dataclass(frozen=True)
 class Panels:
-  """The tokens of the other panels, as `models.extra_keys.ExtraKeys` for each panel.
+  """Extra keys of each panel: the picked tokens of the other panels (see `models.extra_keys.ExtraKeys`).
 
   Attributes:
     picked: sense -> the result of `pick`.
-    angles, tokens: stream -> rotary angles and tokens of all keys; the other panels' come first.
+    angles, tokens: stream -> rotary angles and tokens of all keys; those of the other panels come first.
   """
 
   picked: dict[str, Int[Array, "panels picked"]]
@@ -88,7 +92,7 @@ class Panels:
   tokens: dict[str, Tokens]
 
   def extend(self, block: str, keys: dict[str, Array], values: dict[str, Array]):
-    """Prepends the other panels' keys and values to each panel's own; those of captions are not shared."""
+    """See `ExtraKeys`. A panel does not receive the keys and values of other panels' captions."""
 
     def wide(name, own):
       return _before(own, self.picked[name])[:, None] if name in self.picked else own
@@ -112,11 +116,11 @@ def see(
   angles: dict[str, Array],
   tokens: dict[str, Tokens],
 ) -> Panels:
-  """Extra keys by which the panels of each story attend to a fraction of one another's tokens.
+  """Builds the extra keys with which each panel attends to a fraction of the other panels' tokens.
 
   Args:
     key: PRNG key for the choice of tokens.
-    rate: fraction of every other panel's tokens.
+    rate: fraction of the tokens of each of the other panels.
     panels: number of panels per story.
     awake: whether the panels attend to one another in this step.
     angles, tokens: stream -> rotary angles and tokens of all keys of a clip, including cached keys.
@@ -147,12 +151,12 @@ def consistent(
   times: Float[Array, "grid batch frames"],
   key: PRNGKeyArray,
 ) -> Denoiser:
-  """A denoiser that is `network` with consistent self-attention between the panels of a tile.
+  """Returns a denoiser that evaluates `network` with consistent self-attention between the panels of a tile.
 
   Args:
     network: (clip, t, context, more_keys) -> outputs; see `Transformer`.
     story: settings; with rate 0 the network is returned unchanged.
-    times: time grid of the solver, from which the denoiser finds its step. The batch is one story.
+    times: time grid of the solver, for the panels of one story. The denoiser looks up its step in this grid.
     key: PRNG key for the choice of tokens; it is folded with the step.
   """
   panels = min(story.tile, times.shape[1])
@@ -169,7 +173,7 @@ def consistent(
 
 
 def tiled(denoiser_of: Callable[[Int[Array, "tile"] | None], Denoiser], tile: int, count: int) -> Denoiser:
-  """A denoiser of `count` clips that evaluates `tile` clips at a time.
+  """Returns a denoiser of `count` clips that evaluates `tile` clips at a time.
 
   The first tile is the first `tile` clips. Each later tile is the first half of the first tile and the next
   new clips. The outputs of the first clips are taken from the first tile, so that they do not depend on later

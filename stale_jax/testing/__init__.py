@@ -1,4 +1,4 @@
-"""Known densities, scenes and movies, faulty files and small models, for tests and claims.
+"""Distributions, videos and movies with known properties, faulty files, small models: for tests and claims.
 
-Nothing else in the package imports it.
+No other part of the package imports this one.
 """

@@ -1,4 +1,4 @@
-"""Files that are not, or no longer, videos: ten kinds, each drawn from a seed."""
+"""Writes files that are no videos, or damaged ones: ten kinds, each drawn from a seed."""
 
 import io
 import zipfile
@@ -43,7 +43,7 @@ def _muxed(packets: list[bytes], times: list[int], height: int, width: int, form
 
 
 def bombs() -> dict[str, bytes]:
-  """Small files that decode to something very large: in pixels, hours or number of frames."""
+  """Small files with a very large frame, duration or number of frames: kind -> bytes of the file."""
   large = _encoded(np.zeros((1, 4400, 8192, 3), np.uint8))
   black = _encoded(np.zeros((2, 2160, 3840, 3), np.uint8))
   small = _encoded(np.zeros((2, 64, 64, 3), np.uint8))
@@ -58,7 +58,12 @@ def bombs() -> dict[str, bytes]:
 
 
 def kinds(video: bytes, rng: np.random.Generator) -> dict[str, Callable[[], bytes]]:
-  """Kind -> function that makes a file of it; `video` is a video file whose index is at its end."""
+  """Kind of faulty file -> function that returns the bytes of a random file of this kind.
+
+  Args:
+    video: a video file whose index is at its end, so that a truncated copy cannot be decoded.
+    rng: draws the contents.
+  """
   zipped = io.BytesIO()
   with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as file:
     file.writestr("zeros", bytes(1 << 20))
@@ -79,7 +84,7 @@ def kinds(video: bytes, rng: np.random.Generator) -> dict[str, Callable[[], byte
 
 
 def plant_corrupt(root: Path, number: int, video: bytes, seed: int) -> dict[str, str]:
-  """Writes `number` files that are not videos, 100 per folder, and returns file name -> kind."""
+  """Writes `number` faulty files below `root`, 100 per folder. Returns path relative to `root` -> kind."""
   rng, truth = np.random.default_rng(seed), {}
   made = kinds(video, rng)
   for i in range(number):
@@ -94,8 +99,14 @@ def plant_corrupt(root: Path, number: int, video: bytes, seed: int) -> dict[str,
 def pollute(root: Path, originals: int, seed: int) -> None:
   """Fills a folder with videos and faulty files, mixed as in real folders.
 
-  Of every eight files, four are videos of four scenes, one of which is faulty; one is a changed copy of such
-  a video; one is black; one shows a photograph, a drawing or text throughout; one is not a video.
+  For every four of the `originals`, which are videos of four scenes each, one of them faulty, there are one
+  changed copy, one black video, and one video of a single photograph, drawing or text. A fifth as many files
+  as originals are no videos.
+
+  Args:
+    root: folder to create.
+    originals: number of original videos.
+    seed: seed of all random draws.
   """
   root.mkdir(parents=True)
   scenes.plant(root, originals, originals // 4, seed)

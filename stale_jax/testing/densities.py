@@ -18,19 +18,26 @@ from stale_jax.sampling import Denoiser
 
 
 def _of(process: Process, exact: dict[type, Callable]) -> Callable:
-  """The entry of `exact` for the class of `process`, or for its nearest base class."""
+  """Selects the entry of `exact` for the class of `process`, or for its nearest base class.
+
+  Raises:
+    NotImplementedError: there is no such entry.
+  """
   for cls in type(process).__mro__:
     if cls in exact:
       return exact[cls]
-  raise NotImplementedError(f"no closed form is known for {type(process).__name__}.")
+  raise NotImplementedError(f"there is no closed form for the process {type(process).__name__}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class FoldedMixture:
   """A mixture of Gaussians on the line, folded into [0, 1] by reflection at both ends.
 
-  Noise of the reflected process only widens the Gaussians, so the score is exact at every noise level. The
-  default has two narrow modes, one of them close to a wall.
+  The noise of `Reflected` only widens the Gaussians, so the score is known exactly at every noise level. The
+  default has two narrow modes, one of which is close to 0.
+
+  Attributes:
+    means, sds, weights: mean, standard deviation and weight of each Gaussian before folding.
   """
 
   means: tuple[float, ...] = (0.03, 0.40, 0.90)
@@ -93,7 +100,7 @@ class FoldedMixture:
     return -jnp.sum(weight * offset / jnp.square(sd), (-2, -1))
 
   def denoiser(self, process: Process) -> Denoiser:
-    """The exact denoiser of `process` for clips whose values are independent draws of 2u - 1.
+    """The exact denoiser of `process` for clips with independent values 2u - 1; u has this distribution.
 
     Raises:
       NotImplementedError: for a process other than Reflected and UniformFlow.
@@ -114,7 +121,7 @@ class FoldedMixture:
     return one
 
   def _uniform(self, process: UniformFlow) -> Callable[[Array, Array], Array]:
-    """x0 given x_t has this distribution, truncated to the values from which x_t can be reached."""
+    """Given x_t, x0 has this distribution, truncated to the values from which x_t can be reached."""
     del process
     grid = np.linspace(0, 1, 2**16 + 1)
     middle = (grid[1:] + grid[:-1]) / 2
@@ -135,7 +142,11 @@ class FoldedMixture:
 
 @dataclasses.dataclass(frozen=True)
 class GaussianMixture:
-  """A mixture of Gaussians on the line, practically inside [-1, 1]; exact under Gaussian noise."""
+  """A mixture of Gaussians on the line, practically inside [-1, 1], for processes with Gaussian noise.
+
+  Attributes:
+    means, sds, weights: mean, standard deviation and weight of each Gaussian.
+  """
 
   means: tuple[float, ...] = (-0.6, 0.1, 0.5)
   sds: tuple[float, ...] = (0.06, 0.10, 0.08)
@@ -146,7 +157,7 @@ class GaussianMixture:
     return float(kstest(np.ravel(x), lambda x: norm.cdf(x[:, None], self.means, self.sds) @ self.weights)[0])
 
   def denoiser(self, process: Gaussian) -> Denoiser:
-    """The exact denoiser of `process` for clips whose values are independent draws of this distribution."""
+    """The exact denoiser of `process` for clips whose values are independent samples of this distribution."""
     means, sds, weights = map(np.array, (self.means, self.sds, self.weights))
 
     def one(x, t):
@@ -164,7 +175,10 @@ class GaussianMixture:
 
 
 def empirical_denoiser(process: Reflected, data: Float[Array, "n values"]) -> Denoiser:
-  """The optimal denoiser of `process` for `data` in [-1, 1], one example per frame: it memorises the data."""
+  """The exact denoiser of `process` for frames that are drawn from the rows of `data`, in [-1, 1].
+
+  It is the optimum that a network could reach only by memorising the data.
+  """
   y = (jnp.asarray(data) + 1) / 2
 
   def one(u, sigma):

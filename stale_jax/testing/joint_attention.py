@@ -1,4 +1,4 @@
-"""A direct implementation of joint attention over all panels of a story."""
+"""Reference implementation of joint attention over all panels of a story."""
 
 import dataclasses
 
@@ -11,8 +11,8 @@ import numpy as np
 class Joint:
   """Replaces `Panels` at rate 1: the keys of every panel are the tokens of all panels.
 
-  The panels are the whole batch. Tokens of other panels are visible only within the same sense; captions of
-  other panels are not visible.
+  The panels are all clips of the batch. Tokens of other panels are visible only to queries of the same sense;
+  captions of other panels are not visible.
   """
 
   angles: dict = None

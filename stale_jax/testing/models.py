@@ -14,7 +14,7 @@ from stale_jax.training.initial import init_params
 
 
 def moved(params, seed: int = 0, by: float = 0.1):
-  """`params` plus Gaussian noise of standard deviation `by`, so that zero-initialised gates are open."""
+  """`params` plus Gaussian noise of standard deviation `by`, so that zero-initialised gates are not 0."""
   leaves, tree = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
   noisy = [x + by * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
@@ -28,7 +28,7 @@ def drawn(config: Mapping[str, Any], seed: int = 0) -> Model:
 
 
 def trained(config: Mapping[str, Any], steps: int, **training) -> Model:
-  """Trains `config` for `steps` and returns the model; `training` overrides keys of that section.
+  """Trains `config` for `steps` and returns the model; `training` overrides keys of the section `training`.
 
   Raises:
     UserError: training was interrupted.

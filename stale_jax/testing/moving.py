@@ -1,7 +1,8 @@
 """Movies of any length with known motion, to test measures of liveliness.
 
-They show real handwriting that bounces as in the source `digits`, or a camera that wanders over a rendered
-texture, at any pace. Further functions spoil a movie in the ways in which long movies fail.
+The movies show real handwriting that bounces as in the source `digits`, or a camera that wanders over a
+rendered texture. Their *pace*, in pixels per frame, may differ from frame to frame. Further functions degrade
+a movie in the ways in which long movies fail.
 """
 
 import cv2
@@ -11,7 +12,7 @@ from stale_jax.data.sources.digits import COLOURS, SPRITE, Digits, handwriting
 from stale_jax.evaluation.liveliness import Liveliness, change_of
 from stale_jax.testing.scenes import canvas
 
-WINDOW = 8  # Frames.
+WINDOW = 8  # Frames of a window of `Liveliness`.
 
 
 def real_digits(frames: int, clips: int, seed: int, canvas: int = 16) -> np.ndarray:
@@ -21,7 +22,7 @@ def real_digits(frames: int, clips: int, seed: int, canvas: int = 16) -> np.ndar
 
 
 def digits(pace: np.ndarray, clips: int, seed: int, canvas: int = 16) -> np.ndarray:
-  """The same for a digit that moves pace[t] pixels, whole or fractional, before frame t."""
+  """Clips of a digit that moves pace[t] pixels before frame t, [clips, frames, canvas, canvas, 3]."""
   rng, images = np.random.default_rng(seed), handwriting("test")[0]
   return np.stack([_digit(images[rng.integers(len(images))], pace, canvas, rng) for _ in range(clips)])
 
@@ -30,7 +31,8 @@ def _digit(image: np.ndarray, pace: np.ndarray, canvas: int, rng: np.random.Gene
   room, colour = canvas - SPRITE, list(COLOURS.values())[rng.integers(len(COLOURS))]
   stamp = np.zeros((canvas, canvas), np.float32)
   stamp[:SPRITE, :SPRITE] = image
-  along = np.cumsum(pace) + 2 * rng.integers(room // 2)  # Even start: at pace 2 it turns at a wall.
+  # The start is even, so that a digit with pace 2 turns exactly at a wall.
+  along = np.cumsum(pace) + 2 * rng.integers(room // 2)
   along = np.abs((along + room) % (2 * room) - room)
   places = [along, np.full(len(pace), float(rng.integers(room + 1)))]
   places = np.stack(places if rng.random() < 0.5 else places[::-1], -1)
@@ -39,7 +41,7 @@ def _digit(image: np.ndarray, pace: np.ndarray, canvas: int, rng: np.random.Gene
 
 
 def textures(pace: np.ndarray, clips: int, seed: int, side: int = 48) -> np.ndarray:
-  """A camera that moves pace[t] pixels over a canvas before frame t: [clips, frames, side, side, 3]."""
+  """Clips of a camera that moves pace[t] pixels before frame t, [clips, frames, side, side, 3]."""
   return np.stack([_texture(pace, side, np.random.default_rng([seed, i])) for i in range(clips)])
 
 
@@ -60,12 +62,12 @@ def _shifted(picture: np.ndarray, place: np.ndarray, side: int) -> np.ndarray:
 
 
 def steady(frames: int, pace: float) -> np.ndarray:
-  """Constant pace."""
+  """A constant pace for every frame."""
   return np.full(frames, pace)
 
 
 def halved(frames: int, pace: float) -> np.ndarray:
-  """Half the pace after the first window."""
+  """The pace `pace` in the first window, and half of it afterwards."""
   return np.where(np.arange(frames) < WINDOW, pace, pace / 2)
 
 
@@ -75,29 +77,29 @@ def slowing(frames: int, pace: float, half_life: float) -> np.ndarray:
 
 
 def frozen(clips: np.ndarray, after: int = 1) -> np.ndarray:
-  """The clips, frozen after `after` frames."""
+  """The clips with all frames after the first `after` replaced by the last of these."""
   return clips[:, np.minimum(np.arange(clips.shape[1]), after - 1)]
 
 
 def flickering(clips: np.ndarray, seed: int, noise: float) -> np.ndarray:
-  """The first frames, frozen, under independent noise."""
+  """The first frame of each clip, repeated, with independent Gaussian noise of sd `noise` in each frame."""
   drawn = np.random.default_rng(seed).normal(0, noise, clips.shape)
   return np.clip(frozen(clips) + drawn, -1, 1).astype(np.float32)
 
 
 def blinking(clips: np.ndarray, seed: int) -> np.ndarray:
-  """The first frames, frozen, with random brightness."""
+  """The first frame of each clip, repeated, with a random brightness in each frame."""
   light = np.random.default_rng(seed).uniform(0.5, 1, (*clips.shape[:2], 1, 1, 1))
   return ((frozen(clips) + 1) * light - 1).astype(np.float32)
 
 
 def looping(clips: np.ndarray, period: int) -> np.ndarray:
-  """The first `period` frames, repeated."""
+  """The first `period` frames of each clip, repeated."""
   return clips[:, np.arange(clips.shape[1]) % period]
 
 
 def judge(clips: np.ndarray, real: np.ndarray) -> dict:
-  """The scores of `Liveliness` of `clips`, with `real` as the real clips."""
+  """The scores of `clips` by `Liveliness`, with `real` as the real clips."""
   meter = Liveliness(WINDOW, change_of(real))
   meter.add(clips)
   return meter.scores()

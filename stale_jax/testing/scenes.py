@@ -1,4 +1,4 @@
-"""Videos with known cuts and known faults, to test curation.
+"""Videos with known cuts and known faults, to test the curation of data.
 
 A scene is a camera that moves over a canvas of coloured clouds, shapes and textures. Everything is drawn from
 a seed. Pictures are uint8 RGB and are encoded with FFmpeg.
@@ -12,13 +12,13 @@ import av
 import cv2
 import numpy as np
 
-RATE = 24
+RATE = 24  # Frames per second.
 GOOD = ("pan", "slow", "fast", "hand", "objects", "zoom", "fade", "flash")
 WORDS = "SALE NOW subscribe like follow breaking news today free offer click the link below part two".split()
 
 
 def canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-  """Draws clouds with the spectrum of natural pictures, shapes with edges, and patches of texture."""
+  """Draws clouds with the spectrum of natural pictures, shapes with edges, and patches of texture, as RGB."""
   fy, fx = np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij")
   radius = np.maximum(np.hypot(fy, fx), 1 / width)
   waves = np.exp(2j * np.pi * rng.random((3, *radius.shape))) / radius ** rng.uniform(1.1, 1.6)
@@ -104,7 +104,7 @@ def _objects(out: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _write(out: np.ndarray, rng: np.random.Generator, scroll: bool) -> None:
-  """Writes lines of words over most of the picture."""
+  """Draws lines of words over most of each picture, in place; with `scroll`, they move up."""
   height, width = out.shape[1:3]
   if scroll:
     out[:] = rng.integers(0, 60)
@@ -122,14 +122,14 @@ def _write(out: np.ndarray, rng: np.random.Generator, scroll: bool) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Change:
-  """Change of a video before it is uploaded again.
+  """A change of a video, as by a user who uploads it again.
 
   Attributes:
     scale: factor by which both sides are resized.
     crop: share of each side that is cut off in total.
-    corner: share of the crop at the top and left, the rest is at the bottom and right.
+    corner: share of the crop that is cut off at the top and left; the rest is at the bottom and right.
     gain, lift: change of brightness, picture * gain + lift.
-    crf: quality of x264; higher is worse.
+    crf: constant rate factor of x264; higher values mean lower quality.
   """
 
   scale: float = 1
@@ -150,7 +150,7 @@ class Change:
 
 
 def random_change(rng: np.random.Generator) -> Change:
-  """Re-encodes, resizes, crops slightly, or changes brightness; or does all of it at once."""
+  """Draws a change: stronger compression, another size, a slight crop, another brightness, or all of them."""
   kind = rng.integers(5)
   everything = kind == 4
   return Change(
@@ -164,7 +164,7 @@ def random_change(rng: np.random.Generator) -> Change:
 
 
 def write(path: Path, frames: np.ndarray, crf: int = 23) -> None:
-  """Encodes `frames` as H.264; odd sides lose one pixel."""
+  """Encodes `frames` as an H.264 video; odd sides lose one pixel."""
   height, width = (side - side % 2 for side in frames.shape[1:3])
   with av.open(str(path), "w") as file:
     stream = file.add_stream("libx264", rate=Fraction(RATE), options={"crf": str(crf), "preset": "veryfast"})
@@ -178,6 +178,12 @@ def write(path: Path, frames: np.ndarray, crf: int = 23) -> None:
 
 def plant(root: Path, originals: int, copied: int, seed: int) -> dict[str, list[tuple[str, float, float]]]:
   """Fills a folder with videos of four scenes, and with changed copies of some, named NAME-copy.mp4.
+
+  Args:
+    root: the folder.
+    originals: number of original videos.
+    copied: number of originals that get a changed copy.
+    seed: seed of all random draws.
 
   Returns:
     File name -> scenes, each (kind, start, end) in seconds.
@@ -203,7 +209,7 @@ def plant(root: Path, originals: int, copied: int, seed: int) -> dict[str, list[
 
 
 def clean(root: Path, number: int, seed: int) -> None:
-  """Fills a folder with videos of one good scene each."""
+  """Creates a folder with `number` videos of one good scene each."""
   root.mkdir(parents=True)
   for i in range(number):
     write(root / f"{i:03}.mp4", scene(GOOD[i % len(GOOD)], 2, int(seed * 10_000 + 7_000 + i)))
@@ -219,7 +225,7 @@ def score(truth: dict, files: list[dict], clips: list[dict]) -> dict[str, float]
   Returns:
     cuts_f1: F1 of the detected cuts, within 1.5 frames.
     static_removed: share of static scenes of which no clip was kept.
-    duplicates_clustered: share of copied scenes that share a cluster with their copy.
+    duplicates_clustered: share of copied good scenes that are in a cluster with their copy.
     good_kept: share of good scenes of which a clip was kept, in the original or the copy.
   """
   right = missed = wrong = 0

@@ -22,7 +22,7 @@ def load_params(name: str, like: Any) -> Any:
     like: parameters, or shapes, of the model to train.
 
   Raises:
-    UserError: there are no such weights, or they belong to another model.
+    UserError: there are no such weights, or their shapes are those of another model.
   """
   params, _ = model_at(name)
   shapes = jax.tree.map(lambda x: x.shape, like)
@@ -40,7 +40,7 @@ def first_state(
   init_from: Callable[[], Any] | None,
   say: Callable[[str], None],
 ) -> State:
-  """The state that a run starts or resumes from. On resumption, the feed continues where it was saved.
+  """Returns the state that a run starts or resumes from. A resumed run also restores the position of `feed`.
 
   Args:
     program: the run's compiled step.

@@ -40,13 +40,13 @@ class Ema:
 
   The memory of the exponential average grows during the run, up to `decay`. From snapshots of the
   power-function averages (EDM2, arXiv 2312.02696, section 3), `checkpoints/posthoc_ema.py` computes averages
-  of other lengths after the run.
+  with other relative standard deviations after the run.
 
   Attributes:
     decay: upper bound of the decay per step; early in the run the decay is (1 + step) / (10 + step).
     tracks: relative standard deviations of the power-function averages.
     snapshots: number of snapshots of each power-function average, evenly spaced, the last one at the end of
-      the run; 0 disables these averages. 16 are enough for lengths from .03 to .2.
+      the run; 0 disables these averages. 16 are enough to compute relative standard deviations of .03 to .2.
   """
 
   decay: float = number(0.999, least=0, most=1)
@@ -71,7 +71,7 @@ class Ema:
     return self.tracks if self.snapshots else ()
 
   def start(self, params) -> tuple:
-    """The initial power-function averages: zeros, which the first step replaces."""
+    """The initial power-function averages, one tree per track: zeros, which the first step overwrites."""
     return tuple(jax.tree.map(jnp.zeros_like, params) for _ in self.kept)
 
   def follow(self, tracks: tuple, params, step) -> tuple:
@@ -81,12 +81,12 @@ class Ema:
     """
 
     def average(std, track):
-      # This is 1 - beta. Computed as a difference, it would lose as many digits as the step has.
+      # This is 1 - beta. Computed as a difference, it would lose as many digits as the step number has.
       share = -jnp.expm1((gamma_of(std) + 1) * jnp.log1p(-1.0 / (step + 1.0)))
       return jax.tree.map(lambda a, p: a + share * (p - a), track, params)
 
     return tuple(map(average, self.kept, tracks))
 
   def snapshot_steps(self, steps: int) -> frozenset[int]:
-    """The steps of a run of `steps` after which to take snapshots; all of them in a very short run."""
+    """Numbers of updates after which a run of `steps` updates takes snapshots; all, in a very short run."""
     return frozenset(-(-steps * i // self.snapshots) for i in range(1, self.snapshots + 1))

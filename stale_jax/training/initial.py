@@ -30,7 +30,7 @@ def initializer(system: System) -> Callable[[PRNGKeyArray], Any]:
 
 
 def example_batch(system: System) -> Batch:
-  """A batch of one example: the first one of the training data.
+  """Returns a batch of one example: the first one of the training data.
 
   Raises:
     UserError: the example cannot be read, or it does not consist of tokens although the process is discrete.

@@ -77,7 +77,9 @@ def _train(
 ) -> State:
   settings, say = experiment.training.settings, _say()
   if jax.process_count() != settings.processes:
-    raise UserError(f"training.processes={settings.processes}, but JAX runs with {jax.process_count()}.")
+    raise UserError(
+      f"training.processes={settings.processes}, but JAX runs with {jax.process_count()} process(es)."
+    )
   if window and window[1] > settings.steps:
     raise UserError(
       f"the steps to trace, {window[0]}:{window[1]}, are not within training.steps={settings.steps}."
@@ -96,7 +98,8 @@ def _train(
   step = int(state.step)
   if window and window[1] <= step:
     raise UserError(
-      f"the steps to trace, {window[0]}:{window[1]}, are done: the run in {workdir} is at step {step}."
+      f"the steps to trace, {window[0]}:{window[1]}, are done: the run in {workdir} is at step {step}; "
+      "choose later steps."
     )
   drop_snapshots_after(workdir, step)
   if step < settings.steps:
@@ -133,8 +136,9 @@ class _Run:
     workdir: the run's folder.
     program: the compiled step.
     feed: the batches.
-    checkpoints, metrics, profile: the files that the run writes.
-    recent: (step, indices of its examples) for the steps that have not been checked for a bad loss yet.
+    checkpoints, metrics, profile: writers of the run's files.
+    recent: (step, indices of its examples) of the last `log_every` steps, to name the examples of a step
+      whose loss is not finite.
     snapshot_steps: steps after which the power-function averages are written.
     say: prints a line for the user.
     compiled: shapes of the batches for which the step has been compiled.
@@ -164,7 +168,7 @@ class _Run:
         state, scalars = self._update(step, state)
         step += 1
         with self.metrics.waiting_for_data():
-          self.feed.advance()  # While the device computes the step.
+          self.feed.advance()  # Meanwhile the device computes the step.
         self.profile.after(step, scalars)
         self._log(step, state, scalars)
         self._save(step, state)
@@ -174,7 +178,7 @@ class _Run:
     return state
 
   def _update(self, step: int, state: State) -> tuple[State, dict[str, jax.Array]]:
-    """Takes one step; it waits for the device only if the step must be compiled.
+    """Takes one step. Waits for the device only if the step must be compiled for a new shape of batch.
 
     Returns:
       The state after the step, and its scalar metrics.
@@ -191,7 +195,7 @@ class _Run:
     return state, scalars
 
   def _log(self, step: int, state: State, scalars: dict[str, jax.Array]) -> None:
-    """Writes the scalars and checks for a bad step, if they are due.
+    """Writes the scalars, and checks that the losses were finite, at the steps where this is due.
 
     Apart from compiling and saving, this is the only place where the loop waits for the device.
     """
@@ -206,7 +210,7 @@ class _Run:
       self.metrics.write(step, {k: float(v) for k, v in jax.device_get(scalars).items()})
 
   def _save(self, step: int, state: State) -> None:
-    """Writes snapshots of the averages and a checkpoint, if they are due."""
+    """Writes snapshots of the power-function averages and a checkpoint, at the steps where they are due."""
     if not (self._saving(step) or step in self.snapshot_steps):
       return
     with self.metrics.lost():
@@ -223,7 +227,11 @@ class _Run:
     return step == settings.steps or step % settings.checkpoint_every == 0
 
   def _not_finite(self, step: int) -> str:
-    """The error message: the step, its examples, which of them are not finite, the last good checkpoint."""
+    """Returns the error message of a step whose loss is not finite.
+
+    It names the step, its examples, those examples that hold values that are not finite, and the last good
+    checkpoint.
+    """
     source, indices = self.experiment.data.source, whole(dict(self.recent)[step])
     batch = [int(i) for i in indices]
     broken = [i for i in batch if not all(np.isfinite(x).all() for x in source[i]["clip"].values())]

@@ -32,7 +32,11 @@ class Metrics:
     self._live = sys.stdout.isatty()
 
   def _drop_after(self, start: int, before: AnyPath) -> float:
-    """Copies the records of `before` up to step `start`; returns the productive seconds of the last one."""
+    """Copies the records up to step `start` from `before`, the file that the interrupted run wrote.
+
+    Returns:
+      The productive seconds in the last of these records; 0 without records.
+    """
     productive = 0.0
     if not before.exists():
       return productive
@@ -56,7 +60,10 @@ class Metrics:
     self._waited += time.monotonic() - start
 
   def write(self, step: int, scalars: dict[str, float]) -> None:
-    """Records `scalars` after `step` updates and prints the loss, the speed and the remaining time."""
+    """Records `scalars` after `step` updates and prints the loss, the steps per second and the time left.
+
+    Added to the scalars: `steps_per_second` and `data_wait` since the last call, and `Goodput.measure`.
+    """
     now = time.monotonic()
     elapsed = max(now - self._time, 1e-9)
     speed = (step - self._step) / elapsed
@@ -75,7 +82,7 @@ class Metrics:
     print(f"\r{line}\033[K" if self._live else line, end="" if self._live else "\n", flush=True)
 
   def publish(self) -> None:
-    """Makes all records durable, also in remote storage, where files cannot be appended to."""
+    """Uploads the files if the folder is in remote storage, where files cannot be appended to."""
     self._written.publish()
 
   def close(self) -> None:

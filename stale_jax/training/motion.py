@@ -1,8 +1,9 @@
-"""The motion between two pictures: a predictor of latent frames, its training and its weights.
+"""The semantic motion predictor (`models.motion_predictor`) with an autoencoder: training, weights, use.
 
-The packaged autoencoder, with frozen weights, encodes each frame separately. The paper encodes frames with
-CLIP, whose embeddings condition a video model. The latents of the autoencoder can be decoded, so that the
-predicted frames need no further model.
+The predictor computes the latent frames between two pictures. The packaged autoencoder, with frozen weights,
+encodes each frame separately. StoryDiffusion (arXiv 2405.01434) instead encodes frames with CLIP, whose
+embeddings condition a video model. The latents of the autoencoder can be decoded directly, so no further
+model is needed.
 """
 
 import dataclasses
@@ -54,15 +55,18 @@ class MotionModel:
   frames: int
 
   def encode(self, frames: Float[np.ndarray, "*batch h w 3"]) -> Float[np.ndarray, "*batch y x channels"]:
-    """Encodes each frame separately."""
+    """Encodes frames in [-1, 1] to codes, each separately."""
     return _each(self.coder, "encode", self.coder_params, np.asarray(frames))
 
   def decode(self, codes: Float[np.ndarray, "*batch y x channels"]) -> Float[np.ndarray, "*batch h w 3"]:
-    """Decodes each code separately, into frames in [-1, 1]."""
+    """Decodes codes to frames in [-1, 1], each separately."""
     return np.clip(_each(self.coder, "decode", self.coder_params, np.asarray(codes)), -1, 1)
 
   def predict(self, start, end) -> Float[np.ndarray, "batch frames y x channels"]:
-    """Predicts the codes of all frames, given those of the first and last, [batch, y, x, channels] each."""
+    """Predicts the codes of all frames from the codes of the first and of the last frame.
+
+    `start` and `end` are [batch, y, x, channels].
+    """
     return jax.device_get(_predict(self.predictor, self.frames)(self.params, start, end))
 
   def between(
@@ -90,12 +94,15 @@ def _each(coder: Autoencoder, method: str, params, x: np.ndarray) -> np.ndarray:
 
 
 def sights(source: Digits, first: int, count: int) -> Float[np.ndarray, "count frames h w 3"]:
-  """The frames of `count` clips of `source`, from clip `first` on."""
+  """The frames, in [-1, 1], of `count` clips of `source`, beginning with clip number `first`."""
   return np.stack([source[first + i]["clip"]["sight"] for i in range(count)])
 
 
 def _repainted(sight: Float[np.ndarray, "n frames h w 3"], seed: int) -> Float[np.ndarray, "n frames h w 3"]:
-  """Makes every other clip fade to another colour, because the panels of a story may differ in colour."""
+  """Recolours the clips with odd indices so that each fades from one random colour to another.
+
+  The panels of a story may differ in colour, so the predictor must learn such changes.
+  """
   colours = np.asarray(list(COLOURS.values()), np.float32)
   chosen = colours[np.random.default_rng(seed).integers(len(colours), size=(2, len(sight)))]
   faded = interpolated(*chosen, sight.shape[1])[:, :, None, None]
@@ -115,6 +122,9 @@ def train_motion(
     frames: frames per clip.
     log: called with (step, mean squared error), at most a hundred times.
     **fields: fields of `MotionPredictor`.
+
+  Returns:
+    The trained model.
   """
   source = Digits(seed=seed, frames=frames, patch=1)
   model = _untrained(construct(MotionPredictor, fields, "motion"), source)
@@ -149,7 +159,7 @@ def _untrained(predictor: MotionPredictor, source: Digits) -> MotionModel:
 
 
 def save_motion(path: AnyPath, model: MotionModel) -> None:
-  """Writes the weights of the predictor, for `load_motion`."""
+  """Writes the weights of the predictor, which `load_motion` reads; those of the autoencoder are left out."""
   predictor = model.predictor
   fields = {"width": predictor.width, "depth": predictor.depth, "heads": predictor.heads}
   save_weights(path, model.params, {"motion": fields, "frames": model.frames})

@@ -72,9 +72,9 @@ class AdamW:
 class Muon(AdamW):
   """Muon: orthogonalised momentum for the matrices of attention and MLPs, AdamW for all other parameters.
 
-  Jordan et al., https://kellerjordan.github.io/posts/muon. AdamW updates embeddings, modulation and the
-  layers into and out of the trunk, with the fields that both optimizers share but without weight decay.
-  Matrices that are stored stacked are orthogonalised one by one.
+  Jordan et al., https://kellerjordan.github.io/posts/muon. AdamW updates embeddings, modulation, and the
+  input and output layers, with `learning_rate`, `b1` and `b2` but without weight decay. Matrices that are
+  stored stacked are orthogonalised one by one.
 
   Attributes:
     matrix_learning_rate: peak learning rate of the orthogonalised matrices.
@@ -91,7 +91,8 @@ class Muon(AdamW):
       optax.clip_by_global_norm(self.clip),
       optax.contrib.muon(
         warmed_up(self.schedule, self.matrix_learning_rate, self.warmup, steps),
-        # One row per iteration makes Optax use a scan, which compiles much faster than the unrolled loop.
+        # With one row of coefficients per iteration, Optax uses a scan, which compiles much faster than the
+        # unrolled loop.
         ns_coeffs=(_NEWTON_SCHULZ,) * 5,
         beta=self.momentum,
         weight_decay=self.weight_decay,

@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 
 @contextlib.contextmanager
 def preemption() -> Iterator[Callable[[int], bool]]:
-  """Yields a function that must be called with each step; it returns whether to save that step and stop.
+  """Yields a function that must be called with the number of each step; it returns whether to save and stop.
 
   It returns True after SIGTERM. In a run of several processes, it returns True at the same step in all of
   them.

@@ -10,7 +10,7 @@ from stale_jax.files import AnyPath, Written
 
 
 def parse_window(text: str) -> tuple[int, int]:
-  """Parses START:STOP, the number of completed updates before the first and after the last traced step.
+  """Parses START:STOP: the numbers of completed updates before the first and after the last traced step.
 
   Raises:
     UserError: `text` does not have that form, or START is not less than STOP.
@@ -22,7 +22,7 @@ def parse_window(text: str) -> tuple[int, int]:
 
 
 class Profile:
-  """Writes a trace of the steps of `window`, (start, stop), to `folder`; does nothing if it is None."""
+  """Writes a trace of the steps of `window`, (start, stop), to `folder`; does nothing if `window` is None."""
 
   def __init__(self, folder: AnyPath, window: tuple[int, int] | None):
     self._folder, self._window, self._trace = Path(folder), window, None

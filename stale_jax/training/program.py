@@ -47,7 +47,7 @@ class TrainingProgram:
 
 
 def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
-  """The program of `experiment` on a mesh of `devices`.
+  """Builds the program of `experiment` on a mesh of `devices`.
 
   Args:
     experiment: what to train.

@@ -7,11 +7,11 @@ import optax
 def arctangent(peak: float, steps: int, steepness: float = 5.0) -> optax.Schedule:
   """An S-shaped decay to 0: peak (1 + atan(k (1 - 2 u)) / atan(k)) / 2, u = step / steps, k = steepness.
 
-  *Stale Diffusion* (arXiv 2404.01079) leaves it to future work. Compared with the cosine it stays near the
-  peak longer, falls faster, and anneals longer: with k = 5 it is at .93 of the peak after a quarter of the
-  steps, .5 after half and .07 after three quarters, where the cosine is at .85, .5 and .15. It approaches a
-  straight line as k tends to 0, and a step at half time as k grows. With k = 1.58 its slope in the middle
-  is that of the cosine.
+  *Stale Diffusion* (arXiv 2404.01079) leaves this schedule to future work. Compared with the cosine schedule,
+  it stays near the peak longer, falls faster, and stays near 0 longer: with k = 5 it is at .93 of the peak
+  after a quarter of the steps, .5 after half and .07 after three quarters, where the cosine is at .85, .5 and
+  .15. It approaches a straight line as k tends to 0, and a step at half time as k grows. With k = 1.58 its
+  slope in the middle is that of the cosine.
   """
 
   def schedule(step):
@@ -29,12 +29,12 @@ DECAYS = {
 
 
 def warmed_up(name: str, peak: float, warmup: int, steps: int) -> optax.Schedule:
-  """Linear warm-up from 0 to `peak` in `warmup` steps (at most half of `steps`), then the decay `name`.
+  """Builds a schedule: linear warm-up from 0 to `peak`, then the decay `name` over the remaining steps.
 
   Args:
     name: "cosine", "constant" or "arctangent".
     peak: learning rate at the end of the warm-up.
-    warmup: steps of warm-up.
+    warmup: steps of warm-up; at most half of `steps` are used.
     steps: steps of the run.
   """
   warmup = min(warmup, steps // 2)

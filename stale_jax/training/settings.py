@@ -13,9 +13,10 @@ class TrainingSettings:
     steps: total number of optimizer updates.
     batch: examples per update, over all devices.
     accumulate: number of parts that a batch is split into, to save memory; their gradients are averaged.
-    caption_dropout: share of captions dropped, for classifier-free guidance, and of each micro-condition.
+    caption_dropout: share of examples that are trained without their caption, for classifier-free guidance;
+      each micro-condition is dropped independently in the same share of examples.
     init_from: weights to start from: a run's folder, a weights file, or a packaged model ("shipped",
-      "causal"); "" draws them at random.
+      "causal", "autoencoder"); "" draws them at random.
     log_every, checkpoint_every: steps between two log lines, and between two checkpoints.
     keep: number of checkpoints to keep; older ones are deleted.
     processes: number of JAX processes that train together, usually one per host.

@@ -23,9 +23,9 @@ class State:
     ema: moving average of `params`, which generation uses.
     tracks: power-function averages of `params`, if the run takes snapshots of them.
     extra: further state of one kind of training (see `training.steps`), or ().
-    key: data of the run's PRNG key; every step folds in its number.
-    bad_step: the first step whose loss or gradient was not finite, or -1. From then on nothing is updated, so
-      the loop need not check after every step.
+    key: `jax.random.key_data` of the run's PRNG key; every step folds its number into the key.
+    bad_step: the first step whose loss or gradient was not finite, or -1. From this step on, only `step`
+      changes, so the loop need not check after every step.
   """
 
   step: Int[Array, ""]
@@ -70,13 +70,20 @@ def drawn_state(
 
 
 def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:
-  """One optimizer step. It changes nothing but the count if a loss or gradient is, or was, not finite."""
+  """Takes one optimizer step.
+
+  If the loss or the gradient of this step or of an earlier one is not finite, only the count of steps (and,
+  at the first such step, `bad_step`) changes.
+  """
   finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
   return accept(descend(state, grads, optimizer, ema), state, finite)
 
 
 def descend(state: State, grads, optimizer: optax.GradientTransformation, ema: Ema) -> State:
-  """The state with the parameters and their averages after one optimizer step."""
+  """Takes one optimizer step: returns the state with new parameters, averages and optimizer state.
+
+  The count of steps is not advanced; see `accept`.
+  """
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   return state.replace(
@@ -88,9 +95,9 @@ def descend(state: State, grads, optimizer: optax.GradientTransformation, ema: E
 
 
 def accept(new: State, state: State, finite) -> State:
-  """Completes a step: returns `new`, or `state` if the step is, or an earlier one was, not finite.
+  """Completes a step: returns `new`, or `state` if this step or an earlier one was not finite.
 
-  In both cases the count of steps advances.
+  In both cases the count of steps advances by one.
 
   Args:
     new: the state after the update.

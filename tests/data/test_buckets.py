@@ -74,7 +74,7 @@ def test_a_batch_is_of_one_bucket_and_every_video_comes_equally_often(folder, ca
   assert (some.frames, some.height, some.width) == BUCKETS[0] and len(some) == 3 * 48
   assert some.shares == pytest.approx((1 / 3, 1 / 3, 1 / 3))
   said = capsys.readouterr().err
-  assert "broken.mp4" in said and "2 (4, 16, 24), 2 (8, 16, 24), 2 (4, 24, 16); in none: 2" in said
+  assert "broken.mp4" in said and "(4, 16, 24): 2, (8, 16, 24): 2, (4, 24, 16): 2; in no bucket: 2" in said
   indices = collections.Counter()
   seen = collections.defaultdict(collections.Counter)
   for batch in batches(some, 36)[0]:

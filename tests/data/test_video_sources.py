@@ -173,7 +173,7 @@ def test_folders_that_will_not_do_are_named(tmp_path, folder):
     with pytest.raises(UserError, match=words):
       source(path)[0]
   (tmp_path / "empty.mp4").write_bytes(b"")
-  with pytest.raises(UserError, match="of 1 videos .* all cannot"):
+  with pytest.raises(UserError, match="of 1 videos .* none can"):
     source(tmp_path)[0]
   for number in range(12):
     (tmp_path / f"{number}.mp4").write_bytes(b"")
@@ -255,7 +255,7 @@ def test_what_is_taken_down_is_not_read(shards, tmp_path, capsys, line):
   said = capsys.readouterr().err
   assert said.count("\n") == 1 and "2 of its lines name no clip, the first 'at @nobody/99'" in said
   (tmp_path / "down.txt").write_text("\n".join(f"id {number}" for number in range(9)))
-  with pytest.raises(UserError, match="of 4 videos .* all cannot .* taken down"):
+  with pytest.raises(UserError, match="of 4 videos .* none can .* taken down"):
     of_shards(shards, takedown=str(tmp_path / "down.txt"))[0]
   with pytest.raises(UserError, match="nowhere"):
     of_shards(shards, takedown="nowhere")[0]
@@ -274,7 +274,7 @@ def test_shards_that_cannot_be_are_named(tmp_path, shards):
   only = write_shards(tmp_path / "only", {"train": [("a", record(b"no video", {}))], "test": []})
   with pytest.raises(UserError, match="no split 'test'"):
     of_shards(only, split="test")[0]
-  with pytest.raises(UserError, match="of 1 videos .* all cannot"):
+  with pytest.raises(UserError, match="of 1 videos .* none can"):
     of_shards(only)[0]
 
 
@@ -323,7 +323,7 @@ def test_another_data_set_of_tfds(tmp_path):
   for fields, words in (
     ({"video": "framse"}, "'frames'"),
     ({"label": "says"}, "not a feature of named classes"),
-    ({"video": "says"}, "of 4 videos .* all cannot"),
+    ({"video": "says"}, "of 4 videos .* none can"),
     ({"video": "action"}, "a video is bytes"),
     ({"split": "test"}, "no split"),
     ({"path": str(tmp_path)}, "is not a data set"),

@@ -228,9 +228,9 @@ def test_arrays_are_exact_and_described(tmp_path):
   whole = video.with_suffix(".npz").read_bytes()
   for broken in (b"", b"junk", whole[: len(whole) // 2], whole[:200] + bytes(50) + whole[250:]):
     video.with_suffix(".npz").write_bytes(broken)
-    with pytest.raises(UserError, match="no movie's arrays"):
+    with pytest.raises(UserError, match="cannot read the arrays"):
       read_arrays(video.with_suffix(""))
-  with pytest.raises(UserError, match="no movie's arrays"):
+  with pytest.raises(UserError, match="cannot read the arrays"):
     read_arrays(tmp_path / "nothing")
 
 

@@ -160,7 +160,7 @@ SIGHT = Sense(name="sight", shape=(16, 16, 3), rate=8.0, patch=(1, 4, 4), channe
     ({"levels": (4, 4)}, 5, "model.levels"),
     ({"space": 6}, 5, "power of two"),
     ({"space": 2, "time": 4}, 5, "more than model.space"),
-    ({"time": 2}, 8, "take 7 frames"),
+    ({"time": 2}, 8, "for example 7"),
     ({"space": 32}, 5, "not a multiple"),
     ({"depth": 0}, 5, "at least 1"),
   ],

@@ -116,7 +116,7 @@ def test_a_small_plan_by_the_tpus_compiler(tmp_path):
   state = sum(said["memory"][name] for name in ("parameters", "optimizer", "averages"))
   assert state * 2**30 == pytest.approx(4 * 4 * said["parameters"] / 4, rel=0.02)
   # A batch of three does not divide by two.
-  assert said["batch"] == 4 and any("does not divide" in warning for warning in said["warnings"])
+  assert said["batch"] == 4 and any("is not a multiple" in warning for warning in said["warnings"])
   assert said["compiler_flops"] == pytest.approx(said["flops"], rel=0.05)
   # Blocks are computed again: a third more than the model asks for.
   assert 1.2 < said["flops"] / said["model_flops"] < 1.4

@@ -249,8 +249,8 @@ def test_every_remedy_does_something_and_nothing_before_it_can(model, remedy):
   ("settings", "words"),
   [
     ({"how": "causl"}, "did you mean 'causal'?"),
-    ({"sinks": 3}, "leave nothing of 4 frames"),
-    ({"how": "windows", "conditioning_frames": 4}, "leaves nothing of a window of 4 frames"),
+    ({"sinks": 3}, "fill the window of 4 frames"),
+    ({"how": "windows", "conditioning_frames": 4}, "leaves no new frame in a window of 4 frames"),
     ({"noise": 2.0}, "must lie from 0 to 1"),
     ({"sink": 1}, "sampling.sink"),
     ({"seeds": [2**64]}, "seeds must lie from 0"),

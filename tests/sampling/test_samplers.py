@@ -189,12 +189,12 @@ def test_settings_that_would_do_nothing_are_refused(model, settings, words):
 
 
 def test_a_story_or_a_budget_changes_no_way_of_sampling(model):
-  with pytest.raises(UserError, match="tells no stories"):
+  with pytest.raises(UserError, match="does not support stories"):
     model.sample(PROMPTS, range(3), how="windows", story=Story())
-  with pytest.raises(UserError, match="has no budget"):
+  with pytest.raises(UserError, match="does not support a budget"):
     model.sample(PROMPTS, range(3), how="windows", room=8)
   together = model.sample(PROMPTS, range(3), how="all_frames", **SHORT)["sight"]
   assert np.abs(together - model.sample(PROMPTS, range(3), **SHORT)["sight"]).max() > 1e-3
   scripts = [[(0, PROMPTS[0]), (2, PROMPTS[1])]]
-  with pytest.raises(UserError, match="follows no script"):
+  with pytest.raises(UserError, match="does not support scripts"):
     model.rollout(scripts, [0], frames=4, how="all_frames")

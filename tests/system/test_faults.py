@@ -77,7 +77,7 @@ def test_another_optimizer_is_refused_by_name(tmp_path):
   # Nor is it taken for this one's where the config does not tell; and the checkpoint stays where it is.
   config = json.loads((tmp_path / "config.json").read_text())
   (tmp_path / "config.json").write_text(json.dumps({**config, "optimizer": {"name": "adamw"}}))
-  with pytest.raises(UserError, match=r"opt_state/\S+ is \S+ there and \S.* here"):
+  with pytest.raises(UserError, match=r"opt_state/\S+ is \S+ in the checkpoint and \S.* in this run"):
     train(other, tmp_path)
   assert not list(tmp_path.glob("damaged_*"))
 

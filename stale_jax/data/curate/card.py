@@ -1,4 +1,7 @@
-"""The content of a data card as plain data: distributions, sample clips, rejected clips, rights."""
+"""Computes the content of a data card: distributions, thumbnails of kept and rejected clips, and rights.
+
+`media.write_data_card` renders the content as HTML.
+"""
 
 import collections
 import dataclasses
@@ -18,7 +21,7 @@ from stale_jax.data.curate.settings import Settings
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.metadata import share_of
 
-_SAMPLES, _EXAMPLES = 12, 3  # Clips on the card: kept clips, and rejected clips for each reason.
+_SAMPLES, _EXAMPLES = 12, 3  # Most clips on the card: kept clips, and rejected clips for each reason.
 # Times of a clip's thumbnails, as fractions of its length; the second set is for near-duplicates.
 _MOMENTS, _ENDS = (0.15, 0.5, 0.85), (0.25, 0.75)
 _HEIGHT = 96  # Height of a thumbnail, in pixels.
@@ -33,7 +36,7 @@ class Histogram:
     name, unit: name and unit of the measurement.
     edges: edges of the bins, one more than there are bins.
     kept, left_out: number of kept and of rejected clips in each bin.
-    limit: the threshold of curation; None if the measurement has none.
+    limit: the threshold beyond which clips are rejected; None if the measurement has none.
   """
 
   name: str
@@ -45,7 +48,9 @@ class Histogram:
 
 
 def histograms(clips: Sequence[Mapping[str, Any]], settings: Settings) -> list[Histogram]:
-  """The histograms of the measurements that curation decides by, and of picture size and caption length.
+  """The histograms of the measurements on which clips are judged, and of picture size and caption length.
+
+  Clips that were too short to be measured are left out. Values outside the edges count in the outer bins.
 
   Args:
     clips: all clips, as returned by `judge`; kept clips also have `encoded` and `metadata`.
@@ -115,8 +120,9 @@ def shown(
     place: the folders of the run.
 
   Returns:
-    For "" (kept clips) and each of REASONS, some clips, chosen pseudo-randomly by their ids, each with its
-    thumbnails as JPEG. A near-duplicate has two thumbnails, followed by two of the clip that is kept instead.
+    Reason ("" for kept clips, else one of REASONS) -> pairs of a clip and its thumbnails, as JPEG. Clips are
+    chosen pseudo-randomly by their ids. A near-duplicate has two thumbnails, followed by two of the clip that
+    is kept instead.
   """
   kept_of = {clip["cluster"]: clip for clip in reversed(clips) if not clip["reason"]}
   out, process = {}, IsolatedProcess()

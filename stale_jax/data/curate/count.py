@@ -9,19 +9,20 @@ import numpy as np
 from stale_jax.data.curate.hashes import distances, from_text
 from stale_jax.data.curate.judge import REASONS
 
-_TESTED, _AGAINST = 200, 20_000  # Numbers of test and training clips that are compared, all pairs.
+# At most this many test clips are each compared with at most this many training clips.
+_TESTED, _AGAINST = 200, 20_000
 
 
 def count_outcomes(
   reports: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]], broken_lines: int, nearest: int
 ) -> dict[str, Any]:
-  """Counts files, clips and seconds by outcome.
+  """Counts files, clips and seconds by outcome: kept, or the reason why they were left out.
 
   Args:
     reports: the reports of all files, see `pipeline.examine_all`.
     clips: the clips of all readable files, as returned by `judge`.
-    broken_lines: number of lines of the Research API's files that could not be parsed.
-    nearest: number of differing bits up to which clips are near-duplicates.
+    broken_lines: number of lines (or whole files) of TikTok's Research API that could not be parsed.
+    nearest: greatest distance in bits, see `hashes.distances`, at which two clips are near-duplicates.
 
   Returns:
     Statistics, serializable as JSON.
@@ -60,7 +61,11 @@ def _seconds(spans: Iterable[tuple[float, float]]) -> float:
 
 
 def _contamination(kept: Sequence[Mapping[str, Any]], nearest: int) -> dict[str, Any]:
-  """What the splits have in common. All pairs of clips are compared, as a check on the deduplication."""
+  """Counts uploaders, videos, clusters and near-duplicates that are in both splits.
+
+  As a check on the deduplication, the hashes of the first 200 test clips are compared with those of the first
+  20,000 training clips, all pairs.
+  """
   split = {name: [clip for clip in kept if clip["split"] == name] for name in ("test", "train")}
 
   def common(key):

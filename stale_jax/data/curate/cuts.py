@@ -1,10 +1,10 @@
 """Detects cuts between scenes.
 
 PySceneDetect's adaptive detector proposes cuts: pictures whose change of hue, saturation and brightness is
-three times that of their neighbours, which excludes fast motion, since it changes all pictures. A proposal is
-accepted if the two pictures at the cut show different scenes, and so do two pictures a little before and
-after it. The second condition rejects flashes and dropped pictures, which are proposed twice within one
-scene. Fades and dissolves are too slow to be detected.
+three times that of their neighbours. This excludes fast motion, which changes the neighbours as much. A
+proposal is accepted if the two pictures at the cut show different scenes, and if two pictures a little before
+and after the cut do so too. The second condition rejects flashes and dropped pictures, whose beginning and
+end are proposed as cuts within one scene. Fades and dissolves are too slow to be detected.
 """
 
 import collections
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scenedetect import AdaptiveDetector, FrameTimecode
 
-_DISTANCE = 4  # Pictures before and after a cut that are also compared; longer than a flash.
+_DISTANCE = 4  # Pictures from a cut to the earlier and later picture that are compared; longer than a flash.
 _NOISE = 3.0  # Standard deviation of noise in grey levels, such as the blocks of a codec in dark pictures.
 _MOVED = (3, 4)  # Largest shift between pictures of one scene, in rows (of 18) and columns (of 32).
 _COLOUR = 40.0  # Largest change of mean colour between pictures of one scene, in grey levels.
@@ -59,9 +59,9 @@ def _small(frame: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "18 
 
 
 def _same(a: Float[np.ndarray, "18 32 3"], b: Float[np.ndarray, "18 32 3"]) -> bool:
-  """Whether two pictures show one scene, up to a small shift and contrast.
+  """Whether two pictures show one scene: they have similar mean colours and correlate after a small shift.
 
-  Two pictures without structure show one scene if their colours are similar.
+  Two pictures without structure count as correlated.
   """
   if np.abs(a.mean((0, 1)) - b.mean((0, 1))).max() > _COLOUR:
     return False

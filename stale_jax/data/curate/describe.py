@@ -18,12 +18,12 @@ from stale_jax.errors import UserError
 _BESIDE = (".txt", ".json", ".jsonl", ".npz", ".sem.xml", ".hjif")
 _IDENTITY = re.compile(r"\d{6,}")
 _NAMES = ("uploader", "uploader_id", "channel", "channel_id", "creator")
-_SHORTEST = 4  # Least letters of a name that is removed from captions; shorter names are often words.
+_SHORTEST = 4  # Least letters of a name that is removed from captions: shorter names are often words.
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-  """An input file, in the state in which it was found.
+  """An input file, with the size and time that identify its content in the result caches.
 
   Attributes:
     path: path relative to the root folder.
@@ -36,7 +36,7 @@ class File:
   changed: int
 
   def identity(self, salt: str) -> str:
-    """The id of the video in shards and on the card: a keyed hash, from which the path cannot be guessed."""
+    """The id of the video in shards: 16 hex digits of a keyed hash, from which the path cannot be guessed."""
     return hmac.new(salt.encode(), os.fsencode(self.path), hashlib.sha256).hexdigest()[:16]
 
 
@@ -44,7 +44,7 @@ def find_files(root: Path, output: Path) -> tuple[list[File], list[Path]]:
   """Finds the files below `root`, except those in `output`.
 
   Returns:
-    The files that may be videos, and the .jsonl files of the Research API, both sorted by path.
+    The files that may be videos, and the .jsonl files of TikTok's Research API, both sorted by path.
 
   Raises:
     UserError: `root` is not a folder, or contains no file that may be a video.
@@ -69,10 +69,11 @@ def find_files(root: Path, output: Path) -> tuple[list[File], list[Path]]:
 
 
 def read_all_research(paths: Sequence[Path]) -> tuple[dict[str, str], int]:
-  """Reads the files of the Research API.
+  """Reads the .jsonl files of TikTok's Research API.
 
   Returns:
-    id of a video -> its metadata as JSON; and the number of lines (or whole files) that cannot be parsed.
+    A dictionary, id of a video -> its metadata (`Described`) as JSON; and the number of lines (or whole
+    files) that cannot be parsed.
   """
   by_id, broken = {}, 0
   for path in paths:
@@ -87,15 +88,24 @@ def read_all_research(paths: Sequence[Path]) -> tuple[dict[str, str], int]:
 
 
 def research_of(file: File, research: Mapping[str, str]) -> str:
-  """The Research API's metadata of the video whose id is in the file's name, as JSON; "" if there is none."""
+  """The Research API's metadata of the video whose id is in the name of `file`.
+
+  Args:
+    file: the video.
+    research: id of a video -> its metadata as JSON.
+
+  Returns:
+    The metadata as JSON; "" if there are none.
+  """
   return next((research[i] for i in _IDENTITY.findall(Path(file.path).name) if i in research), "")
 
 
 def describe_video(root: str, file: File, research: str, salt: str) -> dict[str, Any]:
-  """The metadata of a video in a shard: the fields of `Described` and of `provenance`, without names.
+  """The metadata of a video for its shard: the fields of `Described` and of `provenance`, without user names.
 
-  The caption comes from the .txt file, the other fields from .info.json or else from the Research API. Files
-  that cannot be parsed are ignored.
+  The caption comes from NAME.txt. The other fields, and the caption if there is no NAME.txt, come from
+  NAME.info.json or, if this does not state the platform, from the Research API. If NAME.txt or NAME.info.json
+  cannot be parsed, both are ignored.
 
   Args:
     root: the root folder.
@@ -104,11 +114,11 @@ def describe_video(root: str, file: File, research: str, salt: str) -> dict[str,
     salt: secret for hashing names.
 
   Returns:
-    The fields; `broken`, whether a metadata file could not be parsed; and `source`, "PLATFORM:ID", or "" if
-    they are unknown.
+    The fields; `broken`, whether a metadata file could not be parsed; and `source`, which is "PLATFORM:ID",
+    or "" if platform or id is unknown.
 
   Raises:
-    UserError: a rights file cannot be parsed.
+    UserError: a rights.json cannot be parsed.
   """
   path, broken = Path(root, file.path), False
   try:
@@ -122,14 +132,14 @@ def describe_video(root: str, file: File, research: str, salt: str) -> dict[str,
   names = {known.uploader, *_names(path)}
   public = _without(anonymous(known, salt), {name for name in names if len(name) >= _SHORTEST})
   rights = provenance(path, root)
-  if not known.platform:  # The source_id is then the file's name, which may contain names of people.
+  if not known.platform:  # Then the source_id is the name of the file, which may contain names of people.
     public = dataclasses.replace(public, source_id=file.identity(salt))
   public = dataclasses.replace(public, platform=public.platform or rights.pop("platform"))
   return {**rights, **json.loads(to_json(public)), "broken": broken, "source": _source(known)}
 
 
 def _source(known: Described) -> str:
-  """An identifier of the published video, which files of the same video share; "" if unknown."""
+  """An identifier of the published video, the same for all files of this video; "" if unknown."""
   return f"{known.platform}:{known.source_id}" if known.platform and known.source_id else ""
 
 
@@ -142,7 +152,7 @@ def _names(path: Path) -> set[str]:
 
 
 def _without(known: Described, names: set[str]) -> Described:
-  """Removes `names` from the fields that contain free text."""
+  """Replaces `names` by "@" in the fields with free text, and removes hashtags that are names."""
   if not names:
     return known
   pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))

@@ -23,7 +23,7 @@ VERSION = 1
 
 # A key frame every eight pictures, and no B-frames: seeking to any time decodes at most eight pictures.
 _OPTIONS = {"crf": "18", "preset": "medium", "tune": "fastdecode", "g": "8", "bf": "0", "threads": "1"}
-_SHOWN = 4  # Pictures of a clip that a captioner receives.
+_SHOWN = 4  # Number of pictures of a clip that a captioner receives.
 
 # A function from four RGB pictures of a clip and the metadata of its video to a caption.
 Captioner = Callable[[UInt8[np.ndarray, "4 height width 3"], Described], str]
@@ -43,7 +43,7 @@ def encode(
     known: the video's metadata (`Described`) as JSON, for the captioner; otherwise unused.
 
   Returns:
-    width, height, rate, frames and has_sound of the written file, and, with a captioner, its caption.
+    `width`, `height`, `rate`, `frames` and `has_sound` of the written file; with a captioner, also `caption`.
 
   Raises:
     Unreadable: the video cannot be decoded.
@@ -111,7 +111,7 @@ def _caption(name: str, pictures: UInt8[np.ndarray, "4 height width 3"], known: 
 
 
 def thumbnails(path: str, times: list[float], height: int) -> list[str]:
-  """The pictures of a video at `times`, in seconds, as JPEG in hexadecimal, `height` pixels high.
+  """The pictures of a video at `times` (in seconds), `height` pixels high, as JPEG files in hexadecimal.
 
   Raises:
     Unreadable: the video cannot be decoded.

@@ -20,10 +20,10 @@ from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 VERSION = 1
 
 _SMALL, _MIDDLE = 64, 240  # Shorter side of the pictures for cuts, and for other measurements, in pixels.
-_EVERY = 0.25  # Seconds between the pictures that are measured.
+_EVERY = 0.25  # Seconds between successive pictures that are measured.
 _MOMENTS = (0.25, 0.75)  # Times at which a clip is hashed, as fractions of its length.
-_TRIM = 2  # Pictures removed on either side of a cut, where codecs mix the scenes.
-_FASTEST = 60.0  # Most pictures per second that are read to find cuts.
+_TRIM = 2  # Pictures removed on either side of a cut, because codecs mix the scenes there.
+_FASTEST = 60.0  # Greatest number of pictures per second that are read to find cuts.
 # A file is not decoded if its decoded pictures exceed both this many bytes and this multiple of its size.
 _HARMLESS, _EXPANSION = 2e9, 50_000
 
@@ -41,18 +41,20 @@ def examine(path: str, least_seconds: float, most_seconds: float) -> dict:
     `light` and `text` (see `Settings`) and `hash` in hexadecimal.
 
   Raises:
-    Unreadable: the video cannot be decoded; "bomb", a small file would decode to an immense amount of data.
+    Unreadable: the video cannot be decoded; its reason is "bomb" if a small file would decode to an immense
+      amount of data, as a decompression bomb does.
   """
   properties, size = probe(path), os.path.getsize(path)
   rate = min(properties.rate or 25.0, _FASTEST)
   expanded = properties.width * properties.height * 1.5 * properties.seconds * rate
   if expanded > max(_HARMLESS, _EXPANSION * size):
-    raise Unreadable("bomb", path, f"would decode to {expanded / size:,.0f} times its {size} bytes.")
+    raise Unreadable("bomb", path, f"would decode to {expanded / size:,.0f} times its size.")
   frames = _Frames(path, properties, rate)
   indices = cuts(frames, rate)
   seconds = frames.seen / rate
   if seconds < properties.seconds - max(1.0, 0.05 * properties.seconds):
-    raise Unreadable("truncated", path, f"ends at {seconds:.2f} s of {properties.seconds:.2f} s.")
+    words = f"ends at {seconds:.2f} s, but states a duration of {properties.seconds:.2f} s."
+    raise Unreadable("truncated", path, words)
   clips = []
   for start, end in clip_windows(indices, frames.seen, rate, most_seconds):
     measurements = _measure(path, properties, start, end) if end - start >= least_seconds else {}
@@ -71,7 +73,9 @@ def examine(path: str, least_seconds: float, most_seconds: float) -> dict:
 
 
 class _Frames:
-  """All pictures of a video at `rate`, reduced in size, up to the end of the file.
+  """An iterable of all pictures of a video, sampled at `rate` and reduced in size.
+
+  It ends where the pictures end, even if the file states a longer duration.
 
   Attributes:
     seen: number of pictures yielded so far.
@@ -87,13 +91,15 @@ class _Frames:
         self.seen += 1
         yield frame
     except Unreadable as error:
-      # The stated duration may be that of the sound, which may be longer than the pictures.
+      # The stated duration may be that of the sound, which may last longer than the pictures.
       if error.reason != "truncated" or not self.seen:
         raise
 
 
 def clip_windows(cuts: list[int], frames: int, rate: float, most_seconds: float) -> list[tuple[float, float]]:
-  """Divides a video into clips at its cuts, and divides longer scenes into equal parts.
+  """Divides a video into clips: at its cuts, and scenes longer than `most_seconds` into equal parts.
+
+  Two pictures on either side of a cut are left out.
 
   Args:
     cuts: index of the first picture of each scene except the first.

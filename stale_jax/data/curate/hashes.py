@@ -3,8 +3,9 @@
 As in Facebook's PDQ (2019), a hash has 256 bits: whether each of the 16x16 lowest coefficients of the cosine
 transform of a 64x64 grey picture is above their median. The bits are sorted by frequency, lowest first.
 Resizing and encoding change few bits, but cropping changes many. Therefore several crops of each picture are
-hashed: the whole picture, without its margins, and without two adjacent margins. The distance of two pictures
-is that of their nearest crops. A clip is hashed at several times.
+hashed: the whole picture, the picture without a margin on all sides, and the picture without a margin on two
+adjacent sides. The distance of two pictures is the distance of their nearest crops. A clip is hashed at
+several times.
 """
 
 import itertools
@@ -13,11 +14,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-# Crops: (fraction of each side that is removed, fractions of that removed at the top and at the left).
+# Crops: (fraction of height and width that is removed, share of the removed rows at the top, share of the
+# removed columns at the left).
 _CORNERS = itertools.product((0.06,), (0.0, 1.0), (0.0, 1.0))
 CROPS = ((0.0, 0.0, 0.0), (0.06, 0.5, 0.5), (0.12, 0.5, 0.5), *_CORNERS)
 BITS = 256
-# Locality-sensitive hashing: two clips are compared if one of the first _BANDS pieces of _BAND bytes agrees.
+# Locality-sensitive hashing: two clips are compared if their hashes agree in one of the first _BANDS pieces,
+# of _BAND bytes each.
 _BAND, _BANDS = 2, 8
 _SIDE = 16  # Coefficients along each axis.
 # Lowest frequencies first: they are the least sensitive to shifts.
@@ -25,7 +28,7 @@ _ORDER = np.argsort(np.add.outer(np.arange(_SIDE), np.arange(_SIDE)).ravel(), ki
 
 
 def clip_hash(frames: UInt8[np.ndarray, "moments height width"]) -> UInt8[np.ndarray, "moments crops 32"]:
-  """The hashes of the grey pictures of a clip, for each crop, as 32 bytes."""
+  """Hashes each crop (see CROPS) of each of a clip's grey pictures to 32 bytes."""
   return np.stack([[_hash(_cropped(frame, *crop)) for crop in CROPS] for frame in frames])
 
 
@@ -50,7 +53,7 @@ def distances(
 ) -> Float[np.ndarray, "n"]:
   """The number of bits, from 0 to 256, in which a clip's hash differs from each of `n` others.
 
-  At each time the nearest pair of crops counts; the result is the mean over times.
+  At each time, the distance is that of the nearest pair of crops. The result is the mean over times.
   """
   one, others = (np.ascontiguousarray(codes).view(np.uint64) for codes in (one, others))
   different = one[None, :, :, None] ^ others[:, :, None, :]
@@ -61,7 +64,7 @@ def distances(
 def hash_pieces(one: UInt8[np.ndarray, "moments crops 32"]) -> list[bytes]:
   """Keys for locality-sensitive hashing: two clips are compared only if they share a key.
 
-  A key is a piece of a hash with its time and its position in the hash.
+  A key consists of the number of the picture in the clip, the position of a piece in the hash, and the piece.
   """
   keys = set()
   for moment, crops in enumerate(one):

@@ -21,7 +21,7 @@ from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 from stale_jax.files import FULL
 
-_MEMORY = 8 * 2**30  # Limit of the process's address space, in bytes.
+_MEMORY = 8 * 2**30  # Limit of the address space of the process, in bytes.
 _START = 120.0  # Seconds that the process may take to start.
 
 
@@ -37,7 +37,7 @@ class IsolatedProcess:
     Args:
       function: "module:function".
       name: name of the file that the function reads, for error messages.
-      seconds: time limit.
+      seconds: time limit for the call.
       **arguments: keyword arguments of the function, serializable as JSON.
 
     Returns:
@@ -55,7 +55,9 @@ class IsolatedProcess:
       self._process = subprocess.Popen(command, **pipes)
       if self._read_line(_START) is None:
         self.close()
-        raise UserError(f"the process that decodes videos did not start within {_START:.0f} s.")
+        raise UserError(
+          f"the process that decodes videos did not start within {_START:.0f} s; try fewer workers."
+        )
     try:
       self._process.stdin.write(json.dumps([function, arguments]).encode() + b"\n")
       self._process.stdin.flush()
@@ -123,7 +125,7 @@ def _run(function: str, arguments: dict) -> dict:
 
 
 def _serve() -> None:
-  with contextlib.suppress(ValueError, OSError):  # Fails if the existing hard limit is lower, which is fine.
+  with contextlib.suppress(ValueError, OSError):  # Fails if the hard limit is lower already, which suffices.
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
   threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()

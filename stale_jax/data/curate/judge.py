@@ -10,7 +10,7 @@ from stale_jax.data.metadata import share_of
 # The reasons for rejecting a clip, with their descriptions, in the order in which they are checked.
 REASONS = {
   "short": "shorter than the minimum length",
-  "dark": "dark: even its brightest tenth is dark",
+  "dark": "dark: even the brightest tenth of its pixels is dark",
   "static": "static: a photograph or a slide",
   "text": "covered with text",
   "duplicate": "a near-duplicate of a clip that is kept",
@@ -67,13 +67,15 @@ def judge(
   clips of a group are in one split, so that no test clip resembles a training clip.
 
   Args:
-    videos: the readable videos: `id`, `person` and `source` ("" if unknown), and the result of `examine`.
+    videos: the readable videos: `id`; `person`, the uploader; `source`, see `describe_video`; and the entries
+      that `examine` returns. An unknown `person` or `source` is "".
     links: pairs of ids of near-duplicate clips (see `clip_id`).
     settings: the thresholds and the fraction of the test split.
 
   Returns:
     The clips of `examine`, each with `id`; `video`, the id of its video; `reason`, one of REASONS or "" if it
-    is kept; `cluster`, "" if it has no near-duplicates; `group`; and `split`, "train" or "test".
+    is kept; `cluster`, the name of its cluster, or "" if it has no near-duplicates; `group`, the name of the
+    group of its video; and `split`, "train" or "test".
   """
   videos = sorted(videos, key=lambda video: video["id"])
   clips = [
@@ -107,5 +109,5 @@ def judge(
 
 
 def clip_id(video: str, number: int) -> str:
-  """The id of a clip, VIDEO_NUMBER. The ids of a video's clips sort by time."""
+  """The id of a clip, VIDEO_NUMBER. Sorted by their ids, the clips of a video are in order of time."""
   return f"{video}_{number:05}"

@@ -12,9 +12,9 @@ _NOISE = 2  # Largest change of a smoothed pixel that counts as noise, in grey l
 def clip_speed(frames: UInt8[np.ndarray, "frames height width"], seconds: float) -> float:
   """The mean speed of the fastest tenth of the picture, in multiples of its shorter side per second.
 
-  For each pair of consecutive frames the optical flow is averaged over the fastest tenth of the pixels, so
-  that a person in front of a wall counts, but not the wall. The result is the mean over pairs. Pixels that do
-  not change have no motion, since the flow in regions without texture is arbitrary.
+  For each pair of consecutive frames the speed is averaged over the fastest tenth of the pixels, so that a
+  still wall behind a moving person does not lower it. The result is the mean over pairs. Pixels that do not
+  change have speed 0, because the flow in regions without texture is arbitrary.
 
   Args:
     frames: at least two grey pictures.

@@ -1,7 +1,7 @@
-"""The two passes over all videos, on Apache Beam: examine and compare videos, then encode clips.
+"""Runs the two passes over all videos on Apache Beam: examines and compares videos, then encodes clips.
 
-Workers share files: the videos and the result caches. A resumed run reuses only the cached results; the other
-files of an interrupted pass are discarded.
+All workers access the same folders of videos and of cached results. A resumed run reuses only the cached
+results; the other files of an interrupted pass are discarded.
 """
 
 import dataclasses
@@ -25,14 +25,15 @@ from stale_jax.data.curate.settings import Settings
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
-_NEIGHBOURS = 1000  # Maximum number of clips, with a hash piece in common, that a clip is compared with.
+# Maximum number of clips with which a clip is compared, among those that share a piece of its hash.
+_NEIGHBOURS = 1000
 # Time limit for a file: seconds, and additional seconds for each million bytes.
 _PATIENCE = (120.0, 30.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
-  """The folders of a run, and its secret; it is sent to the workers.
+  """The folders and the secret of a run, which are sent to the workers.
 
   Attributes:
     root: folder of the videos.
@@ -45,17 +46,17 @@ class Place:
   salt: str
 
   def cache(self, kind: str) -> ResultCache:
-    """The cache of results of one kind."""
+    """The cache of the results of one kind: "examined", "encoded" or "thumbnails"."""
     return ResultCache(Path(self.work) / kind)
 
   @property
   def scratch(self) -> Path:
-    """Folder of temporary files, which exists only during a run."""
+    """The folder of temporary files, which exists only during a run."""
     return Path(self.work) / "scratch"
 
 
 def local_options(workers: int) -> list[str]:
-  """Beam's flags for running on this machine with `workers` processes."""
+  """The flags with which Beam runs on this machine, with `workers` processes."""
   # --allow_unsafe_triggers prevents the download of the Prism runner; the pipelines have no triggers.
   direct = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--default_sdk_harness_log_level=ERROR"]
   if workers > 1:
@@ -85,11 +86,11 @@ def examine_all(
 
   Returns:
     The report of each file, sorted by id, and the sorted pairs of ids of near-duplicate clips. A report has
-    the `id` and `path` of the file, and either the result of `examine` and `known`, that of `describe_video`,
-    or, if the file cannot be read, `reason` and `words` (see `Unreadable`).
+    the `id` and `path` of the file. If the file can be read, the report also has the entries that `examine`
+    returns, and `known`, the result of `describe_video`; otherwise `reason` and `words` (see `Unreadable`).
 
   Raises:
-    UserError: examining a file failed for a reason other than the file, for example a full disk.
+    UserError: examining a file failed for a reason that does not lie in the file, for example a full disk.
   """
   lines = [json.dumps([*dataclasses.astuple(f), research.get(f.path, "")]) for f in files]
   videos, links = place.scratch / "videos", place.scratch / "links"
@@ -127,8 +128,8 @@ def encode_all(
     options: Beam's flags.
 
   Returns:
-    id of a clip -> `id`, `file`, the path of the encoded clip, and either the result of `encode.encode` or,
-    if encoding failed, `reason`.
+    id of a clip -> a dictionary of its `id`, the path `file` of the encoded clip, and the entries that
+    `encode.encode` returns; if encoding failed, `reason` (see `Unreadable`) instead of these entries.
 
   Raises:
     UserError: the captioner fails, or the disk is full.
@@ -169,7 +170,7 @@ class _Isolated(beam.DoFn):
 
 
 class _Examine(_Isolated):
-  """Maps a file to its report (see `examine_all`), both as JSON, which preserves any bytes in file names."""
+  """Maps a file to its report (see `examine_all`), both as JSON, which preserves all bytes of file names."""
 
   def process(self, line: str) -> Iterator[str]:
     *file, research = json.loads(line)
@@ -240,8 +241,8 @@ def _near(bucket: tuple[bytes, Iterable[tuple[str, bytes]]], nearest: int) -> It
   Clips of one video are not compared: they may look alike because they show the same place and person.
 
   Args:
-    bucket: a piece of a hash, and (clip id, hash) of the clips that have it.
-    nearest: number of differing bits up to which clips are near-duplicates.
+    bucket: a piece of a hash, and (clip id, hash) of the clips whose hashes contain the piece.
+    nearest: greatest distance in bits, see `hashes.distances`, at which two clips are near-duplicates.
   """
   clips = sorted(bucket[1], key=lambda clip: (clip[1], clip[0]))
   if len(clips) < 2:

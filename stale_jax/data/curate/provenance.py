@@ -2,9 +2,9 @@
 
 A file `rights.json` applies to all videos in its folder and subfolders. Its fields, for example
 {"license": "CC-BY-4.0", "consent_basis": "uploaders opted in", "collected_at": "2026-05-01",
-"platform": "...", "nsfw_score": 0.0, "ai_generated_flag": false}, are optional. They override those of the
-folders above, and are overridden by yt-dlp's info.json of a video (its license, and the date of its
-download).
+"platform": "...", "nsfw_score": 0.0, "ai_generated_flag": false}, are optional. They override the fields of
+a rights.json in a parent folder. The license and the date of download in the info.json that yt-dlp writes for
+a video override `license` and `collected_at`.
 """
 
 import datetime

@@ -17,7 +17,7 @@ def key_of(*parts: Any) -> str:
 
 
 class ResultCache:
-  """JSON values by key, one file each. Writes are atomic; several processes may write the same key."""
+  """Stores JSON values by key, one file each. Writes are atomic; several processes may write the same key."""
 
   def __init__(self, folder: str | Path):
     self._folder = Path(folder)

@@ -1,9 +1,9 @@
 """Curation from end to end: turns a folder of videos into shards of clips.
 
-OUTPUT/clips/1.0.0   the data set, in ArrayRecord
-OUTPUT/counts.json   numbers of files and clips by outcome
-OUTPUT/work          cached results, with which an interrupted run resumes and a repeated run is fast. It
-                     contains the paths of the files and must not be published
+OUTPUT/clips/1.0.0   the data set, in ArrayRecord format
+OUTPUT/counts.json   numbers of files and clips by outcome, see `count.count_outcomes`
+OUTPUT/work          cached results, with which an interrupted run resumes and a repeated run is fast. The
+                     folder contains the paths of the files and must not be published
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder, write_whole
 
-# Default file of the salt, in the user's home folder; it is created when it is first needed.
+# Default path of the salt file, relative to the home folder; the file is created when it is first needed.
 HOME_SALT = Path(".config/stale_jax/salt")
 _LEAST_SALT = 16  # Least characters of a salt; shorter ones can be guessed.
 
@@ -63,7 +63,8 @@ def curate(
     say: is called with progress messages.
 
   Returns:
-    The content of the data card: `counts`, `histograms`, `shown`, `rights`, `reasons`, `settings`.
+    The content of the data card: `counts` (see `count_outcomes`); `histograms`, `shown` and `rights` (see the
+    functions of these names); `reasons` (see REASONS); and `settings`.
 
   Raises:
     UserError: there is nothing to curate, the disk is full, another run uses `output`, or the captioner does
@@ -153,7 +154,7 @@ def read_salt(path: str | Path | None) -> str:
 
 
 def _request(clip: Mapping[str, Any], file: File, known: Mapping[str, Any], captioner: str) -> dict[str, Any]:
-  """A clip as `encode_all` expects it."""
+  """The description of a clip that `encode_all` expects."""
   described = to_json(from_json(json.dumps(known))) if captioner else ""
   return {
     "id": clip["id"],
@@ -165,7 +166,7 @@ def _request(clip: Mapping[str, Any], file: File, known: Mapping[str, Any], capt
 
 
 def _metadata(clip: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-  """The metadata of a clip in its shard."""
+  """The metadata of a clip that are stored in its shard."""
   encoded = {name: value for name, value in clip["encoded"].items() if name not in ("id", "file")}
   return {
     **{name: value for name, value in known.items() if name not in ("broken", "source")},
@@ -182,7 +183,7 @@ def _metadata(clip: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, An
 
 
 def _write(output: Path, place: Place, kept: Sequence[Mapping[str, Any]]) -> None:
-  """Writes the data set unless it is up to date, and replaces the previous one."""
+  """Writes the data set and replaces the previous one, unless the previous one is up to date."""
   final, new, marker = output / "clips", place.scratch / "new", Path(place.work) / "written.json"
   key = key_of([(clip["split"], clip["metadata"], Path(clip["encoded"]["file"]).name) for clip in kept])
   with contextlib.suppress(OSError, ValueError):
@@ -190,7 +191,7 @@ def _write(output: Path, place: Place, kept: Sequence[Mapping[str, Any]]) -> Non
       return
   splits = {split: [clip for clip in kept if clip["split"] == split] for split in ("train", "test")}
   if kept:
-    # TensorFlow Datasets prints messages about downloads, of which there are none.
+    # TensorFlow Datasets prints messages about downloads, although nothing is downloaded.
     with contextlib.redirect_stdout(io.StringIO()):
       write_shards(new, {split: _records(clips) for split, clips in splits.items() if clips})
   marker.unlink(missing_ok=True)
@@ -207,7 +208,7 @@ def _records(clips: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
-  """Writes one JSON object for each row, with those of `fields` that it has."""
+  """Writes each row as one line of JSON, with those of its fields that `fields` lists."""
   lines = [json.dumps({field: row[field] for field in fields if field in row}) for row in rows]
   write_whole(path, "".join(line + "\n" for line in lines))
 

@@ -13,8 +13,8 @@ class Settings:
     least_seconds, most_seconds: shortest and longest duration of a clip. Shorter scenes are rejected, longer
       ones are divided into equal parts.
     least_motion: least motion of a clip, in multiples of the picture's shorter side per second (see
-      `motion.clip_speed`); clips with less are static. The noise of a photograph has up to .01, a pan by 4%
-      of the width per second .07.
+      `motion.clip_speed`); clips with less are static. A still photograph with noise has a motion of up to
+      .01, a pan by 4% of the width per second one of .07.
     least_light: least brightness of a clip: the luma, from 0 to 1, that a tenth of its pixels exceed.
     most_text: largest fraction of the picture that text may cover.
     nearest: clips whose hashes differ in at most this many of 256 bits are near-duplicates (see `hashes`).
@@ -47,7 +47,7 @@ class Settings:
     for name in ("least_motion", "least_light", "most_text", "test_share"):
       if not 0 <= (value := vars(self)[name]) <= 1:
         raise UserError(f"{name}={value} must lie from 0 to 1.")
-    if not 0 <= self.nearest <= 100:  # Hashes of unrelated pictures can differ in about 100 bits.
+    if not 0 <= self.nearest <= 100:  # Hashes of unrelated pictures may differ in only 100 bits.
       raise UserError(f"nearest={self.nearest} must lie from 0 to 100.")
     if self.short_side < 16 or self.short_side % 2:
       raise UserError(f"short_side={self.short_side} must be even and at least 16.")

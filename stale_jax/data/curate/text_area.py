@@ -1,6 +1,6 @@
 """Estimates the area of a picture that is covered with text: titles, captions, slides, credits.
 
-Text is detected by its shape, without a model that reads: letters are strokes of high contrast and one
+Text is detected by its shape, without a model for reading text: letters are strokes of high contrast and one
 colour, close to each other in a line that is wider than high. Handwriting, small print and vertical text are
 not detected.
 """
@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 _CONTRAST = 60  # Least difference between strokes and background, in grey levels.
 _HEIGHT = (0.02, 0.2)  # Least and largest height of a line, as fractions of the picture's height.
-_STROKES = 1.2  # Least number of stroke edges along a line, in a stretch as long as the line is high.
+_STROKES = 1.2  # Least number of stroke edges in a stretch of a line that is as long as the line is high.
 _SPREAD = 0.22  # Largest spread of colour within strokes, as a fraction of the contrast; noise has 0.3.
 
 

@@ -1,6 +1,6 @@
-"""Opens a video file: limits, errors, time stamps, and frames in presentation order.
+"""Opens video files with PyAV, rejects unsuitable ones, and decodes frames in presentation order.
 
-A file is a path or bytes. PyAV decodes it on one thread.
+A file is given as a path or as its bytes, and is decoded on one thread.
 """
 
 import contextlib
@@ -21,31 +21,34 @@ File = str | Path | bytes
 # Files beyond these limits are rejected before they are decoded.
 MAX_PIXELS = 7680 * 4320  # Pixels of one picture.
 MAX_SECONDS = 6 * 3600.0
-# Excludes playlists, which make FFmpeg open other files, and still pictures.
+# FFmpeg's names of the supported formats. Playlists, which make FFmpeg open other files, and still pictures
+# are excluded.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf"
+# Offset in bytes -> signatures of video formats at this offset.
 _BEGINNINGS = {0: (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"G@"), 4: (b"ftyp", b"moov", b"mdat")}
 
 
 class Unreadable(UserError):
-  """A file that cannot be used as a video.
+  """A file that cannot be used as a video. The message is the file's name, followed by what is wrong.
 
   Attributes:
     reason: one of
       no_file       the file does not exist or cannot be read
       empty         the file has no bytes
       not_a_video   the file is not a video of a supported format
-      truncated     the file begins like a video, but is incomplete or corrupt
+      truncated     the file begins like a video, but is incomplete or corrupt, or ends before a given time
       no_frames     the file has no pictures
-      too_large     a picture has more than MAX_PIXELS pixels
+      too_large     a picture has more than MAX_PIXELS pixels, or decoding needs too much memory
       too_long      the video is longer than MAX_SECONDS
       too_short     the video is shorter than the requested clip
       broken_track  a file beside the video, with its other senses, cannot be parsed
       decoder_error a picture or the sound cannot be decoded
-      crashed, too_slow, unexpected  see `curate.isolation.IsolatedProcess`
+      bomb          see `curate.examine.examine`
+      crashed, too_slow, unexpected  see `curate.isolation.IsolatedProcess.call`
   """
 
   def __init__(self, reason: str, name: str, words: str):
-    super().__init__(reason, name, words)  # Pickling calls the class with these arguments.
+    super().__init__(reason, name, words)  # Unpickling calls the class with these arguments.
     self.reason = reason
 
   def __str__(self) -> str:
@@ -54,7 +57,7 @@ class Unreadable(UserError):
 
 
 def name_of(file: File | np.ndarray) -> str:
-  """The name of a file in messages; a description if it is bytes or pixels."""
+  """The name of a file in error messages: its path, or the size of the video if `file` is bytes or pixels."""
   if isinstance(file, str | Path):
     return os.fspath(file)
   return f"a video of {len(file)} {'bytes' if isinstance(file, bytes) else 'frames'}"
@@ -67,7 +70,7 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
   Raises:
     Unreadable: the file cannot be opened, is beyond a limit, or cannot be decoded inside the `with` block.
   """
-  # Four times the limit, because FFmpeg does not report the size of a picture that is beyond its own limit.
+  # Four times our limit, because FFmpeg does not report the size of a picture that exceeds FFmpeg's limit.
   name, options = name_of(file), {"format_whitelist": _FORMATS, "max_pixels": str(4 * MAX_PIXELS)}
   # Without the prefix, FFmpeg takes a name with a colon for a URL.
   where = io.BytesIO(file) if isinstance(file, bytes) else "file:" + name
@@ -81,11 +84,11 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
   with container:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-      raise Unreadable("no_frames", name, "has no pictures.")
+      raise Unreadable("no_frames", name, "contains no video stream.")
     stream = streams[0]
     context = stream.codec_context
     if context is None:
-      raise Unreadable("decoder_error", name, "has a codec that this FFmpeg does not support.")
+      raise Unreadable("decoder_error", name, "uses a video codec that the installed FFmpeg cannot decode.")
     if context.width * context.height > MAX_PIXELS:
       size = f"{context.width}x{context.height}"
       raise Unreadable("too_large", name, f"has pictures of {size} pixels; at most {MAX_PIXELS} are allowed.")
@@ -127,8 +130,8 @@ class Clock:
   Attributes:
     origin: time stamp of the start of the stream, in ticks.
     tick: duration of a tick, in seconds.
-    early: seconds by which a requested time may precede a picture's time stamp, because files round time
-      stamps to ticks: half a tick, at most a millisecond.
+    early: how many seconds before its time stamp a picture may be shown: half a tick, at most a millisecond.
+      Files round time stamps to ticks, so the stamp may lie a little after the exact time.
   """
 
   def __init__(self, stream):
@@ -141,14 +144,14 @@ class Clock:
     return ((ticks or 0) - self.origin) * self.tick
 
   def ticks(self, seconds: float) -> int:
-    """The time stamp of `seconds`, rounded down."""
+    """The time stamp at `seconds` from the start of the stream, in ticks, rounded down."""
     return self.origin + math.floor(seconds / self.tick + 1e-6)
 
 
 def decode(container, stream) -> Iterator:
-  """Decodes frames in presentation order, from the current position of the container."""
+  """Decodes frames in presentation order from the container's current position; skips corrupt frames."""
   if not stream.codec_context.is_open:
-    # FFmpeg chooses its own number of threads, and these wait for one another.
+    # By default FFmpeg starts several threads, which wait for one another.
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1
   for packet in container.demux(stream):
     if not packet.is_corrupt:

@@ -14,7 +14,7 @@ def measure_all(
   """Calls `measure` for the indices below `count`, in parallel.
 
   Args:
-    measure: index of a video -> (width, height, seconds). Raises Unreadable.
+    measure: index of a video -> (width in pixels, height in pixels, seconds). May raise Unreadable.
     count: number of videos.
 
   Returns:

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 _BT709 = 1  # Code of BT.709 in ISO/IEC 23091-2, the same for matrix, primaries and transfer.
-_SAMPLES = 960  # Samples of a sound frame (20 ms), if the codec accepts any number.
-SOUND_RATE = 48_000
+_SAMPLES = 960  # Samples per sound frame (20 ms), if the codec does not prescribe a number.
+SOUND_RATE = 48_000  # Samples per second.
 
 
 def mux(
@@ -28,7 +28,7 @@ def mux(
 
   Args:
     path: the file to write.
-    pictures: RGB pictures; each is drawn from the iterable when it is encoded.
+    pictures: RGB pictures. The iterable is consumed one picture at a time.
     size: (height, width) of the pictures, both even.
     rate: pictures per second.
     wave: mono sound in [-1, 1], SOUND_RATE samples per second; None for no sound track.

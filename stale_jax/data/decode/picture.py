@@ -1,6 +1,7 @@
-"""Converts decoded pictures to displayed ones: rotated, mirrored, with square pixels, cropped to a size.
+"""Converts decoded pictures to RGB as a player displays them, and scales and crops them to a given size.
 
-High dynamic range is converted by its colour matrix only, without tone mapping, and looks pale.
+Rotation, mirroring and non-square pixels are taken into account. Pictures of high dynamic range are converted
+with their colour matrix only, without tone mapping, so that they look pale.
 """
 
 import av
@@ -15,7 +16,7 @@ _UNSPECIFIED = 2  # ISO/IEC 23091-2: the file does not state its matrix coeffici
 
 
 def _matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:
-  """(a, b, c, d) of the display matrix: (x, y) is displayed at (a x + c y, b x + d y), up to scale."""
+  """(a, b, c, d) of the display matrix: pixel (x, y) is displayed at (a x + c y, b x + d y), up to scale."""
   for data in picture.side_data:
     if data.type == SideData.DISPLAYMATRIX:
       a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()
@@ -34,13 +35,13 @@ def shown_size(picture: av.VideoFrame, stream) -> tuple[int, int]:
 def fit_picture(
   picture: av.VideoFrame, stream, height: int, width: int, scaler: VideoReformatter, file: File
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """Rotates and mirrors a picture for display, scales it to cover height x width, and crops its centre.
+  """Rotates and mirrors a picture as displayed, scales it to cover height x width, and crops its borders.
 
   Args:
     picture: the decoded picture.
     stream: its video stream.
     height, width: size of the result, in pixels.
-    scaler: is reused between pictures of one file.
+    scaler: the reformatter, which all pictures of a file share for speed.
     file: the video file, for error messages.
 
   Raises:
@@ -52,7 +53,8 @@ def fit_picture(
   cover = _cover(*shown, height, width)
   if cover[0] * cover[1] > MAX_PIXELS:
     size = f"{shown[0]}x{shown[1]}"
-    raise Unreadable("too_large", name_of(file), f"is too elongated to fill {width}x{height}: {size} pixels.")
+    words = f"has pictures of {size} pixels, too elongated to be cropped to the shape of {width}x{height}."
+    raise Unreadable("too_large", name_of(file), words)
   # Without a stated matrix, FFmpeg assumes BT.601; high definition is BT.709.
   unspecified = picture.colorspace == _UNSPECIFIED and not picture.format.is_rgb
   small = scaler.reformat(
@@ -74,7 +76,7 @@ def fit_picture(
 def resize(
   pixels: UInt8[np.ndarray, "frames rows columns 3"], height: int, width: int
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-  """Scales RGB pictures to cover height x width, and crops their centre."""
+  """Scales RGB pictures to cover height x width, and crops their borders, so that the centre remains."""
   scaler, cover = VideoReformatter(), _cover(pixels.shape[2], pixels.shape[1], height, width)
   frames = (av.VideoFrame.from_ndarray(np.ascontiguousarray(p), format="rgb24") for p in pixels)
   small = (scaler.reformat(frame, *cover, "rgb24", interpolation="BICUBIC", threads=1) for frame in frames)

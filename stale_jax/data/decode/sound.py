@@ -10,8 +10,9 @@ from jaxtyping import Float
 
 from stale_jax.data.decode.container import Clock, File, decode, opened
 
-# Seconds by which a sound frame's time stamp may differ from the samples counted so far without moving the
-# frame: some containers round time stamps to milliseconds.
+# A sound frame is placed at its time stamp only if it would start more than this many seconds before or after
+# the end of the previous frame. Otherwise it directly follows the previous frame, because some containers
+# round time stamps to milliseconds.
 _SLACK = 0.02
 
 
@@ -25,8 +26,8 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
     seconds: duration of the part.
 
   Returns:
-    The mean of the channels, in [-1, 1], silent where the track has no sound (it may begin late or end
-    early); None if the video has no sound track.
+    The mean of the channels, in [-1, 1], and 0 where the track has no sound (it may begin late or end early);
+    None if the video has no sound track that FFmpeg can decode.
 
   Raises:
     Unreadable: the file cannot be decoded.
@@ -36,9 +37,9 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
       return None
     wave = np.zeros(round(seconds * rate), np.float32)
     clock = Clock(pictures)
-    begin = clock.origin * clock.tick + start  # In seconds of the container's time.
+    begin = clock.origin * clock.tick + start  # In seconds on the container's time axis.
     if start > 0:
-      # Lossy codecs depend on earlier sound: start decoding one second before.
+      # Lossy codecs need the preceding sound to decode correctly: start one second earlier.
       with contextlib.suppress(av.FFmpegError):
         container.seek(math.floor((begin - 1) / stream.time_base), stream=stream)
     at = None
@@ -62,7 +63,8 @@ def sound_track(container) -> av.AudioStream | None:
 def _resampled(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
   """Converts sound to planar floats at `rate` samples per second.
 
-  Keeps the channels. The layout, rate and format of `frames` may change midway.
+  Keeps the channels. The layout, rate and format may change between `frames`. Frames without a time stamp are
+  skipped.
   """
   resampler = layout = None
   for frame in frames:

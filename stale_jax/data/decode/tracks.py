@@ -1,16 +1,16 @@
-"""Reads touch, smell and taste from files beside a video, as senses sampled at its frames.
+"""Reads touch, smell and taste from files beside a video, sampled at the frames of a clip.
 
 For a video NAME.mp4, each sense is read from the first of these files that contains it:
 
-  NAME.npz      with NAME.json: arrays as written by `media.save_movie`, exact
+  NAME.npz      with NAME.json: arrays without loss, as written by `media.save_movie`
   NAME.sem.xml  MPEG-V Sensory Effect Metadata (ISO/IEC 23005-3), any edition
   NAME.hjif     MPEG haptics (ISO/IEC 23090-31), for touch
 
 Channels are selected by name. In MPEG-V, the channels of touch are vibration (or its location: left, right,
 top, bottom), wind, temperature, spray, fog, light, flash and tactile. The channel of smell is the last word
-of the scent. MPEG-V has no taste: its channel is the last word of a spraying type that ends in ":taste:NAME".
-In MPEG haptics, a channel's name is its description. A channel without data is -1; a sense without data is
-absent.
+of the scent. MPEG-V has no taste: a spraying type that ends in ":taste:NAME" is read as the channel NAME of
+taste. In MPEG haptics, a channel's name is its description. A channel without data is -1 in all frames; a
+sense without data is absent.
 """
 
 import functools
@@ -28,7 +28,7 @@ from stale_jax.clip import Sense
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.files import AnyPath
 
-# What the parsers raise on malformed files.
+# Exceptions that the parsers raise on malformed files.
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, EOFError, ZeroDivisionError)
 _BROKEN += (RecursionError, ET.ParseError, zipfile.BadZipFile, zlib.error)
 _TOUCH = {"VibrationType": "vibration", "WindType": "wind", "TemperatureType": "temperature"}
@@ -46,11 +46,11 @@ Track = dict[str, dict[str, Callable[[Frames], Frames]]]
 def read_tracks(
   video: str | AnyPath, senses: Mapping[str, Sense], times: Frames
 ) -> dict[str, Float[np.ndarray, "frames channels"]]:
-  """Reads those of `senses` that the files beside a video contain.
+  """Reads `senses` from the files beside a video.
 
   Args:
     video: path of the video.
-    senses: name -> sense, whose channels are read.
+    senses: name -> sense. The channels of the sense are read.
     times: start time of each frame, in seconds.
 
   Returns:
@@ -92,7 +92,7 @@ def _arrays(path: AnyPath, changed: int) -> Track:
 
 
 def _sampled(values: np.ndarray, rate: float, times: Frames) -> Frames:
-  """The value at each time (zero-order hold); 0 after the end."""
+  """The value of `values`, sampled at `rate` per second, at each time (zero-order hold); 0 after the end."""
   frame = np.floor(times * rate + 1e-6).astype(int)
   return np.where(frame < len(values), values[np.clip(frame, 0, len(values) - 1)], 0)
 
@@ -151,7 +151,7 @@ def _kind(attributes: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _level(events: list[tuple[float, float, float]], times: Frames) -> Frames:
-  """The level of the effect that began last before each time; 0 if it has ended.
+  """The level, at each time, of the effect that started last; 0 if it has ended, or if none has started.
 
   Args:
     events: (start in seconds, duration in seconds, level) of each effect, sorted by start.
@@ -189,7 +189,15 @@ def _curve(effect: Mapping, kind: str, scale: float) -> tuple[np.ndarray, np.nda
 
 
 def _strongest(curves: list[tuple[np.ndarray, np.ndarray]], gain: float, times: Frames) -> Frames:
-  """The largest amplitude of all curves in each frame, at 16 points, since effects can be shorter than it."""
+  """The largest amplitude of all curves within each frame, times `gain`.
+
+  Each frame is sampled at 16 times, because effects can be shorter than a frame.
+
+  Args:
+    curves: (times in seconds, amplitudes) of each effect, between which amplitudes are interpolated.
+    gain: factor of the amplitudes.
+    times: start times of the frames, in seconds.
+  """
   step = float(np.diff(times).min()) if len(times) > 1 else 1.0
   fine = times[:, None] + np.arange(16) / 16 * step
   level = np.zeros(fine.shape)

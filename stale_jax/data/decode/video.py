@@ -1,7 +1,7 @@
 """Reads the properties of a video file, and its pictures at requested times.
 
-Times are in seconds from the start of the video stream, for sound too. The picture at a time is the one a
-player shows: the last whose presentation time is not later.
+Times are in seconds from the start of the video stream, also for sound. The picture at a given time is the
+one that a player shows: the last picture whose presentation time is not later than the given time.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from stale_jax.data.decode.container import Clock, File, Unreadable, declared_se
 from stale_jax.data.decode.picture import fit_picture, shown_size
 from stale_jax.data.decode.sound import sound_track
 
-_HOLD = 0.5  # Least seconds for which the last picture is shown, since the sound may be longer.
+_HOLD = 0.5  # Least duration of the last picture, in seconds: the sound may be longer than the pictures.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def probe(file: File) -> Probe:
 
 
 def seconds_of(file: File) -> float:
-  """`Probe.seconds`, without decoding. Raises Unreadable."""
+  """The duration of `file` in seconds, as in `Probe`, without decoding a picture. Raises Unreadable."""
   with opened(file) as (container, stream):
     return _seconds(container, stream)
 
@@ -85,7 +85,7 @@ def frames_at(
 
   Args:
     file: the video.
-    times: in seconds, non-decreasing; they are drawn from the iterable when they are needed.
+    times: in seconds, non-decreasing. The iterable is consumed one time per yielded picture.
     height, width: size of the pictures, in pixels.
 
   Raises:
@@ -102,7 +102,7 @@ def frames_at(
     shown = pixels = None
     for picture in _decode_from(container, stream, clock, time):
       start = clock.seconds(picture)
-      # The previous picture is shown until this one starts; this one for a period at least, if it is known.
+      # The previous picture is shown until this one starts; at a constant rate, this one for one period.
       for candidate, until in ((shown, start), (picture, start + period)):
         while candidate is not None and time < until - clock.early:
           if candidate is not shown or pixels is None:
@@ -117,14 +117,18 @@ def frames_at(
     end = clock.seconds(shown) + max((shown.duration or 0) * clock.tick, _HOLD)
     while time is not None:
       if time > end:
-        raise Unreadable("truncated", name_of(file), f"ends at {end:.2f} s, before {time:.2f} s.")
+        words = f"ends at {end:.2f} s; the picture at {time:.2f} s is missing."
+        raise Unreadable("truncated", name_of(file), words)
       pixels = fit_picture(shown, stream, height, width, scaler, file) if pixels is None else pixels
       yield pixels
       time = next(times, None)
 
 
 def _seconds(container, stream) -> float:
-  """The duration that the file states; if none (an unfinished recording), the end of the last picture."""
+  """The duration in seconds that the file states.
+
+  A file without a stated duration, such as an unfinished recording, ends with its last picture.
+  """
   if declared := declared_seconds(container, stream):
     return declared
   times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
@@ -135,7 +139,7 @@ def _seconds(container, stream) -> float:
 
 
 def _has_constant_rate(container, stream) -> bool:
-  """Whether the frame rate is known to be constant. Only MP4's table of time stamps tells."""
+  """Whether the frame rate is known to be constant. Only the table of time stamps of MP4 files tells."""
   rate = stream.average_rate
   return "mp4" in container.format.name and bool(rate) and rate == stream.base_rate
 
@@ -151,7 +155,10 @@ def _checked(times: Iterable[float]) -> Iterator[float]:
 
 
 def _decode_from(container, stream, clock: Clock, seconds: float) -> Iterator[av.VideoFrame]:
-  """Decodes pictures in presentation order, from a key frame not after `seconds`, else from the first."""
+  """Decodes pictures in presentation order, starting at a key frame at or before `seconds`.
+
+  Decoding starts at the first picture if the container cannot seek to such a key frame.
+  """
   back, moved = 0.0, False
   while seconds - back > 0:
     try:

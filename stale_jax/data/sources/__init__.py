@@ -1,1 +1,1 @@
-"""The data sources, one in each file."""
+"""The data sources, one per file."""

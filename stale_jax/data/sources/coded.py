@@ -1,11 +1,11 @@
 """A source of latents: the clips of another source, with sight encoded by a trained autoencoder.
 
 Diffusion then runs in the latent space of the autoencoder (Rombach et al., arXiv 2112.10752). Latent
-diffusion models scale latents to the unit variance of their Gaussian prior; here each channel is shifted and
-scaled to the box [-1, 1] of the uniform prior. One latent in a thousand lies below -1 and one in a thousand
-above 1; these are clipped. The map is linear: mapping by rank would spread the small changes of a background
-over the whole range. Senses other than sight are small: the values of all frames that share one latent frame
-are concatenated.
+diffusion models scale latents to the unit variance of their Gaussian prior. Here each channel is shifted and
+scaled to [-1, 1], the range of the uniform prior. The smallest and the largest thousandth of the values of a
+channel exceed this range and are clipped. The map is affine: mapping by rank (histogram equalisation) would
+spread the small changes of a background over the whole range. Senses other than sight have few values per
+frame, so they are not encoded: the values of all frames that share one latent frame are concatenated.
 """
 
 import contextlib
@@ -31,7 +31,8 @@ from stale_jax.files import make_folder, write_whole
 from stale_jax.models.autoencoder import lengthen
 
 _BATCH = 32
-# The number of clips on which the box is measured, and the fraction of latents beyond each of its sides.
+# Number of clips on which the range of the latents is measured, and the fraction of the latents that may lie
+# below the range, and above it.
 _MEASURED, _BEYOND = 256, 1e-3
 
 
@@ -40,16 +41,18 @@ class CodedSource(Source):
   """Random access to encoded clips.
 
   The first `size` clips are encoded once, when the first example is read, and stored in the folder `cache`.
-  The file name depends on the parameters of the autoencoder and on the source. The box of the latents is
-  measured on the first training clips, used for both splits, and stored in the same folder.
+  The file name depends on the parameters of the autoencoder and on the source. The range of each latent
+  channel (`box`) is measured on the first training clips, is used for both splits, and is stored in the same
+  folder.
 
   Attributes:
     source: the source whose clips are encoded.
     codec: encodes and decodes sight.
-    cache: folder of the encoded clips and of the box. If it is empty, a trained model measures the box again.
+    cache: folder of the encoded clips and of the range of the latents. If the stored range is missing, it is
+      measured again, also for a trained model.
     size: number of clips that are encoded.
     split: split of `source`, "train" or "test".
-    patch: height and width of a token, in latents.
+    patch: height and width of a token, in latent pixels.
 
   Raises:
     UserError: `patch` does not divide the height and width of the latents.
@@ -67,7 +70,7 @@ class CodedSource(Source):
     check_fields(self, "source")
     if self._shape[1] % self.patch or self._shape[2] % self.patch:
       raise UserError(
-        f"source.patch={self.patch} must divide the latents' size, {self._shape[1]}x{self._shape[2]}."
+        f"source.patch={self.patch} must divide height and width of the latents, {self._shape[1:3]}."
       )
 
   @functools.cached_property
@@ -81,11 +84,11 @@ class CodedSource(Source):
 
   @property
   def frames(self) -> int:
-    """Latent frames of a clip."""
+    """The number of latent frames of a clip."""
     return self._shape[0]
 
   def length(self, frames: int) -> int:
-    """The number of latent frames that hold at least `frames` frames."""
+    """The smallest number of latent frames that decode to at least `frames` frames."""
     return self.codec.length(frames)
 
   @property
@@ -95,7 +98,7 @@ class CodedSource(Source):
 
   @functools.cached_property
   def senses(self) -> dict[str, Sense]:
-    """The senses of `source` after encoding; senses other than sight are kept if their frames are vectors."""
+    """The senses of `source` after encoding, without those (except sight) whose frames are not vectors."""
     time, out = self.codec.time, {}
     for name, sense in self.source.senses.items():
       rate = sense.rate / time
@@ -119,7 +122,11 @@ class CodedSource(Source):
     return {**example, "clip": {name: x.astype(np.float32) for name, x in example["clip"].items()}}
 
   def encode(self, clip: Clip) -> Clip:
-    """Encodes clips of `source`, sense -> [batch, frames, *shape], to values in [-1, 1]."""
+    """Encodes clips of `source`, sense -> [batch, frames, *shape].
+
+    Returns:
+      Sense -> [batch, latent frames, *shape of the sense in `senses`], in [-1, 1].
+    """
     time, out = self.codec.time, {}
     for name, x in clip.items():
       if name == "sight":
@@ -131,7 +138,7 @@ class CodedSource(Source):
     return out
 
   def decode(self, clip: Clip) -> Clip:
-    """The inverse of `encode`, up to the loss of the autoencoder."""
+    """The inverse of `encode`, up to clipping and the reconstruction error of the autoencoder."""
     time, out = self.codec.time, {}
     for name, x in clip.items():
       if name == "sight":
@@ -144,8 +151,8 @@ class CodedSource(Source):
 
   @functools.cached_property
   def box(self) -> Float[np.ndarray, "2 channels"]:
-    """The range of each channel, without the smallest and the largest thousandth of its values."""
-    # The range is computed before takedowns, so that it does not change for a trained model.
+    """(low, high) of each latent channel: its .001 and .999 quantiles on the first 256 training clips."""
+    # The fingerprint is without takedowns, so that a later takedown does not change a trained model's range.
     path = make_folder(self.cache) / f"{self._name(self.source.fingerprint)}.json"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
@@ -170,7 +177,7 @@ class CodedSource(Source):
     return ArrayRecordDataSource([str(path)])
 
   def _name(self, *facts) -> str:
-    """The name of a cache file, a hash of everything that determines its content: `facts` and the codec."""
+    """The name of a cache file: a hash of `facts` and the codec, which together determine its content."""
     return self.codec.digest(json.dumps(facts, sort_keys=True).encode())
 
   def _write(self, path: Path) -> None:
@@ -197,7 +204,7 @@ class CodedSource(Source):
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-  """Holds the lock file `path`; other processes wait."""
+  """Holds an exclusive lock on the file `path`; other processes that want the lock wait."""
   with path.open("w") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield

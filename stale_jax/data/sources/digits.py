@@ -1,15 +1,17 @@
 """Handwritten digits that move and bounce: five senses with known ground truth.
 
 The 1,797 8x8 digits in scikit-learn (UCI Optical Recognition of Handwritten Digits) move across a dark
-canvas. Each sense follows a rule that can be checked by eye:
+canvas. Each sense follows a rule that can be checked by eye. Intensities from 0 to 1 are mapped to [-1, 1].
 
-  sight   a digit in one colour moves along one axis, by 1 (slowly) or 2 (quickly) pixels per frame, and
+  sight   A digit in one colour moves along one axis, by 1 (slowly) or 2 (quickly) pixels per frame, and
           bounces off the walls. It moves in the captioned direction for at least two frames.
-  sound   the digit's pitch, one of ten of a pentatonic scale, throughout; a click at each bounce.
-  touch   the wall that is hit: 1 at the impact, halved in each following frame.
-  smell   one scent for each colour, with growing intensity 1 - .6^(frame + 1).
-  taste   digit d has the basic taste d mod 5; digits from five on also have half of the next taste.
-  balance (not one of the five; add it to config.senses) the digit's position: x to the right, y down.
+  sound   A tone lasts the whole clip; its pitch, one of ten of a pentatonic scale, identifies the digit. Each
+          bounce makes a click.
+  touch   The wall that the digit hits has intensity 1 at the impact, halved in each following frame.
+  smell   Each colour has a scent, with growing intensity 1 - .6^(frame + 1).
+  taste   Digit d has the basic taste d mod 5; digits from five on also have the next taste, half as strong.
+  balance The position of the digit, x to the right and y down. This sixth sense is used only if it is added
+          to config.senses.
 """
 
 import dataclasses
@@ -91,9 +93,10 @@ class Digits(Source):
     frames: number of frames of a clip, a multiple of `patch`.
     patch: number of frames that one token covers, in every sense.
     rate: frames per second.
-    leak: fraction of the test handwriting that is added to training, to check whether an audit detects it.
-    background: largest value, from 0 to 1, of each colour channel of the pixels behind the digit, which are
-      drawn uniformly and are the same in all frames; 0 for a dark background.
+    leak: fraction of the test handwriting that the training split contains too, to check whether the suite
+      `contamination` detects it.
+    background: brightness, from 0 to 1, of a random background that is the same in all frames: each colour
+      channel of each pixel is drawn uniformly from 0 to `background`. 0 is a dark background.
 
   Raises:
     UserError: a field is out of its range, or `patch` does not divide `frames`.
@@ -185,17 +188,27 @@ class Digits(Source):
     return {"clip": clip, "caption": caption(labels), "labels": labels}
 
   def _path(self, rng, direction: int, speed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The top-left corner [frames, (row, column)] of the digit, and the impacts [frames, walls]."""
+    """Draws the path of a digit.
+
+    Args:
+      rng: random generator.
+      direction: index in DIRECTIONS of the first movement.
+      speed: pixels per frame.
+
+    Returns:
+      The top-left corner of the digit, [frames, (row, column)] in pixels; and the impacts, [frames, walls], 1
+      where the digit hits the wall, else 0.
+    """
     room = self.canvas - SPRITE
     sign = 1 if DIRECTIONS[direction] in ("right", "down") else -1
-    # The wall ahead is a whole number of steps away, at least two.
+    # The wall ahead is a whole number of frames away, at least two.
     ahead = speed * rng.integers(2, room // speed + 1)
     travelled = speed * np.arange(self.frames) + room - ahead
     bounced = travelled % (2 * room)
     along = np.minimum(bounced, 2 * room - bounced)
     across = np.full(self.frames, rng.integers(room + 1))
     hits = np.zeros((self.frames, len(WALLS)), np.float32)
-    # Opposite directions, and the walls ahead of them, have indices that differ in the last bit.
+    # The indices of opposite directions, and of the walls ahead, differ only in the last bit.
     hits[:, direction] = bounced == room
     hits[:, direction ^ 1] = (bounced == 0) & (travelled > 0)
     along = along if sign > 0 else room - along

@@ -51,7 +51,7 @@ class Folder(Videos):
     return {name: flat_sense(name, names, self) for name, names in channels.items() if names}
 
   def count(self) -> int:
-    """The number of videos in the split. Raises UserError if there are none."""
+    """The number of videos in the split. Raises UserError if the split has none."""
     return len(self._videos)
 
   def find(self, which: int) -> tuple[File, Described]:
@@ -59,14 +59,18 @@ class Folder(Videos):
     return self._videos[which]
 
   def cut(self, file: File, window: Window) -> dict[str, np.ndarray]:
-    """The clip in `window`, with the senses of its tracks. Raises Unreadable."""
+    """The clip in `window`, with the senses that its tracks contain: sense -> [frames, *shape].
+
+    Raises:
+      Unreadable: the video or a track cannot be read.
+    """
     return super().cut(file, window) | read_tracks(file, self._tracked, window.times)
 
   def describer(self) -> Callable[[str], Described | None]:
     """A function from a path to the video's metadata; it returns None for a file that is not to be used."""
     return read_described
 
-  # The folder is listed when the first example is read: a trained model is loaded without its data.
+  # The folder is listed only when an example is read, so that a trained model can be loaded without its data.
   @functools.cached_property
   def _videos(self) -> list[tuple[str, Described]]:
     in_split, videos, describe = [], 0, self.describer()
@@ -89,7 +93,11 @@ class Folder(Videos):
 
 
 def _list_videos(folder: str) -> list[str]:
-  """The paths of files with a video's ending in `folder` and its subfolders. Raises UserError if none."""
+  """The paths of the files in `folder` and its subfolders whose names end in one of ENDINGS, sorted.
+
+  Raises:
+    UserError: `folder` is not a local folder, or contains no such file.
+  """
   if not os.path.isdir(folder):
     raise UserError(f"source.path={folder!r} is not a local folder; set --config.source.path=DIR.")
   paths = []
@@ -98,5 +106,5 @@ def _list_videos(folder: str) -> list[str]:
     videos = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
     paths += [os.path.join(parent, name) for name in sorted(videos)]
   if not paths:
-    raise UserError(f"source.path={folder!r} contains no video, that is, no file {', '.join(ENDINGS)}.")
+    raise UserError(f"source.path={folder!r} contains no video: no file name ends in {', '.join(ENDINGS)}.")
   return paths

@@ -7,8 +7,8 @@
 
 Data of other fields are added in the same way: a source defines its senses (here one with three channels),
 returns the example at an index, with values in [-1, 1] and a caption, and is registered in `data/build.py`.
-If its dynamics are known, it is a `DynamicalSystem`, and the evaluation suite `dynamics` compares generated
-trajectories with them.
+If the dynamics are known, the source is a `DynamicalSystem`, and the evaluation suite `dynamics` measures how
+well generated trajectories obey them.
 """
 
 import dataclasses
@@ -125,6 +125,13 @@ class Lorenz(DynamicalSystem):
     return (integrate(state, self.stride) - _CENTRE) / _HALF_WIDTH
 
   def read(self, clip: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Classifies clips [n, frames, 3] as their captions would: label -> class indices [n]."""
+    """Computes the labels that the caption states, `begin` and `end`, from trajectories.
+
+    Args:
+      clip: "state" -> trajectories [n, frames, 3], in [-1, 1].
+
+    Returns:
+      Label -> class of each clip, [n]: an index in WINGS.
+    """
     x = np.asarray(clip["state"])[..., 0]
     return {"begin": (x[:, 0] >= 0).astype(int), "end": (x[:, -1] >= 0).astype(int)}

@@ -1,6 +1,7 @@
 """Uniform noise of any shape with random captions, for planning, profiling and timing.
 
-The default shape is that of latent videos, so that a latent model can be planned before videos are encoded.
+The default shape is that of latent videos, so that memory and time of a latent model can be planned before
+any video is encoded.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Videos described by TikTok's Research API: its JSON lines, and a folder with the video files."""
+"""Videos described by TikTok's Research API, from a file of JSON lines and a folder of the video files."""
 
 import dataclasses
 import re
@@ -12,7 +12,7 @@ from stale_jax.data.sources.folder import Folder
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResearchApi(Folder):
-  """The videos of a folder that the JSON lines describe.
+  """The videos of a folder that a file of JSON lines describes. `Folder` documents the other settings.
 
   A file's name must contain the id of its video, as in 7301234567890123456.mp4 or
   "a cat [7301234567890123456].mp4". Videos without a line, lines without a video, and lines that cannot be
@@ -32,7 +32,7 @@ class ResearchApi(Folder):
     """
     videos, skipped = read_research(self.lines)
     if skipped:
-      print_once(f"lines left out: {len(skipped)}; the first: {skipped[0]}")
+      print_once(f"source.lines={self.lines}: {len(skipped)} lines are left out; the first: {skipped[0]}")
     known = {video.source_id: video for video in videos}
 
     def describe(path: str) -> Described | None:

@@ -43,8 +43,9 @@ class Shards(Videos):
   Attributes:
     path: the folder of the data set, which contains dataset_info.json.
     takedown: path of a file that lists clips that must no longer be used. Each line is the source_id, url or
-      uploader of a video as in its metadata; a url may still contain the @name. The file is read together
-      with the first example. Lines that match no clip of any split are reported once, on stderr.
+      uploader in the metadata of a clip; a url may also be the original one, with the @name that curation
+      removes. The file is read when the first example is read. Lines that match no clip of any split are
+      reported once, on stderr.
   """
 
   path: str
@@ -63,10 +64,10 @@ class Shards(Videos):
     return record["video"], described
 
   def measure(self, which: int) -> tuple[int, int, float]:
-    """(width, height, seconds) of the clip at `which`, from its metadata if they state them.
+    """(width in pixels, height in pixels, seconds) of the clip at `which`, from its metadata if possible.
 
     Raises:
-      Unreadable: the metadata do not state them, and the video cannot be read.
+      Unreadable: the metadata lack the size or the duration, and the video cannot be read.
     """
     record = self._records[which]
     metadata = json.loads(record["metadata"])
@@ -81,7 +82,9 @@ class Shards(Videos):
 
   @functools.cached_property
   def taken_down(self) -> frozenset[str]:
-    """The lines of `takedown`, each also without its @name. Reports lines that match no clip.
+    """The lines of the file `takedown`, and the same lines with each @name replaced by "@".
+
+    Reports lines that match no clip on stderr.
 
     Raises:
       UserError: the file cannot be read.
@@ -100,14 +103,14 @@ class Shards(Videos):
     return frozenset(lines_of)
 
   def _unmatched(self, lines_of: Mapping[str, set[str]]) -> set[str]:
-    """The lines that match no clip of any split. Reads clips until all lines are matched.
+    """The lines that match no clip of any split. Reads the metadata of clips until all lines are matched.
 
     Args:
-      lines_of: name that a clip may have -> the lines that it comes from.
+      lines_of: identifier of a clip -> the lines of `takedown` that denote the clip.
     """
     left = set().union(*lines_of.values())
     for split in SPLITS:
-      with contextlib.suppress(UserError):  # A split may not exist; `find` raises if it is this source's.
+      with contextlib.suppress(UserError):  # A split may not exist; if it is `self.split`, `find` raises.
         data = open_data(self.path, split)[1] if left else ()
         for which in range(len(data)):
           described = from_json(data[which]["metadata"])
@@ -123,8 +126,8 @@ def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, di
 
   Args:
     folder: the parent folder of the data set.
-    splits: "train" or "test" -> pairs of a unique key and a `record`; or a Beam transform that makes such
-      pairs, at least one, and is run by TensorFlow Datasets. An empty split is omitted.
+    splits: "train" or "test" -> pairs of a unique key and a `record`; or a Beam transform that makes at least
+      one such pair and is run by TensorFlow Datasets. An empty split is omitted.
 
   Returns:
     The folder of the data set, `folder`/clips/1.0.0.
@@ -150,7 +153,11 @@ def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, di
 
 
 def _checked(examples):
-  """Yields `examples`, checking for repeated keys; None if it is empty. Beam transforms are not checked."""
+  """Wraps `examples` in an iterator that raises UserError at a repeated key.
+
+  Returns:
+    The iterator; None if there are no examples; a Beam transform unchanged.
+  """
   if not isinstance(examples, Iterable):
     return examples
   examples = iter(examples)

@@ -1,4 +1,4 @@
-"""Video data sets of TensorFlow Datasets, read from their folder, without TensorFlow."""
+"""Video data sets in the format of TensorFlow Datasets, read from a folder, without TensorFlow."""
 
 import dataclasses
 import functools
@@ -41,7 +41,7 @@ def open_data(path: str, split: str):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tfds(Videos):
-  """The examples of a data set. `Videos` documents the other settings.
+  """The videos of a data set. `Videos` documents the other settings.
 
   A video is the bytes of a file, or uint8 pixels [frames, height, width, 3], which have no sound and whose
   frame rate the data set does not state.
@@ -51,7 +51,7 @@ class Tfds(Videos):
     video: name of the feature with the video.
     caption: name of the feature with the caption; if "", the caption is the name of the class.
     label: name of the feature with the class, which is also the name of the label; "" for no label.
-    recorded_rate: frames per second of videos that are pixels.
+    recorded_rate: frames per second of videos that are stored as pixels.
   """
 
   path: str
@@ -70,7 +70,7 @@ class Tfds(Videos):
     return len(self._data[1])
 
   def find(self, which: int) -> tuple[File | np.ndarray, Described]:
-    """The video and metadata of the example at `which` in the split. The class is its only hashtag.
+    """The video and metadata of the example at `which` in the split. The only hashtag is the class name.
 
     Raises:
       UserError: the video is neither bytes nor uint8 pixels [frames, height, width, 3].
@@ -129,5 +129,7 @@ class Tfds(Videos):
     """The names of the classes."""
     names = getattr(self._data[0][self.label], "names", None)
     if not names:
-      raise UserError(f"source.label={self.label!r} is not a feature of named classes in {self.path}.")
+      raise UserError(
+        f"source.label={self.label!r} is not a feature of named classes (ClassLabel) in {self.path}."
+      )
     return list(names)

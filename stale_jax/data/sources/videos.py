@@ -1,18 +1,18 @@
 """The base class of sources of video files: clips are windows of videos, with captions and labels.
 
-  sight   the pictures of a window of frames / rate seconds, drawn for each index, scaled to cover height x
-          width and cropped to the centre
+  sight   the pictures in a random window of frames / rate seconds, drawn for each index, scaled to cover
+          height x width and cropped to the centre
   sound   the loudness of twelve frequency bands (`data.decode.hearing`), if the video has a sound track
-  labels  hashtag: the video's hashtags among `hashtags`; audio: its sound, if among `sounds`; views, likes,
-          comments, shares, saves: the number of digits of the count
+  labels  hashtag: those of the video's hashtags that `hashtags` lists; audio: the video's sound, if `sounds`
+          lists it; views, likes, comments, shares, saves: the number of digits of the count (0 for none)
 
 With `buckets`, clips have several sizes, and each video is cut to the size that fits it best. With `images`,
 some batches contain single frames without sound. Such an image is a clip of one patch of frames, of which
 only the first is real (`Context.valid`): the network does not attend to the others, and they have no loss.
 Repeating the picture instead would teach the model that short clips are static.
 
-A video that is corrupt or shorter than a window is reported once on stderr and replaced by the next video of
-the source, because large collections cannot be checked before training.
+A video that is corrupt, or too short for the clip, is reported once on stderr and replaced by the next video
+of the source, because large collections cannot be checked before training.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ _PATIENCE = 10  # Consecutive unusable videos after which reading an example fai
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Videos(Source):
-  """A source of windows of videos. A clip depends only on the settings, the videos and the index.
+  """A source of clips cut from videos. A clip depends only on the settings, the videos and the index.
 
   All videos are used equally often, whatever their length. Subclasses define `count`, the number of videos in
   the split, and `find`, which returns one of them.
@@ -147,9 +147,8 @@ class Videos(Source):
     used = [any(self.find(int(which)) is not None for which in fit) * len(fit) for fit in self._fitting]
     shares = shares_of(used, len(self.buckets) or 1, self.images)
     if not any(shares):
-      raise UserError(
-        f"no video of the split {self.split!r} can be used: none fits source.buckets, or all are taken down."
-      )
+      why = "none fits source.buckets, or all are taken down" if self.buckets else "all are taken down"
+      raise UserError(f"no video of the split {self.split!r} can be used: {why}.")
     return shares
 
   @functools.cached_property
@@ -161,7 +160,7 @@ class Videos(Source):
     clips, images = self.sizes[: len(self.buckets)], self.sizes[len(self.buckets) :]
     fitting = assign(videos, clips, max(self.rates or (self.rate,)))
     counts = counted(videos, clips, fitting)
-    print_once(f"videos of the split {self.split!r} in each of source.buckets: {counts}")
+    print_once(f"videos of the split {self.split!r} in each bucket (frames, height, width): {counts}")
     return (*fitting, *(assign(videos, images, self.rate) if images else ()))
 
   def __len__(self) -> int:
@@ -203,8 +202,8 @@ class Videos(Source):
         continue
       known = {"caption": described.caption, "labels": self.classes(described), "fps": window.rate}
       return {"clip": clip, **known, "index": int(index)}
-    which = f"{failed} in a row" if failed == _PATIENCE else "all"
-    raise UserError(f"of {count} videos (split {self.split!r}) {which} cannot be used; the last: {reason}")
+    which = f"{failed} in a row cannot" if failed == _PATIENCE else "none can"
+    raise UserError(f"of {count} videos in the split {self.split!r}, {which} be used; the last: {reason}")
 
   def measure(self, which: int) -> tuple[int, int, float]:
     """(width, height, seconds) of the video at `which`, as displayed. Raises Unreadable."""

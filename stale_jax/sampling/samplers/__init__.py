@@ -1,4 +1,7 @@
-"""Samplers: ways of making movies behind the protocol `Sampler`; `SAMPLERS` has those of `ChosenSampler`."""
+"""Samplers: ways of making movies, all with the protocol `Sampler`.
+
+The samplers in `SAMPLERS` also have the protocol `ChosenSampler`, so that `rollout.how` can select them.
+"""
 
 from stale_jax.sampling.samplers.all_frames import AllFrames, ClipProgram, clip_program
 from stale_jax.sampling.samplers.causal import CausalRollout

@@ -29,7 +29,8 @@ class ClipProgram:
     network, process, senses: parts of the model.
     solver: a key of `SOLVERS`.
     is_guided, is_limited: see `Sampling`.
-    story: settings of attention between the clips; each clip then depends on all others.
+    story: settings of attention between the clips, with which each clip depends on all others; None for
+      independent clips.
   """
 
   network: Callable
@@ -51,7 +52,16 @@ class ClipProgram:
     first: Clip | None = None,
     noise: Float[Array, "batch"] | None = None,
   ) -> Clip:
-    """Makes the clips; see `sample` for the arguments."""
+    """Draws one clip per key.
+
+    Args:
+      params: parameters of the network.
+      context, keys, times, steps, first, noise: see `sample`.
+      guidance: scale and interval; used only if `is_guided`.
+
+    Returns:
+      sense -> [batch, frames, *shape], including the conditioning frames `first`.
+    """
     context = self.network.encode_captions(params, context)
     denoiser = functools.partial(self.network.apply, params)
     if self.story:
@@ -66,7 +76,7 @@ class ClipProgram:
 
 
 def clip_program(network, process: Process, senses, settings: Sampling, story: Story | None = None):
-  """The program for clips with these settings."""
+  """Builds the `ClipProgram` for these settings."""
   flags = {"is_guided": settings.is_guided, "is_limited": settings.is_limited}
   return ClipProgram(
     network=network, process=process, senses=senses, solver=settings.solver, **flags, story=story
@@ -108,4 +118,4 @@ class AllFrames:
 def refuse_next_frame(system, how: str) -> None:
   """Raises UserError if the model of `system` was trained to make single frames (`objectives.artv`)."""
   if system.diffusion.artv:
-    raise UserError(f"how={how!r}: the model makes frames one by one, not clips after given frames.")
+    raise UserError(f"how={how!r}: the model was trained to make one frame at a time; set how to 'artv'.")

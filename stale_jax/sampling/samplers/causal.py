@@ -67,14 +67,15 @@ class CausalRollout:
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
     programs = self.programs(request.settings, request.story)
-    # All movies in a cache are treated alike. Movies whose prompts change at different frames need their own.
+    # All movies in a cache are treated alike, so movies whose prompts change at different frames need
+    # different caches.
     together: dict[tuple[int, ...], list[int]] = {}
     for row, prompt in enumerate(request.prompts):
       together.setdefault(() if self.rollout.on_change == "keep" else turns(prompt), []).append(row)
     if len(together) == 1:
       return self._chunks(programs, params, request)
     if request.story:
-      raise UserError("the panels of a story have one prompt each: give no scripts.")
+      raise UserError("a story does not support scripts: give one prompt per panel.")
     rows = list(together.values())
     return by_rows([self._chunks(programs, params, request.take(some)) for some in rows], rows)
 
@@ -89,7 +90,7 @@ class CausalRollout:
     motion, past = MotionMeter(programs.room + chunk), KeptFrames(programs.room, programs.sinks)
     first = every_sense(request.first, self.senses) if request.first else {}
     given = length(first) if first else 0
-    for number, at in enumerate(range(0, given, chunk)):  # In chunks, as if they had been generated.
+    for number, at in enumerate(range(0, given, chunk)):  # The same chunks as in generation.
       part = {name: np.asarray(x[:, at : at + chunk]) for name, x in first.items()}
       own = fold_keys(named_keys(keys, "given"), number)
       cache = keep(programs, params, cache, part, context, noise, own)
@@ -118,7 +119,12 @@ class CausalRollout:
 
 
 def by_rows(rollouts: Sequence[Iterator[Clip]], rows: Sequence[Sequence[int]]) -> Iterator[Clip]:
-  """Merges rollouts that run in parallel, each of which makes the movies of the given rows, into one."""
+  """Merges rollouts of different movies into one, which yields chunks of all movies.
+
+  Args:
+    rollouts: iterators of chunks; all must have the same number of chunks.
+    rows: for each rollout, the batch indices of its movies.
+  """
   order = np.argsort(np.concatenate(rows))
   for parts in zip(*rollouts, strict=True):
     yield {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}

@@ -33,9 +33,9 @@ class Causal:
     senses: the senses of its clips.
     solver: a key of `SOLVERS`.
     guided: whether `classifier_free` is used; the cache then has both halves, the conditional one first.
-    room: number of past frames in the cache.
+    room: capacity of the cache, in frames.
     sinks, sink_decay: see `Rollout`.
-    limited: whether guidance has an interval; see `Sampling`.
+    limited: whether guidance is disabled at some times; see `Sampling.is_limited`.
     story: settings of attention between the movies; None for independent movies.
   """
 
@@ -59,7 +59,10 @@ class Causal:
     noise: Float[Array, "batch"],
     keys: Key[Array, "batch"],
   ) -> KVCache:
-    """Appends `clip`, noised to the times `noise`, to the cache; with None, to an empty cache."""
+    """Computes keys and values of `clip`, noised to the times `noise`, and appends them to the cache.
+
+    If `cache` is None, they are appended to an empty cache. Returns the new cache.
+    """
     clip, t = renoise(self.process, clip, noise, keys)
     if self.guided:
       clip, t, context = both_halves(clip, t, context)
@@ -72,14 +75,19 @@ class Causal:
   def make(
     self, params, cache, times, context, keys, steps, scale=1.0, interval=(0.0, 1.0)
   ) -> tuple[Clip, Clip]:
-    """The next frames before and after the last of `steps`; see `advance` for the arguments."""
+    """Makes the next frames, and does not update the cache; see `advance` for the arguments.
+
+    Returns:
+      (the frames before the last of the `steps` solver steps, the frames after it).
+    """
     movies = times.shape[1]
 
     def denoiser_of(rows: Int[Array, "tile"] | None) -> Denoiser:
-      """The denoiser of the movies `rows`, or of all movies for None."""
+      """The denoiser of the clips at batch indices `rows`; None selects the whole batch."""
 
       def network(clip, t, context, more_keys=None):
-        # Guidance may evaluate one half alone; it is the unconditional half if `independent_senses` is set.
+        # Guidance may evaluate one half of the batch alone: the unconditional half if `independent_senses` is
+        # True, else the conditional half.
         half = 0 if context.independent_senses is None else context.independent_senses[0].astype(jnp.int32)
         seen = part_of(cache, movies, rows, len(t), half)
         return self.model.apply(params, clip, t, context, seen, more_keys)
@@ -108,12 +116,26 @@ class Causal:
     interval: Float[Array, "2"],
     steps: int | Int[Array, ""],
   ) -> tuple[Clip, KVCache]:
-    """The next frames, after `steps` steps along `times`, and the cache with these frames added."""
+    """Makes the next frames by `steps` solver steps along `times`, and appends them to the cache.
+
+    Args:
+      params: parameters of the network.
+      cache: keys and values of the past frames.
+      times: time grid of a chunk, [steps + 1, batch, frames of a chunk].
+      context: captions and micro-conditions.
+      noise: times to which the new frames are noised before they are added to the cache.
+      keys: one per movie, for the noise of this chunk.
+      scale, interval: see `classifier_free`.
+      steps: number of steps to take.
+
+    Returns:
+      (the new frames, the new cache).
+    """
     _, clip = self.make(params, cache, times, context, keys, steps, scale, interval)
     return clip, self.keep(params, cache, clip, context, noise, fold_keys(keys, 1))
 
   def start(self, params, times, context: Context, keys: Key[Array, "batch"]) -> KVCache:
-    """The cache before the first frame."""
+    """Returns an empty cache, with the shapes of the caches that `keep` returns."""
     x = jax.eval_shape(lambda keys: prior(self.process, self.senses, times.shape[-1], keys), keys)
     noise = jax.ShapeDtypeStruct((len(keys),), jnp.float32)
     cache = compiled(Causal.keep).eval_shape(self, params, None, x, context, noise, keys)
@@ -131,7 +153,7 @@ def causal_programs(
   limited: bool = True,
   story: Story | None = None,
 ) -> Causal:
-  """The programs of a rollout, used in generation and in the training of students.
+  """Builds the programs of a causal rollout, for generation and for training on rollouts.
 
   Args:
     network: a causal network.
@@ -153,7 +175,7 @@ def causal_programs(
       )
   if settings.sinks + settings.chunk >= window:
     raise UserError(
-      f"rollout sinks={settings.sinks} and chunk={settings.chunk} leave nothing of {window} frames; "
+      f"rollout sinks={settings.sinks} and chunk={settings.chunk} fill the window of {window} frames; "
       "their sum must be less than the window."
     )
   return Causal(

@@ -12,7 +12,7 @@ from stale_jax.sampling.samplers.request import Request, Sampler
 
 
 def every_sense(first: Clip, senses: tuple[Sense, ...]) -> Clip:
-  """Conditioning frames with all senses; a missing sense is filled with -1, which means absent."""
+  """Adds the missing senses to conditioning frames, filled with -1, which means absent."""
   count, frames = next(iter(first.values())).shape[:2]
   nothing = {sense.name: np.full((count, frames, *sense.shape), -1.0, np.float32) for sense in senses}
   return {**nothing, **first}
@@ -26,7 +26,7 @@ def complete(
   first: Clip | None = None,
   zeros: Callable[[tuple[int, ...]], np.ndarray] = lambda shape: np.zeros(shape, np.float32),
 ) -> Clip:
-  """Whole movies: sense -> [movies, frames, *shape].
+  """Concatenates the chunks of a sampler into whole movies.
 
   Args:
     chunks: the chunks of a sampler.
@@ -34,7 +34,10 @@ def complete(
     movies: number of movies.
     frames: number of frames per movie, including conditioning frames.
     first: conditioning frames, which become the first frames of the movies.
-    zeros: shape -> the array into which a sense is written.
+    zeros: shape -> a new array, in memory or in a file, into which a sense is written.
+
+  Returns:
+    sense -> [movies, frames, *shape].
   """
   given = [every_sense(first, senses)] if first else []
   whole, at = {}, 0
@@ -50,7 +53,11 @@ def complete(
 def complete_batches(
   sampler: Sampler, params, request: Request, senses: tuple[Sense, ...], width: int
 ) -> Clip:
-  """Makes whole movies, `width` at a time; the last batch is padded so that one program serves all."""
+  """Makes whole movies, `width` at a time; the last batch is padded so that one program serves all batches.
+
+  Returns:
+    sense -> [movies, frames, *shape], including the conditioning frames.
+  """
   frames = request.frames + (length(request.first) if request.first else 0)
   parts = []
   for rows in batches(len(request), width):

@@ -1,4 +1,4 @@
-"""What a rollout remembers of past frames: some of the frames, and the amount of motion."""
+"""State of a rollout on the host: some of the past frames, and the amount of motion in them."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ class KeptFrames:
     self._room, self._sinks, self.frames = room, sinks, None
 
   def add(self, clip: Clip) -> None:
-    """Adds the next frames."""
+    """Appends the next frames; if there are too many, drops the oldest frames that are not sinks."""
     every, sinks = clip if self.frames is None else joined([self.frames, clip]), self._sinks
     if length(every) > self._room:
       newest = sinks - self._room
@@ -42,12 +42,12 @@ class KeptFrames:
 
 
 class MotionMeter:
-  """Mean absolute difference between consecutive frames of the first sense.
+  """Measures motion: the mean absolute difference between consecutive frames of the first sense.
 
-  It is averaged over the first `window` differences (`first`) and over the last `window` (`now`).
+  Two means are kept: `first`, over the first `window` pairs of frames, and `now`, over the last `window`.
 
   Attributes:
-    first: the initial mean, [batch]; None until there are `window` differences.
+    first: the mean at the start of the movie, [batch]; None until there are `window` pairs of frames.
   """
 
   def __init__(self, window: int):
@@ -65,14 +65,14 @@ class MotionMeter:
 
   @property
   def now(self) -> np.ndarray:
-    """The mean over the last `window` differences, [batch]."""
+    """The mean over the last `window` pairs of frames, [batch]; empty before the first pair."""
     return np.mean(self._changes, 0) if self._changes else np.zeros(0)
 
 
 def revival(motion: Float[np.ndarray, "batch"], first: Float[np.ndarray, "batch"]) -> np.ndarray:
   """The fraction of the initial motion that each movie has lost, [batch]: 0 for none, 1 for no motion left.
 
-  Noise on the past frames makes the model less certain that nothing moves. This is a feedback loop: the noise
-  increases with the lost motion, and vanishes when the motion returns.
+  `CausalRollout` adds noise to the past frames in proportion to it (`Rollout.revive`). With noise on the past
+  frames, the model is less certain that nothing moves. The noise vanishes when the motion returns.
   """
   return np.clip(1 - motion / np.maximum(first, 1e-6), 0, 1)

@@ -65,7 +65,7 @@ class FrameProgram:
         anchor (the first frame) is at time 0.
       guidance: see `Guidance`.
       given, exists: see `conditioning`.
-      noise: the time k to which the references are noised, per movie.
+      noise: the time to which the references are noised, per movie.
     """
     noise = noise[:, None] * IS_REFERENCE
     real = jnp.broadcast_to(jnp.append(exists, True), (len(keys), FRAMES))
@@ -84,7 +84,16 @@ class FrameProgram:
 def conditioning(
   senses: tuple[Sense, ...], past: Clip | None, size: int
 ) -> tuple[Clip, Bool[np.ndarray, "given"]]:
-  """(the three conditioning frames of the next frame, taken from `past`; which of them exist)."""
+  """Selects the three frames that condition the next frame: the first one and the two previous ones.
+
+  Args:
+    senses: senses of the model.
+    past: all past frames that are kept, or None before the first frame.
+    size: number of movies, used if `past` is None.
+
+  Returns:
+    (sense -> [batch, 3, *shape], which of the three frames exist).
+  """
   if past is None:
     past = {sense.name: np.zeros((size, 1, *sense.shape), np.float32) for sense in senses}
     frame = 0

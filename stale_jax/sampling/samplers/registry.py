@@ -33,7 +33,7 @@ def build_sampler(rollout: Rollout, system) -> Sampler:
 
 
 def replaced(rollout: Rollout, **overrides: Any) -> Rollout:
-  """A copy of `rollout` in which the `overrides` that are not None are replaced.
+  """Returns a copy of `rollout` with the values of those `overrides` that are not None.
 
   Raises:
     UserError: an unknown sampler, an invalid setting, or a setting that differs from its default but is not

@@ -28,7 +28,8 @@ class Request:
     first: conditioning frames before the new frames, sense -> [batch, given, *shape]; None for none.
     micro: micro-conditions, name -> [batch].
     story: settings of attention between the movies if they are the panels of a story; None otherwise.
-    most_steps: largest number of steps that one program serves; None compiles one program per number.
+    most_steps: compile one program for all numbers of solver steps up to this one; None compiles one program
+      per number of steps.
   """
 
   prompts: Sequence[str | FrameScript]
@@ -44,7 +45,7 @@ class Request:
     return len(self.prompts)
 
   def take(self, rows: Sequence[int] | Int[np.ndarray, "rows"]) -> "Request":
-    """The request for the movies `rows` alone."""
+    """Returns the request for the movies at indices `rows` alone."""
     return dataclasses.replace(
       self,
       prompts=[self.prompts[row] for row in rows],
@@ -54,12 +55,23 @@ class Request:
     )
 
   def contexts(self, length: int) -> Callable[[int], Context]:
-    """frame -> the context there; its text, of `length` bytes, is the same array until a caption changes."""
+    """Returns a function from the index of a frame to the context at this frame.
+
+    While no caption changes, `context.text` is the same object, so that `is` detects changes.
+
+    Args:
+      length: number of tokens to which captions are padded or cut.
+    """
     text, micro = captions(self.prompts, length), {n: jnp.asarray(x) for n, x in self.micro.items()}
     return lambda frame: Context(text=text(frame), **micro)
 
   def grid(self, frames: int) -> tuple[Array, int | None]:
-    """(time grid [steps + 1, batch, frames] of a run over `frames` frames, number of its steps to take)."""
+    """The time grid for denoising `frames` frames.
+
+    Returns:
+      (times, number of steps to take). Without `most_steps`, times are [steps + 1, batch, frames] and the
+      number is None: all steps. Otherwise times are padded with zeros to [most_steps + 1, batch, frames].
+    """
     times = dataclasses.replace(self.settings, batch=len(self)).times(frames)
     if self.most_steps is None:
       return times, None
@@ -99,15 +111,21 @@ class ChosenSampler(Sampler, Protocol):
 
 
 def parts_of(system) -> dict[str, Any]:
-  """The fields of `system` that all samplers share."""
+  """The parts of `system` that all samplers need, as keyword arguments of their constructors."""
   return {"network": system.network, "process": system.diffusion.process, "senses": system.data.senses}
 
 
 def refuse(request: Request, how: str, *, budget: bool = False, story: bool = False, script: bool = False):
-  """Raises UserError if `request` needs a feature that is set here, which the sampler `how` lacks."""
+  """Raises UserError if `request` uses a feature that the sampler `how` does not support.
+
+  Args:
+    request: the request.
+    how: key of the sampler in `SAMPLERS`.
+    budget, story, script: True for each feature that the sampler does not support.
+  """
   if budget and request.most_steps is not None:
-    raise UserError(f"how={how!r} has no budget: leave out budget_cents.")
+    raise UserError(f"how={how!r} does not support a budget: leave out budget_cents (or room).")
   if story and request.story:
-    raise UserError(f"how={how!r} tells no stories: set how to 'causal' or 'all_frames'.")
+    raise UserError(f"how={how!r} does not support stories: set how to 'causal' or 'all_frames'.")
   if script and any(turns(prompt) for prompt in request.prompts):
-    raise UserError(f"how={how!r} follows no script here: give one prompt per movie.")
+    raise UserError(f"how={how!r} does not support scripts: give one prompt per movie.")

@@ -9,7 +9,7 @@ ON_CHANGE = ("keep", "flush", "recache", "cut")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rollout:
-  """How movies are made, and remedies for the decay of long movies; each remedy is off by default.
+  """How movies are made, and remedies for the loss of quality in long movies; each remedy is off by default.
 
   Attributes:
     how: "causal": a few frames at a time, with a KV cache of the frames before them. "windows": whole clips,
@@ -21,10 +21,11 @@ class Rollout:
     window: (causal) largest number of frames that attention sees, including those being made; 0 for the
       length of a training clip.
     sinks: (causal) number of first frames of the movie that always stay in the cache.
-    sink_decay: (causal) factor by which a sink retains its own keys and values when a frame is evicted; the
-      remaining weight goes to those of the evicted frame (EMA sinks). 1 leaves the sinks unchanged.
-    rope_jitter: (causal) relative spread of the rotary base over time between heads, theta (1 + spread
-      U(-1, 1)); 0 for none.
+    sink_decay: (causal) decay of a moving average in the sinks (EMA sinks): when frames are evicted, keys and
+      values of a sink become sink_decay * sink + (1 - sink_decay) * mean of the evicted frames. 1 leaves the
+      sinks unchanged.
+    rope_jitter: (causal) relative spread of the base theta of the temporal rotary embedding between heads:
+      each head has theta (1 + rope_jitter U(-1, 1)). 0: the same theta in all heads.
     noise: (causal, windows, artv) time to which past frames are noised before they condition new ones: the
       conditioning frames of a window or frame, and the frames in the KV cache.
     revive: (causal) largest increase of `noise` when motion is lost, up to a noise of 1 (see `revival`).

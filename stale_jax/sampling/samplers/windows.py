@@ -1,7 +1,7 @@
 """Sampler that makes movies in windows: whole clips, each starting with the last frames of the previous one.
 
-One conditioning frame is last-frame chaining; more are overlapping windows. For models that were trained to
-continue conditioning frames (`objectives.first_frames`) or with a separate time for each frame.
+With one conditioning frame this is last-frame chaining; with more, the windows overlap. For models that were
+trained to continue conditioning frames (`objectives.first_frames`) or with a separate time for each frame.
 """
 
 import dataclasses
@@ -44,8 +44,8 @@ class Windows:
   def __post_init__(self):
     if self.conditioning_frames >= self.frames:
       raise UserError(
-        f"rollout.conditioning_frames={self.conditioning_frames} leaves nothing of a window of {self.frames} "
-        f"frames; use at most {self.frames - 1}."
+        f"rollout.conditioning_frames={self.conditioning_frames} leaves no new frame in a window of "
+        f"{self.frames} frames; use at most {self.frames - 1}."
       )
 
   @classmethod
@@ -54,7 +54,7 @@ class Windows:
     refuse_next_frame(system, "windows")
     if not system.diffusion.continues:
       raise UserError(
-        "how='windows': the model was not trained to go on from given frames; train with first.share=.5."
+        "how='windows': the model was not trained to continue conditioning frames; train with first.share=.5."
       )
     return cls(
       **parts_of(system),

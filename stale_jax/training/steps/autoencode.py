@@ -1,4 +1,4 @@
-"""Training of an autoencoder: encode, decode, follow the gradient of the reconstruction loss."""
+"""Training of an autoencoder by gradient descent on the reconstruction loss."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from stale_jax.training.steps.train_step import CLIP
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Autoencode:
-  """Settings of the training of an autoencoder. There are none besides the common ones."""
+  """Settings of the training of an autoencoder: there are none besides those of every kind of training."""
 
   def check(self, experiment) -> None:
     """Accepts every autoencoder."""
@@ -30,7 +30,7 @@ class Autoencode:
     )
 
   def loss(self, experiment) -> Loss:
-    """The loss that a step minimises. Reads the statistics of the data that the objective needs."""
+    """Builds the loss that a step minimises. Reads the statistics of the data that the objective needs."""
     network = experiment.network
     objective = experiment.training.objective.measured(experiment.data.source)
 

@@ -1,4 +1,4 @@
-"""Ordinary training of a denoiser: corrupt a clip, predict the clean one, follow the gradient of the loss."""
+"""Ordinary training of a denoiser: noise a clip, predict the clean clip, descend the gradient of the loss."""
 
 import dataclasses
 import zlib
@@ -58,7 +58,7 @@ class Denoise:
     )
 
   def loss(self, experiment) -> Loss:
-    """The loss that a step minimises. Reads the statistics of the data that the objective needs."""
+    """Builds the loss that a step minimises. Reads the statistics of the data that the objective needs."""
     diffusion, training = experiment.diffusion, experiment.training
     loss = DenoisingLoss(
       network=experiment.network,
@@ -79,7 +79,7 @@ class DenoisingLoss:
 
   Attributes:
     network: the denoiser.
-    process: the noising law.
+    process: the noising process.
     time_sampler: draws the times that clips are noised to.
     objective: the loss of a `Prediction`.
     condition_dropout: the share of examples without a caption, for classifier-free guidance. Each
@@ -117,7 +117,7 @@ class DenoisingLoss:
     return metrics["loss"], metrics
 
   def _denoiser(self, params, batch: Batch, rngs):
-    """(clip, times, context) -> (outputs, other fields of a `Prediction`, such as the mask or scores)."""
+    """Returns a function (clip, times, context) -> (outputs, fields of a `Prediction` such as the mask)."""
     network = self.network
 
     def denoiser(clip, t, context):

@@ -14,7 +14,7 @@ from stale_jax.training.steps.train_step import Metrics, Needs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MotionStep:
-  """The `TrainStep` of a motion predictor. It computes no average of the parameters.
+  """The `TrainStep` of a motion predictor. It keeps no moving average of the parameters.
 
   Its batch is not a `Batch` but an array with the codes of all clips; each step draws some of them.
 

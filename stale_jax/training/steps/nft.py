@@ -1,10 +1,10 @@
-"""Rewards a causal model for movies that keep moving (`objectives/grpo.py`).
+"""Trains a causal model with a reward for movies that keep moving (`objectives/grpo.py`).
 
 A step samples a group of movies for each of several captions, with the averaged parameters and the same
 program as generation, and computes their rewards. It noises each movie several times, as ordinary training
-does, and moves the parameters towards movies whose reward is above their group's mean and away from those
-below. The averaged parameters are the "old" policy of DiffusionNFT (arXiv 2509.16117), and the moving average
-is its soft update.
+does, and moves the parameters towards movies whose reward is above the mean of their group and away from
+movies whose reward is below it. The averaged parameters are the "old" policy of DiffusionNFT (arXiv
+2509.16117), and their moving average is its soft update.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ from stale_jax.training.state import State, drawn_state, update
 from stale_jax.training.steps.rollouts import check_rollout, movies, rollout_grid, rollout_programs
 from stale_jax.training.steps.train_step import Metrics, Needs
 
-# Number of real clips on which the usual speed is measured.
+# Number of clips of the data set on which the usual speed is measured.
 _REAL = 64
-# How often each movie is noised. Sampling a movie takes sixteen or more evaluations of the model, training on
-# a noised one takes two.
+# Number of noised copies of each sampled movie. Sampling a movie takes sixteen or more evaluations of the
+# model; training on a noised copy takes two.
 _NOISINGS = 4
 
 
@@ -41,7 +41,8 @@ class GRPO:
   Attributes:
     group: movies per caption; `training.batch` must be a multiple of it.
     kappa: weight of the speed in the reward; see `objectives.motion_reward`.
-    beta: how far the implicit better and worse models lie from the old one; see `objectives.nft_loss`.
+    beta: distance of the implicit better and worse models from the model that sampled the movies; see
+      `objectives.nft_loss`.
   """
 
   group: int = number(8, least=2)
@@ -57,7 +58,8 @@ class GRPO:
     settings = experiment.training.settings
     if experiment.diffusion.sampling.solver == "consistency":
       raise UserError(
-        "grpo: sampling.solver='consistency' does not fit, since the model must predict means; use another."
+        "grpo: sampling.solver='consistency' does not fit, since the model must predict the mean of x0; use "
+        "another solver."
       )
     if "sight" not in [sense.name for sense in experiment.data.senses]:
       raise UserError("grpo: the reward measures visible motion; add sight to senses.")
@@ -84,7 +86,7 @@ class GRPO:
 
 
 def measure_usual_speed(source) -> float:
-  """Mean speed of the first real clips of `source`, in pixels per frame."""
+  """Mean speed of the whole picture in the first 64 clips of `source`, in pixels per frame."""
   return float(global_speeds(jnp.stack([source[i]["clip"]["sight"] for i in range(_REAL)])).mean())
 
 
@@ -92,7 +94,7 @@ def measure_usual_speed(source) -> float:
 class NftStep:
   """The `TrainStep` with a reward for motion.
 
-  A batch of n captions gives n movies: only the first n / group captions are used, each for a whole group.
+  From a batch of n captions, only the first n / group are used, each for a group of movies: n movies in all.
 
   Attributes:
     experiment: the experiment.
@@ -153,7 +155,7 @@ class NftStep:
     Args:
       old_params: the parameters that the movies were sampled with.
       clip: the movies.
-      advantage: the advantage of each movie.
+      advantage: the advantage of each movie, [batch]; see `objectives.advantages`.
       context: the captions.
       key_time: PRNG key of the times.
       key_noise: PRNG key of the noise.

@@ -45,8 +45,8 @@ def exit_times(times: Array, step: int | Int[Array, ""]) -> Array:
 def leave(programs: Causal, params, x: Clip, cache: KVCache, t, context: Context) -> Clip:
   """The denoised estimate of `x`: the result of an exit step at times `t`.
 
-  The gradient ignores that estimates are clipped to [-1, 1] (a straight-through estimator). Otherwise a value
-  outside would have no gradient and could never return.
+  The gradient ignores that estimates are clipped to [-1, 1] (a straight-through estimator). Otherwise an
+  estimate outside [-1, 1] would have gradient 0, so training could never move it back inside.
   """
   output = programs.model.apply(params, x, t, context, cache)
   clean = {name: programs.process.denoised(output[name], x[name], t) for name in x}
@@ -95,7 +95,17 @@ def roll(
 
 
 def taken_again(programs: Causal, params, exits: Exits, t: Array, context: Context) -> Clip:
-  """Repeats the exit steps with gradient: returns the frames of the window as a function of `params`."""
+  """Repeats the exit steps with gradient.
+
+  Args:
+    programs, params: the student's programs and parameters.
+    exits: the exit steps that `roll` recorded.
+    t: times of the exit steps, [batch, frames of a chunk].
+    context: captions of the movies.
+
+  Returns:
+    The frames of the window as a differentiable function of `params`: [batch, chunks * frames, *shape].
+  """
   exits = jax.lax.stop_gradient(exits)
 
   def exit_step(_, chunk):
@@ -117,6 +127,9 @@ def movies(
     keys: one PRNG key per movie.
     chunks: number of chunks.
     guidance: (scale, interval) of classifier-free guidance.
+
+  Returns:
+    sense -> [movies, chunks * frames of a chunk, *shape].
   """
 
   def add_chunk(cache, number):
@@ -145,7 +158,7 @@ def window_start(key: PRNGKeyArray, chunks: int, window: int) -> Int[Array, ""]:
 
 
 def rollout_programs(system: System, guided: bool) -> Causal:
-  """The programs of a rollout of `system`, as in generation, with or without classifier-free guidance."""
+  """Builds the programs of a rollout of `system`, as in generation; `guided`: classifier-free guidance."""
   diffusion = system.diffusion
   return causal_programs(
     system.network,
@@ -172,12 +185,13 @@ def rollout_grid(system: System, batch: int) -> tuple[Array, Array]:
 
 
 def check_rollout(system: System, section: str, *others: tuple[str, int]) -> None:
-  """Raises UserError if a kind of training cannot roll out movies as generation does.
+  """Raises UserError if the model or the rollout settings do not allow rollouts within training.
 
   Args:
     system: the system to train.
     section: section of the config that selects the kind of training.
-    others: (key of the config, number of frames) of movies that differ in length from a clip.
+    others: (key of the config, its value), for keys that set a number of frames; each number must be a
+      multiple of `rollout.chunk`, like `source.frames`.
   """
   if not system.diffusion.causal:
     raise UserError(f"{section}: the model must be causal; set model.causal and times.independent.")

@@ -6,12 +6,13 @@ accumulate. The student is therefore trained within the same rollout as in gener
 clips with real clips (`objectives/dmd.py`). `training.init_from` is the teacher; student and critic start
 from its parameters.
 
-An iteration draws one *exit step* for all chunks. After every solver step, a chunk is noised anew.
+An iteration draws one *exit step* (`training.steps.rollouts`) for all chunks. The solver is "consistency",
+which noises the estimate of a chunk anew after every step.
 
-*Self-Forcing++* (arXiv 2510.02283) does the same within longer movies. Of a movie of `frames` frames, many
-more than a training clip has, it draws a window of the length of a clip uniformly. The loss treats the window
-as a clip and noises it with the same process ("backward noise initialisation"). Frames after the window
-cannot change it and are not generated.
+*Self-Forcing++* (arXiv 2510.02283) trains in the same way within longer movies. The rollout has `frames`
+frames, many more than a training clip; a window with the length of a clip is drawn uniformly from it. The
+loss treats the window as a clip and noises it with the same process ("backward noise initialisation"). Frames
+after the window do not influence it and are not generated.
 """
 
 import dataclasses
@@ -51,7 +52,8 @@ class SelfForcing:
   """Settings of the training of a student. The sections `sampling` and `rollout` define its rollout.
 
   Attributes:
-    frames: length of a rollout, of which a window is trained on; 0 means the length of a clip.
+    frames: frames of a rollout, from which a window with the length of a clip is drawn for training; 0: the
+      length of a clip.
     every: the student is updated at every `every`-th step, the critic at every step.
     guidance, interval: scale and time interval of the teacher's classifier-free guidance.
   """
@@ -70,15 +72,15 @@ class SelfForcing:
     diffusion, settings = experiment.diffusion, experiment.training.settings
     if diffusion.sampling.solver != "consistency" or diffusion.sampling.guidance != 1:
       raise UserError(
-        "self_forcing: training samples from the student as generation does; set "
-        "sampling.solver='consistency' and sampling.guidance=1. (The teacher has self_forcing.guidance.)"
+        "self_forcing: the student is trained on its own samples, drawn as in generation; set "
+        "sampling.solver='consistency' and sampling.guidance=1. (self_forcing.guidance is the teacher's.)"
       )
     if not settings.init_from:
       raise UserError("self_forcing: set training.init_from to the teacher's weights.")
     others = experiment.network.labels, diffusion.artv, diffusion.first.share
     if any(others) or settings.accumulate > 1:
       raise UserError(
-        "self_forcing does not support cringe, artv, first and training.accumulate; remove them."
+        "self_forcing does not support cringe, artv, first.share or training.accumulate; remove them."
       )
     if not diffusion.process.mixes_noise:
       raise UserError("self_forcing: the process must mix data with noise; set process.name='uniform_flow'.")
@@ -108,8 +110,8 @@ class TeacherAndCritic:
   """The two models whose difference is the gradient of the student (`objectives/dmd.py`).
 
   Attributes:
-    teacher: parameters of the model of real clips; they do not change.
-    critic: parameters of the model of the student's clips.
+    teacher: parameters of the model that was trained on real clips; they do not change.
+    critic: parameters of the model that is trained on the student's clips.
     opt_state: state of the critic's optimizer.
   """
 
@@ -183,7 +185,11 @@ class SelfForcingStep:
     return new, {**metrics, **student_metrics, "gradient_norm": norm}
 
   def _roll(self, params, context: Context, key_exit, key_start, key_roll) -> tuple[Exits, jax.Array]:
-    """Rolls out movies; returns the exit steps of a window of them, and the times of these steps."""
+    """Rolls out movies without gradient.
+
+    Returns:
+      The exit steps of a window of each movie, and the times of these steps, [batch, frames of a chunk].
+    """
     diffusion, frames = self.experiment.diffusion, self.experiment.data.source.frames
     chunk = diffusion.rollout.chunk
     window, chunks = frames // chunk, max(self.settings.frames or frames, frames) // chunk
@@ -194,7 +200,7 @@ class SelfForcingStep:
     return roll(*arguments)[0], self.times[exit_step]
 
   def _denoiser(self, params):
-    """A denoiser of whole clips. It scans over the blocks, so that only one block is compiled."""
+    """Returns a denoiser of whole clips. It scans over the blocks, so that only one block is compiled."""
     network = self.experiment.network.clone(scan=True)
     return lambda clip, t, context: network.apply(params, clip, t, context)
 
@@ -219,7 +225,7 @@ class SelfForcingStep:
     return models.replace(critic=critic, opt_state=opt_state), metrics, grads
 
   def _student_loss(self, params, models: TeacherAndCritic, exits: Exits, t, context: Context, key):
-    """The loss of the student, distribution matching of its clips, and its metrics."""
+    """Returns (distribution-matching loss of the student's clips, metrics)."""
     process, settings = self.experiment.diffusion.process, self.settings
     clip = taken_again(self.programs, params, exits, t, context)
     key_time, key_noise = jax.random.split(key)
@@ -237,5 +243,5 @@ class SelfForcingStep:
 
 
 def student_programs(system: System) -> Causal:
-  """The programs of the student's rollout, as in generation: without guidance."""
+  """Builds the programs of the student's rollout, as in generation: without guidance."""
   return rollout_programs(system, guided=False)

@@ -15,7 +15,7 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 def needed(batch: Batch, needs: Needs) -> Batch:
-  """`batch` without the parts that are not in `needs`."""
+  """Returns `batch` without the optional parts that are not in `needs`."""
   context, has_clip = batch.context, CLIP in needs
   if MICRO not in needs:
     context = context.replace(fps=None, motion=None)
@@ -45,7 +45,7 @@ class TrainStep(Protocol):
     ...
 
   def begin_from(self, state: State, params) -> State:
-    """Replaces the parameters of `state`, which `init` returned, by `params`."""
+    """Returns the state before the first step with parameters `params`; `state` is the result of `init`."""
     ...
 
   def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
@@ -58,7 +58,7 @@ class StepSettings(Protocol):
   """Settings of one kind of training, from a section of the config. Implementations are frozen."""
 
   def check(self, experiment) -> None:
-    """Raises UserError if the rest of `experiment` does not fit; called when the config is built."""
+    """Raises UserError if these settings do not suit `experiment`; called when a config is built."""
     ...
 
   def build(self, experiment) -> TrainStep:
