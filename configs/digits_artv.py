@@ -3,10 +3,7 @@
 python -m experiments.train --config=configs/digits_artv.py --workdir=runs/digits_artv
 
 Hardware: one CPU core. Time: 8 minutes, 11 steps per second.
-Result (claims artv_e2_slow and artv_e3_slow, two seeds): the mean mask is .76 on moving and .06 on static
-pixels. After 200 frames .88 of the motion is left, and the mean squared error of the background that the
-digit never touches is .0004 and .0005; the variance of the background is .029. Without the mask
-(--config.artv.mask=False), .82 and .75 of the motion is left, and the error is .0029 and .0023.
+Result: docs/results.md: claims artv_e2_slow, artv_e3_slow, artv_e3_untouched_slow; tables on masks.
 """
 
 from ml_collections import ConfigDict

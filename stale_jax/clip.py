@@ -87,7 +87,7 @@ class Context:
     independent_senses: examples in which each sense is denoised independently (no cross-sense
       attention); None: no example.
     fps: frames per second, NaN where unknown; None if the model is not conditioned on it.
-    motion: mean optical flow (see `data.micro`), same convention.
+    motion: mean speed of the fastest tenth of the picture (see `data.micro`), same convention.
     encoded: the output of `Transformer.encode_captions`; None: the network encodes `text` itself.
   """
 

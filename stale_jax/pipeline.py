@@ -190,8 +190,8 @@ class Model:
       seconds: least length; default: the length of training clips. For longer movies, a model that can
         continue frames is rolled out; any other model denoises one longer clip.
       first: sense -> [conditioning frames, *shape], the first frames of the movie (`config.first`).
-      fps, motion: micro-conditions: frames per second, and mean optical flow (`data.micro`), for a model
-        trained with `config.model.micro`.
+      fps, motion: micro-conditions: frames per second, and mean speed of the fastest tenth of the
+        picture (`data.micro`), for a model trained with `config.model.micro`.
       budget_cents: budget in US cents for sampling all movies, which chooses steps and solver
         (`planning.budget`).
       price_per_hour: price of the device in US dollars per hour; default: list price (`planning.prices`).
