@@ -1,5 +1,6 @@
 """Builds the objects of an experiment from a config. No other part of the package reads a config."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,9 @@ from stale_jax.config.resolve import resolve
 from stale_jax.config.schema import is_autoencoder
 from stale_jax.config.system import build_autoencoder_system, build_diffusion_system
 from stale_jax.config.training import build_training
+from stale_jax.data import build_senses
 from stale_jax.models.attention import check_backend
+from stale_jax.models.merging import MERGED
 from stale_jax.system import System
 from stale_jax.training.experiment import Experiment
 
@@ -36,13 +39,13 @@ def build(config: Mapping[str, Any]) -> Experiment:
     training=build_training(resolve(config), system),
   )
   if not experiment.is_autoencoder:
-    _check_backend(experiment)
+    _check_attention(experiment)
   experiment.training.step.check(experiment)
   return experiment
 
 
-def _check_backend(experiment: Experiment) -> None:
-  """Raises UserError if the attention backend does not support what the config needs."""
+def _check_attention(experiment: Experiment) -> None:
+  """Raises UserError if attention does not support what the config needs."""
   network, training = experiment.network, experiment.training
   check_backend(
     network.attention,
@@ -50,3 +53,11 @@ def _check_backend(experiment: Experiment) -> None:
     joint=network.forms == "none" and not network.merge,
     mesh=training.mesh,
   )
+  source = experiment.data.source.largest
+  senses = build_senses([sense.name for sense in experiment.data.senses], source)
+  tokens = sum(math.prod(sense.grid(source.frames)) for sense in senses)
+  if network.merge and tokens > MERGED:
+    raise UserError(
+      f"model.merge=True holds the attention of all pairs of tokens, and a clip has {tokens} tokens, more than "
+      f"{MERGED}: set model.merge=False, or make the clips smaller."
+    )

@@ -105,11 +105,17 @@ def blocked(rule: Rule) -> Attention:
   return attend
 
 
+# From a scan over the blocks of a network, JAX moves out what is equal in all iterations: here, the masks of
+# all pairs. It moves a checkpoint as a whole or not at all.
+_whole = functools.partial(jax.checkpoint, static_argnums=0)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _blocked(rule: Rule, q, k, v, of_q: Tokens, of_k: Tokens):
   return _forward(rule, q, k, v, of_q, of_k)[0]
 
 
+@_whole
 def _forward(rule: Rule, q, k, v, of_q: Tokens, of_k: Tokens):
   """The forward rule; the loop over blocks of queries is the outer one."""
   scale, dtype = q.shape[-1] ** -0.5, jnp.promote_types(q.dtype, jnp.float32)
@@ -145,6 +151,7 @@ def _forward(rule: Rule, q, k, v, of_q: Tokens, of_k: Tokens):
   return (out, normaliser), (q, k, v, of_q, of_k, out, normaliser)
 
 
+@_whole
 def _backward(rule: Rule, saved, cotangents):
   """The backward rule; the loop over blocks of keys is the outer one. Probabilities are recomputed."""
   q, k, v, of_q, of_k, out, normaliser = saved

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from stale_jax.clip import Sense
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.layers import rotary_angles
-from stale_jax.models.patches import positions
+from stale_jax.models.patches import sense_angles
 from stale_jax.models.visibility import Tokens, stream_tokens
 
 Streams = dict[str, Array]
@@ -95,7 +95,7 @@ def past_keys(
     slots = next(iter(cache.keys.values()))[name].shape[1]
     # Empty slots come first; subtracting them lets the window begin at time 0, like a clip in training.
     empty = slots * each - cache.frames
-    from_first_slot = rotary_angles(positions(sense, (slots + time) * each), head_width)
+    from_first_slot = sense_angles(sense, (slots + time) * each, head_width)
     all_angles[name] = from_first_slot - empty * rotary_angles(np.eye(1, 3), head_width)
     own_angles[name] = all_angles[name][slots * place :]
     filled = jnp.broadcast_to((jnp.arange(slots) * each >= empty)[:, None], (batch, slots, place))

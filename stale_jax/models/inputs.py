@@ -14,7 +14,7 @@ from stale_jax.models.lanes import Lane, of_clip
 from stale_jax.models.layers import TIME_FEATURES, linear, linear_parameters, rotary_angles, time_features
 from stale_jax.models.micro import micro_condition, micro_parameters
 from stale_jax.models.parameters import named_key, stacked
-from stale_jax.models.patches import patchify, positions
+from stale_jax.models.patches import patchify, sense_angles
 from stale_jax.models.perturbation import drop_tokens, embedding_noise
 from stale_jax.models.text import encode_text, text_parameters
 from stale_jax.models.visibility import TEXT, Tokens, stream_tokens
@@ -165,7 +165,7 @@ class Embedding:
       patches = patchify(x, sense)
       batch, time, place, _ = patches.shape
       streams[name] = linear(params[f"{name}_in"], patches, dtype)
-      angles[name] = rotary_angles(positions(sense, t.shape[1]), self.head_width)
+      angles[name] = sense_angles(sense, t.shape[1], self.head_width)
       # Without `valid` it is known while tracing that no token is padding.
       real = np.ones((batch, time), bool) if valid is None else valid.reshape(batch, time, -1).any(-1)
       real = drop_tokens(_named(key, f"{name}_drop"), real.repeat(place, 1), self.token_drop)

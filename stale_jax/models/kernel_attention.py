@@ -21,6 +21,9 @@ from stale_jax.mesh import device_kind
 from stale_jax.models.exact_attention import Attention
 from stale_jax.models.visibility import Rule, Tokens
 
+# The most runs of consecutive tokens that are picked by slices.
+_RUNS = 32
+
 
 @runtime_checkable
 class Kernel(Protocol):
@@ -136,10 +139,13 @@ def _group(kernel: Kernel, rule: Rule, group: Group, q, k, v, of_q: Tokens, of_k
 
 
 def _pick(x, index: Int[np.ndarray, "picked"]):
-  """The tokens `index` of [batch, tokens, ...]; a slice if they are consecutive."""
-  if not len(index) or np.array_equal(index, np.arange(index[0], index[0] + len(index))):
-    return x[:, index[0] : index[0] + len(index)] if len(index) else x[:, :0]
-  return x[:, index] if isinstance(x, np.ndarray) else jnp.take(x, index.astype(np.int32), 1)
+  """The tokens `index` (ascending) of [batch, tokens, ...]: slices if they form few runs, else a gather."""
+  runs = np.split(index, np.flatnonzero(np.diff(index) != 1) + 1)
+  if len(runs) > _RUNS:
+    return x[:, index] if isinstance(x, np.ndarray) else jnp.take(x, index.astype(np.int32), 1)
+  slices = [x[:, run[0] : run[-1] + 1] if len(run) else x[:, :0] for run in runs]
+  np_or_jnp = np if isinstance(x, np.ndarray) else jnp
+  return slices[0] if len(slices) == 1 else np_or_jnp.concatenate(slices, 1)
 
 
 @jax.custom_vjp

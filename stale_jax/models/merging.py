@@ -23,6 +23,9 @@ from stale_jax.models.trunk import Trunk
 from stale_jax.models.visibility import Rule
 from stale_jax.models.visibility import join as join_tokens
 
+# The most tokens of a clip that can be merged: the attention of all pairs is held in memory.
+MERGED = 4096
+
 
 @flax.struct.dataclass
 class Merge:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Sense
+from stale_jax.models.layers import rotary_angles
 
 
 def patchify(x: Float[Array, "batch frames *shape"], sense: Sense) -> Float[Array, "batch time place values"]:
@@ -46,3 +47,18 @@ def positions(sense: Sense, frames: int) -> Float[np.ndarray, "tokens 3"]:
   for axis in range(1, min(len(grid), 3)):
     out[:, axis] = coordinates[:, axis]
   return out
+
+
+def sense_angles(sense: Sense, frames: int, head_width: int) -> Float[Array, "tokens {head_width}//2"]:
+  """`rotary_angles` at the `positions` of a sense, as the sum of one small table per axis.
+
+  So a program contains the tables instead of a constant for all tokens: 19 MB at 75,600 tokens.
+  """
+  grid, corners = sense.grid(frames), positions(sense, frames)
+  corners = np.reshape(corners, (*grid, 3))
+  total = jnp.zeros((*grid, head_width // 2), jnp.float32)
+  for axis in range(min(len(grid), 3)):
+    along = np.moveaxis(corners, axis, 0).reshape(grid[axis], -1, 3)[:, 0]
+    table = rotary_angles(along * np.eye(3)[axis], head_width)
+    total += np.reshape(table, (grid[axis], *(1,) * (len(grid) - axis - 1), -1))
+  return jnp.reshape(total, (-1, head_width // 2))

@@ -128,8 +128,6 @@ def fit(
   """
   chip, devices = chip_of(topology), topology_devices(topology, slices)
   experiment, of = describe(config)
-  if experiment.network.attention != "splash":
-    say("model.attention is not splash: the estimates assume attention that stores no probabilities.")
   batch = experiment.training.settings.batch
   many = candidates(experiment.network.heads, len(devices), slices, batch)
   if not many:

@@ -162,3 +162,10 @@ def test_what_a_backend_cannot_do_is_refused_before_it_is_traced(backend, fields
 def test_a_config_is_refused_when_it_is_built():
   with pytest.raises(UserError, match="leave model.forms and model.merge out"):
     build(micro.config(model__attention="splash", model__forms="dense"))
+
+
+def test_merging_is_refused_for_long_clips():
+  fields = {"model__merge": True, "model__turns": 2, "model__depth": 2, "source__patch": 1}
+  build(micro.config(**fields))
+  with pytest.raises(UserError, match="more than 4096: set model.merge=False"):
+    build(micro.config(source__canvas=36, **fields))

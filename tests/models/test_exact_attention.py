@@ -7,6 +7,7 @@ import pytest
 
 from stale_jax.models.exact_attention import blocked, dense, exact
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, Tokens
+from stale_jax.testing.programs import largest_intermediate
 
 RULES = {
   "full": Rule(),
@@ -69,17 +70,6 @@ def test_queries_with_no_visible_key_return_zero_and_have_no_gradient():
   assert not np.any(out) and not any(np.any(grad) for grad in grads)
 
 
-def largest(jaxpr):
-  """The number of elements of the largest array in a program, with all programs it calls."""
-  sizes = [var.aval.size for eqn in jaxpr.eqns for var in eqn.outvars]
-  for eqn in jaxpr.eqns:
-    for value in jax.tree.leaves(eqn.params, is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr")):
-      inner = getattr(value, "jaxpr", value)
-      if hasattr(inner, "eqns"):
-        sizes.append(largest(inner))
-  return max(sizes, default=0)
-
-
 def test_above_its_limit_attention_holds_no_pairs():
   count = 5000
   of = jax.tree.map(lambda x: np.resize(x, (2, count)), tokens())
@@ -87,7 +77,23 @@ def test_above_its_limit_attention_holds_no_pairs():
   normaliser = jax.ShapeDtypeStruct((2, count, 2), jnp.float32)
 
   def size(attention):
-    program = jax.make_jaxpr(lambda *x: pulled(attention, of, of, *x))(*arrays, normaliser)
-    return largest(program.jaxpr)
+    return largest_intermediate(jax.make_jaxpr(lambda *x: pulled(attention, of, of, *x))(*arrays, normaliser))
 
   assert size(exact(Rule())) <= 2 * 2 * 512 * 512 < size(dense(Rule())) / 20
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_scan_over_layers_holds_no_pairs_either(remat):
+  """JAX moves what is equal in all iterations out of a scan, such as the masks of all pairs of blocks."""
+  count = 5000
+  of = jax.tree.map(lambda x: np.resize(x, (2, count)), tokens())
+
+  def loss(x, weights):
+    def layer(x, weight):
+      return exact(Rule())(x * weight, x, x, of, of)[0], None
+
+    return jnp.sum(jax.lax.scan(jax.checkpoint(layer) if remat else layer, x, weights)[0])
+
+  x = jax.ShapeDtypeStruct((2, count, 2, 8), jnp.float32)
+  program = jax.make_jaxpr(jax.grad(loss, argnums=1))(x, jax.ShapeDtypeStruct((3,), jnp.float32))
+  assert largest_intermediate(program) <= 2 * 2 * 512 * 512

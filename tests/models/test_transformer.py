@@ -244,7 +244,7 @@ def test_wrong_shapes_and_senses_are_named(inputs):
     MODEL.apply(params, {"sight": clip["sight"][..., :1]}, t, context)
   with pytest.raises(UserError, match="no sense 'tuch'"):
     MODEL.apply(params, {"tuch": clip["touch"]}, t, context)
-  with pytest.raises(UserError, match="groups of 4"):
+  with pytest.raises(UserError, match="its patch of 4 frames"):
     MODEL.apply(params, {"touch": clip["touch"][:, :6]}, t[:, :6], context)
 
 
