@@ -1,10 +1,10 @@
 """No program of a long clip holds an array of tokens x tokens, nor a captured constant above a megabyte.
 
 Two blocks as wide as those of configs/stale_1b.py, with 32,760 (480p) and 75,600 (720p) tokens of sight, and
-with touch and sound. The programs are the gradient of a loss, the denoiser of a guided sampler, and a step of a
-causal rollout with a full KV cache; causal and not; for the backends `xla`, `splash` and `cudnn`; in bfloat16
-and float32; with padding, dropped tokens, and examples with independent senses. Programs for cuDNN are also
-lowered for CUDA. Gradients with `splash` and `xla` are compiled for a TPU v5p.
+with touch and sound. The programs are the gradient of a loss, the denoiser of a guided sampler, and a step of
+a causal rollout with a full KV cache; causal and not; for the backends `xla`, `splash` and `cudnn`; in
+bfloat16 and float32; with padding, dropped tokens, and examples with independent senses. Programs for cuDNN
+are also lowered for CUDA. Gradients with `splash` and `xla` are compiled for a TPU v5p.
 
 Value: the largest intermediate array of the jaxprs, in elements per clip, token and unit of width; bar 8. (In
 these units the pairs of one head are 16 at 480p and 37 at 720p.) It holds if, in addition, no constant in a

@@ -58,6 +58,6 @@ def _check_attention(experiment: Experiment) -> None:
   tokens = sum(math.prod(sense.grid(source.frames)) for sense in senses)
   if network.merge and tokens > MERGED:
     raise UserError(
-      f"model.merge=True holds the attention of all pairs of tokens, and a clip has {tokens} tokens, more than "
-      f"{MERGED}: set model.merge=False, or make the clips smaller."
+      f"model.merge=True holds the attention of all pairs of tokens, and a clip has {tokens} tokens, more "
+      f"than {MERGED}: set model.merge=False, or make the clips smaller."
     )

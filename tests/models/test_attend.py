@@ -168,4 +168,4 @@ def test_merging_is_refused_for_long_clips():
   fields = {"model__merge": True, "model__turns": 2, "model__depth": 2, "source__patch": 1}
   build(micro.config(**fields))
   with pytest.raises(UserError, match="more than 4096: set model.merge=False"):
-    build(micro.config(source__canvas=36, **fields))
+    build(micro.config(source__canvas=36, source__frames=52, **fields))
