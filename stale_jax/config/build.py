@@ -9,6 +9,7 @@ from stale_jax.config.schema import is_autoencoder
 from stale_jax.config.system import build_autoencoder_system, build_diffusion_system
 from stale_jax.config.training import build_training
 from stale_jax.data import build_senses
+from stale_jax.errors import UserError
 from stale_jax.models.attention import check_backend
 from stale_jax.models.merging import MERGED
 from stale_jax.system import System
