@@ -147,7 +147,8 @@ def check_budget(system: System, source, rolls: bool, conditioned: bool, name: s
     raise UserError("a budget works only for clips of the training length: leave out seconds.")
   if conditioned:
     raise UserError(
-      "a budget works only for clips of a prompt alone: leave out the first frame, fps and motion."
+      "a budget works only for clips conditioned on a prompt and nothing else: leave out the first frame, "
+      "fps and motion."
     )
   if source is not system.data.source or system.diffusion.sampling.solver == "consistency":
     raise UserError(

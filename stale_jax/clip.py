@@ -38,7 +38,10 @@ class Sense:
 
   def __post_init__(self):
     if len(self.patch) != len(self.shape) or len(self.channels) != self.shape[-1]:
-      raise ValueError(f"Sense {self.name}: patch {self.patch} or channels do not fit shape {self.shape}.")
+      raise ValueError(
+        f"Sense {self.name}: shape {self.shape} needs {len(self.shape)} entries in patch, got {self.patch}, "
+        f"and {self.shape[-1]} channel names, got {len(self.channels)}."
+      )
     if any(n % p for n, p in zip(self.shape, self.patch[1:], strict=False)):
       raise ValueError(f"Sense {self.name}: patch {self.patch} does not divide shape {self.shape}.")
 

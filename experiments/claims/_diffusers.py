@@ -1,4 +1,4 @@
-"""A video transformer of diffusers and one of ours, with as many tokens and nearly as many parameters."""
+"""Our video transformer and one of the library diffusers: equal token counts, similar parameter counts."""
 
 FRAMES, SIDE, CHANNELS, WORDS = 8, 16, 4, 64
 WIDTH, DEPTH, HEADS, BATCH = 384, 8, 6, 2

@@ -108,10 +108,12 @@ class _Block(nn.Module):
 
 
 class Twin(nn.Module):
-  """The network, called with (clip, times [batch, frames], tokens [batch, length]); no frame is padding.
+  """A PyTorch copy of a `Transformer`, called with (clip, times [batch, frames], tokens [batch, length]).
+
+  It has no mask for frames: a clip must not contain padding frames. Text may be padded.
 
   Args:
-    model: a `Transformer`.
+    model: the `Transformer` to copy.
     weights: its parameters, a nested dictionary with one entry per layer and stream.
   """
 

@@ -21,8 +21,9 @@ def measure(seed: int) -> dict:
     return float(change.mean()), ScoreEstimate.of(change).error
 
   (merged, error), (untrained, untrained_error) = rise("merged"), rise("merged without training")
-  print(f"loss {whole:.5f}; merged {merged:+.2%} (paired standard error {error:.2%})")
-  print(f"merged without training {untrained:+.2%} (paired standard error {untrained_error:.2%})")
+  print(f"held-out loss without merging: {whole:.5f}")
+  print(f"change of the loss with merging: {merged:+.2%} (paired standard error {error:.2%})")
+  print(f"the same, not trained with merging: {untrained:+.2%} (paired standard error {untrained_error:.2%})")
   print(f"time of a forward pass: {time:.3f} of the unmerged model's")
   value = merged / (1 - time) if time < 1 else float("inf")
   return {

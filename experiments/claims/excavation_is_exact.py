@@ -46,10 +46,11 @@ def measure(seed: int) -> dict:
 
 
 def _random_walk(seed: int, steps: int = 4000):
-  """Tracks and reconstructs the averages of a random walk, in float64.
+  """Tracks power-function EMAs of a random walk, and reconstructs some from snapshots of others, in float64.
 
   Returns:
-    std -> tracked average, std -> reconstructed average, and the last parameters.
+    (relative std -> EMA tracked at every step, for TRACKS and TARGETS; relative std -> EMA reconstructed
+    from the snapshots of TRACKS, for TARGETS; the last parameters).
   """
   import numpy as np
 

@@ -1,12 +1,13 @@
 """A model trained with messing up makes better clips in 4 steps, and rollouts that drift less.
 
-Messing up is extra noise on the network's input and dropped tokens (`objectives.messup`; here noise .1, drop
-.1). Small models of sight only are trained from scratch with and without it, for equally many steps, with two
-seeds. There are two errors, both Fréchet distances to real test clips: of one-second clips made in 4 steps,
-and of the last second of rollouts of five seconds. A rollout is made half a second at a time, each
-conditioned on the half second before. The models were never trained with clean first frames, so the known
-half is noised to the same time as the rest, as in training (the replacement method, Ho et al., arXiv
-2204.03458). Value: the greater of the two ratios of errors, with messing up divided by without. Bar: 1. The
+Messing up means that training adds extra noise to the network's input and drops tokens
+(`objectives.messup`; here noise .1, drop .1). Small models of one sense, sight, are trained from scratch with
+and without it, for the same number of steps, with two seeds. There are two errors, both Fréchet distances to
+real test clips: of one-second clips made in 4 steps, and of the last second of rollouts of five seconds. A
+rollout is made half a second at a time, each conditioned on the half second before. The models are never
+trained with clean first frames, so the known half is noised to the same time as the rest, as in training (the
+replacement method, Ho et al., arXiv 2204.03458). Each error is averaged over the seeds. Value: the greater of
+the two ratios of the error with messing up to the error without it. Bar: the value must be below 1. The
 ratios of the kernel distance (KID), which is not biased by the number of clips, are reported as well.
 """
 

@@ -60,7 +60,7 @@ def _measured(model, reader, kind: str, seed: int) -> dict[str, float]:
   from stale_jax.sampling.story import Story
 
   def told(story: Story):
-    """(variance of each story, share of right panels of each story), each [stories]."""
+    """Returns (variance between the panels of each story, share of its panels that are right), [stories]."""
     variances, right = [], []
     for number, panels in enumerate(_stories(kind, seed)):
       seeds = [1000 * seed + PANELS * number + i for i in range(PANELS)]

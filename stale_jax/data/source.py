@@ -142,4 +142,11 @@ class DynamicalSystem(Source):
 
   @abc.abstractmethod
   def read(self, clip: Clip) -> dict[str, Any]:
-    """Computes the labels that captions state from clips [n, frames, values]: label -> class indices [n]."""
+    """Computes, from the trajectories of clips, the labels that their captions state.
+
+    Args:
+      clip: name of the sense -> trajectories [n, frames, values], in [-1, 1].
+
+    Returns:
+      Label -> class of each clip, an index, [n].
+    """

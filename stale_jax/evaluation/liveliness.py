@@ -98,7 +98,11 @@ class Curve:
     return np.stack(self.points[:count]), np.stack(self.points[-count:])
 
   def shown(self) -> tuple[list[float | None], int]:
-    """Mean over clips in at most 64 points, None where it is unknown; and the number of windows per point."""
+    """Returns the curve for display: (its mean over clips in at most 64 values, number of windows per value).
+
+    Each value is the mean over its windows. It is None if a clip has no value in one of these windows, as
+    `loop` has none in the first window.
+    """
     means = np.mean(self.points, 1)
     times = -(-len(means) // _SHOWN)
     parts = [float(means[i : i + times].mean()) for i in range(0, len(means), times)]

@@ -27,7 +27,10 @@ def ssh(run: Run) -> Launch:
   run.need("ssh", "hosts", "directory")
   processes = Topology.parse(run.topology).hosts(kubernetes=False) * run.slices
   if len(run.hosts) != processes:
-    raise UserError(f"run.hosts lists {len(run.hosts)} hosts; {run.slices} x {run.topology} has {processes}.")
+    raise UserError(
+      f"run.hosts lists {len(run.hosts)} hosts; {run.slices} x {run.topology} has {processes}: list each "
+      "host once."
+    )
   coordinator = run.hosts[0].split("@")[-1]
   commands = []
   for process, host in enumerate(run.hosts):

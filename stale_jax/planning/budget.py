@@ -35,12 +35,12 @@ C = TypeVar("C")
 
 @dataclasses.dataclass(frozen=True)
 class Offer:
-  """Measured quality and price of a candidate.
+  """Measured quality and price of a candidate (a setting of the sampler), summed over the sampled clips.
 
   Attributes:
-    response: difference-of-Gaussians response, which is maximized.
-    bits: log2-likelihood minus that under the prior.
-    cents: price in US cents.
+    response: difference-of-Gaussians response of the clips, which is maximized.
+    bits: log2-likelihood of the clips under the model, minus that under the uniform prior.
+    cents: price of sampling the clips, in US cents.
   """
 
   response: float

@@ -13,11 +13,11 @@ chunk. The keys and values that are added to the cache are computed without the 
 panel can be continued alone.
 
 A long story is denoised in tiles of a fixed number of panels, so that the memory of attention does not grow
-with the number of panels. Half of each tile are the first panels of the story, so that all other panels have
-the same character. (The paper instead averages overlapping tiles in each attention layer. For ten stories of
-16 panels with one prompt and tiles of four, the variance between panels was .122 +- .017 with averaged
-outputs and .080 +- .016 with the first panels in each tile. It is about .10 without either, and .014 within
-one tile.)
+with the number of panels. The first half of each tile consists of the first panels of the story, so that all
+other panels have the same character. (The paper instead averages overlapping tiles in each attention layer.
+For ten stories of 16 panels with one prompt and tiles of four, the variance of the character between panels
+was .122 +- .017 with averaged outputs and .080 +- .016 with the first panels in each tile. It is about .10
+without either method, and .014 between the panels of one tile.)
 """
 
 import dataclasses

@@ -85,7 +85,7 @@ def frames_at(
 
   Args:
     file: the video.
-    times: in seconds, non-decreasing. The iterable is consumed one time per yielded picture.
+    times: in seconds, non-decreasing. They are read lazily, one element of the iterable per yielded picture.
     height, width: size of the pictures, in pixels.
 
   Raises:

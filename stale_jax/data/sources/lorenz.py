@@ -51,7 +51,10 @@ def integrate(state: Float[np.ndarray, "*batch 3"], steps: int) -> Float[np.ndar
 
 @functools.cache
 def trajectories(seed: int, split: str, stride: int) -> Float[np.ndarray, "trajectories length 3"]:
-  """The long trajectories on the attractor from which clips are cut, one frame every `stride` steps."""
+  """The long trajectories of a split, from which clips are cut: (x, y, z), not scaled to [-1, 1].
+
+  All states lie on the attractor. Consecutive frames are `stride` Runge-Kutta steps apart.
+  """
   rng = np.random.Generator(np.random.Philox(key=[seed, SPLITS.index(split)]))
   state = integrate(_CENTRE + _HALF_WIDTH * rng.uniform(-1, 1, (_TRAJECTORIES, 3)), _SETTLE)
   out = np.empty((_TRAJECTORIES, _LENGTH, 3))

@@ -25,7 +25,7 @@ class ResearchApi(Folder):
   lines: str
 
   def describer(self) -> Callable[[str], Described | None]:
-    """A function from a path to the metadata in the video's line; it returns None if there is no line.
+    """Returns a function: path of a video -> its metadata in `lines`, or None if `lines` lacks the video.
 
     Raises:
       UserError: `lines` cannot be read, or none of its lines describes a video.

@@ -122,7 +122,10 @@ class NextFrame:
   def build(cls, rollout: Rollout, system) -> "NextFrame":
     """See `Sampler`."""
     if not system.diffusion.artv:
-      raise UserError("how='artv': the model does not make frames one by one; train with config.artv.")
+      raise UserError(
+        "how='artv': the model does not make frames one by one; choose another how, or train a model with "
+        "the config section artv, as in configs/digits_artv.py."
+      )
     return cls(**parts_of(system), noise=rollout.noise)
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
