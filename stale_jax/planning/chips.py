@@ -112,3 +112,18 @@ def chip_of(topology: str) -> Chip:
     known = [f"{name}:{size}" for size in GENERATIONS[chip.name].shapes]
     raise UserError(f"unknown topology {topology!r}: {nearest(topology, known)}")
   return chip
+
+
+# Substring of JAX's `device_kind` -> peak dense bfloat16 operations per second, from NVIDIA's datasheets:
+# https://www.nvidia.com/en-us/data-center/a100, /h100 and /h200 (SXM), /l4; those of H100 to L4 divide the
+# numbers with sparsity by two.
+GPU_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12}
+
+
+def peak_flops(kind: str) -> float | None:
+  """Peak bfloat16 operations per second of a device of JAX's `device_kind`; None if it is unknown."""
+  # The longest name first: "TPU v5" is also a part of "TPU v5 lite".
+  for chip in sorted(CHIPS.values(), key=lambda chip: -len(chip.kind)):
+    if chip.kind in kind:
+      return chip.flops / chip.devices
+  return next((flops for name, flops in GPU_FLOPS.items() if name in kind), None)
