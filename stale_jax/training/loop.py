@@ -25,7 +25,7 @@ from stale_jax.training.preemption import preemption
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import TrainingProgram, training_program
 from stale_jax.training.run_config import keep_config
-from stale_jax.training.state import State
+from stale_jax.training.state import Skipped, State
 
 
 def train_loop(
@@ -159,7 +159,8 @@ class _Run:
 
   def go(self, state: State, stopping: Callable[[int], bool]) -> State:
     """Trains until the last step, or until `stopping` returns True."""
-    step, steps = int(state.step), self.experiment.training.settings.steps
+    settings = self.experiment.training.settings
+    step, steps = int(state.step), settings.steps
     with contextlib.ExitStack() as stack:
       for writer in (self.checkpoints, self.metrics, self.profile):
         stack.enter_context(contextlib.closing(writer))
@@ -172,7 +173,7 @@ class _Run:
         self.profile.after(step, scalars)
         self._log(step, state, scalars)
         self._save(step, state)
-      if step < steps and int(jax.device_get(state.bad_step)) < 0:
+      if step < steps and int(jax.device_get(state.skipped.longest)) <= settings.skips:
         self.checkpoints.save(step, state, self.feed.state)
         self.say(f"\nSIGTERM: saved step {step} in {self.workdir}; run the same command to resume.")
     return state
@@ -203,11 +204,12 @@ class _Run:
     logging = step == settings.steps or step % settings.log_every == 0
     if not (logging or self._saving(step) or step in self.snapshot_steps):
       return
-    bad_step = int(jax.device_get(state.bad_step))
-    if bad_step >= 0:
-      raise UserError(self._not_finite(bad_step))
+    skipped = jax.tree.map(int, jax.device_get(state.skipped))
+    if skipped.last in dict(self.recent):
+      self._report_skipped(skipped)
     if logging:
-      self.metrics.write(step, {k: float(v) for k, v in jax.device_get(scalars).items()})
+      scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
+      self.metrics.write(step, {**scalars, "skipped_steps": skipped.total})
 
   def _save(self, step: int, state: State) -> None:
     """Writes snapshots of the power-function averages and a checkpoint, at the steps where they are due."""
@@ -226,20 +228,28 @@ class _Run:
     settings = self.experiment.training.settings
     return step == settings.steps or step % settings.checkpoint_every == 0
 
-  def _not_finite(self, step: int) -> str:
-    """Returns the error message of a step whose loss is not finite.
+  def _report_skipped(self, skipped: Skipped) -> None:
+    """Prints the last skipped step, its examples, and those examples that hold values that are not finite.
 
-    It names the step, its examples, those examples that hold values that are not finite, and the last good
-    checkpoint.
+    Raises:
+      UserError: more steps in a row were skipped than `training.skips` allows.
     """
+    step = skipped.last
     source, indices = self.experiment.data.source, whole(dict(self.recent)[step])
     batch = [int(i) for i in indices]
     broken = [i for i in batch if not all(np.isfinite(x).all() for x in source[i]["clip"].values())]
+    cause = f"examples {broken} hold values that are not finite" if broken else "all its examples are finite"
+    text = f"the loss is not finite at step {step + 1}, batch of examples {batch}: {cause}"
+    self.recent.clear()  # Each skipped step is reported once.
+    allowed = self.experiment.training.settings.skips
+    if skipped.longest <= allowed:
+      self.say(f"skipped {skipped.total} steps so far; {text}.")
+      return
     self.checkpoints.close()
     latest = self.checkpoints.latest()
     good = "there is no checkpoint yet" if latest is None else f"the last good checkpoint is step {latest}"
-    cause = f"examples {broken} hold values that are not finite" if broken else "all its examples are finite"
-    return f"the loss is not finite at step {step + 1}, batch of examples {batch}: {cause}; {good}."
+    limit = f"{skipped.longest} steps in a row, and training.skips allows {allowed}; " if allowed else ""
+    raise UserError(f"{text}; {limit}{good}.")
 
 
 def _say() -> Callable[[str], None]:

@@ -18,6 +18,8 @@ class TrainingSettings:
     init_from: weights to start from: a run's folder, a weights file, or a packaged model ("shipped",
       "causal", "autoencoder"); "" draws them at random.
     log_every, checkpoint_every: steps between two log lines, and between two checkpoints.
+    skips: steps in a row whose loss or gradient may be not finite. They are skipped and counted; the run
+      ends when there are more in a row.
     keep: number of checkpoints to keep; older ones are deleted.
     processes: number of JAX processes that train together, usually one per host.
     silence: seconds without a heartbeat after which a process counts as dead.
@@ -30,6 +32,7 @@ class TrainingSettings:
   init_from: str = ""
   log_every: int = number(20, least=1)
   checkpoint_every: int = number(500, least=1)
+  skips: int = number(10, least=0)
   keep: int = number(3, least=1)
   processes: int = number(1, least=1)
   silence: float = number(100.0, least=1)

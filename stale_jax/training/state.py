@@ -7,9 +7,41 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from stale_jax.training.ema import Ema
+
+
+@flax.struct.dataclass
+class Skipped:
+  """Counts of the steps that were skipped because their loss or gradient was not finite.
+
+  Attributes:
+    total: number of all skipped steps.
+    row: number of skipped steps in a row, up to the latest step; 0 if the latest step was not skipped.
+    longest: greatest value of `row` so far.
+    last: the latest skipped step, counted from 0; -1 if there is none.
+  """
+
+  total: Int[Array, ""]
+  row: Int[Array, ""]
+  longest: Int[Array, ""]
+  last: Int[Array, ""]
+
+  @classmethod
+  def none(cls) -> "Skipped":
+    """The counts before the first step."""
+    return cls(*(jnp.full((), value, jnp.int32) for value in (0, 0, 0, -1)))
+
+  def after(self, step: Int[Array, ""], finite: Bool[Array, ""]) -> "Skipped":
+    """The counts after `step`, which is skipped if it is not `finite`."""
+    row = jnp.where(finite, 0, self.row + 1)
+    return Skipped(
+      total=self.total + ~finite,
+      row=row,
+      longest=jnp.maximum(self.longest, row),
+      last=jnp.where(finite, self.last, step),
+    )
 
 
 @flax.struct.dataclass
@@ -24,8 +56,7 @@ class State:
     tracks: power-function averages of `params`, if the run takes snapshots of them.
     extra: further state of one kind of training (see `training.steps`), or ().
     key: `jax.random.key_data` of the run's PRNG key; every step folds its number into the key.
-    bad_step: the first step whose loss or gradient was not finite, or -1. From this step on, only `step`
-      changes, so the loop need not check after every step.
+    skipped: counts of the steps that changed nothing else.
   """
 
   step: Int[Array, ""]
@@ -33,7 +64,7 @@ class State:
   opt_state: Any
   ema: Any
   key: Array
-  bad_step: Int[Array, ""]
+  skipped: Skipped
   tracks: tuple = ()
   extra: Any = ()
 
@@ -48,7 +79,7 @@ def initial_state(
     opt_state=optimizer.init(params),
     ema=jax.tree.map(jnp.copy, params),
     key=jax.random.key_data(key),
-    bad_step=jnp.full((), -1, jnp.int32),
+    skipped=Skipped.none(),
     tracks=tracks,
   )
 
@@ -72,8 +103,7 @@ def drawn_state(
 def update(state: State, grads, loss, optimizer: optax.GradientTransformation, ema: Ema) -> State:
   """Takes one optimizer step.
 
-  If the loss or the gradient of this step or of an earlier one is not finite, only the count of steps (and,
-  at the first such step, `bad_step`) changes.
+  If the loss or the gradient is not finite, only the counts of steps and of skipped steps change.
   """
   finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
   return accept(descend(state, grads, optimizer, ema), state, finite)
@@ -95,16 +125,12 @@ def descend(state: State, grads, optimizer: optax.GradientTransformation, ema: E
 
 
 def accept(new: State, state: State, finite) -> State:
-  """Completes a step: returns `new`, or `state` if this step or an earlier one was not finite.
-
-  In both cases the count of steps advances by one.
+  """Completes a step: returns `new`, or `state` if the step was not finite. In both cases it is counted.
 
   Args:
     new: the state after the update.
     state: the state before it.
     finite: whether the loss and the gradients of the step are finite.
   """
-  good = finite & (state.bad_step < 0)
-  new = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
-  bad_step = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
-  return new.replace(step=state.step + 1, bad_step=bad_step)
+  new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+  return new.replace(step=state.step + 1, skipped=state.skipped.after(state.step, finite))

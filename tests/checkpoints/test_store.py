@@ -18,7 +18,7 @@ from stale_jax.checkpoints.load import newest_ema
 from stale_jax.checkpoints.reading import newest_part, newest_state
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.errors import UserError
-from stale_jax.training.state import State
+from stale_jax.training.state import Skipped, State
 
 
 def draw(seed: int, step: int) -> State:
@@ -38,7 +38,7 @@ def draw(seed: int, step: int) -> State:
     opt_state=(params(), params()),
     ema=params(),
     key=jnp.asarray([seed, 1], jnp.uint32),
-    bad_step=jnp.asarray(-1, jnp.int32),
+    skipped=Skipped.none(),
   )
 
 
@@ -213,7 +213,7 @@ def test_a_save_that_never_ends_is_told(monkeypatch, tmp_path):
   with monkeypatch.context() as patched:
     patched.setattr(ocp.CheckpointManager, "wait_until_finished", lambda self: never.wait(30))
     begun = time.monotonic()
-    with pytest.raises(UserError, match=r"not written after 0\.2 s"):
+    with pytest.raises(UserError, match=r"did not finish within 0\.2 s"):
       checkpoints.save(4, STATES[4], {})
     assert time.monotonic() - begun < 10
     never.set()

@@ -58,20 +58,27 @@ def test_accumulation_is_the_mean_gradient_of_the_parts():
   assert int(new.step) == 1
 
 
-def test_nothing_changes_from_the_first_bad_step_on():
+def test_steps_that_are_not_finite_are_skipped_and_counted():
   optimizer = optax.adam(0.1)
   step = jax.jit(descent(optimizer).step)
   state = initial_state(PARAMS, optimizer, jax.random.key(0))
   good = jnp.ones((4, 2))
-  state, _ = step(state, good)
-  before = state
-  state, _ = step(state, good.at[0, 0].set(jnp.nan))
-  state, _ = step(state, good)
-  assert int(state.bad_step) == 1 and int(state.step) == 3
-  for a, b in zip(jax.tree.leaves(before.params), jax.tree.leaves(state.params), strict=True):
-    np.testing.assert_array_equal(a, b)
-  for a, b in zip(jax.tree.leaves(before.opt_state), jax.tree.leaves(state.opt_state), strict=True):
-    np.testing.assert_array_equal(a, b)
+  bad = good.at[0, 0].set(jnp.nan)
+  counts = []
+  for batch in (good, bad, good, bad, bad, good):
+    before = state
+    state, _ = step(state, batch)
+    counts.append(tuple(int(x) for x in jax.tree.leaves(state.skipped)))
+    same = [
+      np.array_equal(a, b)
+      for a, b in zip(
+        *(jax.tree.leaves((s.params, s.opt_state, s.ema)) for s in (before, state)), strict=True
+      )
+    ]
+    assert all(same) if batch is bad else not any(same)
+  # total, in a row, most in a row, last
+  assert counts == [(0, 0, 0, -1), (1, 1, 1, 1), (1, 0, 1, 1), (2, 1, 1, 3), (3, 2, 2, 4), (3, 0, 2, 4)]
+  assert int(state.step) == 6
 
 
 @pytest.mark.parametrize("stack", [(), (2,), (2, 3)])
@@ -123,7 +130,7 @@ def test_ema_is_its_recursion():
 
 def test_a_checkpoint_holds_what_a_run_uses_and_no_more(tmp_path):
   (tmp_path / "config.json").write_text("{}")
-  usual = {"step", "params", "opt_state", "ema", "key", "bad_step"}
+  usual = {"step", "params", "opt_state", "ema", "key", "skipped"}
   for step, ema in ((1, Ema()), (2, Ema(snapshots=4))):
     state = initial_state(PARAMS, optax.adam(0.1), jax.random.key(0), ema.start(PARAMS))
     checkpoints = Checkpointer(tmp_path)
@@ -158,8 +165,9 @@ def test_meshes():
 
 
 @pytest.mark.system
-def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypatch):
-  config = micro.config(training__steps=100)
+@pytest.mark.parametrize("skips", [0, 1])
+def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypatch, capfd, skips):
+  config = micro.config(training__steps=100 if skips == 0 else 12, training__skips=skips)
   experiment = build(config)
   text_length = experiment.network.text_length
   batches = iter(
@@ -175,12 +183,18 @@ def test_a_nan_in_a_batch_names_step_examples_and_checkpoint(tmp_path, monkeypat
     return example
 
   monkeypatch.setattr(Digits, "__getitem__", broken)
+  named = (
+    f"the loss is not finite at step 10, batch of examples {tenth}: examples {bad} hold values that are not"
+  )
+  if skips:
+    state = train(config, tmp_path)
+    assert f"skipped 1 steps so far; {named} finite." in capfd.readouterr().out
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["skipped_steps"] == 1
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
+    return
   with pytest.raises(UserError) as error:
     train(config, tmp_path)
-  assert str(error.value) == (
-    f"the loss is not finite at step 10, batch of examples {tenth}: examples {bad} hold values that "
-    "are not finite; the last good checkpoint is step 8."
-  )
+  assert str(error.value) == (f"{named} finite; the last good checkpoint is step 8.")
   monkeypatch.undo()
   state, _ = newest_ema(tmp_path)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(state))
