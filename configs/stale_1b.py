@@ -29,7 +29,6 @@ def get_config(resolution: str = "480p") -> ConfigDict:
     heads=16,
     text_length=512,
     dtype="bfloat16",
-    attention="splash",
     remat="full",
     scan=True,
   )

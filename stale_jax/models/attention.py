@@ -5,10 +5,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from stale_jax.errors import UserError
-from stale_jax.mesh import MeshShape, constrain, current_mesh, parts, spec
+from stale_jax.mesh import MeshShape, constrain, current_mesh, device_kind, parts, spec
 from stale_jax.models.context_parallel import ring, ulysses
 from stale_jax.models.exact_attention import DENSE, Attention, exact, softmax_attention
 from stale_jax.models.kernel_attention import by_kernel, cudnn, splash, unfused
@@ -116,11 +118,24 @@ BACKENDS = {
 }
 
 
+def _chosen(keys: int, head_width: int, dtype: DTypeLike, mesh: Mesh | None) -> str:
+  """The backend that "auto" stands for: dense attention for few keys, else the kernel of the device.
+
+  A kernel is not chosen where it would change the precision or does not support the sizes.
+  """
+  kind = device_kind()
+  if keys <= DENSE or kind == "cpu" or (mesh is not None and mesh.shape["ring"] > 1):
+    return "xla"
+  if kind.startswith("TPU"):
+    return "splash"
+  return "cudnn" if jnp.dtype(dtype).itemsize == 2 and head_width <= _WIDEST else "xla"
+
+
 def check_backend(backend: str, *, head_width: int, joint: bool, mesh: MeshShape) -> None:
   """Checks that the backend supports a model, before anything is traced.
 
   Args:
-    backend: one of BACKENDS.
+    backend: "auto" or one of BACKENDS.
     head_width: width of the attention heads.
     joint: whether the blocks use plain joint attention, without two forms and without token merging.
     mesh: the mesh that the model is trained on.
@@ -128,7 +143,7 @@ def check_backend(backend: str, *, head_width: int, joint: bool, mesh: MeshShape
   Raises:
     UserError: the backend does not support this model; the message says what to set instead.
   """
-  if backend == "xla":
+  if backend in ("auto", "xla"):
     return
   name = f"model.attention={backend}"
   if not joint:
@@ -149,7 +164,7 @@ def attend(
   k: dict[str, Array],
   v: dict[str, Array],
   tokens: dict[str, Tokens],
-  backend: str = "xla",
+  backend: str = "auto",
   rule: Rule = Rule(),  # noqa: B008
   seen: dict[str, Tokens] | None = None,
 ) -> dict[str, Float[Array, "batch _time _place heads width"]]:
@@ -158,8 +173,8 @@ def attend(
   Args:
     q, k, v: stream -> [batch, time, place, heads, width].
     tokens: stream -> tokens of the queries, [batch or 1, time, place].
-    backend: one of BACKENDS: "xla" runs anywhere, "cudnn" on a GPU, "splash" on a TPU; "unfused" divides the
-      work like these two, but holds all logits, and is for counting operations.
+    backend: "xla" runs anywhere, "cudnn" on a GPU, "splash" on a TPU; "auto" is one of these three; "unfused"
+      divides the work like the two kernels, but holds all logits, and is for counting operations.
     rule: the attention mask.
     seen: stream -> tokens of the keys, if there are extra keys; None: the same as `tokens`.
 
@@ -173,6 +188,9 @@ def attend(
   mesh = current_mesh()
   # JAX transformations return dictionaries with sorted keys; restore the order of the streams.
   q, k, v = ({name: x[name] for name in tokens} for x in (q, k, v))
+  if backend == "auto":
+    keys, first = sum(x.shape[1] * x.shape[2] for x in k.values()), next(iter(q.values()))
+    backend = _chosen(keys, first.shape[-1], first.dtype, mesh)
   if mesh is None or (backend == "xla" and parts(mesh, "tokens") == 1):
 
     def local(q, k, v, of_q, of_k):

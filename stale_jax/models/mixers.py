@@ -118,7 +118,7 @@ class JointAttention:
   Attributes:
     heads, head_width: number and width of the attention heads.
     dtype: dtype of the computation.
-    backend: one of `attention.BACKENDS`.
+    backend: see `attention.attend`.
     causal: whether attention is causal in frames (`visibility.Rule`).
     rope_jitter: relative spread of the heads' temporal rotary bases (`layers.rotary_jitter`); 0: equal bases.
   """
@@ -126,7 +126,7 @@ class JointAttention:
   heads: int
   head_width: int
   dtype: DTypeLike = jnp.float32
-  backend: str = "xla"
+  backend: str = "auto"
   causal: bool = False
   rope_jitter: float = 0.0
 

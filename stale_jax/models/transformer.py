@@ -60,7 +60,8 @@ class Transformer(nn.Module):
     merge: whether each turn merges a third of the tokens of senses with places, such as sight.
     mask: whether a head predicts, for each value, the share in [0, 1] that the network's output contributes,
       sown into the collection "mask" if it is mutable (`objectives.artv`).
-    attention: backend of joint attention, one of `models.attention.BACKENDS`.
+    attention: backend of joint attention: "xla" runs anywhere, "splash" on TPUs, "cudnn" on GPUs. "auto" is
+      "xla" for short clips and on the CPU, else the kernel of the device if it keeps the precision.
     causal: whether frames see no later frames and the caption sees no frames, so that a movie can be sampled
       frame by frame with a KV cache (`models.kv_cache`).
     rope_jitter: relative spread of the heads' temporal rotary bases; 0: all heads rotate at the same rates.
@@ -88,7 +89,7 @@ class Transformer(nn.Module):
   turns: int = number(0, least=0)
   merge: bool = False
   mask: bool = False
-  attention: str = choice("xla", BACKENDS)
+  attention: str = choice("auto", ("auto", *BACKENDS))
   causal: bool = False
   rope_jitter: float = number(0.0, least=0, most=1)
   micro: tuple[str, ...] = choice((), MICRO)

@@ -124,7 +124,7 @@ def plan(
     memory["program"] = stats.generated_code_size_in_bytes
     found, largest = sent(text, mesh), largest_arrays(text)
   ways, moved = mesh.size, text.hbm_bytes() if text.entry else 0.0
-  kernel = experiment.network.attention == "splash"
+  kernel = experiment.network.attention != "xla"
   products = text.matmul_flops() if text.entry else 0.0
   made = Plan(
     topology=topology,

@@ -39,6 +39,8 @@ def test_configs_have_the_values_of_the_first_release(config):
     del old["dog"]
   if config == "latent_digits":  # Then a path, which only a checkout has.
     old["source"]["autoencoder"] = "autoencoder"
+  if config.startswith("stale_"):  # Then the kernel for TPUs, now that of the device.
+    old["model"]["attention"] = "auto"
   assert resolve(old) == resolve(load(config))
 
 

@@ -9,6 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.mesh import MeshShape, on_mesh
+from stale_jax.models import attention
 from stale_jax.models.attention import (
   attend,
   check_backend,
@@ -169,3 +170,19 @@ def test_merging_is_refused_for_long_clips():
   build(micro.config(**fields))
   with pytest.raises(UserError, match="more than 4096: set model.merge=False"):
     build(micro.config(source__canvas=36, source__frames=52, **fields))
+
+
+@pytest.mark.parametrize(
+  ("kind", "keys", "width", "dtype", "want"),
+  [
+    ("cpu", 9000, 64, "bfloat16", "xla"),
+    ("TPU v5p", 2048, 64, "float32", "xla"),
+    ("TPU v5p", 2049, 64, "float32", "splash"),
+    ("NVIDIA H200", 2049, 64, "bfloat16", "cudnn"),
+    ("NVIDIA H200", 2049, 64, "float32", "xla"),
+    ("NVIDIA H200", 2049, 160, "float16", "xla"),
+  ],
+)
+def test_auto_is_the_kernel_of_the_device(monkeypatch, kind, keys, width, dtype, want):
+  monkeypatch.setattr(attention, "device_kind", lambda: kind)
+  assert attention._chosen(keys, width, dtype, None) == want
