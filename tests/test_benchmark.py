@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from stale_jax.benchmark import SUITES, Measurement
-from stale_jax.benchmark.suites import _evaluations, forward_flops
+from stale_jax.benchmark.suites import _evaluations
 from stale_jax.clip import Context, Sense
 from stale_jax.config import build
 from stale_jax.errors import UserError
-from stale_jax.planning.chips import peak_flops
+from stale_jax.flops import peak_flops
 from stale_jax.processes import UniformFlow
 from stale_jax.sampling import Sampling, classifier_free, sample
+from stale_jax.training.operations import forward_flops
 from tests import micro
 from tests.programs import finish
 

@@ -28,6 +28,7 @@ ROWS = [
     "memory",
     "mesh",
     "progress",
+    "flops",
   },
   {"clip"},
   {"processes", "models", "data"},
@@ -56,7 +57,7 @@ FOREIGN = {
   "memory.py": (1, "the C library"),
   "mesh.py": (1, "devices of JAX, of which only TPUs have slices"),
   "planning/compiled.py": (1, "devices of JAX, of which only TPUs have slices"),
-  "planning/flops.py": (2, "jaxprs, open or closed"),
+  "flops.py": (2, "jaxprs, open or closed"),
 }
 
 

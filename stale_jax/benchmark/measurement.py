@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from stale_jax.compilation import compiler_options
-from stale_jax.planning.chips import peak_flops
+from stale_jax.flops import peak_flops
 
 _VERSIONS = ("jax", "jaxlib", "flax", "optax")
 

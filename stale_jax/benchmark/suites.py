@@ -15,13 +15,12 @@ from stale_jax.clip import Batch, floats
 from stale_jax.config import build
 from stale_jax.data import loader
 from stale_jax.errors import UserError
-from stale_jax.planning.flops import count
 from stale_jax.processes import grid
 from stale_jax.sampling.samplers import Request, build_sampler
 from stale_jax.sampling.settings import Sampling
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
-from stale_jax.training.initial import example_batch
+from stale_jax.training.operations import forward_flops
 from stale_jax.training.program import TrainingProgram, training_program
 
 REPETITIONS = 3
@@ -161,15 +160,6 @@ SUITES: dict[str, Callable[[Mapping[str, Any]], Iterator[Measurement]]] = {
   "rollout": rollout,
   "loader": load,
 }
-
-
-def forward_flops(experiment: Experiment) -> float:
-  """FLOPs of the forward pass of one clip; of attention, only the pairs that the mask lets see each other."""
-  one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), example_batch(experiment))
-  t = jax.ShapeDtypeStruct((1, experiment.data.source.frames), jnp.float32)
-  network = experiment.network.clone(attention="unfused")
-  params = jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)))
-  return count(network.apply, params, jax.eval_shape(floats, one.clip), t, one.context)
 
 
 def _evaluations(settings: Sampling) -> int:

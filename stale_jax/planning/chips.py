@@ -10,6 +10,7 @@ import re
 
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError
+from stale_jax.flops import PEAK
 from stale_jax.launching.topology import GENERATIONS
 
 _GB, _GIB = 1e9, 2**30
@@ -54,7 +55,7 @@ CHIPS = {
     Chip(
       name="v5e",
       kind="TPU v5 lite",
-      flops=197e12,
+      flops=PEAK["TPU v5 lite"],
       memory=16 * _GIB,
       bandwidth=819 * _GB,
       torus=2,
@@ -64,7 +65,7 @@ CHIPS = {
     Chip(
       name="v5p",
       kind="TPU v5",
-      flops=459e12,
+      flops=PEAK["TPU v5"],
       memory=95 * _GIB,
       bandwidth=2765 * _GB,
       torus=3,
@@ -74,7 +75,7 @@ CHIPS = {
     Chip(
       name="v6e",
       kind="TPU v6 lite",
-      flops=918e12,
+      flops=PEAK["TPU v6 lite"],
       memory=32 * _GIB,
       bandwidth=1638 * _GB,
       torus=2,
@@ -84,7 +85,7 @@ CHIPS = {
     Chip(
       name="tpu7x",
       kind="TPU7x",
-      flops=2307e12,
+      flops=2 * PEAK["TPU7x"],
       memory=192 * _GIB,
       bandwidth=7380 * _GB,
       torus=3,
@@ -112,18 +113,3 @@ def chip_of(topology: str) -> Chip:
     known = [f"{name}:{size}" for size in GENERATIONS[chip.name].shapes]
     raise UserError(f"unknown topology {topology!r}: {nearest(topology, known)}")
   return chip
-
-
-# Substring of JAX's `device_kind` -> peak dense bfloat16 operations per second, from NVIDIA's datasheets:
-# https://www.nvidia.com/en-us/data-center/a100, /h100 and /h200 (SXM), /l4; those of H100 to L4 divide the
-# numbers with sparsity by two.
-GPU_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12}
-
-
-def peak_flops(kind: str) -> float | None:
-  """Peak bfloat16 operations per second of a device of JAX's `device_kind`; None if it is unknown."""
-  # The longest name first: "TPU v5" is also a part of "TPU v5 lite".
-  for chip in sorted(CHIPS.values(), key=lambda chip: -len(chip.kind)):
-    if chip.kind in kind:
-      return chip.flops / chip.devices
-  return next((flops for name, flops in GPU_FLOPS.items() if name in kind), None)

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from stale_jax.clip import Context
 from stale_jax.errors import UserError
+from stale_jax.flops import count
 from stale_jax.mesh import MeshShape
 from stale_jax.planning.chips import chip_of
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import KEPT, Estimate, Sizes, estimate, sizes
-from stale_jax.planning.flops import count
 from stale_jax.planning.plan import built, plain, plan
 from stale_jax.planning.report import GIB, Plan
 from stale_jax.planning.roofline import roofline

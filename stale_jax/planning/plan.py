@@ -17,11 +17,11 @@ from stale_jax.clip import floats
 from stale_jax.config import build
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
+from stale_jax.flops import count
 from stale_jax.models.text import PATCH
 from stale_jax.planning.advice import advice
 from stale_jax.planning.chips import Chip, chip_of
 from stale_jax.planning.compiled import compile_or_size, held, largest_arrays, sent
-from stale_jax.planning.flops import count
 from stale_jax.planning.hlo import Program
 from stale_jax.planning.prices import PRICES
 from stale_jax.planning.report import Plan

@@ -8,6 +8,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from stale_jax.config import build
 from stale_jax.errors import UserError
+from stale_jax.flops import count
 from stale_jax.mesh import MeshShape, on_mesh
 from stale_jax.models import attention
 from stale_jax.models.attention import (
@@ -18,7 +19,6 @@ from stale_jax.models.attention import (
   split_streams,
 )
 from stale_jax.models.visibility import EMOJI, TEXT, Rule, join, stream_tokens
-from stale_jax.planning.flops import count
 from tests import micro
 from tests.devices import on_devices
 

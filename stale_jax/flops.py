@@ -10,6 +10,26 @@ import math
 import jax
 from jax.extend import core
 
+# Substring of JAX's `device_kind` -> peak dense bfloat16 operations per second of a JAX device. TPUs: see
+# `planning.chips`; a TPU7x chip is two devices. GPUs: https://www.nvidia.com/en-us/data-center/a100, /h100,
+# /h200 (SXM) and /l4; for the last three half of the number with sparsity.
+PEAK = {
+  "TPU v5 lite": 197e12,
+  "TPU v5": 459e12,
+  "TPU v6 lite": 918e12,
+  "TPU7x": 1153.5e12,
+  "A100": 312e12,
+  "H100": 989e12,
+  "H200": 989e12,
+  "L4": 121e12,
+}
+
+
+def peak_flops(kind: str) -> float | None:
+  """Peak bfloat16 operations per second of a device of JAX's `device_kind`; None if it is unknown."""
+  # The longest name first: "TPU v5" is also a part of "TPU v5 lite".
+  return next((PEAK[name] for name in sorted(PEAK, key=len, reverse=True) if name in kind), None)
+
 
 def count(f, *args) -> float:
   """Number of operations of `f(*args)`; the arguments may be `jax.ShapeDtypeStruct`s."""

@@ -6,7 +6,7 @@ import pytest
 
 from stale_jax.clip import Context
 from stale_jax.config import build
-from stale_jax.planning.flops import count
+from stale_jax.flops import count
 from stale_jax.training.initial import init_params
 from tests import micro
 
