@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from stale_jax.clip import floats
 from stale_jax.config import build
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
@@ -30,6 +28,7 @@ from stale_jax.planning.sampler import plan_sampler
 from stale_jax.planning.topology import topology_devices
 from stale_jax.system import Data
 from stale_jax.training.experiment import Experiment
+from stale_jax.training.operations import forward_flops
 from stale_jax.training.program import batch_shapes, training_program
 from stale_jax.training.steps.denoise import Denoise
 
@@ -173,13 +172,12 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   Returns:
     Operations of (the forward pass of one clip, loss and gradient of a step, attention within a step).
   """
-  batch = batch_shapes(experiment, program.mesh)
-  one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch)
+  one = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch_shapes(experiment, program.mesh)
+  )
   params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.state.params)
-  t = jax.ShapeDtypeStruct((1, experiment.data.source.frames), jnp.float32)
-  network, key = plain(experiment), jax.eval_shape(lambda: jax.random.key(0))
-  forward = count(network.apply, params, jax.eval_shape(floats, one.clip), t, one.context)
-  loss = Denoise().loss(dataclasses.replace(experiment, network=network))
+  forward, key = forward_flops(experiment), jax.eval_shape(lambda: jax.random.key(0))
+  loss = Denoise().loss(dataclasses.replace(experiment, network=plain(experiment)))
   hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.settings.batch
   # By formula, because kernels are opaque: two products over all pairs of tokens forward, four backward.
   tokens = sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses)

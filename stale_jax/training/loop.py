@@ -119,6 +119,7 @@ def _train(
     recent=collections.deque(maxlen=settings.log_every),
     snapshot_steps=experiment.training.ema.snapshot_steps(settings.steps),
     say=say,
+    flops=functools.cache(functools.partial(experiment.training.step.flops, experiment)),
   )
   state = run.go(state, stopping)
   if int(state.step) == settings.steps:
@@ -141,6 +142,7 @@ class _Run:
       whose loss is not finite.
     snapshot_steps: steps after which the power-function averages are written.
     say: prints a line for the user.
+    flops: returns the model FLOPs of a step, or None if they are not counted.
     compiled: shapes of the batches for which the step has been compiled.
   """
 
@@ -155,6 +157,7 @@ class _Run:
   recent: collections.deque
   snapshot_steps: frozenset[int]
   say: Callable[[str], None]
+  flops: Callable[[], float | None]
   compiled: set[tuple] = dataclasses.field(default_factory=set)
 
   def go(self, state: State, stopping: Callable[[int], bool]) -> State:
@@ -209,7 +212,7 @@ class _Run:
       self._report_skipped(skipped)
     if logging:
       scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
-      self.metrics.write(step, {**scalars, "skipped_steps": skipped.total})
+      self.metrics.write(step, {**scalars, "skipped_steps": skipped.total}, self.flops())
 
   def _save(self, step: int, state: State) -> None:
     """Writes snapshots of the power-function averages and a checkpoint, at the steps where they are due."""

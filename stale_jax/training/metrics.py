@@ -5,7 +5,10 @@ import json
 import sys
 import time
 
+import jax
+
 from stale_jax.files import AnyPath, Written, write_whole
+from stale_jax.flops import peak_flops
 from stale_jax.training.goodput import Goodput
 
 
@@ -59,24 +62,34 @@ class Metrics:
     yield
     self._waited += time.monotonic() - start
 
-  def write(self, step: int, scalars: dict[str, float]) -> None:
+  def write(self, step: int, scalars: dict[str, float], flops: float | None = None) -> None:
     """Records `scalars` after `step` updates and prints the loss, the steps per second and the time left.
 
-    Added to the scalars: `steps_per_second` and `data_wait` since the last call, and `Goodput.measure`.
+    Added to the scalars: `steps_per_second`, `step_seconds` and `data_wait` since the last call;
+    `tflops_per_device` and, if the peak of the devices is known, `mfu`; and `Goodput.measure`.
+
+    Args:
+      step: number of completed updates.
+      scalars: name -> value.
+      flops: model FLOPs of a step, on all devices; None if they are not counted.
     """
     now = time.monotonic()
     elapsed = max(now - self._time, 1e-9)
     speed = (step - self._step) / elapsed
-    times = {"steps_per_second": speed, "data_wait": self._waited / elapsed, **self._goodput.measure()}
-    scalars = {**scalars, **times}
+    times = {"steps_per_second": speed, "step_seconds": elapsed / max(step - self._step, 1)}
+    times["data_wait"] = self._waited / elapsed
+    scalars = {**scalars, **times, **_utilisation(speed, flops), **self._goodput.measure()}
     self._step, self._time, self._waited = step, now, 0.0
     self._file.write(json.dumps({"step": step, **scalars}) + "\n")
     self._file.flush()
     for name, value in scalars.items():
       self._board.add_scalar(name, value, step)
     minutes, seconds = divmod(round((self._total - step) / max(speed, 1e-9)), 60)
+    used = (
+      f"  {scalars['tflops_per_device']:.0f} TFLOP/s  MFU {scalars['mfu']:.1%}" if "mfu" in scalars else ""
+    )
     line = (
-      f"step {step}/{self._total}  loss {scalars['loss']:.4f}  {speed:.2f} steps/s  "
+      f"step {step}/{self._total}  loss {scalars['loss']:.4f}  {speed:.2f} steps/s{used}  "
       f"{minutes}:{seconds:02d} left"
     )
     print(f"\r{line}\033[K" if self._live else line, end="" if self._live else "\n", flush=True)
@@ -97,12 +110,25 @@ class Metrics:
     self._written.close()
 
 
+def _utilisation(speed: float, flops: float | None) -> dict[str, float]:
+  """TFLOP/s per device, and their share of the peak if it is known.
+
+  Args:
+    speed: steps per second.
+    flops: model FLOPs of a step; None if they are not counted.
+  """
+  if flops is None:
+    return {}
+  each, peak = speed * flops / jax.device_count(), peak_flops(jax.devices()[0].device_kind)
+  return {"tflops_per_device": each / 1e12, **({} if peak is None else {"mfu": each / peak})}
+
+
 class NoMetrics:
   """The metrics of processes that do not write any: all but process 0."""
 
   waiting_for_data = lost = staticmethod(contextlib.nullcontext)
 
-  def write(self, step: int, scalars: dict[str, float]) -> None:
+  def write(self, step: int, scalars: dict[str, float], flops: float | None = None) -> None:
     """Does nothing."""
 
   def publish(self) -> None:
