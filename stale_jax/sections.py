@@ -21,6 +21,7 @@ class Section:
     default: the variant of a section without a name; None if the name is required.
     filled: fields that are not keys, because the builder fills them in.
     nested: key -> section that is its value.
+    each: key -> section that is each value of its dictionary, whose keys are free.
     is_optional: whether the section is None (off) in configs that lack it.
   """
 
@@ -28,6 +29,7 @@ class Section:
   default: str | None = ""
   filled: tuple[str, ...] = ()
   nested: Mapping[str, "Section"] = dataclasses.field(default_factory=dict)
+  each: Mapping[str, "Section"] = dataclasses.field(default_factory=dict)
   is_optional: bool = False
 
   @property
@@ -73,6 +75,9 @@ class Section:
     for key, field in fields.items():
       if key in self.nested:
         whole[key] = self.nested[key].complete(values.get(key, {}), f"{where}.{key}")
+      elif key in self.each:
+        stated = plain(values.get(key, {}), dict)
+        whole[key] = {n: self.each[key].complete(x, f"{where}.{key}.{n}") for n, x in stated.items()}
       elif key in values:
         whole[key] = plain(values[key], field.type)
         check_value(whole[key], field, f"{where}.{key}")

@@ -60,9 +60,12 @@ def _set_name(config: dict[str, Any], where: list[str], name: str) -> None:
 
 def _section_at(sections: Mapping[str, Section], where: list[str]) -> Section | None:
   """The section at a path, or None."""
-  section = sections.get(where[0])
-  for key in where[1:]:
-    section = section and section.nested.get(key)
+  section, keys = sections.get(where[0]), iter(where[1:])
+  for key in keys:
+    if section and key in section.each:
+      section = section.each[key] if next(keys, None) else None
+    else:
+      section = section and section.nested.get(key)
   return section
 
 

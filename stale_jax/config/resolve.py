@@ -48,4 +48,7 @@ def unset_keys(tree: Mapping[str, Any]) -> dict[tuple[str, ...], dataclasses.Fie
     for key, nested in section.nested.items():
       if inner := tree[name].get(key):
         found |= {(name, key, part): field for part, field in nested.unset(inner).items()}
+    for key, each in section.each.items():
+      for item, inner in tree[name].get(key, {}).items():
+        found |= {(name, key, item, part): field for part, field in each.unset(inner).items()}
   return found

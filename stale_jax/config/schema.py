@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stale_jax.config.latents import Latents
+from stale_jax.config.mixture import Mixed
 from stale_jax.data.build import SOURCES
 from stale_jax.fields import choice, number
 from stale_jax.mesh import MeshShape
@@ -62,6 +63,8 @@ ROOT = only(Root)
 MODELS = {"transformer": Transformer, "autoencoder": Autoencoder}
 OPTIMIZERS = {"adamw": AdamW, "muon": Muon}
 _PIXELS = Section(variants=SOURCES, default=None)
+# A view, so that sources which a program adds to SOURCES are valid here too.
+_UNMIXED = Section(variants=ChainMap({"latents": Latents}, SOURCES), default=None, nested={"source": _PIXELS})
 _SHARED = {
   "optimizer": Section(variants=OPTIMIZERS, default="adamw"),
   "ema": only(Ema),
@@ -71,9 +74,11 @@ _SHARED = {
 _MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask")
 
 DIFFUSION = {
-  # A view, so that sources which a program adds to SOURCES are valid here too.
   "source": Section(
-    variants=ChainMap({"latents": Latents}, SOURCES), default=None, nested={"source": _PIXELS}
+    variants=ChainMap({"latents": Latents, "mixture": Mixed}, SOURCES),
+    default=None,
+    nested={"source": _PIXELS},
+    each={"sources": _UNMIXED},
   ),
   "process": Section(variants=PROCESSES, default=None),
   "times": Section(variants=TIME_SAMPLERS, default="uniform"),

@@ -5,9 +5,11 @@ from typing import Any
 
 from stale_jax.clip import Sense
 from stale_jax.config.latents import build_latents
+from stale_jax.config.mixture import build_mixture
 from stale_jax.config.schema import is_autoencoder
 from stale_jax.construct import construct
 from stale_jax.data import build_senses, build_source
+from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 from stale_jax.models import Transformer, build_autoencoder, build_model
 from stale_jax.objectives import Artv, ConditionCorruption, FirstFrames, MessUp
@@ -37,8 +39,8 @@ def build_diffusion_system(config: Mapping[str, Any]) -> System:
 
 def build_data(config: Mapping[str, Any]) -> Data:
   """Builds the source and its senses; raises UserError if the network does not support them."""
-  coded = config["source"].get("name") == "latents"
-  source = build_latents(config["source"]) if coded else build_source(config["source"])
+  source = _build_source(config["source"])
+  coded = source.pixels is not source
   if (coded or is_autoencoder(config)) and len(source.pixels.sizes) > 1:
     raise UserError(
       "source.buckets and source.images: autoencoders and latents need clips of one size; leave them out."
@@ -46,6 +48,13 @@ def build_data(config: Mapping[str, Any]) -> Data:
   if coded and config["model"]["micro"]:
     raise UserError("model.micro: micro-conditions are measured on pixels, not on latents; leave it out.")
   return Data(source=source, senses=build_senses(config["senses"], source))
+
+
+def _build_source(section: Mapping[str, Any]) -> Source:
+  """Builds a source, or the latents or the mixture of other sources."""
+  if section.get("name") == "mixture":
+    return build_mixture(section, _build_source)
+  return build_latents(section) if section.get("name") == "latents" else build_source(section)
 
 
 def _build_denoiser(config: Mapping[str, Any], data: Data, artv: Artv | None) -> Transformer:

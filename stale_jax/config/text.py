@@ -46,6 +46,11 @@ def _section_lines(where: str, section: Section, values: Mapping[str, Any]) -> I
   for key, field in section.fields(variant).items():
     if key in section.nested:
       yield from _section_lines(f"{where}.{key}", section.nested[key], values[key])
+    elif key in section.each:
+      yield _line(f"{where}.{key}", {}, docs.get(key, ""))
+      for item, inner in values[key].items():
+        yield _line(f"{where}.{key}.{item}", {}, section.each[key].summary(section.each[key].variant(inner)))
+        yield from _section_lines(f"{where}.{key}.{item}", section.each[key], inner)
     elif key in values:
       is_default = is_required(field) or default_of(field) == values[key]
       note = "" if is_default else f"; default {default_of(field)!r}"
