@@ -31,19 +31,20 @@ def keep_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
 def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
   """The settings of a resolved config that a resumed run cannot change.
 
-  The takedowns of a source are not among them: they must be obeyed at any time.
+  The takedowns of a source are not among them, since they must be obeyed at any time, nor are the weights of a
+  mixture.
   """
   sections = {name: config.get(name) for name in ("senses", "process", "model", "cringe")}
   return {
     **sections,
-    "source": _without_takedown(config["source"]),
+    "source": _without(config["source"], "takedown", "weights"),
     "ema.tracks": construct(Ema, config["ema"], "ema").kept,
     "optimizer.name": config["optimizer"]["name"],
   }
 
 
-def _without_takedown(section: Any) -> Any:
-  """The config of a source, and of any sources nested in it, without the key `takedown`."""
+def _without(section: Any, *keys: str) -> Any:
+  """The config of a source, and of any sources nested in it, without the keys `keys`."""
   if not isinstance(section, Mapping):
     return section
-  return {key: _without_takedown(value) for key, value in section.items() if key != "takedown"}
+  return {key: _without(value, *keys) for key, value in section.items() if key not in keys}
