@@ -8,7 +8,7 @@ from stale_jax.construct import construct
 from stale_jax.data.source import Source
 from stale_jax.data.sources.mixture import Mixture
 from stale_jax.errors import UserError
-from stale_jax.fields import check_fields, nearest
+from stale_jax.fields import check_fields, nearest, number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,15 +21,13 @@ class Mixed:
   """
 
   sources: Mapping[str, Any]
-  weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  weights: Mapping[str, float] = number({}, least=0)
 
   def __post_init__(self):
     check_fields(self, "source")
-    for name, weight in self.weights.items():
+    for name in self.weights:
       if name not in self.sources:
         raise UserError(f"source.weights names {name!r}: {nearest(name, self.sources)}")
-      if not weight >= 0:
-        raise UserError(f"source.weights.{name}={weight}: weights are 0 or more.")
 
 
 def build_mixture(section: Mapping[str, Any], build: Callable[[Mapping[str, Any]], Source]) -> Mixture:

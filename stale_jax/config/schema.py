@@ -30,7 +30,7 @@ from stale_jax.sampling import SAMPLERS, Rollout, Sampling
 from stale_jax.sections import Section, only
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import AdamW, Muon
-from stale_jax.training.settings import TrainingSettings
+from stale_jax.training.settings import EvaluationSettings, TrainingSettings
 from stale_jax.training.steps.registry import STEPS
 
 
@@ -70,6 +70,7 @@ _SHARED = {
   "ema": only(Ema),
   "mesh": only(MeshShape),
   "training": only(TrainingSettings),
+  "evaluation": only(EvaluationSettings),
 }
 _MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask")
 

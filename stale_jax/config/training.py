@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stale_jax.config.schema import OPTIMIZERS
+from stale_jax.config.schema import OPTIMIZERS, is_autoencoder
 from stale_jax.construct import check_keys, choose, construct
 from stale_jax.errors import UserError
+from stale_jax.evaluation import SUITES
 from stale_jax.mesh import MeshShape
 from stale_jax.objectives import (
   ConditionCorruption,
@@ -20,7 +21,7 @@ from stale_jax.objectives import (
 from stale_jax.system import System
 from stale_jax.training.ema import Ema
 from stale_jax.training.experiment import Training
-from stale_jax.training.settings import TrainingSettings
+from stale_jax.training.settings import EvaluationSettings, TrainingSettings
 from stale_jax.training.steps.autoencode import Autoencode
 from stale_jax.training.steps.denoise import Denoise
 from stale_jax.training.steps.registry import STEPS
@@ -42,10 +43,27 @@ def _build_shared(config: Mapping[str, Any]) -> dict[str, Any]:
   return {
     "seed": config["seed"],
     "settings": construct(TrainingSettings, config["training"], "training"),
+    "evaluation": _build_evaluation(config["evaluation"], is_autoencoder(config)),
     "optimizer": choose(OPTIMIZERS, config["optimizer"], "optimizer"),
     "ema": construct(Ema, config["ema"], "ema"),
     "mesh": construct(MeshShape, config["mesh"], "mesh"),
   }
+
+
+def _build_evaluation(section: Mapping[str, Any], codes: bool) -> EvaluationSettings:
+  """Builds the settings of evaluation; raises UserError if a suite is for another kind of network."""
+  settings = construct(EvaluationSettings, section, "evaluation")
+  if not settings.every:
+    return settings
+  for name in settings.suites:
+    if SUITES[name].is_for_autoencoders != codes:
+      kind = "an autoencoder: use reconstruction" if codes else "not an autoencoder"
+      raise UserError(f"evaluation.suites: {name!r} cannot measure this network, which is {kind}.")
+    if SUITES[name].compares:
+      raise UserError(f"evaluation.suites: {name!r} compares two models: use experiments.evaluate.")
+  if settings.prompts and codes:
+    raise UserError("evaluation.prompts: an autoencoder has no prompts; leave them out.")
+  return settings
 
 
 def _build_autoencoding(config: Mapping[str, Any], system: System, shared: dict[str, Any]) -> Training:

@@ -1,5 +1,6 @@
 """Writes sight and sound as a video file, with PyAV."""
 
+import io
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -69,3 +70,16 @@ def write_video(
     mux(path, frames, size, rate, wave, **kinds)
   except av.codec.codec.UnknownCodecError as error:
     raise UserError(f"this PyAV cannot encode {codec} ({error}); choose another codec.") from error
+
+
+def gif(sight: np.ndarray, rate: float) -> bytes:
+  """An animated GIF of pictures [frames, height, width, 3] in [-1, 1], at `rate` frames per second."""
+  pictures = to_bytes(sight)
+  file = io.BytesIO()
+  with av.open(file, "w", format="gif") as container:
+    stream = container.add_stream("gif", Fraction(rate).limit_denominator(1001))
+    stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], "rgb8"
+    for picture in pictures:
+      container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+    container.mux(stream.encode())
+  return file.getvalue()

@@ -7,7 +7,7 @@ from stale_jax.objectives import Reconstruction, Total
 from stale_jax.system import System
 from stale_jax.training.ema import Ema
 from stale_jax.training.optimizer import AdamW
-from stale_jax.training.settings import TrainingSettings
+from stale_jax.training.settings import EvaluationSettings, TrainingSettings
 from stale_jax.training.steps.train_step import StepSettings
 
 
@@ -18,6 +18,7 @@ class Training:
   Attributes:
     seed: seed of all random numbers.
     settings: length of the run, logging and saving.
+    evaluation: when and how the averaged weights are evaluated.
     objective: the loss to minimise; in the training of a student, the loss of its critic.
     step: the kind of training and its settings.
     optimizer: settings of the optimizer.
@@ -27,6 +28,7 @@ class Training:
 
   seed: int
   settings: TrainingSettings
+  evaluation: EvaluationSettings
   objective: Total | Reconstruction
   step: StepSettings
   optimizer: AdamW

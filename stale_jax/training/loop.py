@@ -20,7 +20,7 @@ from stale_jax.progress import Stage
 from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
-from stale_jax.training.metrics import Metrics, NoMetrics
+from stale_jax.training.metrics import Evaluation, Metrics, NoMetrics
 from stale_jax.training.preemption import preemption
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import TrainingProgram, training_program
@@ -33,6 +33,7 @@ def train_loop(
   config: Mapping[str, Any],
   workdir: str | AnyPath,
   profile: tuple[int, int] | None = None,
+  evaluate: Callable[[Any], Evaluation] | None = None,
 ) -> State:
   """Trains `experiment` in `workdir`, or resumes the run in that folder.
 
@@ -48,6 +49,8 @@ def train_loop(
     config: the config as plain data; it is saved in the folder.
     workdir: the run's folder: a path, or gs://BUCKET/FOLDER.
     profile: (start, stop), a range of steps of which a trace is written to the subfolder `profile`.
+    evaluate: (averaged parameters as NumPy arrays) -> their evaluation, called every `evaluation.every`
+      steps; None: never.
 
   Returns:
     The state after the last step.
@@ -59,7 +62,7 @@ def train_loop(
   workdir = at(workdir)
   try:
     with preemption() as stopping:
-      return _train(experiment, config, workdir, stopping, profile)
+      return _train(experiment, config, workdir, stopping, profile, evaluate)
   except OSError as error:
     if error.errno not in FULL:
       raise
@@ -74,6 +77,7 @@ def _train(
   workdir: AnyPath,
   stopping: Callable[[int], bool],
   window: tuple[int, int] | None,
+  evaluate: Callable[[Any], Evaluation] | None,
 ) -> State:
   settings, say = experiment.training.settings, _say()
   if jax.process_count() != settings.processes:
@@ -120,6 +124,7 @@ def _train(
     snapshot_steps=experiment.training.ema.snapshot_steps(settings.steps),
     say=say,
     flops=functools.cache(functools.partial(experiment.training.step.flops, experiment)),
+    evaluate=evaluate,
   )
   state = run.go(state, stopping)
   if int(state.step) == settings.steps:
@@ -143,6 +148,7 @@ class _Run:
     snapshot_steps: steps after which the power-function averages are written.
     say: prints a line for the user.
     flops: returns the model FLOPs of a step, or None if they are not counted.
+    evaluate: evaluates averaged parameters; None: they are not evaluated.
     compiled: shapes of the batches for which the step has been compiled.
   """
 
@@ -158,6 +164,7 @@ class _Run:
   snapshot_steps: frozenset[int]
   say: Callable[[str], None]
   flops: Callable[[], float | None]
+  evaluate: Callable[[Any], Evaluation] | None
   compiled: set[tuple] = dataclasses.field(default_factory=set)
 
   def go(self, state: State, stopping: Callable[[int], bool]) -> State:
@@ -175,6 +182,7 @@ class _Run:
           self.feed.advance()  # Meanwhile the device computes the step.
         self.profile.after(step, scalars)
         self._log(step, state, scalars)
+        self._evaluate(step, state)
         self._save(step, state)
       if step < steps and int(jax.device_get(state.skipped.longest)) <= settings.skips:
         self.checkpoints.save(step, state, self.feed.state)
@@ -214,6 +222,16 @@ class _Run:
       scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
       self.metrics.write(step, {**scalars, "skipped_steps": skipped.total}, self.flops())
 
+  def _evaluate(self, step: int, state: State) -> None:
+    """Evaluates the averaged parameters, at the steps where it is due. Training does not depend on it."""
+    every = self.experiment.training.evaluation.every
+    if self.evaluate is None or not every or not (step % every == 0 or self._is_last(step)):
+      return
+    with self.metrics.lost(), jax.transfer_guard("allow"):
+      params = jax.tree.map(whole, state.ema)
+      if leads():
+        self.metrics.evaluated(step, self.evaluate(params))
+
   def _save(self, step: int, state: State) -> None:
     """Writes snapshots of the power-function averages and a checkpoint, at the steps where they are due."""
     if not (self._saving(step) or step in self.snapshot_steps):
@@ -228,8 +246,10 @@ class _Run:
         self.checkpoints.save(step, state, self.feed.state)
 
   def _saving(self, step: int) -> bool:
-    settings = self.experiment.training.settings
-    return step == settings.steps or step % settings.checkpoint_every == 0
+    return self._is_last(step) or step % self.experiment.training.settings.checkpoint_every == 0
+
+  def _is_last(self, step: int) -> bool:
+    return step == self.experiment.training.settings.steps
 
   def _report_skipped(self, skipped: Skipped) -> None:
     """Prints the last skipped step, its examples, and those examples that hold values that are not finite.

@@ -1,6 +1,7 @@
 """Writes metrics to the terminal, to a file of JSON lines and to TensorBoard."""
 
 import contextlib
+import dataclasses
 import json
 import sys
 import time
@@ -10,6 +11,19 @@ import jax
 from stale_jax.files import AnyPath, Written, write_whole
 from stale_jax.flops import peak_flops
 from stale_jax.training.goodput import Goodput
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+  """What was measured of the averaged weights.
+
+  Attributes:
+    scores: suite/score -> value.
+    movies: name -> (GIF, height, width).
+  """
+
+  scores: dict[str, float]
+  movies: dict[str, tuple[bytes, int, int]]
 
 
 class Metrics:
@@ -94,6 +108,20 @@ class Metrics:
     )
     print(f"\r{line}\033[K" if self._live else line, end="" if self._live else "\n", flush=True)
 
+  def evaluated(self, step: int, evaluation: Evaluation) -> None:
+    """Records an evaluation of the weights after `step` updates, in a line of its own, and prints it."""
+    self._file.write(json.dumps({"step": step, **evaluation.scores}) + "\n")
+    self._file.flush()
+    for name, value in evaluation.scores.items():
+      self._board.add_scalar(name, value, step)
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    for name, (picture, height, width) in evaluation.movies.items():
+      image = Summary.Image(encoded_image_string=picture, height=height, width=width, colorspace=3)
+      self._board.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in evaluation.scores.items())
+    print("\r\033[K" if self._live else "", f"evaluation after step {step}: {shown}", sep="", flush=True)
+
   def publish(self) -> None:
     """Uploads the files if the folder is in remote storage, where files cannot be appended to."""
     self._written.publish()
@@ -129,6 +157,9 @@ class NoMetrics:
   waiting_for_data = lost = staticmethod(contextlib.nullcontext)
 
   def write(self, step: int, scalars: dict[str, float], flops: float | None = None) -> None:
+    """Does nothing."""
+
+  def evaluated(self, step: int, evaluation: Evaluation) -> None:
     """Does nothing."""
 
   def publish(self) -> None:

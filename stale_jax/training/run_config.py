@@ -31,7 +31,7 @@ def keep_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
 def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
   """The settings of a resolved config that a resumed run cannot change.
 
-  The takedowns of a source are not among them, since they must be obeyed at any time, nor are the weights of a
+  The takedowns of a source, which must be obeyed at any time, are not among them, nor are the weights of a
   mixture.
   """
   sections = {name: config.get(name) for name in ("senses", "process", "model", "cringe")}

@@ -1,8 +1,9 @@
-"""Settings of a training run: its length, its batch, logging and saving."""
+"""Settings of a training run: its length, its batch, logging, saving and evaluation."""
 
 import dataclasses
 
-from stale_jax.fields import check_fields, number
+from stale_jax.evaluation import SUITES
+from stale_jax.fields import check_fields, choice, number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,3 +40,25 @@ class TrainingSettings:
 
   def __post_init__(self):
     check_fields(self, "training")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+  """Evaluation of the averaged weights during training.
+
+  Attributes:
+    every: steps between two evaluations; 0: never. The last step is evaluated, too.
+    suites: suites of `evaluation.SUITES` to measure; "denoising" is the loss at fixed times with fixed noise.
+    clips: number of clips that each suite measures.
+    prompts: captions whose movies are shown in TensorBoard, always with the same noise.
+    seed: seed of the noise.
+  """
+
+  every: int = number(0, least=0)
+  suites: tuple[str, ...] = choice(("denoising",), SUITES)
+  clips: int = number(64, least=2)
+  prompts: tuple[str, ...] = ()
+  seed: int = number(0, least=0)
+
+  def __post_init__(self):
+    check_fields(self, "evaluation")
