@@ -79,6 +79,7 @@ def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str
     **shared,
     objective=_build_objective(config, system, shared["settings"]),
     step=_build_step(config, messup),
+    passes=3 if all(config[name] is None for name in STEPS) else None,
   )
 
 

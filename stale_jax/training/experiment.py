@@ -21,6 +21,8 @@ class Training:
     evaluation: when and how the averaged weights are evaluated.
     objective: the loss to minimise; in the training of a student, the loss of its critic.
     step: the kind of training and its settings.
+    passes: forward passes of a clip that make up the model FLOPs of a step, 3 with the gradient; None if the
+      operations of this kind of training are not counted.
     optimizer: settings of the optimizer.
     ema: moving averages of the parameters.
     mesh: the layout of the devices.
@@ -34,6 +36,7 @@ class Training:
   optimizer: AdamW
   ema: Ema
   mesh: MeshShape
+  passes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
 from stale_jax.training.metrics import Evaluation, Metrics, NoMetrics
+from stale_jax.training.operations import step_flops
 from stale_jax.training.preemption import preemption
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import TrainingProgram, training_program
@@ -123,7 +124,7 @@ def _train(
     recent=collections.deque(maxlen=settings.log_every),
     snapshot_steps=experiment.training.ema.snapshot_steps(settings.steps),
     say=say,
-    flops=functools.cache(functools.partial(experiment.training.step.flops, experiment)),
+    flops=functools.cache(functools.partial(step_flops, experiment)),
     evaluate=evaluate,
   )
   state = run.go(state, stopping)

@@ -6,7 +6,16 @@ import jax.numpy as jnp
 from stale_jax.clip import floats
 from stale_jax.flops import count
 from stale_jax.system import System
+from stale_jax.training.experiment import Experiment
 from stale_jax.training.initial import example_batch
+
+
+def step_flops(experiment: Experiment) -> float | None:
+  """Model FLOPs of a training step on all devices, without recomputation; None if they are not counted."""
+  training = experiment.training
+  if training.passes is None:
+    return None
+  return training.passes * training.settings.batch * forward_flops(experiment)
 
 
 def forward_flops(system: System) -> float:

@@ -68,8 +68,8 @@ def test_a_shape_that_gcloud_cannot_be_asked_for_is_refused(topology):
   ("changes", "words"),
   [
     ({"job": "Digits"}, "lower-case"),
-    ({"job": "8x"}, "letter first"),
-    ({"job": "digits-"}, "no hyphen last"),
+    ({"job": "8x"}, "the first must be a letter"),
+    ({"job": "digits-"}, "the last must not be a hyphen"),
     ({"job": "d" * 41}, "up to 40"),
     ({"job": "a\nb"}, "one line of text"),
     ({"topology": "v5:16x16"}, "unknown generation: did you mean 'v5"),

@@ -104,13 +104,13 @@ def test_what_stands_still_is_copied_whatever_noise_the_network_sees(model):
 
 
 def test_what_cannot_be_is_refused(model):
-  for how, words in (("windows", "given frames"), ("causal", "not causal")):
+  for how, words in (("windows", "one frame at a time"), ("causal", "not causal")):
     with pytest.raises(UserError, match=words):
       model.rollout(PROMPTS, [0, 1], frames=2, how=how)
   with pytest.raises(UserError, match="budget"):
     model.sample(PROMPTS, [0, 1], room=8)
   experiment = build(micro.config(source__patch=1))
-  with pytest.raises(UserError, match="config.artv"):
+  with pytest.raises(UserError, match="config section artv"):
     Model(experiment, None, "plain").rollout(PROMPTS, [0, 1], frames=2, how="artv")
 
 

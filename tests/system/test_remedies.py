@@ -49,10 +49,10 @@ def test_cells_of_other_settings_are_not_taken_for_these(tmp_path):
   assert read_cell(path, settings) is None
   path.write_text(json.dumps({**found(10), "settings": settings}))
   assert read_cell(path, settings)["dead"] == 0
-  with pytest.raises(UserError, match="another windows, steps; choose another --out"):
+  with pytest.raises(UserError, match="other values of windows, steps; choose another --out"):
     read_cell(path, {**settings, "windows": 50, "steps": 6})
   path.write_text(json.dumps(found(10)))
-  with pytest.raises(UserError, match="another model, windows, clips, steps; choose another --out"):
+  with pytest.raises(UserError, match="other values of model, windows, clips, steps; choose another --out"):
     read_cell(path, settings)
 
 
@@ -62,5 +62,5 @@ def test_the_program_says_so_in_a_line(tmp_path):
   code, _, err = finish(
     "remedies", "--workdir=causal", f"--out={tmp_path}", "--windows=10", "--seeds=1", limit=120
   )
-  assert code == 2 and "another model, windows; choose another --out" in err and "Traceback" not in err
+  assert code == 2 and "other values of model, windows; choose another --out" in err and "Traceback" not in err
   assert len(err.strip().splitlines()) == 1 and len(list(tmp_path.iterdir())) == 1

@@ -17,9 +17,6 @@ class Autoencode:
   def check(self, experiment) -> None:
     """Accepts every autoencoder."""
 
-  def flops(self, experiment) -> None:
-    """See `StepSettings`: not counted."""
-
   def build(self, experiment) -> Descent:
     """See `StepSettings`."""
     training = experiment.training

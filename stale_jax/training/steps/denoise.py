@@ -22,7 +22,6 @@ from stale_jax.objectives import (
 )
 from stale_jax.processes import Process, TimeSampler
 from stale_jax.training.initial import initializer
-from stale_jax.training.operations import forward_flops
 from stale_jax.training.steps.descent import Descent, Loss, on_floats
 from stale_jax.training.steps.train_step import CLIP, LABELS, MICRO
 
@@ -41,10 +40,6 @@ class Denoise:
 
   def check(self, experiment) -> None:
     """Accepts every denoiser."""
-
-  def flops(self, experiment) -> float:
-    """See `StepSettings`: a forward pass of the batch, and twice as much for the gradient."""
-    return 3 * forward_flops(experiment) * experiment.training.settings.batch
 
   def build(self, experiment) -> Descent:
     """See `StepSettings`."""

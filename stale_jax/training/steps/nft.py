@@ -69,9 +69,6 @@ class GRPO:
         "training.accumulate must be 1."
       )
 
-  def flops(self, experiment) -> None:
-    """See `StepSettings`: not counted."""
-
   def build(self, experiment) -> "NftStep":
     """See `StepSettings`."""
     training = experiment.training

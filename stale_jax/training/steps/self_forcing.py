@@ -86,9 +86,6 @@ class SelfForcing:
       raise UserError("self_forcing: the process must mix data with noise; set process.name='uniform_flow'.")
     student_programs(experiment)
 
-  def flops(self, experiment) -> None:
-    """See `StepSettings`: not counted."""
-
   def build(self, experiment) -> "SelfForcingStep":
     """See `StepSettings`."""
     training = experiment.training

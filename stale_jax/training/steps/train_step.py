@@ -61,10 +61,6 @@ class StepSettings(Protocol):
     """Raises UserError if these settings do not suit `experiment`; called when a config is built."""
     ...
 
-  def flops(self, experiment) -> float | None:
-    """Model FLOPs of a step on all devices, without recomputation; None if they are not counted."""
-    ...
-
   def build(self, experiment) -> TrainStep:
     """Builds the step of `experiment`. Reads the statistics of the data that the step needs.
 
