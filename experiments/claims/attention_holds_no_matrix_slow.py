@@ -27,22 +27,23 @@ def measure(seed: int) -> dict:
 
   del seed  # Nothing is random: programs are traced, not run.
   worst, constant = 0.0, 0
-  for grid in GRIDS:
-    tokens = FRAMES * GRIDS[grid][0] * GRIDS[grid][1] // 4
-    for backend in ("xla", "splash", "cudnn"):
-      for dtype in ("bfloat16", "float32"):
-        for name, (clips, run, arguments) in _programs(grid, backend, dtype).items():
-          with pretend_cudnn():
+  with pretend_cudnn():
+    for grid, (height, width) in GRIDS.items():
+      elements = FRAMES * height * width // 4 * WIDTH
+      for backend in ("xla", "splash", "cudnn"):
+        for dtype in ("bfloat16", "float32"):
+          for name, (clips, run, arguments) in _programs(grid, backend, dtype).items():
             traced = jax.jit(run).trace(*arguments)
             if backend == "cudnn":
               traced.lower(lowering_platforms=("cuda",))
-          size = largest_intermediate(traced.jaxpr) / (clips * tokens * WIDTH)
-          captured = largest_constant(traced.jaxpr)
-          worst, constant = max(worst, size), max(constant, captured)
-          print(
-            f"{grid} {backend} {dtype} {name}: {size:.2f}, constants up to {captured / 1e6:.2f} MB",
-            flush=True,
-          )
+            size, captured = (
+              largest_intermediate(traced.jaxpr) / (clips * elements),
+              largest_constant(traced.jaxpr),
+            )
+            worst, constant = max(worst, size), max(constant, captured)
+            print(
+              f"{grid} {backend} {dtype} {name}: {size:.2f}, constants to {captured / 1e6:.2f} MB", flush=True
+            )
   compiled = {
     f"{grid} {backend} {name}": _compiled(grid, backend, name)
     for grid in GRIDS

@@ -62,5 +62,7 @@ def test_the_program_says_so_in_a_line(tmp_path):
   code, _, err = finish(
     "remedies", "--workdir=causal", f"--out={tmp_path}", "--windows=10", "--seeds=1", limit=120
   )
-  assert code == 2 and "other values of model, windows; choose another --out" in err and "Traceback" not in err
+  assert (
+    code == 2 and "other values of model, windows; choose another --out" in err and "Traceback" not in err
+  )
   assert len(err.strip().splitlines()) == 1 and len(list(tmp_path.iterdir())) == 1
