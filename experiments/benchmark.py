@@ -12,7 +12,6 @@ Suites:
   loader   reading batches on the host
 """
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -106,7 +105,7 @@ def _starts() -> Iterator[dict]:
       seconds = time.perf_counter() - began
       if done.returncode:
         raise UserError(f"training failed: {done.stderr.strip().splitlines()[-1]}")
-      yield dataclasses.replace(Measurement(suite="start", name=name, seconds=[seconds])).record(None)
+      yield Measurement(suite="start", name=name, seconds=[seconds]).record(None)
 
 
 def _config_arguments() -> list[str]:

@@ -70,7 +70,7 @@ class Model:
 
   @property
   def source(self):
-    """The source of clips like those that `sample` returns; a latent model is trained on encoded clips."""
+    """The source of decoded clips, which `sample` returns. A latent model is trained on encoded clips."""
     return self.system.data.source.pixels
 
   @property

@@ -1,6 +1,7 @@
 """A system: data, network and diffusion, which are all that sampling needs."""
 
 import dataclasses
+import math
 
 from stale_jax.clip import Sense
 from stale_jax.data.source import Source
@@ -21,6 +22,11 @@ class Data:
 
   source: Source
   senses: tuple[Sense, ...]
+
+  @property
+  def tokens(self) -> int:
+    """Number of tokens of the senses of a clip."""
+    return sum(math.prod(sense.grid(self.source.frames)) for sense in self.senses)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """The suites of measurements: config -> measurements. Networks have random parameters."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,15 +12,15 @@ import numpy as np
 from stale_jax.benchmark.measurement import Measurement, compiled_for, peak_bytes, repeated
 from stale_jax.clip import Batch, floats
 from stale_jax.config import build
-from stale_jax.data import loader
 from stale_jax.errors import UserError
 from stale_jax.processes import grid
 from stale_jax.sampling.samplers import Request, build_sampler
 from stale_jax.sampling.settings import Sampling
 from stale_jax.training.experiment import Experiment
-from stale_jax.training.feed import Feed
+from stale_jax.training.feed import Feed, batches_of
 from stale_jax.training.operations import forward_flops
 from stale_jax.training.program import TrainingProgram, training_program
+from stale_jax.training.steps.train_step import CLIP
 
 REPETITIONS = 3
 _PROMPT = "a red seven moves left quickly"
@@ -43,7 +42,7 @@ def train(config: Mapping[str, Any]) -> Iterator[Measurement]:
     state[0], metrics = step(state[0], batch)
     return metrics
 
-  forward, tokens = forward_flops(experiment), _tokens(experiment)
+  forward, tokens = forward_flops(experiment), experiment.data.tokens
   size = experiment.training.settings.batch
   common = {"suite": "train", "devices": program.mesh.size, "tokens": size * tokens}
   seconds = repeated(run, REPETITIONS)
@@ -88,7 +87,7 @@ def sample(config: Mapping[str, Any]) -> Iterator[Measurement]:
     name="clip",
     seconds=repeated(run, REPETITIONS),
     flops=forward_flops(experiment) * evaluations,
-    tokens=_tokens(experiment) * evaluations,
+    tokens=experiment.data.tokens * evaluations,
     peak_bytes=peak_bytes(),
     more={"first_seconds": first, "steps": settings.steps, "evaluations": evaluations},
   )
@@ -128,15 +127,7 @@ def load(config: Mapping[str, Any]) -> Iterator[Measurement]:
   """Measures reading batches on the host, without any device."""
   experiment = build(config)
   size = experiment.training.settings.batch
-  batches = iter(
-    loader(
-      experiment.data.source,
-      experiment.data.senses,
-      batch=size,
-      text_length=experiment.network.text_length,
-      seed=experiment.training.seed,
-    )
-  )
+  batches = iter(batches_of(experiment, frozenset({CLIP})))
   next(batches)
   seconds = []
   for _ in range(10 * REPETITIONS):
@@ -187,12 +178,6 @@ def _request(experiment: Experiment, frames: int) -> Request:
   """A request for one clip of any model."""
   settings = dataclasses.replace(experiment.diffusion.sampling, batch=1)
   return Request(prompts=[_PROMPT], keys=jax.random.key(0)[None], frames=frames, settings=settings)
-
-
-def _tokens(experiment: Experiment) -> int:
-  """Tokens of the senses of a clip."""
-  frames = experiment.data.source.frames
-  return sum(math.prod(sense.grid(frames)) for sense in experiment.data.senses)
 
 
 def _size(params: Any) -> int:

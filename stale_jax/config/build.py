@@ -1,6 +1,5 @@
 """Builds the objects of an experiment from a config. No other part of the package reads a config."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.models.attention import check_backend
 from stale_jax.models.merging import MERGED
-from stale_jax.system import System
+from stale_jax.system import Data, System
 from stale_jax.training.experiment import Experiment
 
 
@@ -56,7 +55,7 @@ def _check_attention(experiment: Experiment) -> None:
   )
   source = experiment.data.source.largest
   senses = build_senses([sense.name for sense in experiment.data.senses], source)
-  tokens = sum(math.prod(sense.grid(source.frames)) for sense in senses)
+  tokens = Data(source=source, senses=senses).tokens
   if network.merge and tokens > MERGED:
     raise UserError(
       f"model.merge=True holds the attention of all pairs of tokens, and a clip has {tokens} tokens, more "

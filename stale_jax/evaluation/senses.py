@@ -1,4 +1,4 @@
-"""Do the other senses agree with sight? Compares the events of each sense with those that sight implies."""
+"""Agreement of the senses with sight: compares the events in each sense with the events implied by sight."""
 
 import numpy as np
 from jaxtyping import Bool

@@ -1,10 +1,10 @@
 """Attention by fused kernels, which take no mask: each query sees the first `length` keys of its example.
 
 Any `visibility.Rule` is brought into that form. Queries that see the same keys in every example, for example
-those of one frame under a causal rule, form a group with one call of the kernel. Its keys are those that any
-example can see. Keys that some examples do not see (padding, dropped tokens, missing senses, other senses of
-examples with independent senses) are sorted to the end and excluded by the length. So a kernel needs neither
-masks nor segments, and its memory is linear in the number of tokens.
+the queries of one frame under a causal rule, form a group with one call of the kernel. Its keys are the keys
+that any example can see. Keys that some examples do not see (padding, dropped tokens, missing senses, other
+senses of examples with independent senses) are sorted to the end and excluded by the length. So a kernel
+needs neither masks nor segments, and its memory is linear in the number of tokens.
 """
 
 import dataclasses

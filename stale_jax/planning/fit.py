@@ -5,20 +5,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from stale_jax.clip import Context
 from stale_jax.errors import UserError
-from stale_jax.flops import count
 from stale_jax.mesh import MeshShape
 from stale_jax.planning.chips import chip_of
 from stale_jax.planning.collectives import Collective
 from stale_jax.planning.estimate import KEPT, Estimate, Sizes, estimate, sizes
-from stale_jax.planning.plan import built, plain, plan
+from stale_jax.planning.plan import built, plan
 from stale_jax.planning.report import GIB, Plan
 from stale_jax.planning.roofline import roofline
 from stale_jax.planning.topology import topology_devices
 from stale_jax.training.initial import initializer
+from stale_jax.training.operations import forward_flops
 
 # At most this many candidates are compiled, a minute or more each; the first that fits is chosen.
 _COMPILES = 4
@@ -68,12 +66,8 @@ def candidates(heads: int, devices: int, slices: int, batch: int) -> list[Candid
 def describe(config: Mapping[str, Any]) -> tuple[Any, Sizes]:
   """The experiment, and its sizes for `estimate`."""
   experiment = built(config)
-  model, frames = experiment.network, experiment.data.source.frames
   params = jax.eval_shape(initializer(experiment), jax.random.key(0))
-  clip = {s.name: jax.ShapeDtypeStruct((1, frames, *s.shape), jnp.float32) for s in experiment.data.senses}
-  t = jax.ShapeDtypeStruct((1, frames), jnp.float32)
-  context = Context(text=jax.ShapeDtypeStruct((1, model.text_length), jnp.int32))
-  forward = count(plain(experiment).apply, params, clip, t, context)
+  forward = forward_flops(experiment)
   # Float32: parameters, two moments, the EMA, and the EMAs of the snapshots.
   held = 4.0 * (4 + len(experiment.training.ema.kept))
   return experiment, sizes(experiment, params, held, forward)

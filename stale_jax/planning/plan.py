@@ -133,7 +133,7 @@ def plan(
     devices=len(devices),
     mesh=dict(mesh.shape),
     batch=batch,
-    tokens=sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses),
+    tokens=experiment.data.tokens,
     steps=experiment.training.settings.steps,
     parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(program.state.params)),
     memory=memory,
@@ -180,7 +180,7 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   loss = Denoise().loss(dataclasses.replace(experiment, network=plain(experiment)))
   hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.settings.batch
   # By formula, because kernels are opaque: two products over all pairs of tokens forward, four backward.
-  tokens = sum(math.prod(s.grid(experiment.data.source.frames)) for s in experiment.data.senses)
+  tokens = experiment.data.tokens
   tokens += experiment.network.text_length // PATCH
   m = experiment.network
   attention = 4.0 * tokens**2 * m.width * m.depth

@@ -2,14 +2,32 @@
 
 from typing import Any
 
+import grain
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from stale_jax.clip import Batch
 from stale_jax.data import loader
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.program import TrainingProgram
-from stale_jax.training.steps.train_step import CLIP, MICRO, needed
+from stale_jax.training.steps.train_step import CLIP, MICRO, Needs, needed
+
+
+def batches_of(
+  experiment: Experiment, needs: Needs, rows: Int[np.ndarray, "rows"] | None = None
+) -> grain.IterDataset:
+  """The endless dataset of an experiment's batches with the optional parts `needs`; `rows`: see `loader`."""
+  return loader(
+    experiment.data.source,
+    experiment.data.senses,
+    batch=experiment.training.settings.batch,
+    text_length=experiment.network.text_length,
+    seed=experiment.training.seed,
+    rows=rows,
+    micro=experiment.network.micro if MICRO in needs else (),
+    clips=CLIP in needs,
+  )
 
 
 class Feed:
@@ -31,18 +49,7 @@ class Feed:
     # Row of the global batch -> row of the part that this process reads; -1 if it does not read the row.
     self._local_row = np.full(size, -1)
     self._local_row[rows] = np.arange(len(rows))
-    self._batches = iter(
-      loader(
-        experiment.data.source,
-        experiment.data.senses,
-        batch=size,
-        text_length=experiment.network.text_length,
-        seed=experiment.training.seed,
-        rows=rows,
-        micro=experiment.network.micro if MICRO in program.needs else (),
-        clips=CLIP in program.needs,
-      )
-    )
+    self._batches = iter(batches_of(experiment, program.needs, rows))
 
   def set_state(self, state: Any) -> None:
     """Continues from the `state` of an earlier feed, which may have had another number of processes."""

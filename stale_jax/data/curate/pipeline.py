@@ -25,7 +25,7 @@ from stale_jax.data.curate.settings import Settings
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.errors import UserError
 
-# Maximum number of clips with which a clip is compared, among those that share a piece of its hash.
+# A clip is compared with at most this many of the clips whose hash has a piece in common with its own.
 _NEIGHBOURS = 1000
 # Time limit for a file: seconds, and additional seconds for each million bytes.
 _PATIENCE = (120.0, 30.0)
