@@ -37,6 +37,12 @@ plans: .venv/installed
 	    $(BIN)/python -m experiments.plan --config=configs/$$config.py:$$size --topology=$$on \
 	      --json=docs/plans/$${config}_$${size}_$${on%%:*}-256.json; done; done; done
 
+# xpk, the client of Kubernetes clusters, which needs older versions of our dependencies.
+.xpk/installed:
+	$(PYTHON) -m venv .xpk
+	.xpk/bin/pip install --quiet --disable-pip-version-check 'xpk>=1.16'
+	touch $@
+
 .venv/installed: setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'

@@ -1,9 +1,9 @@
-"""Starts a training run on several hosts: with xpk, as a queued resource, or over ssh.
+"""Starts a training run on several hosts: with xpk, as a queued resource, with Slurm, or over ssh.
 
 python -m experiments.launch --run=configs/launch_v5e.py --client=xpk [--dry_run] [--run.slices=2]
 
 Writes a script to --out and runs it; --dry_run prints the script instead. Failed runs are restarted
-(run.restarts). xpk and queued return once the run is submitted, ssh when the run has ended. The last line of
+(run.restarts). xpk, queued and slurm return once the run is submitted, ssh when the run has ended. The last line of
 stdout is one JSON object. If the client fails, the program exits with the client's exit code.
 """
 
@@ -37,7 +37,7 @@ def _complete(config: Mapping[str, Any], overrides: Mapping[str, str]) -> Config
 
 
 RUN = define_config("run", _complete, "Description of the run, a Python file. --run.KEY=VALUE sets a key.")
-CLIENT = flags.DEFINE_enum("client", None, ["xpk", "queued", "ssh"], "Client that starts the run.")
+CLIENT = flags.DEFINE_enum("client", None, ["xpk", "queued", "slurm", "ssh"], "Client that starts the run.")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Prints the scripts; writes and runs nothing.")
 OUT = flags.DEFINE_string("out", "runs/launch", "Folder to write the scripts to.")
 flags.mark_flags_as_required(["run", "client"])

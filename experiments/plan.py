@@ -1,6 +1,7 @@
-"""Plans a run on TPUs, without a TPU: memory, step time, price. The last line of stdout is one JSON object.
+"""Plans a run on TPUs or GPUs, without any: memory, step time, price. The last line of stdout is one JSON object.
 
 python -m experiments.plan --config=configs/stale_1b.py:720p --topology=v5e:16x16 [--num_slices=2] [--fit]
+python -m experiments.plan --config=configs/stale_1b.py:480p --topology=h100:8 [--num_slices=4]
 """
 
 import json
@@ -18,8 +19,10 @@ from stale_jax.progress import Stage
 
 hide_tpu()  # Before the flags are parsed, because a config imports JAX.
 CONFIG = define_experiment()
-TOPOLOGY = flags.DEFINE_string("topology", None, "TPU slice, such as v5e:16x16, v5p:4x4x8 or tpu7x:4x4x4.")
-SLICES = flags.DEFINE_integer("num_slices", 1, "Number of slices of that topology.", lower_bound=1)
+TOPOLOGY = flags.DEFINE_string(
+  "topology", None, "TPU slice, such as v5e:16x16 or v5p:4x4x8, or GPUs of a machine: h100:8."
+)
+SLICES = flags.DEFINE_integer("num_slices", 1, "Number of such slices or machines.", lower_bound=1)
 FIT = flags.DEFINE_boolean("fit", False, "Searches for the fastest batch, remat and mesh that fit.")
 SAMPLER = flags.DEFINE_boolean("sampler", True, "Whether to compile the sampler too.")
 PRICE = flags.DEFINE_float(
@@ -33,7 +36,7 @@ flags.mark_flags_as_required(["config", "topology"])
 def main() -> None:
   if PRICE.value is not None and not PRICE.value > 0:
     raise UserError(f"--price_per_hour={PRICE.value}: give a positive number.")
-  without_tpu()
+  without_tpu(TOPOLOGY.value)
   from pathlib import Path
 
   from stale_jax.files import write_whole

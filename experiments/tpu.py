@@ -25,13 +25,13 @@ def hide_tpu() -> None:
     os.environ.setdefault(name, value)
 
 
-def without_tpu() -> None:
-  """Hides the TPU and checks that programs can be compiled for TPUs.
+def without_tpu(topology: str = "v5e:16x16") -> None:
+  """Hides the TPU and checks that programs can be compiled for `topology`.
 
   Raises:
-    UserError: libtpu, which contains the compiler, is not installed.
+    UserError: the compiler is not installed, or the topology is unknown.
   """
   hide_tpu()
   from stale_jax.planning.topology import check_compiler  # This imports JAX.
 
-  check_compiler()
+  check_compiler(topology)

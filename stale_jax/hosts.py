@@ -121,6 +121,8 @@ def _connect(training: TrainingSettings) -> None:
       address,
       count,
       process,
+      # With an address, JAX must not look for Slurm, where it would use one device per process.
+      cluster_detection_method="deactivate" if address else None,
       initialization_timeout=limit + 60,
       # JAX sends a heartbeat in half of this time. Our heartbeats time out earlier; those of JAX are for the
       # case that process 0 hangs.

@@ -87,7 +87,7 @@ class MeshShape:
   def build(self, devices=None) -> Mesh:
     """Builds the mesh over `devices`, so that neighbours in the mesh are neighbours on the network.
 
-    Only the axis data spans several slices.
+    Only the axis data spans several slices of TPUs. On GPUs, the last axes are within a machine if they fit.
 
     Raises:
       UserError: the mesh does not fit the devices.
@@ -95,7 +95,8 @@ class MeshShape:
     devices = jax.devices() if devices is None else list(np.ravel(devices))
     data, fsdp, tensor, context = self.sizes(len(devices)).values()
     shape = (data, fsdp, tensor, context // self.ulysses, self.ulysses)
-    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    slices = {getattr(device, "slice_index", 0) for device in devices if device.platform == "tpu"}
+    slices = max(1, len(slices))
     if slices == 1:
       laid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     elif data % slices:

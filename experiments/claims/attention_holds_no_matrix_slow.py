@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
   without_tpu()
   import jax
 
-  from stale_jax.testing.cudnn import pretend_cudnn
+  from stale_jax.planning.cudnn import pretend_cudnn
   from stale_jax.testing.programs import largest_constant, largest_intermediate
 
   del seed  # Nothing is random: programs are traced, not run.

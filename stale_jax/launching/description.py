@@ -17,9 +17,10 @@ class Run:
   Attributes:
     job: name of the Kubernetes workload or of the TPU.
     config: config file, the value of --config of experiments.train.
-    workdir: folder of the run, the same for every host: gs://BUCKET/FOLDER.
-    topology: topology of one slice: v5e:16x16, v5p:4x4x4, v6e:8x8, tpu7x:4x4x4.
-    slices: number of slices, connected by the data centre network.
+    workdir: folder of the run, the same for every host: gs://BUCKET/FOLDER, or a folder that all hosts share.
+    topology: topology of one slice: v5e:16x16, v5p:4x4x4, v6e:8x8, tpu7x:4x4x4; or the GPUs of one machine:
+      a100:8, h100:8, h200:8, l4:8.
+    slices: number of slices, or of machines with GPUs, connected by the data centre network.
     overrides: overrides of the config, each "key=value" as on the command line, without `--config.`.
     restarts: maximum number of restarts after failures.
     image: container image with this repository installed, as its working directory (xpk, queued).
@@ -28,7 +29,11 @@ class Run:
     spot: whether to use spot machines, which are cheaper and can be taken away (xpk, queued).
     reservation: name of the reservation that contains the machines (xpk, queued).
     hosts: host names, by which the hosts also reach each other, in the order of TPU workers (ssh).
-    directory: folder of this repository on each host, with its .venv; absolute, or relative to home (ssh).
+    directory: folder of this repository on each host, with its .venv; absolute, or relative to home (ssh,
+      slurm).
+    partition, account: partition and account of Slurm; empty for the cluster's defaults (slurm).
+    hours: time limit of a job, after which it is saved and queued again; 0 for the limit of the partition
+      (slurm).
   """
 
   job: str
@@ -46,6 +51,9 @@ class Run:
   reservation: str = ""
   hosts: tuple[str, ...] = ()
   directory: str = ""
+  partition: str = ""
+  account: str = ""
+  hours: float = number(0.0, least=0)
 
   def __post_init__(self):
     check_fields(self, "run")
@@ -68,6 +76,11 @@ class Run:
       # Rejects options of ssh, and several words.
       if not re.fullmatch(r"(\w[\w.-]*@)?\w[\w.-]*", host):
         raise UserError(f"run.hosts: {host!r} is not a host.")
+    if self.zone and not re.fullmatch(r"[a-z]+-[a-z]+\d+-[a-z]", self.zone):
+      raise UserError(f"run.zone={self.zone!r} is not a zone of Google Cloud, such as us-west4-a.")
+    for name in ("partition", "account"):
+      if not re.fullmatch(r"[\w.-]*", vars(self)[name]):
+        raise UserError(f"run.{name}={vars(self)[name]!r} is not a name in Slurm.")
     if self.directory.startswith("~"):
       raise UserError(f"run.directory={self.directory!r}: leave out the ~; the path is relative to home.")
     if self.spot and self.reservation:

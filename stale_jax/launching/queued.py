@@ -26,6 +26,7 @@ def queued(run: Run) -> Launch:
   run.need("queued", "image", "project", "zone")
   check_outlives("queued", run)
   topology = Topology.parse(run.topology)
+  topology.need_tpu("queued")
   runtime = GENERATIONS[topology.generation].runtime
   if runtime is None:
     raise UserError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 # Runs its arguments. After SIGTERM, training saves and exits with 0, which must not be mistaken for the end
 # of the training: `attend` then returns 143, as for a process that SIGTERM killed. (The exit code itself is
 # lost: a signal ends bash's `wait`, and a second `wait` may not return it.)
-_ATTEND = (
+ATTEND = (
   "stopped=; attend() { "
   "trap 'stopped=1; kill -TERM \"$child\" 2>/dev/null' TERM INT; "
   '"$@" & child=$!; [ -z "$stopped" ] || kill -TERM "$child"; '
@@ -32,12 +32,12 @@ _PAUSE = 10  # Seconds before a restart, so that the other hosts notice the fail
 
 def attended(command: Sequence[str]) -> str:
   """One line of bash that runs `command` and returns 143 if SIGTERM stopped it."""
-  return f"{_ATTEND}; attend {shlex.join(command)}"
+  return f"{ATTEND}; attend {shlex.join(command)}"
 
 
 def preamble(restarts: int) -> str:
   """The beginning of a script that calls `restarting COMMAND`."""
-  return f"#!/bin/bash\nRESTARTS={restarts}\nPAUSE={_PAUSE}\n{_ATTEND}\n{_RESTARTING}"
+  return f"#!/bin/bash\nRESTARTS={restarts}\nPAUSE={_PAUSE}\n{ATTEND}\n{_RESTARTING}"
 
 
 def together(commands: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from stale_jax.launching.launch import Launch, training_command
 from stale_jax.launching.shell import preamble, together
 from stale_jax.launching.topology import Topology
 
-_PORT = (
+PORT = (
   8482  # Port of the coordinator: the one that JAX uses on TPUs (jax/_src/clusters/cloud_tpu_cluster.py).
 )
 
@@ -35,7 +35,7 @@ def ssh(run: Run) -> Launch:
   commands = []
   for process, host in enumerate(run.hosts):
     places = [
-      f"JAX_COORDINATOR_ADDRESS={coordinator}:{_PORT}",
+      f"JAX_COORDINATOR_ADDRESS={coordinator}:{PORT}",
       f"JAX_NUM_PROCESSES={processes}",
       f"JAX_PROCESS_ID={process}",
     ]

@@ -1,5 +1,6 @@
-"""TPU slices: chips, hosts, and the name of a slice for each client.
+"""Slices of TPUs and machines of GPUs: chips, hosts, and the name of a slice for each client.
 
+A topology is written "v5e:16x16", a slice of TPUs, or "h100:8", a machine with 8 GPUs, which counts as a slice.
 A host is a virtual machine that runs one JAX process. It has 4 chips, or all chips of a smaller slice. The
 only exception is 2x4 of v5e and v6e: one machine with 8 chips, but two machines with 4 chips in Kubernetes.
 Sources: https://docs.cloud.google.com/tpu/docs/v5e, /v5p, /v6e and /tpu7x,
@@ -52,14 +53,22 @@ GENERATIONS = {
   "tpu7x": Generation(prefix="tpu7x", cores=2, shapes=("1x1x1", *_SMALL, *_CUBES), runtime=None),
 }
 
+GPUS = ("a100", "h100", "h200", "l4")
+GPUS_PER_HOST = 8
+
+
+def shapes_of(name: str) -> tuple[str, ...]:
+  """Available shapes of a key of GENERATIONS or an element of GPUS."""
+  return ("8", "4", "2", "1") if name in GPUS else GENERATIONS[name].shapes
+
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """One slice of a TPU pod.
+  """One slice of a TPU pod, or one machine with GPUs.
 
   Attributes:
-    generation: a key of GENERATIONS.
-    shape: number of chips along each axis, for example "4x4x8".
+    generation: a key of GENERATIONS or an element of GPUS.
+    shape: number of chips along each axis, for example "4x4x8"; for GPUs the number in a machine.
   """
 
   generation: str
@@ -67,14 +76,28 @@ class Topology:
 
   @classmethod
   def parse(cls, text: str) -> "Topology":
-    """Parses a topology such as "v5e:16x16"; raises UserError if there is no such slice."""
+    """Parses a topology such as "v5e:16x16" or "h100:8"; raises UserError if there is no such slice."""
     generation, _, shape = text.partition(":")
-    if generation not in GENERATIONS:
-      raise UserError(f"run.topology={text!r}: unknown generation: {nearest(generation, GENERATIONS)}")
-    shapes = GENERATIONS[generation].shapes
+    if generation not in (*GENERATIONS, *GPUS):
+      raise UserError(
+        f"run.topology={text!r}: unknown generation: {nearest(generation, (*GENERATIONS, *GPUS))}"
+      )
+    shapes = shapes_of(generation)
     if shape not in shapes and not (shapes[-1].count("x") == 2 and _is_cubes(shape)):
       raise UserError(f"run.topology={text!r}: no such shape: {nearest(shape, shapes)}")
     return cls(generation, shape)
+
+  @property
+  def is_gpu(self) -> bool:
+    """Whether the chips are GPUs."""
+    return self.generation in GPUS
+
+  def need_tpu(self, client: str) -> None:
+    """Raises UserError if the chips are GPUs, which `client` does not start."""
+    if self.is_gpu:
+      raise UserError(
+        f"run.topology={self.generation}:{self.shape}: {client} starts TPUs; use slurm or ssh for GPUs."
+      )
 
   @property
   def chips(self) -> int:
@@ -82,7 +105,7 @@ class Topology:
 
   def hosts(self, kubernetes: bool) -> int:
     """Number of machines, which is the number of JAX processes."""
-    if self.shape == "2x4" and not kubernetes:
+    if self.is_gpu or (self.shape == "2x4" and not kubernetes):
       return 1
     return max(1, self.chips // CHIPS_PER_HOST)
 

@@ -7,6 +7,9 @@ from stale_jax.launching.launch import Launch, check_outlives, training_command
 from stale_jax.launching.shell import attended
 from stale_jax.launching.topology import Topology
 
+# Seconds that an evicted process has for saving; the default of xpk is 30.
+_GRACE = 300
+
 
 def xpk(run: Run) -> Launch:
   """Builds a script that creates a workload of a Kubernetes cluster.
@@ -23,6 +26,7 @@ def xpk(run: Run) -> Launch:
   run.need("xpk", "image", "project", "zone", "cluster")
   check_outlives("xpk", run)
   topology = Topology.parse(run.topology)
+  topology.need_tpu("xpk")
   processes = topology.hosts(kubernetes=True) * run.slices
   training = attended(training_command(run, processes, "python"))
   command = [
@@ -38,6 +42,7 @@ def xpk(run: Run) -> Launch:
     f"--docker-image={run.image}",
     f"--max-restarts={run.restarts}",
     "--restart-on-exit-codes=1,3-126",
+    f"--termination-grace-period-seconds={_GRACE}",
     # Kubernetes replaces $(NAME) by variables, and $$ by $, before the shell runs.
     f"--command={training.replace('$', '$$')}",
   ]

@@ -8,6 +8,7 @@ import jax
 from stale_jax.errors import UserError
 from stale_jax.planning.collectives import Collective, collectives
 from stale_jax.planning.hlo import Program
+from stale_jax.planning.topology import slice_index
 
 
 def compile_or_size(lowered):
@@ -30,7 +31,7 @@ def compile_or_size(lowered):
 
 def sent(program: Program, mesh) -> list[Collective]:
   """The collectives of a program that was compiled for `mesh`."""
-  slice_of = [getattr(device, "slice_index", 0) for device in mesh.devices.flat]
+  slice_of = [slice_index(device) for device in mesh.devices.flat]
   return collectives(program, dict(mesh.shape), slice_of)
 
 

@@ -129,7 +129,7 @@ def fit(
       f"training.batch={batch} is too small for the {len(devices)} devices of {topology} with "
       f"{experiment.network.heads} attention heads: increase training.batch, or choose a smaller topology."
     )
-  available, factor = chip.memory / chip.devices, 1.0
+  available, factor = chip.available, 1.0
   say(f"{len(many)} candidates; {len(rank(of, chip, many, slices, available))} fit by estimate.")
   tried: set[Candidate] = set()
   while len(tried) < compiles:

@@ -1,4 +1,4 @@
-"""Plans a run on TPUs by compiling its training step ahead of time, on a machine without TPUs.
+"""Plans a run on TPUs or GPUs by compiling its training step ahead of time, on a machine without them.
 
 Memory, collectives and array shapes come from the compiler. Operations are counted in the jaxpr. Times are
 lower bounds from a roofline model (`planning.roofline`).
@@ -20,6 +20,7 @@ from stale_jax.models.text import PATCH
 from stale_jax.planning.advice import advice
 from stale_jax.planning.chips import Chip, chip_of
 from stale_jax.planning.compiled import compile_or_size, held, largest_arrays, sent
+from stale_jax.planning.cudnn import pretend_cudnn
 from stale_jax.planning.hlo import Program
 from stale_jax.planning.prices import PRICES
 from stale_jax.planning.report import Plan
@@ -31,9 +32,6 @@ from stale_jax.training.experiment import Experiment
 from stale_jax.training.operations import forward_flops
 from stale_jax.training.program import batch_shapes, training_program
 from stale_jax.training.steps.denoise import Denoise
-
-# Share of HBM that the runtime reserves: the compiler allows 15.75 of the 16 GiB of a v5e.
-_RESERVED = 1 / 64
 
 
 def built(config: Mapping[str, Any]) -> Experiment:
@@ -100,12 +98,14 @@ def plan(
   """
   chip = chip_of(topology)
   devices = topology_devices(topology, slices) if devices is None else devices
-  config, warnings = fitted(config, len(devices), slices)
+  config, warnings = fitted(config, len(devices), 1 if chip.is_gpu else slices)
   experiment = built(config)
   program = training_program(experiment, devices)
   mesh, batch = program.mesh, experiment.training.settings.batch
   forward, hardware, attention = _operations(experiment, program)
-  lowered, began = program.step.lower(program.state, program.batch), time.perf_counter()
+  with pretend_cudnn():
+    lowered = program.step.lower(program.state, program.batch)
+  began = time.perf_counter()
   memory = {
     "parameters": held(program.state.params),
     "optimizer": held(program.state.opt_state),
@@ -137,7 +137,7 @@ def plan(
     steps=experiment.training.settings.steps,
     parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(program.state.params)),
     memory=memory,
-    available=chip.memory / chip.devices * (1 - _RESERVED),
+    available=chip.available,
     largest=largest,
     compiled=not isinstance(compiled, float),
     model_flops=3 * forward * batch / ways,

@@ -62,8 +62,8 @@ def roofline(chip: Chip, flops: float, hbm: float, sent: Iterable[Collective]) -
     if one.slices:
       dcn += one.bytes / (chip.dcn / chip.devices)
       continue
-    # On a ring of n devices, a message to a random device passes n/4 links.
-    far = max(1.0, one.size / 4) if one.kind == "all-to-all" else 1.0
+    # On a ring of n devices, a message to a random device passes n/4 links; a switch has no such detours.
+    far = max(1.0, one.size / 4) if one.kind == "all-to-all" and chip.torus else 1.0
     seconds = one.bytes * far / chip.axis
     if set(one.axes) & _EXPOSED and not set(one.axes) & {"data", "fsdp"}:
       exposed += seconds

@@ -7,6 +7,7 @@ from stale_jax.clip import floats
 from stale_jax.mesh import batch_sharding, on_mesh, parts
 from stale_jax.planning.chips import Chip
 from stale_jax.planning.compiled import compile_or_size, sent
+from stale_jax.planning.cudnn import pretend_cudnn
 from stale_jax.planning.hlo import Program
 from stale_jax.planning.report import SamplerPlan
 from stale_jax.planning.roofline import roofline
@@ -44,7 +45,8 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
     chosen = classifier_free(denoiser, settings.guidance) if guided else denoiser
     return chosen(clip, t, context)
 
-  lowered = jax.jit(on_mesh(mesh, evaluate)).lower(program.state.params, clip, t, context)
+  with pretend_cudnn():
+    lowered = jax.jit(on_mesh(mesh, evaluate)).lower(program.state.params, clip, t, context)
   compiled = compile_or_size(lowered)
   evaluations = settings.steps * (2 if settings.solver == "heun" else 1)
   flops = forward * movies * (1 + guided) / mesh.size

@@ -1,38 +1,57 @@
-"""Devices of TPU topologies, for ahead-of-time compilation on a machine without a TPU."""
+"""Devices of topologies, for ahead-of-time compilation on a machine without them."""
 
 import importlib.util
 import os
 import sys
 
 from stale_jax.errors import UserError
-from stale_jax.launching.topology import GENERATIONS
+from stale_jax.launching.topology import shapes_of
 from stale_jax.planning.chips import chip_of
+from stale_jax.planning.gpu import target_config
 
 
-def check_compiler() -> None:
-  """Raises UserError if libtpu, which contains the TPU compiler, is not installed."""
-  if importlib.util.find_spec("libtpu") is None:
+def check_compiler(topology: str) -> None:
+  """Checks that the compiler for a topology is installed.
+
+  Raises:
+    UserError: libtpu, or JAX's plugin for CUDA, is not installed; or the topology is unknown.
+  """
+  if chip_of(topology).is_gpu:
+    if not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
+      raise UserError("planning for GPUs needs JAX's CUDA plugin: pip install 'stale_jax[cuda]'.")
+  elif importlib.util.find_spec("libtpu") is None:
     raise UserError("planning needs the TPU compiler (libtpu): pip install 'stale_jax[plan]'.")
 
 
 def topology_devices(topology: str, slices: int = 1) -> list:
   """Returns the devices of `slices` slices of a topology such as "v5e:16x16", for compilation only.
 
+  A slice of GPUs, such as "h100:8", is one machine.
+
   Raises:
-    UserError: there is no such topology, or libtpu is not installed.
+    UserError: there is no such topology, or its compiler is not installed.
   """
   from jax.experimental import topologies
 
   chip = chip_of(topology)
-  name = f"{chip.name}:{topology.partition(':')[2]}"
-  check_compiler()
+  shape = topology.partition(":")[2]
+  check_compiler(topology)
+  if chip.is_gpu:
+    described = {"target_config": target_config(chip.name), "topology": f"1x{slices}x{shape}"}
+    return list(topologies.get_topology_desc(chip.name, platform="cuda", **described).devices)
   more = {} if slices == 1 else {"num_slices": slices}
   try:
     with _silence():
+      name = f"{chip.name}:{shape}"
       return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices)
   except Exception as error:
-    known = ", ".join(f"{chip.name}:{size}" for size in GENERATIONS[chip.name].shapes)
+    known = ", ".join(f"{chip.name}:{size}" for size in shapes_of(chip.name))
     raise UserError(f"the compiler does not know the topology {topology!r}; common ones: {known}.") from error
+
+
+def slice_index(device) -> int:
+  """The slice of a device of `topology_devices`; for a GPU its machine, which has one process."""
+  return device.process_index if device.platform in ("cuda", "gpu") else getattr(device, "slice_index", 0)
 
 
 class _silence:

@@ -1,8 +1,10 @@
 """Which descriptions are taken, and how many hosts they come to."""
 
+import dataclasses
+
 import pytest
 
-from configs import digits, launch_v5e
+from configs import digits, launch_h100, launch_v5e
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.launching import CLIENTS, Run
@@ -15,7 +17,7 @@ WHOLE = {
   "topology": "v5e:16x16",
   "image": "us-docker.pkg.dev/project/images/stale",
   "project": "project",
-  "zone": "zone",
+  "zone": "us-west4-a",
   "cluster": "cluster",
   "hosts": ("a", "b"),
   "directory": "stale_jax",
@@ -37,6 +39,8 @@ WHOLE = {
     ("v5p:4x4x4", 64, 16, 16),
     ("v5p:4x4x20", 320, 80, 80),
     ("tpu7x:4x4x4", 64, 16, 16),
+    ("h100:8", 8, 1, 1),
+    ("l4:1", 1, 1, 1),
   ],
 )
 def test_hosts_of_a_topology(topology, chips, machines, nodes):
@@ -79,6 +83,11 @@ def test_a_shape_that_gcloud_cannot_be_asked_for_is_refused(topology):
     ({"topology": "v5p:4x4"}, "no such shape"),
     ({"topology": "v5p:8x4x4"}, "no such shape"),
     ({"topology": "v5p:0x4x4"}, "no such shape"),
+    ({"topology": "h100:16"}, "no such shape"),
+    ({"topology": "h10:8"}, "did you mean 'h100'"),
+    ({"partition": "a b"}, "is not a name in Slurm"),
+    ({"zone": "us-west4"}, "is not a zone"),
+    ({"hours": -1.0}, "at least 0"),
     ({"slices": 0}, "at least 1"),
     ({"slices": "2"}, "a whole number is needed"),
     ({"slices": True}, "a whole number is needed"),
@@ -116,7 +125,11 @@ def test_what_every_client_needs(name):
     ("queued", {"project": ""}, "queued needs run.project"),
     ("queued", {"workdir": "/tmp/digits"}, "must outlive"),
     ("queued", {"topology": "tpu7x:4x4x4"}, "use xpk"),
+    ("xpk", {"topology": "h100:8"}, "use slurm or ssh"),
+    ("queued", {"topology": "h100:8"}, "use slurm or ssh"),
+    ("slurm", {"directory": ""}, "slurm needs run.directory"),
     ("ssh", {"hosts": ()}, "ssh needs run.hosts"),
+    ("ssh", {"topology": "h100:8", "slices": 3}, "lists 2 hosts; 3 x h100:8 has 3"),
     ("ssh", {"topology": "v5p:4x4x4"}, "lists 2 hosts; 1 x v5p:4x4x4 has 16"),
     ("ssh", {"topology": "v5p:2x2x2", "slices": 2}, "lists 2 hosts; 2 x v5p:2x2x2 has 4"),
   ],
@@ -134,3 +147,10 @@ def test_the_example_is_a_run_of_its_config(client):
   for text in run.overrides:
     key, _, value = text.partition("=")
     assert digits.get_config()[key.split(".")[0]][key.split(".")[1]] != value
+
+
+def test_the_example_for_gpus_has_a_process_for_each_machine():
+  run = construct(Run, launch_h100.get_config().to_dict(), "run")
+  assert CLIENTS["slurm"](run).processes == 4
+  hosts = ("a", "b", "c", "d")
+  assert CLIENTS["ssh"](dataclasses.replace(run, hosts=hosts)).processes == 4

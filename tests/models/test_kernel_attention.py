@@ -11,7 +11,7 @@ from stale_jax.models.attention import attend
 from stale_jax.models.kernel_attention import groups
 from stale_jax.models.visibility import TEXT, Rule, known, stream_tokens
 from stale_jax.sampling.story import see
-from stale_jax.testing.cudnn import pretend_cudnn
+from stale_jax.planning.cudnn import pretend_cudnn
 from tests.models import small
 
 

@@ -12,7 +12,8 @@ from tests.programs import ROOT, finish
 
 RUN = f"--run={ROOT / 'configs/launch_v5e.py'}"
 TWO_HOSTS = ["--run.topology=v5p:2x2x2", "--run.hosts=('a','b')", "--run.directory=code"]
-PROGRAMS = {"xpk": "xpk", "queued": "gcloud", "ssh": "ssh"}
+PROGRAMS = {"xpk": "xpk", "queued": "gcloud", "slurm": "sbatch", "ssh": "ssh"}
+CHANGES = {"ssh": TWO_HOSTS, "slurm": ["--run.directory=code"]}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def launch(machine, *arguments):
 @pytest.mark.parametrize("client", PROGRAMS)
 def test_a_run_is_shown_and_then_submitted_as_shown(machine, client, tmp_path):
   out = tmp_path / "out"
-  arguments = [RUN, f"--client={client}", f"--out={out}", *(TWO_HOSTS if client == "ssh" else [])]
+  arguments = [RUN, f"--client={client}", f"--out={out}", *CHANGES.get(client, [])]
   code, shown, err = launch(machine, *arguments, "--dry_run")
   assert code == 0, err
   assert not out.exists()
@@ -51,7 +52,7 @@ def test_a_run_is_shown_and_then_submitted_as_shown(machine, client, tmp_path):
 
 @pytest.mark.parametrize("client", PROGRAMS)
 def test_without_the_client_nothing_is_written(machine, client, tmp_path):
-  changes = TWO_HOSTS if client == "ssh" else []
+  changes = CHANGES.get(client, [])
   code, out, err = launch(machine, RUN, f"--client={client}", f"--out={tmp_path / 'out'}", *changes)
   assert code == 2 and not out
   assert err.startswith(f"error: {PROGRAMS[client]} is not installed") and err.count("\n") == 1
@@ -94,7 +95,7 @@ def test_overrides_of_the_command_line_reach_the_client(machine):
   [
     (["--client=xpk"], "run"),
     ([RUN], "client"),
-    ([RUN, "--client=slurm"], "xpk|queued|ssh"),
+    ([RUN, "--client=pbs"], "xpk|queued|slurm|ssh"),
     (["--run=nowhere.py", "--client=xpk"], "does not exist"),
     ([RUN, "--client=xpk", "--run.slcies=2"], "did you mean 'slices'"),
     (["--run={typo}", "--client=xpk"], "unknown config key run.slcies: did you mean 'slices'"),
