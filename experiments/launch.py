@@ -3,8 +3,8 @@
 python -m experiments.launch --run=configs/launch_v5e.py --client=xpk [--dry_run] [--run.slices=2]
 
 Writes a script to --out and runs it; --dry_run prints the script instead. Failed runs are restarted
-(run.restarts). xpk, queued and slurm return once the run is submitted, ssh when the run has ended. The last line of
-stdout is one JSON object. If the client fails, the program exits with the client's exit code.
+(run.restarts). xpk, queued and slurm return once the run is submitted, ssh when the run has ended. The last
+line of stdout is one JSON object. If the client fails, the program exits with the client's exit code.
 """
 
 import json

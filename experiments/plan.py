@@ -1,4 +1,4 @@
-"""Plans a run on TPUs or GPUs, without any: memory, step time, price. The last line of stdout is one JSON object.
+"""Plans a run on TPUs or GPUs, without any: memory, step time, price. The last line of stdout is JSON.
 
 python -m experiments.plan --config=configs/stale_1b.py:720p --topology=v5e:16x16 [--num_slices=2] [--fit]
 python -m experiments.plan --config=configs/stale_1b.py:480p --topology=h100:8 [--num_slices=4]
@@ -20,7 +20,7 @@ from stale_jax.progress import Stage
 hide_tpu()  # Before the flags are parsed, because a config imports JAX.
 CONFIG = define_experiment()
 TOPOLOGY = flags.DEFINE_string(
-  "topology", None, "TPU slice, such as v5e:16x16 or v5p:4x4x8, or GPUs of a machine: h100:8."
+  "topology", None, "Slice of TPUs, as v5e:16x16, or machine with GPUs, as h100:8."
 )
 SLICES = flags.DEFINE_integer("num_slices", 1, "Number of such slices or machines.", lower_bound=1)
 FIT = flags.DEFINE_boolean("fit", False, "Searches for the fastest batch, remat and mesh that fit.")

@@ -21,8 +21,8 @@ def keep_memory() -> None:
   """Makes the process keep the memory that a step frees, for the next step.
 
   On a GPU, the process allocates `GPU_SHARE` of the memory when it starts, unless the environment variable
-  XLA_PYTHON_CLIENT_MEM_FRACTION is set; this must be called before JAX uses a device. On the CPU (with glibc),
-  XLA allocates the temporary buffers of a program from the C library and frees them at its end. glibc returns
+  XLA_PYTHON_CLIENT_MEM_FRACTION is set; this must be called before JAX uses a device. On the CPU (glibc), XLA
+  allocates the temporary buffers of a program from the C library and frees them at its end. glibc returns
   such large blocks to the kernel at once, which then has to find and clear pages again in every step.
   """
   os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", str(GPU_SHARE))

@@ -1,4 +1,4 @@
-"""A Slurm cluster of two machines with GPUs, all of them this one: its real daemons, in a folder of their own."""
+"""A Slurm cluster of two machines with GPUs, both of them this one: its real daemons, in a folder."""
 
 import contextlib
 import os

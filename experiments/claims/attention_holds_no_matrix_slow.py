@@ -131,8 +131,8 @@ def _programs(grid: str, backend: str, dtype: str) -> dict:
   }
 
 
-def _compiled(grid: str, backend: str, name: str) -> float:
-  """The largest array of a program compiled for one TPU v5p, in elements per token and unit of width."""
+def _compiled(grid: str, backend: str, name: str, topology: str = "v5p:2x2x1") -> float:
+  """The largest array of a program compiled for one device, in elements per clip, token and unit of width."""
   import math
 
   import jax
@@ -142,8 +142,8 @@ def _compiled(grid: str, backend: str, name: str) -> float:
   from stale_jax.planning.hlo import Program
   from stale_jax.planning.topology import topology_devices
 
-  _, run, arguments = _programs(grid, backend, "bfloat16")[name]
-  sharding = SingleDeviceSharding(topology_devices("v5p:2x2x1", 1)[0])
+  clips, run, arguments = _programs(grid, backend, "bfloat16")[name]
+  sharding = SingleDeviceSharding(topology_devices(topology)[0])
   arguments = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments)
   program = compile_or_size(jax.jit(run, out_shardings=sharding).lower(*arguments))
   if isinstance(program, float):
@@ -151,4 +151,4 @@ def _compiled(grid: str, backend: str, name: str) -> float:
     return float("inf")
   arrays = (array for _, one, _ in Program(program.as_text()).walk() for array in one.arrays)
   size = max(math.prod(array.shape) for array in arrays)
-  return size / (FRAMES * GRIDS[grid][0] * GRIDS[grid][1] // 4 * WIDTH)
+  return size / (clips * FRAMES * GRIDS[grid][0] * GRIDS[grid][1] // 4 * WIDTH)

@@ -1,4 +1,4 @@
-"""Launches a run on several hosts: its description, and the clients that start it (xpk, queued, slurm, ssh)."""
+"""Launches a run on several hosts: its description, and its clients (xpk, queued, slurm, ssh)."""
 
 from stale_jax.launching.description import Run
 from stale_jax.launching.launch import Launch

@@ -1,4 +1,4 @@
-"""The command for xpk, taken by the real client, and the container's command of its manifest, run by a shell."""
+"""The command for xpk, taken by the real client, and the container's command of its manifest, in a shell."""
 
 import shutil
 import signal

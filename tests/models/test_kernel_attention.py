@@ -10,8 +10,8 @@ import pytest
 from stale_jax.models.attention import attend
 from stale_jax.models.kernel_attention import groups
 from stale_jax.models.visibility import TEXT, Rule, known, stream_tokens
-from stale_jax.sampling.story import see
 from stale_jax.planning.cudnn import pretend_cudnn
+from stale_jax.sampling.story import see
 from tests.models import small
 
 
