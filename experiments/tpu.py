@@ -1,14 +1,17 @@
 """Environment variables of a program that compiles for TPUs on a machine without a TPU."""
 
 import os
+import sys
 
 
 def hide_tpu() -> None:
   """Selects the CPU for JAX, and keeps libtpu from searching for a TPU and from printing.
 
-  It sets environment variables, which take effect only if JAX has not been imported yet.
+  It must be called before JAX uses a device.
   """
   os.environ["JAX_PLATFORMS"] = "cpu"
+  if "jax" in sys.modules:
+    sys.modules["jax"].config.update("jax_platforms", "cpu")
   # Without these variables libtpu asks the metadata server of a TPU host, fails, and logs it at length.
   quiet = {
     "TPU_SKIP_MDS_QUERY": "1",

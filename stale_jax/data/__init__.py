@@ -1,7 +1,8 @@
 """Sources of clips, and the loader that batches them."""
 
 from stale_jax.data.build import build_senses, build_source
-from stale_jax.data.loader import collate, first_stored, loader
+from stale_jax.data.collate import collate
+from stale_jax.data.loader import Loader, first_stored, loader
 from stale_jax.data.sources.digits import Digits
 from stale_jax.data.sources.folder import Folder
 from stale_jax.data.sources.lorenz import Lorenz
@@ -13,6 +14,7 @@ from stale_jax.data.sources.tfds import Tfds
 __all__ = [
   "Digits",
   "Folder",
+  "Loader",
   "Lorenz",
   "Noise",
   "ResearchApi",

@@ -1,90 +1,164 @@
-"""Loads batches from a source: shuffled, multithreaded, and resumable at the exact example."""
+"""Loads batches from a source: shuffled, read in parallel, and resumable at the exact example."""
 
-import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 from jaxtyping import Int
 
-from stale_jax.clip import Batch, Context, Sense
-from stale_jax.data.micro import measure
+from stale_jax.clip import Batch, Sense
+from stale_jax.data.collate import captions_alone, collate
 from stale_jax.data.source import Source
 from stale_jax.errors import UserError
-from stale_jax.text import tokenize
 
 
-def collate(
-  examples: Sequence[dict],
-  senses: Sequence[Sense],
-  text_length: int,
-  labels: Mapping[str, int] | None = None,
-  micro: Sequence[str] = (),
-) -> Batch:
-  """Stacks examples into a batch.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Order:
+  """The order of examples: an endless sequence of the indices of the examples that a process reads.
 
-  A sense that an example lacks is filled with zeros and marked as not real in `Context.valid`. Clips whose
-  number of frames is not a multiple of the patch, such as images, are padded with zero frames, which are also
-  marked as not real.
+  Elements `k * len(rows)` to `(k + 1) * len(rows) - 1` are the rows of batch k that the process reads. All
+  examples of a batch come from one of the source's index ranges (`Source.sizes`). A fraction
+  `source.shares[k]` of the batches, evenly spread, comes from range k. Each epoch of a range is shuffled
+  differently.
 
-  Args:
-    examples: see `Source`. All clips have the same number of frames.
-    senses: the senses to stack.
-    text_length: length of a tokenized caption in tokens: a start token and bytes.
-    labels: label name -> number of classes. An example has one class or a list of classes; if it lacks the
-      label, the entries of all classes are -1 (see `Batch.labels`).
-    micro: names of the micro-conditions to measure (`data.micro`).
-
-  Raises:
-    UserError: an array does not have the shape [frames, *sense.shape]; or a class is not in the range from 0
-      to `labels[name] - 1`. Another height and width are accepted if they are the same in all examples and
-      the sense's patch divides them.
+  Attributes:
+    ranges: for each range with a positive share, its indices, shuffled and repeated.
+    shares: the shares of these ranges.
+    batch: the number of examples in a global batch.
+    rows: the rows of each batch.
   """
-  frames = next(iter(examples[0]["clip"].values())).shape[0]
-  missing = -frames % math.lcm(*(sense.patch[0] for sense in senses))
-  clip, valid = {}, {}
-  for sense in senses:
-    shape = (frames, *_frame_shape(sense, examples))
-    has = np.array([sense.name in e["clip"] for e in examples])
-    for example in itertools.compress(examples, has):
-      if (actual := np.shape(example["clip"][sense.name])) != shape:
-        raise UserError(f"example {example['index']}: {sense.name} has shape {actual}, expected {shape}.")
-    dtype = examples[has.argmax()]["clip"][sense.name].dtype if has.any() else np.float32
-    clip[sense.name] = np.zeros((len(examples), frames + missing, *shape[1:]), dtype)
-    for row in np.flatnonzero(has):
-      clip[sense.name][row, :frames] = examples[row]["clip"][sense.name]
-    valid[sense.name] = has[:, None] & (np.arange(frames + missing) < frames)
-  classes = {}
-  for name, count in (labels or {}).items():
-    classes[name] = np.full((len(examples), count), -1, np.int8)
-    for row, example in zip(classes[name], examples, strict=True):
-      if (label := example.get("labels", {}).get(name, -1)) == -1:
-        continue
-      positive = np.atleast_1d(np.asarray(label, np.int64))
-      if ((positive < 0) | (positive >= count)).any():
-        raise UserError(f"example {example['index']}: label {name} is {label}; expected 0 to {count - 1}.")
-      row[:] = 0
-      row[positive] = 1
-  text = tokenize([e["caption"] for e in examples], text_length)
-  index = np.array([e["index"] for e in examples], np.int32)
-  known = {n: np.array([measure(n, e, senses[0].rate) for e in examples], np.float32) for n in micro}
-  context = Context(text=text, valid=valid, **known)
-  return Batch(clip=clip, context=context, index=index, labels=classes)
+
+  ranges: Sequence[grain.MapDataset]
+  shares: Sequence[float]
+  batch: int
+  rows: Int[np.ndarray, "rows"]
+
+  @functools.cached_property
+  def _batches(self) -> grain.MapDataset:
+    """Number of a batch -> (its range, its number among the batches of the range)."""
+    each = [
+      grain.MapDataset.range(len(indices) // self.batch).map(functools.partial(_paired, number))
+      for number, indices in enumerate(self.ranges)
+    ]
+    return grain.MapDataset.mix(each, self.shares) if len(each) > 1 else each[0]
+
+  def __len__(self) -> int:
+    return len(self._batches) * len(self.rows)
+
+  def __getitem__(self, index: int) -> int:
+    number, row = divmod(index, len(self.rows))
+    which, batch = self._batches[number]
+    return int(self.ranges[which][batch * self.batch + int(self.rows[row])])
 
 
-def _frame_shape(sense: Sense, examples: Sequence[dict]) -> tuple[int, ...]:
-  """The shape of a frame of `sense` in `examples`, which depends on their bucket.
+def _paired(number: int, batch: int) -> tuple[int, int]:
+  return number, batch
 
-  Returns:
-    The shape that all examples have in common; `sense.shape` if they differ or `sense` cannot have the shape.
+
+def order(source: Source, batch: int, seed: int, rows: Int[np.ndarray, "rows"]) -> Order:
+  """The order in which `loader` reads the examples of `source`; see there."""
+  shares = source.shares
+  size = len(source) // len(shares)
+  # Effectively infinite, but small enough that the number of examples fits in 64 bits, whatever the shares.
+  epochs = (1 << 50) // size
+  ranges, weights = [], []
+  for bucket, share in enumerate(shares):
+    if share:
+      indices = grain.MapDataset.range(bucket * size, (bucket + 1) * size).seed(seed + bucket)
+      ranges.append(indices.shuffle().repeat(epochs))
+      weights.append(share)
+  return Order(ranges=ranges, shares=weights, batch=batch, rows=rows)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loader:
+  """An endless iterable of batches. Its iterators can be saved and restored (`get_state`, `set_state`).
+
+  Attributes:
+    order: the indices of the examples, batch after batch.
+    read: index -> example.
+    collate: the examples of a batch -> the batch.
+    threads: number of threads that read examples in advance, in this process or in each worker.
+    workers: number of processes that read examples; 0 reads in this process.
   """
-  shapes = {np.shape(e["clip"][sense.name])[1:] for e in examples if sense.name in e["clip"]}
-  try:
-    return sense.on(*shapes).shape if len(shapes) == 1 else sense.shape
-  except ValueError:
-    return sense.shape
+
+  order: Order
+  read: Callable[[int], Any]
+  collate: Callable[[Sequence[Any]], Batch]
+  threads: int = 2
+  workers: int = 0
+
+  def __iter__(self) -> "Batches":
+    return Batches(self)
+
+  def starting_at(self, batch: int) -> Iterator[Batch]:
+    """The batches from number `batch` on."""
+    rows = len(self.order.rows)
+    examples = grain.MapDataset.source(self.order)[batch * rows :].map(_Reading(self.read))
+    ahead = max(16, 2 * rows)
+    dataset = examples.to_iter_dataset(
+      grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=ahead)
+    )
+    if self.workers:
+      buffer = -(-ahead // self.workers)
+      options = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=buffer)
+      dataset = dataset.mp_prefetch(options)
+    batches = dataset.batch(rows, batch_fn=self._collated)
+    return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+
+  def _collated(self, examples: Sequence[Any]) -> Batch:
+    for example in examples:
+      if isinstance(example, _Failed):
+        raise UserError(example.words)
+    return self.collate(examples)
+
+
+class Batches:
+  """An iterator over the batches of a `Loader`. Its state is the number of the next batch."""
+
+  def __init__(self, loader: Loader):
+    self._loader, self._next, self._batches = loader, 0, None
+
+  def __iter__(self) -> "Batches":
+    return self
+
+  def __next__(self) -> Batch:
+    if self._batches is None:
+      self._batches = self._loader.starting_at(self._next)
+    batch = next(self._batches)
+    self._next += 1
+    return batch
+
+  def get_state(self) -> dict[str, int]:
+    """The position, as JSON. It does not depend on the rows, threads and workers of the loader."""
+    return {"next_index": self._next}
+
+  def set_state(self, state: Mapping[str, int]) -> None:
+    """Continues at a position of this or another iterator over the same batches."""
+    self._next, self._batches = state["next_index"], None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failed:
+  """Why an example cannot be read. A worker returns it, because Grain would wrap an exception."""
+
+  words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+  """`read`, but it returns `_Failed` instead of raising UserError."""
+
+  read: Callable[[int], Any]
+
+  def __call__(self, index: int) -> Any:
+    try:
+      return self.read(int(index))
+    except UserError as error:
+      return _Failed(str(error))
 
 
 def loader(
@@ -98,54 +172,42 @@ def loader(
   micro: Sequence[str] = (),
   clips: bool = True,
   threads: int = 2,
-) -> grain.IterDataset:
-  """An endless Grain dataset of batches. Its iterator can be saved and restored (`get_state`, `set_state`).
+  workers: int = 0,
+) -> Loader:
+  """An endless iterable of batches, whose examples are read in advance by threads or processes.
 
-  Each process reads only its own rows of each batch. The contents of the global batch and the iterator's
-  state do not depend on `rows`, so a run can resume with more or fewer processes.
+  Each process of a run reads only its own rows of each batch. The contents of the global batch and the
+  iterator's state do not depend on `rows`, `threads` and `workers`, so a run can resume with others.
 
   Args:
-    source: the source of the examples. All examples of a batch have the same size, that is, they come from
-      one of the source's index ranges (`Source.sizes`). A fraction `source.shares[k]` of the batches, evenly
-      spread, comes from range k.
+    source: the source of the examples; see `Order`.
     senses: the senses to read.
-    batch: the number of examples in a global batch, over all processes.
+    batch: the number of examples in a global batch, over all processes of the run.
     text_length: length of a tokenized caption in tokens: a start token and bytes.
-    seed: seed of the shuffle. Each epoch of an index range is shuffled differently.
+    seed: seed of the shuffle.
     rows: the rows of each batch that this process reads; None for all.
     micro: names of the micro-conditions to measure (`data.micro`).
-    clips: whether to read clips and labels; if False, only captions are read (see `captions_alone`).
-    threads: the number of threads that read examples in advance.
+    clips: whether to read clips and labels; if False, only captions are read.
+    threads: the number of threads that read examples in advance, in this process or in each worker.
+    workers: the number of processes that read examples; 0 reads in this process. They are worth their start
+      where decoding keeps more than one core busy, because threads of one process share Python's lock.
   """
   rows = np.arange(batch) if rows is None else rows
-
-  def read(indices: Int[np.ndarray, "batch"]) -> Batch:
-    if not clips:
-      return captions_alone(source, indices[rows], text_length)
-    return collate([stored(source, int(i)) for i in indices[rows]], senses, text_length, source.labels, micro)
-
-  shares = source.shares
-  size = len(source) // len(shares)
-  # Effectively infinite, but small enough that `epochs * size` fits in int64.
-  epochs = (1 << 62) // size
-  buckets, weights = [], []
-  for bucket, share in enumerate(shares):
-    if share:
-      indices = grain.MapDataset.range(bucket * size, (bucket + 1) * size).seed(seed + bucket)
-      buckets.append(indices.shuffle().repeat(epochs).batch(batch))
-      weights.append(share)
-  dataset = grain.MapDataset.mix(buckets, weights) if len(buckets) > 1 else buckets[0]
-  return dataset.map(read).to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=16))
+  if clips:
+    read = functools.partial(stored, source)
+    collated = functools.partial(
+      collate, senses=senses, text_length=text_length, labels=source.labels, micro=micro
+    )
+  else:
+    read = functools.partial(_captioned, source)
+    collated = functools.partial(captions_alone, text_length=text_length)
+  indices = order(source, batch, seed, rows)
+  return Loader(order=indices, read=read, collate=collated, threads=threads, workers=workers)
 
 
-def captions_alone(source: Source, indices: Int[np.ndarray, "batch"], text_length: int) -> Batch:
-  """A batch with the captions of the examples at `indices`, without clips and labels.
-
-  Raises:
-    UserError: a caption cannot be read.
-  """
-  text = tokenize([_readable(source.caption, int(i)) for i in indices], text_length)
-  return Batch(clip={}, context=Context(text=text), index=np.asarray(indices, np.int32))
+def _captioned(source: Source, index: int) -> tuple[int, str]:
+  """(index, caption) of an example. Raises UserError if it cannot be read."""
+  return index, _readable(source.caption, index)
 
 
 def first_stored(source: Source) -> dict:

@@ -8,11 +8,13 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stale_jax.data.storage import beside, read
 from stale_jax.errors import UserError
 
 COUNTS = ("views", "likes", "comments", "shares", "saves")
@@ -66,14 +68,13 @@ def read_described(video: str | Path) -> Described:
   Raises:
     UserError: a metadata file cannot be read or parsed.
   """
-  video = Path(video)
-  info, text = video.with_suffix(".info.json"), video.with_suffix(".txt")
-  described = Described(source_id=video.stem)
-  if info.exists():
-    described = from_info(_object(_read(info), str(info)), str(info))
-    described = dataclasses.replace(described, source_id=described.source_id or video.stem)
-  if text.exists():
-    caption = _clean(_read(text))
+  stem, name = beside(os.fspath(video), ""), Path(video).stem
+  described = Described(source_id=name)
+  if (info := _read(f"{stem}.info.json")) is not None:
+    described = from_info(_object(info, f"{stem}.info.json"), f"{stem}.info.json")
+    described = dataclasses.replace(described, source_id=described.source_id or name)
+  if (text := _read(f"{stem}.txt")) is not None:
+    caption = _clean(text)
     hashtags = _hashtags([*described.hashtags, *_HASHTAG.findall(caption)])
     described = dataclasses.replace(described, caption=caption, hashtags=hashtags)
   return described
@@ -138,8 +139,10 @@ def read_research(path: str | Path) -> tuple[list[Described], list[str]]:
   Raises:
     UserError: the file cannot be read, or no line describes a video.
   """
-  path, videos, skipped = Path(path), [], []
-  for number, line in enumerate(_read(path).splitlines(), 1):
+  videos, skipped = [], []
+  if (lines := _read(os.fspath(path))) is None:
+    raise UserError(f"{path} cannot be read: there is no such file.")
+  for number, line in enumerate(lines.splitlines(), 1):
     if not line.strip():
       continue
     where = f"{path}, line {number}"
@@ -282,11 +285,13 @@ def _object(text: str, where: str) -> dict:
   return values
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str | None:
+  """The text of a file; None if it does not exist."""
   try:
-    return path.read_text(encoding="utf-8-sig", errors="replace")
+    data = read(path)
   except OSError as error:
     raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+  return None if data is None else data.decode("utf-8-sig", errors="replace")
 
 
 def _whole(text: str) -> str:

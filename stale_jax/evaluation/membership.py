@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.compilation import batches
-from stale_jax.data.loader import collate
+from stale_jax.data.collate import collate
 from stale_jax.data.sources.digits import handwriting
 from stale_jax.processes import corrupt_array
 

@@ -1,8 +1,8 @@
 """Slices of TPUs and machines of GPUs: chips, hosts, and the name of a slice for each client.
 
 A topology is written "v5e:16x16", a slice of TPUs, or "h100:8", a machine with 8 GPUs, which counts as a
-slice. A host is a virtual machine that runs one JAX process. It has 4 chips, or all chips of a smaller slice. The
-only exception is 2x4 of v5e and v6e: one machine with 8 chips, but two machines with 4 chips in Kubernetes.
+slice. A host is a virtual machine that runs one JAX process. It has 4 chips, or all chips of a smaller slice;
+only 2x4 of v5e and v6e is one machine with 8 chips, but two machines with 4 chips in Kubernetes.
 Sources: https://docs.cloud.google.com/tpu/docs/v5e, /v5p, /v6e and /tpu7x,
 https://docs.cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus, and for xpk's machine types
 https://github.com/AI-Hypercomputer/xpk/blob/main/src/xpk/core/system_characteristics.py.

@@ -2,10 +2,10 @@
 
 Sources: https://docs.cloud.google.com/tpu/docs/tpu7x (table "Specification") for v5p, v6e and 7x;
 https://docs.cloud.google.com/tpu/docs/v5e for v5e; the data sheets of A100 80GB SXM, H100 SXM, H200 SXM and
-L4 (https://www.nvidia.com/en-us/data-center). The interconnect bandwidth is the sum over all links of a chip and
-both directions. v5e and v6e form a 2-D torus, v5p and 7x a 3-D torus; the GPUs of a machine are connected by
-a switch, each with its full bandwidth to any other (L4: by PCIe 4.0). Between machines a GPU sends through
-network cards: 200 Gbit/s for each A100, 400 for each H100 and H200, and 100 for a machine of 8 L4.
+L4 (https://www.nvidia.com/en-us/data-center). The interconnect bandwidth is the sum over all links of a chip
+and both directions. v5e and v6e form a 2-D torus, v5p and 7x a 3-D torus; a switch connects the GPUs of a
+machine, each with its full bandwidth to any other (L4: PCIe 4.0). Between machines a GPU sends through its
+network card: 200 Gbit/s for each A100, 400 for each H100 and H200, and 100 for a machine of 8 L4.
 """
 
 import dataclasses

@@ -4,6 +4,8 @@ import importlib.util
 import os
 import sys
 
+from jax.experimental import topologies
+
 from stale_jax.errors import UserError
 from stale_jax.launching.topology import shapes_of
 from stale_jax.planning.chips import chip_of
@@ -31,8 +33,6 @@ def topology_devices(topology: str, slices: int = 1) -> list:
   Raises:
     UserError: there is no such topology, or its compiler is not installed.
   """
-  from jax.experimental import topologies
-
   chip = chip_of(topology)
   shape = topology.partition(":")[2]
   check_compiler(topology)

@@ -2,22 +2,19 @@
 
 from typing import Any
 
-import grain
 import jax
 import numpy as np
 from jaxtyping import Int
 
 from stale_jax.clip import Batch
-from stale_jax.data import loader
+from stale_jax.data import Loader, loader
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.program import TrainingProgram
 from stale_jax.training.steps.train_step import CLIP, MICRO, Needs, needed
 
 
-def batches_of(
-  experiment: Experiment, needs: Needs, rows: Int[np.ndarray, "rows"] | None = None
-) -> grain.IterDataset:
-  """The endless dataset of an experiment's batches with the optional parts `needs`; `rows`: see `loader`."""
+def batches_of(experiment: Experiment, needs: Needs, rows: Int[np.ndarray, "rows"] | None = None) -> Loader:
+  """The endless loader of an experiment's batches with the optional parts `needs`; `rows`: see `loader`."""
   return loader(
     experiment.data.source,
     experiment.data.senses,
@@ -27,6 +24,7 @@ def batches_of(
     rows=rows,
     micro=experiment.network.micro if MICRO in needs else (),
     clips=CLIP in needs,
+    workers=experiment.training.settings.workers,
   )
 
 

@@ -24,6 +24,8 @@ class TrainingSettings:
     keep: number of checkpoints to keep; older ones are deleted.
     processes: number of JAX processes that train together, usually one per host.
     silence: seconds without a heartbeat after which a process counts as dead.
+    workers: number of worker processes, for each JAX process, that read and decode examples; 0: two threads
+      of the JAX process do. Batches do not depend on it, and it may change when a run resumes.
   """
 
   steps: int = number(1000, least=1)
@@ -37,6 +39,7 @@ class TrainingSettings:
   keep: int = number(3, least=1)
   processes: int = number(1, least=1)
   silence: float = number(100.0, least=1)
+  workers: int = number(0, least=0)
 
   def __post_init__(self):
     check_fields(self, "training")

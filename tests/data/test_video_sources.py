@@ -169,7 +169,7 @@ def test_tracks_beside_a_video_become_senses_when_asked(tmp_path):
 
 
 def test_folders_that_will_not_do_are_named(tmp_path, folder):
-  for path, words in ((tmp_path / "nowhere", "not a local folder"), (tmp_path, "contains no video")):
+  for path, words in ((tmp_path / "nowhere", "not a folder"), (tmp_path, "contains no video")):
     with pytest.raises(UserError, match=words):
       source(path)[0]
   (tmp_path / "empty.mp4").write_bytes(b"")

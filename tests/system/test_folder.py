@@ -67,7 +67,7 @@ def test_a_folder_trains_and_goes_on_exactly_where_it_was(folder, tmp_path):
 @pytest.mark.parametrize(
   ("overrides", "words"),
   [
-    ({"source__path": "''"}, "not a local folder"),
+    ({"source__path": "''"}, "not a folder"),
     ({"source__frames": 6, "source__patch": (4, 8, 8)}, "source.patch"),
     ({"source__frames": 40}, "40 frames need 5.00 s"),
   ],

@@ -1,6 +1,6 @@
 """Opens video files with PyAV, rejects unsuitable ones, and decodes frames in presentation order.
 
-A file is given as a path or as its bytes, and is decoded on one thread.
+A file is given as a path, an address (`data.storage`), or its bytes, and is decoded on one thread.
 """
 
 import contextlib
@@ -14,7 +14,9 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from stale_jax.data.storage import open_file
 from stale_jax.errors import UserError
+from stale_jax.files import is_address
 
 File = str | Path | bytes
 
@@ -72,10 +74,8 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
   """
   # Four times our limit, because FFmpeg does not report the size of a picture that exceeds FFmpeg's limit.
   name, options = name_of(file), {"format_whitelist": _FORMATS, "max_pixels": str(4 * MAX_PIXELS)}
-  # Without the prefix, FFmpeg takes a name with a colon for a URL.
-  where = io.BytesIO(file) if isinstance(file, bytes) else "file:" + name
   try:
-    container = av.open(where, options=options, metadata_errors="replace")
+    container = av.open(_source(file), options=options, metadata_errors="replace")
   except (av.FFmpegError, OSError) as error:
     beginning = _beginning(file)
     if any(beginning[at:].startswith(words) for at, words in _BEGINNINGS.items()):
@@ -102,13 +102,21 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
       raise Unreadable("decoder_error", name, f"cannot be decoded: {words}.") from error
 
 
+def _source(file: File) -> str | io.IOBase:
+  """What PyAV opens: a file's name, or an object to read from. Raises OSError."""
+  if isinstance(file, bytes):
+    return io.BytesIO(file)
+  # Without the prefix, FFmpeg takes a name with a colon for a URL.
+  return open_file(os.fspath(file)) if is_address(file) else f"file:{os.fspath(file)}"
+
+
 def _beginning(file: File) -> bytes:
   """The first 16 bytes of a file. Raises Unreadable if it is empty or cannot be read."""
   try:
     if isinstance(file, bytes):
       beginning = file[:16]
     else:
-      with open(file, "rb") as opened:
+      with open_file(os.fspath(file)) if is_address(file) else open(file, "rb") as opened:
         beginning = opened.read(16)
   except OSError as error:
     raise Unreadable("no_file", name_of(file), f"cannot be read: {error.strerror}.") from error

@@ -14,18 +14,20 @@ sense without data is absent.
 """
 
 import functools
+import io
 import json
+import os
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Real
 
 from stale_jax.clip import Sense
 from stale_jax.data.decode.container import Unreadable
+from stale_jax.data.storage import beside, read, version
 from stale_jax.files import AnyPath
 
 # Exceptions that the parsers raise on malformed files.
@@ -61,10 +63,10 @@ def read_tracks(
   """
   values: dict[str, np.ndarray] = {}
   for ending, reader in ((".npz", _arrays), (".sem.xml", _effects), (".hjif", _haptics)):
-    path = Path(video).with_suffix(ending)
-    if set(senses) - set(values) and path.exists():
+    path = beside(os.fspath(video), ending)
+    if set(senses) - set(values) and (changed := version(path)) is not None:
       try:
-        track = reader(path, path.stat().st_mtime_ns)
+        track = reader(path, changed)
         new = {name: track[name] for name in senses if name in track and name not in values}
         for name, channels in new.items():
           zero = np.zeros(len(times))
@@ -72,15 +74,22 @@ def read_tracks(
           values[name] = (2 * np.clip(np.stack(levels, -1), 0, 1) - 1).astype(np.float32)
       except _BROKEN as error:
         words = f"cannot be parsed: {' '.join(str(error).split()) or type(error).__name__}."
-        raise Unreadable("broken_track", str(path), words) from error
+        raise Unreadable("broken_track", path, words) from error
   return values
 
 
+def _bytes(path: str) -> bytes:
+  """The content of a file. Raises OSError if it does not exist."""
+  if (data := read(path)) is None:
+    raise FileNotFoundError(f"{path} does not exist")
+  return data
+
+
 @functools.lru_cache(maxsize=256)
-def _arrays(path: AnyPath, changed: int) -> Track:
-  described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["senses"]
+def _arrays(path: str, changed: int) -> Track:
+  described = json.loads(_bytes(beside(path, ".json")))["senses"]
   track: Track = {}
-  with np.load(path) as file:
+  with np.load(io.BytesIO(_bytes(path))) as file:
     for name in set(file) & set(described) - {"sight", "sound"}:
       values = (file[name].astype(np.float32) + 1) / 2
       rate, channels = float(described[name]["rate"]), described[name]["channels"]
@@ -98,8 +107,8 @@ def _sampled(values: np.ndarray, rate: float, times: Frames) -> Frames:
 
 
 @functools.lru_cache(maxsize=256)
-def _effects(path: AnyPath, changed: int) -> Track:
-  root = ET.parse(path).getroot()
+def _effects(path: str, changed: int) -> Track:
+  root = ET.fromstring(_bytes(path))
   scale = float({_local(key): value for key, value in root.attrib.items()}["timeScale"])
   events: dict[str, dict[str, list]] = {}
   for pts, attributes in _walk(root, 0.0):
@@ -164,8 +173,8 @@ def _level(events: list[tuple[float, float, float]], times: Frames) -> Frames:
 
 
 @functools.lru_cache(maxsize=256)
-def _haptics(path: AnyPath, changed: int) -> Track:
-  file = json.loads(path.read_text(encoding="utf-8"))
+def _haptics(path: str, changed: int) -> Track:
+  file = json.loads(_bytes(path))
   scale = float(file.get("timescale", 1000))
   channels: dict[str, Callable] = {}
   for perception in file["perceptions"]:

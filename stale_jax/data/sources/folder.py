@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +13,7 @@ from stale_jax.data.decode.tracks import read_tracks
 from stale_jax.data.metadata import Described, is_held_out, read_described
 from stale_jax.data.print_once import print_once
 from stale_jax.data.sources.videos import Videos, flat_sense
+from stale_jax.data.storage import is_folder, list_files
 from stale_jax.errors import UserError
 from stale_jax.fields import number
 
@@ -29,7 +29,7 @@ class Folder(Videos):
   there are tracks.
 
   Attributes:
-    path: a local folder.
+    path: a folder, or an address that fsspec can read, such as gs://BUCKET/FOLDER.
     held_out: fraction of the uploaders in the test split (of the videos, if their uploader is unknown).
     touch, smell, taste: names of the channels to read from the tracks; a sense without channels is omitted.
   """
@@ -96,15 +96,11 @@ def _list_videos(folder: str) -> list[str]:
   """The paths of the files in `folder` and its subfolders whose names end in one of ENDINGS, sorted.
 
   Raises:
-    UserError: `folder` is not a local folder, or contains no such file.
+    UserError: `folder` is not a folder, or contains no such file.
   """
-  if not os.path.isdir(folder):
-    raise UserError(f"source.path={folder!r} is not a local folder; set --config.source.path=DIR.")
-  paths = []
-  for parent, folders, files in os.walk(folder):
-    folders[:] = sorted(name for name in folders if not name.startswith("."))
-    videos = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
-    paths += [os.path.join(parent, name) for name in sorted(videos)]
+  if not is_folder(folder):
+    raise UserError(f"source.path={folder!r} is not a folder; set --config.source.path=DIR.")
+  paths = [path for path in list_files(folder) if path.lower().endswith(ENDINGS)]
   if not paths:
     raise UserError(f"source.path={folder!r} contains no video: no file name ends in {', '.join(ENDINGS)}.")
   return paths

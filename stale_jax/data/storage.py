@@ -1,0 +1,128 @@
+"""Input files on a disk or at an address that fsspec can read, such as gs://, s3://, https:// and hf://.
+
+A path is a string. Files at an address are assumed not to change during a run.
+"""
+
+import contextlib
+import errno
+import functools
+import io
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+
+from stale_jax.errors import UserError
+from stale_jax.files import is_address
+
+# A remote video of at most this many bytes is read whole, once for its pictures, sound and length.
+_WHOLE = 64 * 2**20
+_KEPT = 4  # Number of such videos in memory.
+
+
+def list_files(folder: str) -> list[str]:
+  """The paths of all files in `folder` and its subfolders, without names that begin with a dot.
+
+  In each folder, the files come first, then the subfolders, both sorted by name.
+
+  Raises:
+    UserError: the address cannot be reached.
+  """
+  if is_address(folder):
+    with _reported(folder):
+      system, root = _system(folder)
+      inside = [path.removeprefix(root).strip("/") for path in system.find(root)]
+    begin = folder.rstrip("/") + "/"
+  else:
+    walk = ((os.path.relpath(parent, folder), names) for parent, _, names in os.walk(folder))
+    inside = [os.path.normpath(os.path.join(parent, name)) for parent, names in walk for name in names]
+    begin = os.path.join(folder, "")
+  kept = (path for path in inside if path and not any(part.startswith(".") for part in path.split("/")))
+  return [begin + path for path in sorted(kept, key=_place)]
+
+
+def _place(path: str) -> list[tuple[bool, str]]:
+  """A key that sorts the files of a folder before its subfolders."""
+  *folders, name = path.split("/")
+  return [*((True, folder) for folder in folders), (False, name)]
+
+
+def is_folder(path: str) -> bool:
+  """Whether `path` is a folder. Raises UserError if the address cannot be reached."""
+  if not is_address(path):
+    return os.path.isdir(path)
+  with _reported(path):
+    system, root = _system(path)
+    return system.isdir(root)
+
+
+def read(path: str) -> bytes | None:
+  """The bytes of a file; None if it does not exist. Raises OSError if it cannot be read."""
+  try:
+    if is_address(path):
+      system, within = _system(path)
+      return system.cat_file(within) if system.exists(within) else None
+    with open(path, "rb") as file:
+      return file.read()
+  except FileNotFoundError:
+    return None
+
+
+def beside(path: str, ending: str) -> str:
+  """The path of a file beside another one: its name without the last suffix, followed by `ending`."""
+  stem, dot, suffix = path.rpartition(".")
+  return (stem if dot and "/" not in suffix else path) + ending
+
+
+def version(path: str) -> int | None:
+  """A number that changes when the file changes; None if the file does not exist."""
+  if is_address(path):
+    system, within = _system(path)
+    return 0 if system.exists(within) else None
+  with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    return os.stat(path).st_mtime_ns
+  return None
+
+
+def open_file(path: str) -> io.IOBase:
+  """Opens a file at an address for reading at any position. Raises OSError if it cannot be read."""
+  try:
+    system, within = _system(path)
+    return io.BytesIO(_whole(path)) if system.size(within) <= _WHOLE else system.open(within, "rb")
+  except OSError:
+    raise
+  except Exception as error:  # The clients raise many types.
+    raise OSError(errno.EIO, _one_line(error)) from error
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _whole(path: str) -> bytes:
+  system, within = _system(path)
+  return system.cat_file(within)
+
+
+@functools.cache
+def _protocol(protocol: str) -> fsspec.AbstractFileSystem:
+  return fsspec.filesystem(protocol)
+
+
+def _system(path: str) -> tuple[Any, str]:
+  """The file system of an address, and the path in it."""
+  system = _protocol(path.partition("://")[0])
+  return system, system._strip_protocol(path)
+
+
+@contextlib.contextmanager
+def _reported(path: str) -> Iterator[None]:
+  """Turns what the clients raise into a UserError of one line."""
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:
+    raise UserError(f"{path} cannot be read: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+  return " ".join(str(error).split())[:200] or type(error).__name__
