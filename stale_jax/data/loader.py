@@ -2,11 +2,16 @@
 
 import dataclasses
 import functools
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
 import numpy as np
+from absl import flags
 from jaxtyping import Int
 
 from stale_jax.clip import Batch, Sense
@@ -97,23 +102,23 @@ class Loader:
   def starting_at(self, batch: int) -> Iterator[Batch]:
     """The batches from number `batch` on."""
     rows = len(self.order.rows)
-    examples = grain.MapDataset.source(self.order)[batch * rows :].map(_Reading(self.read))
+    examples = grain.MapDataset.source(self.order)[batch * rows :].map(_Caught(self.read))
     ahead = max(16, 2 * rows)
     dataset = examples.to_iter_dataset(
       grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=ahead)
     )
     if self.workers:
+      if not flags.FLAGS.is_parsed():  # Outside of our programs; Grain reads a flag of its own.
+        flags.FLAGS.mark_as_parsed()
       buffer = -(-ahead // self.workers)
       options = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=buffer)
-      dataset = dataset.mp_prefetch(options)
+      dataset = dataset.mp_prefetch(options, worker_init_fn=_end_with_parent)
     batches = dataset.batch(rows, batch_fn=self._collated)
     return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
 
-  def _collated(self, examples: Sequence[Any]) -> Batch:
-    for example in examples:
-      if isinstance(example, _Failed):
-        raise UserError(example.words)
-    return self.collate(examples)
+  def _collated(self, examples: Sequence[Any]) -> Any:
+    failed = [example for example in examples if isinstance(example, _Failed)]
+    return failed[0] if failed else _Caught(self.collate)(examples)
 
 
 class Batches:
@@ -129,6 +134,8 @@ class Batches:
     if self._batches is None:
       self._batches = self._loader.starting_at(self._next)
     batch = next(self._batches)
+    if isinstance(batch, _Failed):
+      raise UserError(batch.words)
     self._next += 1
     return batch
 
@@ -141,22 +148,32 @@ class Batches:
     self._next, self._batches = state["next_index"], None
 
 
+def _end_with_parent(worker: int, workers: int) -> None:
+  """Ends this worker process when the process that started it has died, even by SIGKILL."""
+
+  def watch():
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
 @dataclasses.dataclass(frozen=True)
 class _Failed:
-  """Why an example cannot be read. A worker returns it, because Grain would wrap an exception."""
+  """Why an example or a batch cannot be made. It is returned, because Grain adds words to exceptions."""
 
   words: str
 
 
 @dataclasses.dataclass(frozen=True)
-class _Reading:
-  """`read`, but it returns `_Failed` instead of raising UserError."""
+class _Caught:
+  """A function that returns `_Failed` where `function` raises UserError."""
 
-  read: Callable[[int], Any]
+  function: Callable[[Any], Any]
 
-  def __call__(self, index: int) -> Any:
+  def __call__(self, argument: Any) -> Any:
     try:
-      return self.read(int(index))
+      return self.function(argument)
     except UserError as error:
       return _Failed(str(error))
 

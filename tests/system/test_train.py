@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -161,3 +162,27 @@ def test_another_model_in_the_folder_is_refused(micro_run, tmp_path):
   # Nor are tracks begun in the middle of a run, or left behind there.
   code, out, err = finish("train", *micro.arguments(workdir, ema__snapshots=0))
   assert code == 2 and not out and err.count("\n") == 1 and "another ema.tracks" in err
+
+
+def test_workers_read_the_same_batches_and_end_with_a_run_that_is_killed(tmp_path):
+  for workers in (0, 2):
+    train = micro.arguments(tmp_path / str(workers), training__steps=8, training__workers=workers)
+    code, _, err = finish("train", *train)
+    assert code == 0, err
+  a, b = (newest_state(tmp_path / name) for name in ("0", "2"))
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+  process = start("train", *micro.arguments(tmp_path / "killed", training__steps=10**6, training__workers=2))
+  for line in process.stdout:
+    if line.startswith("step "):
+      break
+  children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+  workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+  assert len(workers) == 2
+  process.kill()
+  process.wait()
+  for _ in range(300):
+    if not any(Path(f"/proc/{pid}").exists() for pid in workers):
+      return
+    time.sleep(0.1)
+  raise AssertionError("the workers go on")
