@@ -17,12 +17,13 @@ import itertools
 import json
 import math
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from stale_jax.construct import construct
+from stale_jax.data.source import in_threads
 from stale_jax.errors import UserError
 from stale_jax.training.settings import TrainingSettings
 
@@ -38,6 +40,7 @@ from stale_jax.training.settings import TrainingSettings
 ABANDONED = 3
 _BEATS, _ORDERS = "stale_jax/beats/", "stale_jax/orders/"
 _DAY = 24 * 3600
+_PART = 1 << 26  # Bytes of a process that are exchanged at a time, through the memory of its devices.
 
 
 def leads() -> bool:
@@ -55,6 +58,33 @@ def whole(x) -> np.ndarray:
 def all_agree(here: bool) -> bool:
   """Whether `here` is true in every process; all processes must call this."""
   return here if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(here))))
+
+
+def spread(function: Callable[[int], Any], count: int) -> list[Any]:
+  """[function(0), ..., function(count - 1)], computed by all processes; all of them must call this.
+
+  Process k computes every n-th result, from the k-th on, in several threads; all processes receive all
+  results, which must be possible to pickle.
+  """
+  me, processes = jax.process_index(), jax.process_count()
+  if processes == 1:
+    return in_threads(function, count)
+  mine = in_threads(lambda k: function(me + k * processes), len(range(me, count, processes)))
+  each = [pickle.loads(data) for data in _gathered(pickle.dumps(mine))]
+  return [each[index % processes][index // processes] for index in range(count)]
+
+
+def _gathered(data: bytes) -> list[bytes]:
+  """The bytes of every process; all processes must call this."""
+  sizes = multihost_utils.process_allgather(np.array(len(data), np.int32)).reshape(-1)
+  parts = []
+  for start in range(0, sizes.max(), _PART):
+    part = np.zeros(min(_PART, sizes.max() - start), np.uint8)
+    own = np.frombuffer(data[start : start + _PART], np.uint8)
+    part[: len(own)] = own
+    parts.append(multihost_utils.process_allgather(part))
+  whole = np.concatenate(parts, 1)
+  return [row[:size].tobytes() for row, size in zip(whole, sizes, strict=True)]
 
 
 @contextlib.contextmanager

@@ -2,12 +2,24 @@
 
 import abc
 import dataclasses
+import os
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.data.buckets import Bucket
 from stale_jax.errors import UserError
+
+# (f, count) -> [f(0), ..., f(count - 1)]. The calls may run in several threads or processes.
+Spread = Callable[[Callable[[int], Any], int], list[Any]]
+
+
+def in_threads(function: Callable[[int], Any], count: int) -> list[Any]:
+  """[function(0), ..., function(count - 1)], computed by several threads."""
+  with ThreadPoolExecutor(max(8, os.cpu_count() or 1)) as pool:
+    return list(pool.map(function, range(count)))
 
 
 class Source(abc.ABC):
@@ -108,6 +120,27 @@ class Source(abc.ABC):
       raise UserError(f"the source {type(self).__name__} has no test split; use a source that has one.")
     seeded = {} if seed is None or not self.has_seed else {"seed": seed}
     return dataclasses.replace(self, split="test", **seeded)
+
+  def prepare(self, spread: Spread = in_threads) -> None:  # noqa: B027
+    """Does what must be done once before examples are read, such as listing files or encoding clips.
+
+    It is done when the first example is read, if not before. All processes of a run call this, so that they
+    share the work, and it must be called before worker processes read examples.
+
+    Args:
+      spread: runs functions for many indices; `hosts.spread` runs them in all processes of a run.
+
+    Raises:
+      UserError: the data cannot be read.
+    """
+
+  def content(self, spread: Spread = in_threads) -> str:
+    """Identifies the data behind the examples: changes when files do. "" if they depend on settings alone.
+
+    Args:
+      spread: as for `prepare`.
+    """
+    return ""
 
   @property
   def pixels(self) -> "Source":

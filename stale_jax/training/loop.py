@@ -15,7 +15,7 @@ from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import save_weights
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, AnyPath, at
-from stale_jax.hosts import leads, whole
+from stale_jax.hosts import leads, spread, whole
 from stale_jax.progress import Stage
 from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
@@ -89,6 +89,8 @@ def _train(
     raise UserError(
       f"the steps to trace, {window[0]}:{window[1]}, are not within training.steps={settings.steps}."
     )
+  with Stage("preparing the data"):
+    experiment.data.source.prepare(spread)
   program = training_program(experiment)
   # Missing or incompatible weights are reported before anything is written.
   read = functools.cache(functools.partial(load_params, settings.init_from, program.state.params))

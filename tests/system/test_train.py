@@ -164,6 +164,7 @@ def test_another_model_in_the_folder_is_refused(micro_run, tmp_path):
   assert code == 2 and not out and err.count("\n") == 1 and "another ema.tracks" in err
 
 
+@pytest.mark.slow
 def test_workers_read_the_same_batches_and_end_with_a_run_that_is_killed(tmp_path):
   for workers in (0, 2):
     train = micro.arguments(tmp_path / str(workers), training__steps=8, training__workers=workers)
@@ -176,7 +177,9 @@ def test_workers_read_the_same_batches_and_end_with_a_run_that_is_killed(tmp_pat
   for line in process.stdout:
     if line.startswith("step "):
       break
-  children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+  children = [
+    pid for path in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in path.read_text().split()
+  ]
   workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
   assert len(workers) == 2
   process.kill()

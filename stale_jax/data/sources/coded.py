@@ -13,6 +13,7 @@ import dataclasses
 import fcntl
 import functools
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -23,7 +24,7 @@ from jaxtyping import Float
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.data.codec import Codec
-from stale_jax.data.source import Source
+from stale_jax.data.source import Source, Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
@@ -31,6 +32,8 @@ from stale_jax.files import make_folder, write_whole
 from stale_jax.models.autoencoder import lengthen
 
 _BATCH = 32
+_CHUNK = 256  # Clips in a file of the cache.
+_ENCODING = threading.Lock()  # One file at a time; the clips of a file are read by several threads.
 # Number of clips on which the range of the latents is measured, and the fraction of the latents that may lie
 # below the range, and above it.
 _MEASURED, _BEYOND = 256, 1e-3
@@ -40,10 +43,11 @@ _MEASURED, _BEYOND = 256, 1e-3
 class CodedSource(Source):
   """Random access to encoded clips.
 
-  The first `size` clips are encoded once, when the first example is read, and stored in the folder `cache`.
-  The file name depends on the parameters of the autoencoder and on the source. The range of each latent
-  channel (`box`) is measured on the first training clips, is used for both splits, and is stored in the same
-  folder.
+  The first `size` clips are encoded once, when the first example is read, and stored in the folder `cache`,
+  in files of 256 clips. Processes that share the folder share the work. The names of the files depend on the
+  parameters of the autoencoder, on the settings of the source and on its data (`Source.content`). The range
+  of each latent channel (`box`) is measured on the first training clips, is used for both splits, and is
+  stored in the same folder.
 
   Attributes:
     source: the source whose clips are encoded.
@@ -164,30 +168,50 @@ class CodedSource(Source):
         write_whole(path, json.dumps([low.tolist(), np.maximum(high, low + 1e-3).tolist()]))
       return np.array(json.loads(path.read_text()), np.float32)
 
+  def prepare(self, spread: Spread = in_threads) -> None:
+    """See `Source`: encodes the clips that are not in the cache."""
+    self.pixels.prepare(spread)
+    if "_records" not in vars(self):
+      vars(self)["_records"] = self._encoded(spread)
+
   @functools.cached_property
   def _records(self):
+    return self._encoded(in_threads)
+
+  def _encoded(self, spread: Spread):
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-    taken_down = sorted(self.pixels.taken_down)
-    name = self._name(self.source.fingerprint, self.split, self.size, self.box.tolist(), taken_down)
-    path = make_folder(self.cache) / f"{name}.array_record"
-    with _locked(Path(f"{path}.lock")):
-      if not path.exists():
-        self._write(Path(path))
-    return ArrayRecordDataSource([str(path)])
+    pixels = self.pixels
+    facts = (self.split, self.size, self.box.tolist(), sorted(pixels.taken_down), pixels.content(spread))
+    name = self._name(self.source.fingerprint, *facts)
+    count = -(-self.size // _CHUNK)
+    folder = make_folder(self.cache)
+    paths = [Path(folder / f"{name}-{k:05}-of-{count:05}.array_record") for k in range(count)]
+    if not all(path.exists() for path in paths):
+      print(f"encoding {self.size} clips into {folder / name}-*.array_record.", flush=True)
+    spread(lambda k: self._write(paths[k], k * _CHUNK), count)
+    for k, path in enumerate(paths):  # Those of processes that do not share the folder.
+      self._write(path, k * _CHUNK)
+    return ArrayRecordDataSource([str(path) for path in paths])
 
   def _name(self, *facts) -> str:
     """The name of a cache file: a hash of `facts` and the codec, which together determine its content."""
     return self.codec.digest(json.dumps(facts, sort_keys=True).encode())
 
-  def _write(self, path: Path) -> None:
+  def _write(self, path: Path, first: int) -> None:
+    """Encodes the clips from `first` on into the file `path`, unless it exists."""
+    with _ENCODING, _locked(Path(f"{path}.lock")):
+      if not path.exists():
+        self._encode_into(path, range(first, min(first + _CHUNK, self.size)))
+
+  def _encode_into(self, path: Path, indices: range) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    print(f"encoding {self.size} clips into {path}.", flush=True)
     partial = path.with_name(path.name + ".partial")
     writer = ArrayRecordWriter(str(partial), "group_size:1")
-    for start in range(0, self.size, _BATCH):
-      examples = [self.pixels[i] for i in range(start, min(start + _BATCH, self.size))]
+    for start in range(0, len(indices), _BATCH):
+      some = indices[start : start + _BATCH]
+      examples = in_threads(lambda k, some=some: self.pixels[some[k]], len(some))
       coded: list[Clip] = [{} for _ in examples]
       for name in self.senses:
         # Clips may lack a sense.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,10 +11,11 @@ from stale_jax.clip import Sense
 from stale_jax.data.buckets import Window
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.tracks import read_tracks
-from stale_jax.data.metadata import Described, is_held_out, read_described
+from stale_jax.data.metadata import Described, is_held_out, read_described, to_json
 from stale_jax.data.print_once import print_once
+from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.videos import Videos, flat_sense
-from stale_jax.data.storage import is_folder, list_files
+from stale_jax.data.storage import fingerprint, is_folder, list_files
 from stale_jax.errors import UserError
 from stale_jax.fields import number
 
@@ -66,30 +68,53 @@ class Folder(Videos):
     """
     return super().cut(file, window) | read_tracks(file, self._tracked, window.times)
 
+  def content(self, spread: Spread = in_threads) -> str:
+    """See `Source`: a hash of the videos' names, metadata, sizes, and first and last bytes."""
+    self.prepare(spread)
+    each = spread(lambda which: self._fact(*self._videos[which]), len(self._videos))
+    return hashlib.sha256("\n".join(each).encode()).hexdigest()
+
+  def _fact(self, path: str, described: Described) -> str:
+    return f"{path.removeprefix(self.path)} {fingerprint(path)} {to_json(described)}"
+
   def describer(self) -> Callable[[str], Described | None]:
     """A function from a path to the video's metadata; it returns None for a file that is not to be used."""
     return read_described
 
+  def prepare(self, spread: Spread = in_threads) -> None:
+    """See `Source`: lists the folder and reads the metadata of its videos."""
+    if "_videos" not in vars(self):
+      vars(self)["_videos"] = self._scan(spread)
+    super().prepare(spread)
+
   # The folder is listed only when an example is read, so that a trained model can be loaded without its data.
   @functools.cached_property
   def _videos(self) -> list[tuple[str, Described]]:
-    in_split, videos, describe = [], 0, self.describer()
-    for path in _list_videos(self.path):
-      try:
-        described = describe(path)
-      except UserError as error:
-        print_once(f"left out: {error}")
-        continue
-      if described is not None:
-        videos += 1
-        if is_held_out(described, self.held_out) == (self.split == "test"):
-          in_split.append((path, described))
+    return self._scan(in_threads)
+
+  def _scan(self, spread: Spread) -> list[tuple[str, Described]]:
+    """(path, metadata) of the videos in the split. One process lists the folder, so that all agree on it."""
+    [paths] = spread(lambda _: _list_videos(self.path), 1)
+    describe = self.describer()
+    known = spread(lambda which: _described(describe, paths[which]), len(paths))
+    videos = [(path, described) for path, described in zip(paths, known, strict=True) if described]
+    wanted = self.split == "test"
+    in_split = [(path, one) for path, one in videos if is_held_out(one, self.held_out) == wanted]
     if not in_split:
       raise UserError(
-        f"source.path={self.path!r}: none of its {videos} videos is in the split {self.split!r}"
+        f"source.path={self.path!r}: none of its {len(videos)} videos is in the split {self.split!r}"
         f" (source.held_out={self.held_out})."
       )
     return in_split
+
+
+def _described(describe: Callable[[str], Described | None], path: str) -> Described | None:
+  """The metadata of a video; None if it must not be used. Metadata that cannot be parsed are reported."""
+  try:
+    return describe(path)
+  except UserError as error:
+    print_once(f"left out: {error}")
+    return None
 
 
 def _list_videos(folder: str) -> list[str]:

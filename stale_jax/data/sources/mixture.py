@@ -6,7 +6,7 @@ from typing import Any
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.data.buckets import Bucket
-from stale_jax.data.source import Source
+from stale_jax.data.source import Source, Spread, in_threads
 from stale_jax.errors import UserError
 
 
@@ -150,6 +150,11 @@ class Mixture(Source):
       if all(a is b for a, b in zip(parts, self.parts, strict=True))
       else dataclasses.replace(self, parts=parts)
     )
+
+  def prepare(self, spread: Spread = in_threads) -> None:
+    """See `Source`."""
+    for part in self.parts:
+      part.prepare(spread)
 
   def length(self, frames: int) -> int:
     """See `Source`."""

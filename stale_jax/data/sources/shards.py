@@ -17,8 +17,9 @@ from stale_jax.data.decode.container import File
 from stale_jax.data.decode.video import probe
 from stale_jax.data.metadata import Described, from_json, without_mentions
 from stale_jax.data.print_once import print_once
+from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
-from stale_jax.data.sources.tfds import open_data
+from stale_jax.data.sources.tfds import content_of, open_data
 from stale_jax.data.sources.videos import Videos
 from stale_jax.errors import UserError
 
@@ -54,6 +55,10 @@ class Shards(Videos):
   def count(self) -> int:
     """The number of clips in the split."""
     return len(self._records)
+
+  def content(self, spread: Spread = in_threads) -> str:
+    """See `Source`."""
+    return content_of(self.path)
 
   def find(self, which: int) -> tuple[File, Described] | None:
     """The bytes and metadata of the clip at `which` in the split; None if it was taken down."""

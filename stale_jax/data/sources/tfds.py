@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from stale_jax.data.buckets import Window
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.picture import resize
 from stale_jax.data.metadata import Described
+from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.videos import Videos
+from stale_jax.data.storage import fingerprint, list_files
 from stale_jax.errors import UserError
 from stale_jax.fields import number
 
@@ -37,6 +40,12 @@ def open_data(path: str, split: str):
     return builder.info.features, builder.as_data_source(split)
   except (NotImplementedError, ValueError, OSError) as error:
     raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def content_of(path: str) -> str:
+  """Identifies the content of a data set: a hash of the names, sizes and ends of its files."""
+  each = [f"{name.removeprefix(path)} {fingerprint(name)}" for name in list_files(path)]
+  return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +77,10 @@ class Tfds(Videos):
   def count(self) -> int:
     """The number of examples in the split."""
     return len(self._data[1])
+
+  def content(self, spread: Spread = in_threads) -> str:
+    """See `Source`."""
+    return content_of(self.path)
 
   def find(self, which: int) -> tuple[File | np.ndarray, Described]:
     """The video and metadata of the example at `which` in the split. The only hashtag is the class name.

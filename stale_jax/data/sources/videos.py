@@ -18,7 +18,7 @@ of the source, because large collections cannot be checked before training.
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,12 +27,11 @@ from stale_jax.clip import Sense, floats
 from stale_jax.data.buckets import Bucket, Numbers, Window, assign, counted, draw_window, shares_of
 from stale_jax.data.decode.container import File, Unreadable, name_of
 from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
-from stale_jax.data.decode.measure import measure_all
 from stale_jax.data.decode.sound import read_sound
 from stale_jax.data.decode.video import frames_at, probe, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
 from stale_jax.data.print_once import print_once
-from stale_jax.data.source import Source
+from stale_jax.data.source import Source, Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
@@ -151,12 +150,20 @@ class Videos(Source):
       raise UserError(f"no video of the split {self.split!r} can be used: {why}.")
     return shares
 
+  def prepare(self, spread: Spread = in_threads) -> None:
+    """See `Source`: measures the videos if clips have several sizes."""
+    if "_fitting" not in vars(self):
+      vars(self)["_fitting"] = self._fit(spread)
+
   @functools.cached_property
   def _fitting(self) -> tuple[Numbers, ...]:
     """For each of `sizes`, the indices of the videos that are cut to it."""
+    return self._fit(in_threads)
+
+  def _fit(self, spread: Spread) -> tuple[Numbers, ...]:
     if not self.buckets:
       return (range(self.count()),) * len(self.sizes)
-    videos = measure_all(self.measure, self.count())
+    videos = spread(functools.partial(_measured, self.measure), self.count())
     clips, images = self.sizes[: len(self.buckets)], self.sizes[len(self.buckets) :]
     fitting = assign(videos, clips, max(self.rates or (self.rate,)))
     counts = counted(videos, clips, fitting)
@@ -238,6 +245,15 @@ class Videos(Source):
     if described.sound in self.sounds:
       known["audio"] = self.sounds.index(described.sound)
     return known
+
+
+def _measured(measure: Callable[[int], tuple[int, int, float]], which: int) -> tuple[int, int, float] | None:
+  """The result of `measure`; None for an unreadable video, which is reported on stderr."""
+  try:
+    return measure(which)
+  except Unreadable as error:
+    print_once(f"left out: {error}")
+    return None
 
 
 def window_in(
