@@ -37,6 +37,7 @@ setup(
     "chex",
     "etils[epath]",
     "flax>=0.12",
+    "fsspec",
     "grain>=0.2.10",
     "importlib_resources",  # Of tensorflow-datasets, which forgets to ask for it.
     "jax>=0.10,<0.13",
@@ -58,7 +59,7 @@ setup(
     "cuda": ["jax[cuda13]>=0.10,<0.13"],
     # libtpu, of the version that this JAX names, holds the TPU's compiler; it needs no TPU.
     "plan": [_LIBTPU],
-    # To train and load at gs://BUCKET/FOLDER.
+    # To train and load at gs://BUCKET/FOLDER, and to read videos there.
     "gcs": ["gcsfs"],
     # To make data sets of clips from folders of videos.
     "curate": _CURATE,

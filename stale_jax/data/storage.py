@@ -5,6 +5,7 @@ A path is a string. Files at an address are assumed not to change during a run.
 
 import contextlib
 import errno
+import fcntl
 import functools
 import hashlib
 import io
@@ -15,7 +16,7 @@ from typing import Any
 import fsspec
 
 from stale_jax.errors import UserError
-from stale_jax.files import is_address
+from stale_jax.files import cache_folder, is_address
 
 # A remote video of at most this many bytes is read whole, once for its pictures, sound and length.
 _WHOLE = 64 * 2**20
@@ -104,6 +105,34 @@ def fingerprint(path: str) -> str:
     file.seek(max(0, size - _ENDS))
     digest.update(file.read(_ENDS))
   return f"{size} {digest.hexdigest()}"
+
+
+def on_disk(folder: str) -> str:
+  """A folder on this machine with the files of `folder`.
+
+  Returns:
+    `folder` itself. If it is an address, a copy in the cache folder (`files.cache_folder`), to which only
+    files that are missing are copied.
+
+  Raises:
+    UserError: the address cannot be reached, or the disk is full.
+  """
+  if not is_address(folder):
+    return folder
+  copy = cache_folder() / "data" / hashlib.sha256(folder.encode()).hexdigest()[:16]
+  copy.mkdir(parents=True, exist_ok=True)
+  with _reported(folder), (copy / ".lock").open("w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    for path in list_files(folder):
+      system, within = _system(path)
+      target = copy / path.removeprefix(folder).lstrip("/")
+      if target.exists() and target.stat().st_size == system.size(within):
+        continue
+      target.parent.mkdir(parents=True, exist_ok=True)
+      partial = target.with_name(f".{target.name}.partial")
+      system.get_file(within, str(partial))
+      partial.rename(target)
+  return str(copy)
 
 
 def open_file(path: str) -> io.IOBase:

@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
+from stale_jax.checkpoints.weights import load_weights
 from tests import micro
+from tests.data.clips import encode
 from tests.programs import ROOT, finish
 from tests.storage import BUCKET, fetch, names, put, storage
+from tests.system.test_folder import train as train_folder
 
 RUN = f"{BUCKET}/runs/micro"
 
@@ -95,3 +99,17 @@ def test_what_is_no_run_s_address_is_refused_in_one_line(bucket, tmp_path, workd
   program = ["evaluate", f"--workdir={workdir}", "--suite=captions"]
   code, out, err = finish(*program, **bucket)
   assert code == 2 and not out and words in err and err.count("\n") == 1, err
+
+
+@pytest.mark.slow
+def test_videos_at_an_address_train_the_model_that_they_train_on_a_disk(bucket, tmp_path):
+  for name in ("a", "b", "c"):
+    encode(tmp_path / f"{name}.mp4", tones=(440,))
+    (tmp_path / f"{name}.txt").write_text(f"all the colours, {name}")
+  for path in tmp_path.iterdir():
+    put(bucket, f"videos/{path.name}", path.read_bytes())
+  for name, source in (("here", tmp_path), ("there", f"{BUCKET}/videos")):
+    code, _, err = train_folder(source, tmp_path / name, bucket, training__workers=2)
+    assert code == 0, err
+  a, b = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("here", "there"))
+  jax.tree.map(np.testing.assert_array_equal, a, b)

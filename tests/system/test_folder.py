@@ -40,11 +40,11 @@ def folder(tmp_path_factory):
   return path
 
 
-def train(folder, workdir, **overrides):
+def train(folder, workdir, environment=None, **overrides):
   values = {**micro.SIZES, **SMALL, **{key.replace("__", "."): value for key, value in overrides.items()}}
   flags = [f"--config.{key}={value}" for key, value in values.items()]
   arguments = ("--config=configs/folder.py", f"--config.source.path={folder}", f"--workdir={workdir}", *flags)
-  return finish("train", *arguments)
+  return finish("train", *arguments, **(environment or {}))
 
 
 def test_a_folder_trains_and_goes_on_exactly_where_it_was(folder, tmp_path):

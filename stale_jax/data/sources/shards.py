@@ -42,7 +42,8 @@ class Shards(Videos):
   """The clips of a data set written by `write_shards`. `Videos` documents the other settings.
 
   Attributes:
-    path: the folder of the data set, which contains dataset_info.json.
+    path: the folder of the data set, which contains dataset_info.json, or its address (`data.storage`), of
+      which a copy is made in the cache folder.
     takedown: path of a file that lists clips that must no longer be used. Each line is the source_id, url or
       uploader in the metadata of a clip; a url may also be the original one, with the @name that curation
       removes. The file is read when the first example is read. Lines that match no clip of any split are

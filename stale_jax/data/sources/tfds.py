@@ -15,13 +15,13 @@ from stale_jax.data.decode.picture import resize
 from stale_jax.data.metadata import Described
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.videos import Videos
-from stale_jax.data.storage import fingerprint, list_files
+from stale_jax.data.storage import fingerprint, list_files, on_disk
 from stale_jax.errors import UserError
 from stale_jax.fields import number
 
 
 def open_data(path: str, split: str):
-  """Opens one split of the data set in the folder `path`.
+  """Opens one split of the data set in the folder `path`, or at an address, of which it makes a copy.
 
   Returns:
     The features of the data set, and a random-access sequence of its examples.
@@ -31,10 +31,12 @@ def open_data(path: str, split: str):
   """
   import tensorflow_datasets as tfds
 
-  if not (Path(path) / "dataset_info.json").is_file():
+  # ArrayRecord reads only files on a disk.
+  local = on_disk(path)
+  if not (Path(local) / "dataset_info.json").is_file():
     raise UserError(f"source.path={path!r} is not a data set: there is no dataset_info.json in it.")
   try:
-    builder = tfds.builder_from_directory(path)
+    builder = tfds.builder_from_directory(local)
     if split not in builder.info.splits:
       raise UserError(f"{path} has no split {split!r}: {nearest(split, builder.info.splits)}")
     return builder.info.features, builder.as_data_source(split)
@@ -56,7 +58,8 @@ class Tfds(Videos):
   frame rate the data set does not state.
 
   Attributes:
-    path: the folder of the data set, DATA_DIR/NAME/[CONFIG/]VERSION; its files are ArrayRecord.
+    path: the folder of the data set, DATA_DIR/NAME/[CONFIG/]VERSION, or its address; its files are
+      ArrayRecord.
     video: name of the feature with the video.
     caption: name of the feature with the caption; if "", the caption is the name of the class.
     label: name of the feature with the class, which is also the name of the label; "" for no label.
