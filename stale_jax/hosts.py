@@ -34,6 +34,7 @@ from jax.experimental import multihost_utils
 from stale_jax.construct import construct
 from stale_jax.data.source import in_threads
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.training.settings import TrainingSettings
 
 # Exit code: another process died, and starting all processes again resumes the run.
@@ -50,9 +51,7 @@ def leads() -> bool:
 
 def whole(x) -> np.ndarray:
   """Gathers an array that may be sharded over the processes, as NumPy; all processes must call this."""
-  if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
-    x = multihost_utils.process_allgather(x, tiled=True)
-  return np.asarray(jax.device_get(x))
+  return np.asarray(on_host(x))
 
 
 def all_agree(here: bool) -> bool:

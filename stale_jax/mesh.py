@@ -10,11 +10,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.experimental import mesh_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -123,6 +124,57 @@ def current_mesh() -> jax.sharding.AbstractMesh | None:
   """The mesh of the enclosing `on_mesh`; None outside of `on_mesh`, or if the mesh has a single device."""
   mesh = jax.sharding.get_abstract_mesh()
   return None if mesh.empty or mesh.size == 1 else mesh
+
+
+def mesh_of(tree: Any) -> Mesh | None:
+  """The mesh over which an array of `tree` is sharded; None if there is none with several devices."""
+  for x in jax.tree.leaves(tree):
+    sharding = getattr(x, "sharding", None)
+    if isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh) and sharding.mesh.size > 1:
+      return sharding.mesh
+  return None
+
+
+def replicated(mesh: Mesh, tree: Any) -> Any:
+  """`tree`, with the arrays that are not on `mesh` copied to all of its devices; all processes call this."""
+
+  def put(x):
+    if (
+      not isinstance(x, (jax.Array, np.ndarray))
+      or getattr(getattr(x, "sharding", None), "mesh", None) == mesh
+    ):
+      return x
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+      return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+    return _from_host(np.asarray(x), NamedSharding(mesh, P()))
+
+  return jax.tree.map(put, tree)
+
+
+def sharded(mesh: Mesh, params: Any, declared: Any = None) -> Any:
+  """Parameters sharded as in training (`state_shardings`); each process copies only its own parts.
+
+  Args:
+    mesh: the mesh.
+    params: tree of arrays on the host.
+    declared: tree of declared parameters.
+  """
+  return jax.tree.map(_from_host, params, state_shardings(mesh, params, declared))
+
+
+def _from_host(x: np.ndarray, sharding: NamedSharding) -> jax.Array:
+  return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+
+def on_host(tree: Any) -> Any:
+  """`tree` with all arrays as NumPy, gathered from all processes, which must all call this."""
+
+  def fetch(x):
+    if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
+      x = multihost_utils.process_allgather(x, tiled=True)
+    return np.asarray(jax.device_get(x)) if isinstance(x, jax.Array) else x
+
+  return jax.tree.map(fetch, tree)
 
 
 def device_kind() -> str:

@@ -29,6 +29,7 @@ from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, at
 from stale_jax.memory import keep_memory, zeros_on_disk
+from stale_jax.mesh import MeshShape, sharded
 from stale_jax.movie import Movie, movies_of
 from stale_jax.progress import Stage, tracked
 from stale_jax.renamed import with_new_names
@@ -318,7 +319,13 @@ def scores_path(path: AnyPath) -> AnyPath:
 _OPEN = {"turns": 0, "forms": "none"}
 
 
-def load(path: str | AnyPath | None = None, *, turns: int | None = None, forms: str | None = None) -> Model:
+def load(
+  path: str | AnyPath | None = None,
+  *,
+  turns: int | None = None,
+  forms: str | None = None,
+  mesh: Mapping[str, int] | None = None,
+) -> Model:
   """Loads a model from a run folder (newest EMA), a weights file, or by name from the package.
 
   The package contains "shipped", the default, "causal", for small movies of any length, and "autoencoder".
@@ -329,18 +336,22 @@ def load(path: str | AnyPath | None = None, *, turns: int | None = None, forms: 
       training.
     forms: "hard" or "dense", for a model whose blocks have two forms (`models.forms`); default: as in
       training.
+    mesh: shape of the mesh of devices that hold the parameters and make movies, as the config section `mesh`,
+      for example {"fsdp": 8}; default: a single device. In a run of several processes, all of them must make
+      the same calls, and all receive the results.
 
   Raises:
-    UserError: there is no model at `path`, or `turns` or `forms` does not fit it.
+    UserError: there is no model at `path`, or `turns`, `forms` or `mesh` does not fit it or the devices.
   """
   keep_compiled()
   keep_memory()
   name = "shipped" if path is None else str(path)
+  shape = None if mesh is None else construct(MeshShape, mesh, "mesh")
   with Stage(f"loading {name}"):
-    return _load(name, turns, forms)
+    return _load(name, turns, forms, shape)
 
 
-def _load(name: str, turns: int | None, forms: str | None) -> Model:
+def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | None) -> Model:
   params, config = model_at(name)
   chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
   section = config.get("model", {})
@@ -353,4 +364,9 @@ def _load(name: str, turns: int | None, forms: str | None) -> Model:
     scores = json.loads(scores_path(NAMED.get(name) or at(name)).read_text())
   except (OSError, ValueError):  # Not measured yet, or damaged: scores are optional.
     scores = {}
-  return Model(build_system(config), jax.tree.map(jnp.asarray, params), name, scores, chosen)
+  system = build_system(config)
+  if shape is None:
+    params = jax.tree.map(jnp.asarray, params)
+  else:
+    params = sharded(shape.build(), jax.tree.map(np.asarray, params), system.network.declared)
+  return Model(system, params, name, scores, chosen)

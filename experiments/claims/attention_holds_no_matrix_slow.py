@@ -138,6 +138,7 @@ def _compiled(grid: str, backend: str, name: str, topology: str = "v5p:2x2x1") -
   import jax
   from jax.sharding import SingleDeviceSharding
 
+  from stale_jax.compilation import compiler_options
   from stale_jax.planning.compiled import compile_or_size
   from stale_jax.planning.hlo import Program
   from stale_jax.planning.topology import topology_devices
@@ -145,7 +146,8 @@ def _compiled(grid: str, backend: str, name: str, topology: str = "v5p:2x2x1") -
   clips, run, arguments = _programs(grid, backend, "bfloat16")[name]
   sharding = SingleDeviceSharding(topology_devices(topology)[0])
   arguments = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments)
-  program = compile_or_size(jax.jit(run, out_shardings=sharding).lower(*arguments))
+  options = compiler_options(next(iter(sharding.device_set)).platform)
+  program = compile_or_size(jax.jit(run, out_shardings=sharding, compiler_options=options).lower(*arguments))
   if isinstance(program, float):
     print(f"{grid} {backend} {name}: needs {program / 2**30:.1f} GiB", flush=True)
     return float("inf")

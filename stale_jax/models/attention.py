@@ -1,16 +1,18 @@
 """Attention: projections to queries, keys and values, and joint attention over all streams."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from stale_jax.errors import UserError
-from stale_jax.mesh import MeshShape, constrain, current_mesh, device_kind, parts, spec
+from stale_jax.mesh import RULES, MeshShape, constrain, current_mesh, device_kind, parts, spec
 from stale_jax.models.context_parallel import ring, ulysses
 from stale_jax.models.exact_attention import DENSE, Attention, exact, softmax_attention
 from stale_jax.models.kernel_attention import by_kernel, cudnn, splash, unfused
@@ -182,8 +184,7 @@ def attend(
     Stream -> attended values, [batch, time, place, heads, width].
 
   Raises:
-    UserError: `backend` does not support ring attention, or there are extra keys on a mesh that shards
-      tokens.
+    UserError: `backend` does not support ring attention.
   """
   mesh = current_mesh()
   # JAX transformations return dictionaries with sorted keys; restore the order of the streams.
@@ -205,7 +206,7 @@ def attend(
       return _causal_halves(local, q, k, v, tokens)
     return local(q, k, v, tokens, tokens if seen is None else seen)
   if seen is not None:
-    raise UserError("extra keys (past frames, other panels) need an unsharded clip: set mesh.context=1.")
+    return _on_heads(BACKENDS[backend](rule, known(tokens), known(seen)), mesh, q, k, v, tokens, seen)
 
   # Each device holds an equal part of the places of every stream, which are padded to a multiple.
   ways = parts(mesh, "tokens")
@@ -237,6 +238,32 @@ def attend(
     check_vma=backend == "xla",  # Kernels do not declare the mesh axes along which their results vary.
   )
   return {name: x[:, :, : places[name]] for name, x in sharded(q, k, v, tokens).items()}
+
+
+def _on_heads(inner: Attention, mesh, q, k, v, tokens, seen) -> dict[str, Array]:
+  """Attention to extra keys on a mesh: every device has all tokens of its clips, and its share of the heads.
+
+  The axes that otherwise shard tokens shard the heads, too, if their number allows it; else the devices along
+  these axes compute the same.
+  """
+  every = (*RULES["heads"], *RULES["tokens"])
+  heads = next(iter(q.values())).shape[-2]
+  ways = math.prod(mesh.shape[axis] for axis in every)
+  shares = every if heads % ways == 0 else RULES["heads"]
+
+  def spec_of(x):
+    batch = RULES["batch"] if x.shape[0] % parts(mesh, "batch") == 0 else None
+    return P(batch, None, None, *((shares, None) if x.ndim == 5 else ()))
+
+  def local(q, k, v, of_q, of_k):
+    of_q, of_k = (join(of, len(next(iter(q.values())))) for of in (of_q, of_k))
+    out = inner(concat_streams(q), concat_streams(k), concat_streams(v), of_q, of_k)[0]
+    return split_streams(out, shapes_of(q))
+
+  arguments = (q, k, v, tokens, seen)
+  specs = jax.tree.map(spec_of, arguments)
+  sharded = jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=specs[0], check_vma=False)
+  return sharded(*arguments)
 
 
 def _causal_halves(local, q, k, v, tokens: dict[str, Tokens]) -> dict[str, Array]:

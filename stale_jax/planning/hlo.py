@@ -16,6 +16,8 @@ import numpy as np
 # Data type -> bits of an element; for all other types, the first number in the name.
 _BITS = {"pred": 8, "s2": 2, "u2": 2, "s4": 4, "u4": 4, "token": 0, "opaque": 0, "bf16": 16}
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
+# In the target of a call to cuBLAS, a matrix product on a GPU.
+_CUBLAS = '"__cublas$'
 # Instructions that move no data by themselves.
 _FREE = {
   *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call"),
@@ -199,20 +201,21 @@ class Program:
     return total + max(whole, 0.0)
 
   def matmul_flops(self) -> float:
-    """Operations of matrix products and convolutions on one device, without those in kernels."""
+    """Operations of matrix products and convolutions on one device, without those in attention kernels."""
     total = 0.0
     for name, one, times in self.walk():
       for where, inner in [(name, one), *self.inside(one)]:
-        if inner.opcode in ("dot", "convolution"):
+        if inner.opcode in ("dot", "convolution") or _CUBLAS in inner.rest:
           total += times * self._product(self.computations[where], inner)
     return total
 
   def _product(self, here: dict[str, Instruction], one: Instruction) -> float:
     out = math.prod(one.arrays[0].shape)
-    if one.opcode == "dot":
+    if one.opcode == "dot" or _CUBLAS in one.rest:
       lhs = here[one.operands[0]].arrays[0].shape
-      axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", one.rest)
-      return 2.0 * out * math.prod(lhs[int(axis)] for axis in axes[1].split(",") if axis)
+      # As XLA writes it, or in the JSON of a call to cuBLAS.
+      axes = re.search(r'lhs_contracting_dim(?:s=\{|ensions":\[)([\d,"]*)[\]}]', one.rest)
+      return 2.0 * out * math.prod(lhs[int(axis)] for axis in re.findall(r"\d+", axes[1]))
     image, kernel = (here[name].arrays[0].shape for name in one.operands[:2])
     of_image, of_kernel, of_out = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", one.rest).groups()
     total = 2.0 * kernel[of_kernel.index("i")]

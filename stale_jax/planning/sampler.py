@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from stale_jax.clip import floats
+from stale_jax.compilation import compiler_options
 from stale_jax.mesh import batch_sharding, on_mesh, parts
 from stale_jax.planning.chips import Chip
 from stale_jax.planning.compiled import compile_or_size, sent
@@ -46,7 +47,9 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
     return chosen(clip, t, context)
 
   with pretend_cudnn():
-    lowered = jax.jit(on_mesh(mesh, evaluate)).lower(program.state.params, clip, t, context)
+    options = compiler_options(mesh.devices.flat[0].platform)
+    run = jax.jit(on_mesh(mesh, evaluate), compiler_options=options)
+    lowered = run.lower(program.state.params, clip, t, context)
   compiled = compile_or_size(lowered)
   evaluations = settings.steps * (2 if settings.solver == "heun" else 1)
   flops = forward * movies * (1 + guided) / mesh.size

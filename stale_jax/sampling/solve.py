@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
+from stale_jax.mesh import constrain_batch
 from stale_jax.processes import Process
 from stale_jax.sampling.solvers import Denoiser, Reverse, Solver, Switch, fitting_solver, frame_keys
 
@@ -21,7 +22,7 @@ def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: Key[Ar
     keys_of_frames = frame_keys(keys, sense.name, 0, frames)
     return jax.vmap(jax.vmap(lambda key: process.prior(key, sense.shape)))(keys_of_frames)
 
-  return {sense.name: draw(sense) for sense in senses}
+  return {sense.name: constrain_batch(draw(sense)) for sense in senses}
 
 
 def solve(

@@ -16,7 +16,8 @@ from stale_jax.errors import UserError
 from tests.data.clips import encode
 
 EFFECTS = """<sem:SEM xmlns:sem="urn:mpeg:mpeg-v:2010:01-SEM-NS" xmlns:si="urn:mpeg:mpeg-v:2018:01-SI-NS"
- xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:sev="urn:mpeg:mpeg-v:2018:01-SEV-NS" timeScale="10">
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:sev="urn:mpeg:mpeg-v:2018:01-SEV-NS"
+ timeScale="10">
  <sem:Effect xsi:type="sev:WindType" si:pts="0" duration="8" intensity-value="50" intensity-range="0 100"/>
 </sem:SEM>"""
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.processes import Process, named_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
 from stale_jax.sampling.sample import sample
@@ -112,7 +113,7 @@ class AllFrames:
     times, steps = request.grid(given + request.frames)
     run, guidance = compiled(ClipProgram.run), guidance_of(request.settings)
     clip = run(program, params, context, request.keys, times, guidance, steps, first)
-    return iter([{name: x[:, given:] for name, x in jax.device_get(clip).items()}])
+    return iter([{name: x[:, given:] for name, x in on_host(clip).items()}])
 
 
 def refuse_next_frame(system, how: str) -> None:

@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
-import jax
 import numpy as np
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.processes import Process, fold_keys, named_keys
 from stale_jax.sampling.guidance import guidance_of
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
@@ -107,7 +107,7 @@ class CausalRollout:
       clip, cache = advance(
         programs, params, cache, times, context, noise, own, guidance.scale, guidance.interval, steps
       )
-      clip = jax.device_get(clip)
+      clip = on_host(clip)
       if how.on_change in ("flush", "recache"):
         past.add(clip)
       if how.revive:

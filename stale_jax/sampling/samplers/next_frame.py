@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Key
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
 from stale_jax.processes import Process, fold_keys
 from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
@@ -153,6 +154,6 @@ class NextFrame:
       given = conditioning(self.senses, past.frames, len(request))
       own = fold_keys(request.keys, number)
       frame = run(program, params, context(number), own, times, guidance, *given, noise)
-      frame = jax.device_get(frame)
+      frame = on_host(frame)
       past.add(frame)
       yield frame

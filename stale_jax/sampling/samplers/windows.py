@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.processes import Process, fold_keys
 from stale_jax.sampling.guidance import guidance_of
 from stale_jax.sampling.samplers.all_frames import ClipProgram, clip_program, refuse_next_frame
@@ -75,7 +75,7 @@ class Windows:
     def draw(number: int, frame: int, last: Clip | None) -> Clip:
       own, noised = fold_keys(request.keys, number), None if last is None else noise
       clip = run(program, params, context(frame), own, times, guidance, steps, last, noised)
-      return jax.device_get(clip)
+      return on_host(clip)
 
     kept = self.conditioning_frames
     begun = {name: x[:, -kept:] for name, x in request.first.items()} if request.first else None
