@@ -8,17 +8,19 @@ The scores of a run are kept in its folder, in evaluation.json; pages of movies 
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import flags
 
 from experiments.main import run
-from experiments.model_flag import define_model
+from experiments.model_flag import define_mesh, define_model, on_devices
 from stale_jax.errors import UserError
 from stale_jax.fields import nearest
 from stale_jax.progress import Stage
 
 WORKDIR = define_model()
+MESH, PROCESSES = define_mesh()
 # Here, so that they can be listed before JAX is imported; a test compares them with `evaluation.SUITES`.
 SUITE_SUMMARIES = {
   "captions": "do generated clips show what their captions say, and how close are they to real clips?",
@@ -64,19 +66,21 @@ def main() -> None:
     raise UserError(f"--suite is missing: choose {', '.join(SUITE_SUMMARIES)}; --list describes them.")
   if SUITE.value not in SUITE_SUMMARIES:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITE_SUMMARIES)}")
-  _measure()
+  with on_devices(MESH, PROCESSES) as mesh:
+    _measure(mesh)
 
 
-def _measure() -> None:
-  """Measures the model that the flags name, and prints and stores its scores."""
+def _measure(mesh: Mapping[str, int] | None) -> None:
+  """Measures the model that the flags name on `mesh`; the first process prints and stores its scores."""
   from stale_jax.checkpoints.named import NAMED
   from stale_jax.evaluation import SUITES
   from stale_jax.files import at, make_folder, write_whole
+  from stale_jax.hosts import leads
   from stale_jax.media import contact_sheet, curves, png
   from stale_jax.pipeline import load, scores_path
 
   suite = SUITES[SUITE.value]
-  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
+  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh)
   if suite.is_for_autoencoders != model.system.is_autoencoder:
     kind = "not an autoencoder" if suite.is_for_autoencoders else "an autoencoder: use reconstruction"
     raise UserError(f"the suite {SUITE.value!r} cannot measure {model.name}, which is {kind}.")
@@ -101,7 +105,7 @@ def _measure() -> None:
   if REFERENCE.value:
     if not suite.compares:
       raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
-    options["reference"] = load(REFERENCE.value)
+    options["reference"] = load(REFERENCE.value, mesh=mesh)
   rollout = {"seconds": SECONDS.value, "plot": PLOT.value}
   rollout = {name: value for name, value in rollout.items() if value is not None}
   if rollout and not suite.panels:
@@ -111,6 +115,8 @@ def _measure() -> None:
     make_folder(plot.parent)
   with Stage(f"measuring {SUITE.value}"):
     scores, clip = suite.measure(model, seed=SEED.value, **options, **rollout, **settings)
+  if not leads():
+    return
   if sheet:
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))

@@ -5,16 +5,18 @@ python -m experiments.generate [--workdir=runs/digits] --prompt="a red seven mov
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import flags
 
 from experiments.main import run
-from experiments.model_flag import define_model
+from experiments.model_flag import define_mesh, define_model, on_devices
 from stale_jax.errors import UserError
 from stale_jax.progress import Stage, tracked
 
 WORKDIR = define_model()
+MESH, PROCESSES = define_mesh()
 PROMPT = flags.DEFINE_multi_string("prompt", None, "Caption of a movie; repeat the flag for more movies.")
 SCRIPT = flags.DEFINE_string(
   "script", None, "YAML file of changing prompts: a list of {at: SECONDS, prompt: TEXT}."
@@ -46,9 +48,16 @@ flags.mark_flags_as_required(["out"])
 
 
 def main() -> None:
+  with on_devices(MESH, PROCESSES) as mesh:
+    _generate(mesh)
+
+
+def _generate(mesh: Mapping[str, int] | None) -> None:
+  """Makes the movies on `mesh`, and writes them; of several processes, the first writes."""
   from stale_jax.evaluation import SUITES
   from stale_jax.evaluation.forms import table
   from stale_jax.files import make_folder, write_whole
+  from stale_jax.hosts import leads
   from stale_jax.media import curves, gates, read_picture, write_page
   from stale_jax.media.video import suffix
   from stale_jax.pipeline import load
@@ -58,7 +67,7 @@ def main() -> None:
   if bool(PROMPT.value) == bool(SCRIPT.value):
     raise UserError("give --prompt=TEXT or --script=FILE, one of the two.")
   prompts = PROMPT.value or [read_script(SCRIPT.value)]
-  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value)
+  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh)
   first = None
   if FIRST_FRAME.value:
     sight = model.source.senses.get("sight")
@@ -85,6 +94,8 @@ def main() -> None:
     if not existed:
       out.rmdir()
     raise
+  if not leads():
+    return
   stage = Stage("writing", len(movies), "movies")
   entries = list(tracked((movie.page_entry(movie.save(out, CODEC.value)) for movie in movies), stage))
   if BUDGET_CENTS.value is not None:

@@ -1,6 +1,11 @@
-"""The flag that names the model a program loads."""
+"""The flags that name the model a program loads, and the devices that it runs on."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
 
 from absl import flags
+
+from stale_jax.errors import UserError
 
 flags.disclaim_key_flags()  # The flag defined here belongs to the program that asks for it.
 
@@ -12,3 +17,40 @@ def define_model() -> flags.FlagHolder:
     None,
     "Run folder, weights file, or name of a packaged model (shipped, causal, autoencoder); default: shipped.",
   )
+
+
+def define_mesh() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+  """Defines --mesh and --processes, for `on_devices`."""
+  mesh = flags.DEFINE_list(
+    "mesh",
+    None,
+    "Sizes of the mesh that the model is sharded over, as in data=2,fsdp=4; default: one device.",
+  )
+  processes = flags.DEFINE_integer(
+    "processes", 1, "Number of processes that run this command together, usually one per host.", lower_bound=1
+  )
+  return mesh, processes
+
+
+@contextlib.contextmanager
+def on_devices(mesh: flags.FlagHolder, processes: flags.FlagHolder) -> Iterator[Mapping[str, int] | None]:
+  """Connects the processes, and yields the argument `mesh` of `stale_jax.load`.
+
+  Raises:
+    UserError: --mesh is malformed, or there are several processes without a mesh.
+  """
+  from stale_jax.hosts import join_processes
+
+  sizes = None if mesh.value is None else dict(map(_size, mesh.value))
+  if processes.value > 1 and sizes is None:
+    raise UserError(f"--processes={processes.value} needs --mesh, for example --mesh=fsdp=-1.")
+  with join_processes({"training": {"processes": processes.value}}):
+    yield sizes
+
+
+def _size(word: str) -> tuple[str, int]:
+  name, _, size = word.partition("=")
+  try:
+    return name.strip(), int(size)
+  except ValueError as error:
+    raise UserError(f"--mesh: {word!r} is not of the form axis=size, as in fsdp=4.") from error

@@ -4,8 +4,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from stale_jax.compilation import keep_compiled
@@ -50,7 +48,7 @@ def train(config: Mapping[str, Any], workdir: str | AnyPath, profile: tuple[int,
 def _evaluate(experiment: Experiment, params: Any) -> Evaluation:
   """Measures the suites of `config.evaluation`, and makes the movies of its prompts."""
   settings = experiment.training.evaluation
-  model = Model(experiment, jax.tree.map(jnp.asarray, params), "the model in training")
+  model = Model(experiment, params, "the model in training")
   scores = {}
   for name in settings.suites:
     measured, _ = SUITES[name].measure(model, settings.clips, settings.seed)

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Batch
-from stale_jax.compilation import batches
+from stale_jax.compilation import OnMesh, batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.processes import corrupt
 from stale_jax.processes.process import per_frame
 
@@ -63,12 +64,12 @@ def held_out_losses(model, clips: int, seed: int = 0) -> dict[str, Float[np.ndar
   """
   experiment = model.system
   source = experiment.data.source.test_split()
-  run = jax.jit(lambda *args: clip_losses(experiment.network, experiment.diffusion.process, *args))
+  run = OnMesh(lambda *args: clip_losses(experiment.network, experiment.diffusion.process, *args))
   parts: list[dict[str, np.ndarray]] = []
   for rows in batches(clips, _BATCH):
     batch = collate([source[int(i)] for i in rows], experiment.data.senses, experiment.network.text_length)
     each = [run(model.params, batch, t, _keys(seed, rows, i)) for i, t in enumerate(TIMES)]
-    parts.append({name: np.stack([x[name] for x in jax.device_get(each)], 1) for name in each[0]})
+    parts.append({name: np.stack([x[name] for x in on_host(each)], 1) for name in each[0]})
   return {n: np.concatenate([part[n] for part in parts])[:clips].astype(np.float64) for n in parts[0]}
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Context
+from stale_jax.compilation import OnMesh
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.models import Transformer
 
 
@@ -39,10 +41,10 @@ def plots(
     )
   model = model.clone(forms="dense")
   gates = _gates(model, params, context, jnp.asarray(times)[:-1], frames)
-  return np.asarray(jax.device_get(gates))
+  return on_host(gates)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@functools.partial(OnMesh, static_argnums=(0, 4))
 def _gates(model, params, context, times, frames):
   count = len(context.text)
   clip = {s.name: jnp.zeros((count, frames, *s.shape)) for s in model.senses}

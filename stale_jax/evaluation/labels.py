@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from stale_jax.clip import Clip, Context
+from stale_jax.compilation import OnMesh
 from stale_jax.data import collate
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.models import scores
 from stale_jax.objectives import hinge, targets
 from stale_jax.processes import corrupt
@@ -27,7 +29,7 @@ TIMES = (0.05, 0.25, 0.5, 0.75, 0.95)
 def _scorer(network, process):
   """Returns a function that corrupts clips and scores their labels; it is compiled once per shape."""
 
-  @jax.jit
+  @OnMesh
   def run(params, clip, t, seed):
     x_t = {name: c.x_t for name, c in corrupt(process, clip, t, jax.random.key(seed)).items()}
     text = jnp.asarray(tokenize([""] * len(t), network.text_length))
@@ -55,7 +57,7 @@ def score(model, clip: Clip, t: float, seed: int = 0) -> Float[np.ndarray, "n la
   if not network.labels:
     raise UserError("this model does not score labels: train it with the config section 'cringe'.")
   times = np.full(next(iter(clip.values())).shape[:2], t, np.float32)
-  return jax.device_get(_scorer(network, model.system.diffusion.process)(model.params, clip, times, seed))
+  return on_host(_scorer(network, model.system.diffusion.process)(model.params, clip, times, seed))
 
 
 def reward(

@@ -31,9 +31,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context
-from stale_jax.compilation import batches
+from stale_jax.compilation import OnMesh, batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.processes import Process
 from stale_jax.sampling import Denoiser
 from stale_jax.text import tokenize
@@ -130,7 +131,7 @@ def likelihood(
 
 @functools.cache
 def _compiled(model, process: Process, steps: int, probes: int):
-  @jax.jit
+  @OnMesh
   def run(params, clip, text, key):
     def denoiser(clip, t, context):
       return model.apply(params, clip, t, context)
@@ -174,7 +175,7 @@ def clip_bits(
   for rows in batches(len(text), min(_BATCH, len(text))):
     key = jax.random.fold_in(jax.random.key(seed), int(rows[0]))
     part = run(model.params, {name: x[rows] for name, x in clip.items()}, text[rows], key)
-    parts.append(jax.device_get(part))
+    parts.append(on_host(part))
   return Bits(*(np.concatenate(values)[: len(text)] for values in zip(*parts, strict=True)))
 
 

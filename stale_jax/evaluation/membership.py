@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from stale_jax.compilation import batches
+from stale_jax.compilation import OnMesh, batches
 from stale_jax.data.collate import collate
 from stale_jax.data.sources.digits import handwriting
+from stale_jax.mesh import on_host
 from stale_jax.processes import corrupt_array
 
 # Times at which the identity of a digit is decided: there memorisation lowers the loss most.
@@ -28,7 +29,7 @@ _BATCH = 64
 def _network(model, process):
   """Returns a function that computes the rms error of sight at each of _TIMES, [times, batch]."""
 
-  @jax.jit
+  @OnMesh
   def losses(params, batch, keys):
     def at(time):
       t = jnp.full(next(iter(batch.clip.values())).shape[:2], time)
@@ -63,7 +64,7 @@ def handwriting_losses(model, split: str, views: int = 2, seed: int = 0) -> Floa
       batch = collate(examples, experiment.data.senses, experiment.network.text_length)
       key = jax.random.fold_in(jax.random.key(seed), view)
       keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.asarray(rows))
-      parts.append(np.log(run(model.params, batch, keys)).mean(0))
+      parts.append(np.log(on_host(run(model.params, batch, keys))).mean(0))
     total += np.concatenate(parts)[: len(targets)].astype(np.float64)
   return total / views
 

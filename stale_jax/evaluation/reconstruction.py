@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Clip
-from stale_jax.compilation import batches
+from stale_jax.compilation import OnMesh, batches
 from stale_jax.errors import UserError
+from stale_jax.mesh import on_host
 from stale_jax.models import Autoencoder
 from stale_jax.models.autoencoder import depth_to_space, lengthen, space_to_depth
 
@@ -60,8 +61,8 @@ def evaluate_reconstruction(model, clips: int = 256, seed: int = 0) -> tuple[dic
   coder, source = model.system.network, model.system.data.source
   test = _sight(dataclasses.replace(source, split="test"), seed, clips)
   train = _sight(dataclasses.replace(source, split="train"), seed, _TRAIN)
-  run = jax.jit(lambda params, x: _coded(coder, params, x))
-  parts = [jax.device_get(run(model.params, test[rows])) for rows in batches(clips, _BATCH)]
+  run = OnMesh(lambda params, x: _coded(coder, params, x))
+  parts = [on_host(run(model.params, test[rows])) for rows in batches(clips, _BATCH)]
   decoded, z = (np.concatenate(each)[:clips] for each in zip(*parts, strict=True))
   mse = float(np.mean(np.square(decoded - test)))
   blocks = [_blocks(x, coder).reshape(-1, coder.time * coder.space**2 * 3) for x in (train, test)]
@@ -83,8 +84,8 @@ def evaluate_reconstruction(model, clips: int = 256, seed: int = 0) -> tuple[dic
     share = count[count > 0] / count.sum()
     scores["codes"] = float(np.exp(-np.sum(share * np.log(share))) / len(count))
   else:
-    nats = jax.jit(lambda params, x, key: coder.apply(params, {"sight": x}, rngs={"latent": key})[2])
-    scores["nats"] = float(nats(model.params, test[:_BATCH], jax.random.key(seed)))
+    nats = OnMesh(lambda params, x, key: coder.apply(params, {"sight": x}, rngs={"latent": key})[2])
+    scores["nats"] = float(on_host(nats(model.params, test[:_BATCH], jax.random.key(seed))))
   pairs = np.stack([test, decoded], 1).reshape(-1, *test.shape[1:])
   return scores, {"sight": pairs}
 

@@ -231,9 +231,8 @@ class _Run:
     if self.evaluate is None or not every or not (step % every == 0 or self._is_last(step)):
       return
     with self.metrics.lost(), jax.transfer_guard("allow"):
-      params = jax.tree.map(whole, state.ema)
-      if leads():
-        self.metrics.evaluated(step, self.evaluate(params))
+      found = self.evaluate(state.ema)  # By all processes, on the mesh of training.
+      self.metrics.evaluated(step, found)
 
   def _save(self, step: int, state: State) -> None:
     """Writes snapshots of the power-function averages and a checkpoint, at the steps where they are due."""
