@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: movie test test-slow lint plans results
+.PHONY: movie test test-slow lint plans results benchmark
 
 # Trains the shipped model a little further, measures it, and makes three five-sense movies with it.
 movie: .venv/installed
@@ -36,6 +36,23 @@ plans: .venv/installed
 	  for on in v5e:16x16 v5p:4x4x8; do \
 	    $(BIN)/python -m experiments.plan --config=configs/$$config.py:$$size --topology=$$on \
 	      --json=docs/plans/$${config}_$${size}_$${on%%:*}-256.json; done; done; done
+
+# On a machine with a GPU: all that is to be measured there, in five minutes, into docs/results/gpu_*.json.
+# Each line has its own time limit, and goes on where the one before has failed.
+benchmark: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cuda]' torch diffusers
+	-timeout 80 $(BIN)/python -m experiments.benchmark --suite=train --config=configs/stale_1b.py:480p \
+	  --config.training.batch=1 --config.mesh.context=1 --config.mesh.ulysses=1 --config.mesh.fsdp=1 \
+	  --json=docs/results/gpu_train.json --peer=diffusers
+	-timeout 60 $(BIN)/python -m experiments.benchmark --suite=rollout --config=configs/stale_1b_causal.py \
+	  --json=docs/results/gpu_rollout.json
+	-timeout 60 $(BIN)/python -m experiments.benchmark --suite=start --config=configs/digits.py \
+	  --json=docs/results/gpu_start.json
+	-timeout 50 $(BIN)/python -m experiments.benchmark --suite=train --config=configs/stale_1b.py:480p \
+	  --config.training.batch=1 --config.mesh.context=1 --config.mesh.ulysses=1 --config.mesh.fsdp=1 \
+	  --config.training.deterministic=False --json=docs/results/gpu_train_free.json
+	-timeout 40 $(BIN)/python -m experiments.benchmark --suite=sample,train,loader --config=configs/digits.py \
+	  --json=docs/results/gpu_digits.json
 
 # xpk, the client of Kubernetes clusters, which needs older versions of our dependencies.
 .xpk/installed:

@@ -59,8 +59,8 @@ def main() -> None:
   for record in _records():
     records.append({**record, **common})
     print(json.dumps(records[-1]), flush=True)
-  if JSON.value:
-    write_whole(Path(JSON.value), json.dumps(records, indent=1) + "\n")
+    if JSON.value:  # After each, so that a time limit loses none.
+      write_whole(Path(JSON.value), json.dumps(records, indent=1) + "\n")
 
 
 def _records() -> Iterator[dict]:

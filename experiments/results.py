@@ -49,7 +49,7 @@ def main() -> int:
 
 def render(folder: Path) -> str:
   """The page of all claims and tables recorded in `folder`, as Markdown."""
-  recorded = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+  recorded = {path.stem: _read(path) for path in sorted(folder.glob("*.json")) if not _is_benchmark(path)}
   names = claims.names()
   fail = [name for name in names if name in recorded and not recorded[name]["holds"]]
   hold = [name for name in names if name in recorded and recorded[name]["holds"]]
@@ -58,10 +58,35 @@ def render(folder: Path) -> str:
   parts += ["### What does not hold", _claims_table(fail, recorded)] if fail else []
   parts += ["### What holds", _claims_table(hold, recorded)] if hold else []
   parts += ["### Not measured", ", ".join(map(_link, missing)) + "."] if missing else []
+  measured = [
+    record for path in sorted(folder.glob("*.json")) if _is_benchmark(path) for record in _read(path)
+  ]
+  parts += ["## Benchmarks on GPUs", _benchmark_table(measured)] if measured else []
   parts.append("## Tables")
   for path in sorted((folder / "tables").glob("*.json")):
     parts += _table_section(_read(path))
   return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _is_benchmark(path: Path) -> bool:
+  """Whether a file holds measurements of `experiments.benchmark` (`make benchmark`)."""
+  return path.stem.startswith("gpu_")
+
+
+def _benchmark_table(records: Sequence[Mapping[str, Any]]) -> str:
+  header = ("config", "suite", "measurement", "seconds", "TFLOP/s", "MFU", "compile seconds", "device", "JAX")
+  rows = [
+    [
+      record["config"],
+      record["suite"],
+      record["name"],
+      *(_number(record.get(key)) for key in ("seconds", "tflops_per_device", "mfu", "compile_seconds")),
+      record["device"],
+      record["versions"]["jax"],
+    ]
+    for record in records
+  ]
+  return _markdown(header, rows)
 
 
 def _claims_table(names: Sequence[str], recorded: Mapping[str, Mapping[str, Any]]) -> str:

@@ -9,7 +9,14 @@ import importlib
 from stale_jax.progress import Stage
 
 # Public names and their modules, which are imported on first use so that `import stale_jax` is fast.
-_OFFERS = {"load": "pipeline", "Model": "pipeline", "Movie": "movie", "UserError": "errors", "train": "run"}
+_OFFERS = {
+  "load": "pipeline",
+  "Model": "pipeline",
+  "Movie": "movie",
+  "Script": "script",
+  "UserError": "errors",
+  "train": "run",
+}
 __all__ = list(_OFFERS)
 
 

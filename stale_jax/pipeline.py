@@ -343,8 +343,8 @@ def load(
   Raises:
     UserError: there is no model at `path`, or `turns`, `forms` or `mesh` does not fit it or the devices.
   """
-  keep_compiled()
   keep_memory()
+  keep_compiled()
   name = "shipped" if path is None else str(path)
   shape = None if mesh is None else construct(MeshShape, mesh, "mesh")
   with Stage(f"loading {name}"):

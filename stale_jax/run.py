@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from stale_jax.compilation import keep_compiled
@@ -11,6 +12,7 @@ from stale_jax.config import build, resolve
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.files import AnyPath
+from stale_jax.hosts import leads
 from stale_jax.media.video import gif
 from stale_jax.memory import keep_memory
 from stale_jax.pipeline import Model
@@ -37,8 +39,12 @@ def train(config: Mapping[str, Any], workdir: str | AnyPath, profile: tuple[int,
   """
   if not str(workdir):
     raise UserError("workdir is empty: give the folder of the run.")
-  keep_compiled()
   keep_memory()
+  compiled = keep_compiled()
+  if jax.default_backend() != "cpu" and leads():
+    print(
+      f"compiled programs are kept in {compiled}; set JAX_COMPILATION_CACHE_DIR to change it.", flush=True
+    )
   with Stage("building the model and its data"):
     experiment = build(config)
   evaluate = functools.partial(_evaluate, experiment) if experiment.training.evaluation.every else None

@@ -72,7 +72,8 @@ def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
   shapes = jax.eval_shape(fresh)
   shardings = state_shardings(mesh, shapes, experiment.network.declared)
   state = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
-  jit = functools.partial(jax.jit, compiler_options=compiler_options(mesh.devices.flat[0].platform))
+  platform, deterministic = mesh.devices.flat[0].platform, training.settings.deterministic
+  jit = functools.partial(jax.jit, compiler_options=compiler_options(platform, deterministic=deterministic))
   return TrainingProgram(
     mesh=mesh,
     state=state,

@@ -24,6 +24,8 @@ class TrainingSettings:
     keep: number of checkpoints to keep; older ones are deleted.
     processes: number of JAX processes that train together, usually one per host.
     silence: seconds without a heartbeat after which a process counts as dead.
+    deterministic: whether a step returns the same bits each time also on a GPU, which a resumed run needs to
+      end with the same bits; some operations are slower. CPUs and TPUs always do.
     workers: number of worker processes, for each JAX process, that read and decode examples; 0: two threads
       of the JAX process do. Batches do not depend on it, and it may change when a run resumes.
   """
@@ -39,6 +41,7 @@ class TrainingSettings:
   keep: int = number(3, least=1)
   processes: int = number(1, least=1)
   silence: float = number(100.0, least=1)
+  deterministic: bool = True
   workers: int = number(0, least=0)
 
   def __post_init__(self):
