@@ -96,7 +96,7 @@ class MeshShape:
     devices = jax.devices() if devices is None else list(np.ravel(devices))
     data, fsdp, tensor, context = self.sizes(len(devices)).values()
     shape = (data, fsdp, tensor, context // self.ulysses, self.ulysses)
-    slices = {getattr(device, "slice_index", 0) for device in devices if device.platform == "tpu"}
+    slices = {device.slice_index for device in devices if device.platform == "tpu"}
     slices = max(1, len(slices))
     if slices == 1:
       laid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
@@ -128,21 +128,16 @@ def current_mesh() -> jax.sharding.AbstractMesh | None:
 
 def mesh_of(tree: Any) -> Mesh | None:
   """The mesh over which an array of `tree` is sharded; None if there is none with several devices."""
-  for x in jax.tree.leaves(tree):
-    sharding = getattr(x, "sharding", None)
-    if isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh) and sharding.mesh.size > 1:
-      return sharding.mesh
-  return None
+  shardings = (x.sharding for x in jax.tree.leaves(tree) if isinstance(x, jax.Array))
+  meshes = (sharding.mesh for sharding in shardings if isinstance(sharding, NamedSharding))
+  return next((mesh for mesh in meshes if isinstance(mesh, Mesh) and mesh.size > 1), None)
 
 
 def replicated(mesh: Mesh, tree: Any) -> Any:
   """`tree`, with the arrays that are not on `mesh` copied to all of its devices; all processes call this."""
 
   def put(x):
-    if (
-      not isinstance(x, (jax.Array, np.ndarray))
-      or getattr(getattr(x, "sharding", None), "mesh", None) == mesh
-    ):
+    if not isinstance(x, (jax.Array, np.ndarray)) or mesh_of(x) == mesh:
       return x
     if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
       return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=jax.random.key_impl(x))

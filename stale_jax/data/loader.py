@@ -7,7 +7,7 @@ import multiprocessing.connection
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -99,8 +99,8 @@ class Loader:
   def __iter__(self) -> "Batches":
     return Batches(self)
 
-  def starting_at(self, batch: int) -> Iterator[Batch]:
-    """The batches from number `batch` on."""
+  def starting_at(self, batch: int) -> "Iterator[_Result]":
+    """The batches from number `batch` on, or why they cannot be read."""
     rows = len(self.order.rows)
     examples = grain.MapDataset.source(self.order)[batch * rows :].map(_Caught(self.read))
     ahead = max(16, 2 * rows)
@@ -116,9 +116,9 @@ class Loader:
     batches = dataset.batch(rows, batch_fn=self._collated)
     return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
 
-  def _collated(self, examples: Sequence[Any]) -> Any:
-    failed = [example for example in examples if isinstance(example, _Failed)]
-    return failed[0] if failed else _Caught(self.collate)(examples)
+  def _collated(self, examples: Sequence["_Result"]) -> "_Result":
+    failed = (example for example in examples if example.error)
+    return next(failed, None) or _Caught(self.collate)([example.value for example in examples])
 
 
 class Batches:
@@ -134,10 +134,10 @@ class Batches:
     if self._batches is None:
       self._batches = self._loader.starting_at(self._next)
     batch = next(self._batches)
-    if isinstance(batch, _Failed):
-      raise UserError(batch.words)
+    if batch.error:
+      raise UserError(batch.error)
     self._next += 1
-    return batch
+    return batch.value
 
   def get_state(self) -> dict[str, int]:
     """The position, as JSON. It does not depend on the rows, threads and workers of the loader."""
@@ -158,24 +158,29 @@ def _end_with_parent(worker: int, workers: int) -> None:
   threading.Thread(target=watch, daemon=True).start()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Failed:
-  """Why an example or a batch cannot be made. It is returned, because Grain adds words to exceptions."""
+class _Result(NamedTuple):
+  """An example or a batch, or why it cannot be made. Grain would add words to an exception.
 
-  words: str
+  Attributes:
+    value: the example or batch.
+    error: the message of a UserError; "" if there is none.
+  """
+
+  value: Any = None
+  error: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Caught:
-  """A function that returns `_Failed` where `function` raises UserError."""
+  """`function`, whose UserErrors are returned and not raised."""
 
   function: Callable[[Any], Any]
 
-  def __call__(self, argument: Any) -> Any:
+  def __call__(self, argument: Any) -> _Result:
     try:
-      return self.function(argument)
+      return _Result(self.function(argument))
     except UserError as error:
-      return _Failed(str(error))
+      return _Result(error=str(error))
 
 
 def loader(

@@ -60,7 +60,7 @@ def slurm(run: Run) -> Launch:
   ]
   if topology.is_gpu:
     options.append(f"--gpus-per-node={topology.generation}:{topology.chips}")
-  options += [f"--{name}={value}" for name in ("partition", "account") if (value := getattr(run, name))]
+  options += [f"--{name}={value}" for name in ("partition", "account") if (value := vars(run)[name])]
   if run.hours:
     options.append(f"--time={round(60 * run.hours)}")
   batch = f"{run.job}.sbatch"

@@ -206,6 +206,8 @@ def attend(
       return _causal_halves(local, q, k, v, tokens)
     return local(q, k, v, tokens, tokens if seen is None else seen)
   if seen is not None:
+    # As `jax.shard_map` orders the streams.
+    tokens, seen = jax.tree.map(lambda x: x, (tokens, seen))
     return _on_heads(BACKENDS[backend](rule, known(tokens), known(seen)), mesh, q, k, v, tokens, seen)
 
   # Each device holds an equal part of the places of every stream, which are padded to a multiple.

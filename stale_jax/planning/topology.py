@@ -51,7 +51,7 @@ def topology_devices(topology: str, slices: int = 1) -> list:
 
 def slice_index(device) -> int:
   """The slice of a device of `topology_devices`; for a GPU its machine, which has one process."""
-  return device.process_index if device.platform in ("cuda", "gpu") else getattr(device, "slice_index", 0)
+  return device.slice_index if device.platform == "tpu" else device.process_index
 
 
 class _silence:

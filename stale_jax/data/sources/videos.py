@@ -153,22 +153,12 @@ class Videos(Source):
   def prepare(self, spread: Spread = in_threads) -> None:
     """See `Source`: measures the videos if clips have several sizes."""
     if "_fitting" not in vars(self):
-      vars(self)["_fitting"] = self._fit(spread)
+      vars(self)["_fitting"] = _fit(self, spread)
 
   @functools.cached_property
   def _fitting(self) -> tuple[Numbers, ...]:
     """For each of `sizes`, the indices of the videos that are cut to it."""
-    return self._fit(in_threads)
-
-  def _fit(self, spread: Spread) -> tuple[Numbers, ...]:
-    if not self.buckets:
-      return (range(self.count()),) * len(self.sizes)
-    videos = spread(functools.partial(_measured, self.measure), self.count())
-    clips, images = self.sizes[: len(self.buckets)], self.sizes[len(self.buckets) :]
-    fitting = assign(videos, clips, max(self.rates or (self.rate,)))
-    counts = counted(videos, clips, fitting)
-    print_once(f"videos of the split {self.split!r} in each bucket (frames, height, width): {counts}")
-    return (*fitting, *(assign(videos, images, self.rate) if images else ()))
+    return _fit(self, in_threads)
 
   def __len__(self) -> int:
     return self.size * len(self.sizes)
@@ -245,6 +235,18 @@ class Videos(Source):
     if described.sound in self.sounds:
       known["audio"] = self.sounds.index(described.sound)
     return known
+
+
+def _fit(source: Videos, spread: Spread) -> tuple[Numbers, ...]:
+  """For each of `source.sizes`, the indices of the videos that are cut to it."""
+  if not source.buckets:
+    return (range(source.count()),) * len(source.sizes)
+  videos = spread(functools.partial(_measured, source.measure), source.count())
+  clips, images = source.sizes[: len(source.buckets)], source.sizes[len(source.buckets) :]
+  fitting = assign(videos, clips, max(source.rates or (source.rate,)))
+  counts = counted(videos, clips, fitting)
+  print_once(f"videos of the split {source.split!r} in each bucket (frames, height, width): {counts}")
+  return (*fitting, *(assign(videos, images, source.rate) if images else ()))
 
 
 def _measured(measure: Callable[[int], tuple[int, int, float]], which: int) -> tuple[int, int, float] | None:
