@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: movie test test-slow lint plans results benchmark
+.PHONY: movie test test-slow lint plans plans-gpu results benchmark
 
 # Trains the shipped model a little further, measures it, and makes three five-sense movies with it.
 movie: .venv/installed
@@ -36,6 +36,20 @@ plans: .venv/installed
 	  for on in v5e:16x16 v5p:4x4x8; do \
 	    $(BIN)/python -m experiments.plan --config=configs/$$config.py:$$size --topology=$$on \
 	      --json=docs/plans/$${config}_$${size}_$${on%%:*}-256.json; done; done; done
+
+# The same on machines with eight H100.
+plans-gpu: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cuda]'
+	mkdir -p docs/plans
+	$(BIN)/python -m experiments.plan --config=configs/stale_1b.py:480p --topology=h100:8 --num_slices=4 \
+	  --config.mesh.data=4 --config.mesh.fsdp=8 --config.mesh.context=1 --config.mesh.ulysses=1 \
+	  --config.training.batch=32 --json=docs/plans/stale_1b_480p_h100-32.json
+	$(BIN)/python -m experiments.plan --config=configs/stale_14b.py:480p --topology=h100:8 --num_slices=16 \
+	  --config.mesh.data=2 --config.mesh.fsdp=64 --config.mesh.context=1 --config.mesh.ulysses=1 \
+	  --config.training.batch=128 --json=docs/plans/stale_14b_480p_h100-128.json
+	$(BIN)/python -m experiments.plan --config=configs/stale_14b.py:720p --topology=h100:8 --num_slices=16 \
+	  --config.mesh.data=1 --config.mesh.fsdp=16 --config.mesh.context=8 --config.mesh.ulysses=8 \
+	  --config.training.batch=16 --json=docs/plans/stale_14b_720p_h100-128.json
 
 # On a machine with a GPU: all that is to be measured there, in five minutes, into docs/results/gpu_*.json.
 # Each line has its own time limit, and goes on where the one before has failed.

@@ -14,6 +14,11 @@ import numpy as np
 
 from stale_jax.planning.hlo import Instruction, Program
 
+# A list of device indices: [16,4] or [16,4]T(1,0).
+_IDS = r"(\[[\d,]*\](?:T\([\d,]*\))?)"
+# A mesh, its device indices as the compilers for TPUs and for GPUs write them, and the axes of a group.
+_MESH = rf"replica_groups=(mesh\[[^\]]*\])(?:<={_IDS}|, device_ids=\({_IDS}\))? *\{{([^}}]*)\}}"
+
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 
 
@@ -102,12 +107,10 @@ def first_group(one: Instruction, devices: int) -> tuple[int, ...]:
     every = re.findall(r"\{(\d+),(\d+)", pairs[1] + "}")
     moved = [(int(a), int(b)) for a, b in every if a != b]
     return moved[0] if moved else (0,)
-  if mesh := re.search(
-    r"replica_groups=(mesh\[[^\]]*\](?:<=\[[\d,]*\](?:T\([\d,]*\))?)?) *\{([^}]*)\}", rest
-  ):
+  if mesh := re.search(_MESH, rest):
     sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
-    ids = _iota(mesh[1].partition("<=")[2], math.prod(sizes.values())).reshape(tuple(sizes.values()))
-    return _of_mesh(ids, sizes, mesh[2])
+    ids = _iota(mesh[2] or mesh[3] or "", math.prod(sizes.values())).reshape(tuple(sizes.values()))
+    return _of_mesh(ids, sizes, mesh[4])
   if iota := re.search(r"replica_groups=\[(\d+),(\d+)\]<=(\[[\d,]*\](?:T\([\d,]*\))?)", rest):
     rows, columns = int(iota[1]), int(iota[2])
     return tuple(_iota(iota[3], rows * columns).reshape(rows, columns)[0].tolist())

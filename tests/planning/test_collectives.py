@@ -86,6 +86,8 @@ def group(text, devices=8):
     ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_1'}, x", (0, 1, 2, 3)),
     ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_0'}, x", (0, 4)),
     ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_1':(2)2}, x", (0, 1)),
+    ("replica_groups=mesh['a'=1,'b'=4,'c'=2], device_ids=([2,4]T(1,0)) {'b'}, x", (0, 1, 2, 3)),
+    ("replica_groups=mesh['a'=4,'b'=1,'c'=2], device_ids=([2,4]T(1,0)) {'c'}, x", (0, 4)),
     ("replica_groups={}, x", tuple(range(8))),
     ("source_target_pairs={{0,0},{1,5},{5,1}}, x", (1, 5)),
   ],
