@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stale_jax.checkpoints.convert import is_unstacked
 from stale_jax.checkpoints.load import model_at
 from stale_jax.checkpoints.named import NAMED
 from stale_jax.checks import (
@@ -29,7 +30,7 @@ from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, at
 from stale_jax.memory import keep_memory, zeros_on_disk
-from stale_jax.mesh import MeshShape, sharded
+from stale_jax.mesh import MeshShape, mesh_of, sharded, state_shardings
 from stale_jax.movie import Movie, movies_of
 from stale_jax.progress import Stage, tracked
 from stale_jax.renamed import with_new_names
@@ -352,7 +353,14 @@ def load(
 
 
 def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | None) -> Model:
-  params, config = model_at(name)
+  mesh = shape and shape.build()
+
+  def place(config: Mapping[str, Any], shapes: Any) -> Any:
+    if mesh is None or is_unstacked(shapes):
+      return None
+    return state_shardings(mesh, shapes, build_system(config).network.declared)
+
+  params, config = model_at(name, place)
   chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
   section = config.get("model", {})
   for key, value in chosen.items():
@@ -365,8 +373,8 @@ def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | No
   except (OSError, ValueError):  # Not measured yet, or damaged: scores are optional.
     scores = {}
   system = build_system(config)
-  if shape is None:
+  if mesh is None:
     params = jax.tree.map(jnp.asarray, params)
-  else:
-    params = sharded(shape.build(), jax.tree.map(np.asarray, params), system.network.declared)
+  elif mesh_of(params) is None:
+    params = sharded(mesh, jax.tree.map(np.asarray, params), system.network.declared)
   return Model(system, params, name, scores, chosen)

@@ -1,5 +1,7 @@
 """Loads a trained model, its parameters and config, from a run's folder, a weights file or by name."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from etils import epath
@@ -11,12 +13,16 @@ from stale_jax.checkpoints.reading import newest_part
 from stale_jax.checkpoints.weights import load_weights
 from stale_jax.files import AnyPath, at
 
+# (config, tree of shapes of the parameters) -> tree of shardings, or None for the first local device.
+Place = Callable[[dict[str, Any], Any], Any]
 
-def model_at(name: str | AnyPath) -> tuple[Any, dict[str, Any]]:
+
+def model_at(name: str | AnyPath, place: Place = lambda *_: None) -> tuple[Any, dict[str, Any]]:
   """Loads a trained model.
 
   Args:
     name: a run's folder, a weights file, or the name of a packaged model (`NAMED`).
+    place: where to place the parameters of a run's folder; those of a file are returned on the host.
 
   Returns:
     The averaged parameters and the config.
@@ -25,10 +31,10 @@ def model_at(name: str | AnyPath) -> tuple[Any, dict[str, Any]]:
     UserError: there is no such model, or it cannot be read.
   """
   path = NAMED.get(name) or at(name)
-  return newest_ema(path) if path.is_dir() else load_weights(path)
+  return newest_ema(path, place) if path.is_dir() else load_weights(path)
 
 
-def newest_ema(folder: AnyPath) -> tuple[Any, dict[str, Any]]:
+def newest_ema(folder: AnyPath, place: Place = lambda *_: None) -> tuple[Any, dict[str, Any]]:
   """Loads the averaged parameters of a run's newest undamaged checkpoint, and the run's config.
 
   Only these arrays of the checkpoint are read.
@@ -36,5 +42,8 @@ def newest_ema(folder: AnyPath) -> tuple[Any, dict[str, Any]]:
   Raises:
     UserError: as `reading.newest_part`.
   """
-  params, config = newest_part(folder, "ema"), read_config(epath.Path(folder) / "config.json")
+  if not (epath.Path(folder) / "config.json").is_file():
+    newest_part(folder, "ema")  # Says what is missing.
+  config = read_config(epath.Path(folder) / "config.json")
+  params = newest_part(folder, "ema", functools.partial(place, config))
   return converted(params, config.get("senses", ())), config

@@ -25,8 +25,14 @@ def newest_state(folder: AnyPath) -> dict[str, Any]:
   return _newest(folder, lambda checkpoint: {name: checkpoint.part(name) for name in checkpoint.names})
 
 
-def newest_part(folder: AnyPath, name: str) -> Any:
+def newest_part(folder: AnyPath, name: str, place: Callable[[Any], Any] = lambda _: None) -> Any:
   """Reads one field of the state (see `training.state.State`) from the newest undamaged checkpoint.
+
+  Args:
+    folder: folder of the run.
+    name: name of the field.
+    place: tree of the shapes of its arrays -> tree of shardings, each device of which reads only its part; or
+      None for the first local device.
 
   Only the arrays of this field are read, unless the checkpoint is of an older version, which has a single
   fingerprint for all arrays. In that case all fields are read, one at a time, to verify the fingerprint.
@@ -34,7 +40,7 @@ def newest_part(folder: AnyPath, name: str) -> Any:
   Raises:
     UserError: as `newest_state`.
   """
-  return _newest(folder, lambda checkpoint: checkpoint.part(name))
+  return _newest(folder, lambda checkpoint: checkpoint.part(name, place))
 
 
 def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
@@ -66,7 +72,7 @@ def unreadable(folder: epath.Path, step: int, error: Exception) -> str:
 
 
 class _Checkpoint:
-  """A checkpoint that is open for reading; its arrays are placed on the first local device.
+  """A checkpoint that is open for reading.
 
   Attributes:
     names: names of the fields of the state in the checkpoint.
@@ -80,11 +86,12 @@ class _Checkpoint:
     check_record(self._rest)
     self.names = list(self._saved)
 
-  def part(self, name: str) -> Any:
-    """Reads one field of the state."""
+  def part(self, name: str, place: Callable[[Any], Any] = lambda _: None) -> Any:
+    """Reads one field of the state; `place`: see `newest_part`."""
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._saved[name])
     device = SingleDeviceSharding(jax.local_devices()[0])
-    like = {name: self._saved[name]}
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like)
+    shardings = place(shapes) or jax.tree.map(lambda _: device, shapes)
+    like = {name: jax.tree.map(lambda x, at: x.update(sharding=at), shapes, shardings)}
     args = ocp.args.Composite(state=restoring(like, partial=True))
     restored = self._manager.restore(self._step, args=args).state
     self._sums |= word_sums(restored)

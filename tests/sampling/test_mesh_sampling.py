@@ -126,3 +126,23 @@ def test_meshes_that_do_not_fit_are_one_line(tmp_path):
     stale.load(path, mesh={"data": 3})
   with pytest.raises(UserError, match="did you mean 'fsdp'"):
     stale.load(path, mesh={"fdsp": 8})
+
+
+@on_devices(8)
+def test_the_parameters_of_a_run_are_read_in_parts(tmp_path):
+  from unittest import mock
+
+  from stale_jax.checkpoints import fingerprint
+  from stale_jax.run import train
+
+  train(
+    micro.config(training__steps=2, ema__snapshots=0, training__checkpoint_every=2, mesh__data=8), tmp_path
+  )
+  read, sums = [], fingerprint._word_sum
+  with mock.patch.object(fingerprint, "_word_sum", lambda x: read.append(x.sharding) or sums(x)):
+    there = stale.load(tmp_path, mesh={"data": 1, "fsdp": 8})
+  # As they came from the disk, before anything could have moved them.
+  assert read == [x.sharding for x in jax.tree.leaves(there.params)]
+  assert sum(not sharding.is_fully_replicated for sharding in read) > 10
+  here = stale.load(tmp_path)
+  jax.tree.map(np.testing.assert_array_equal, jax.device_get(there.params), jax.device_get(here.params))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,13 @@ def run(*command, cwd: Path, **environment) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
   folder = tmp_path_factory.mktemp("wheel")
-  build = ["pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT]
+  sources = folder / "sources"  # A copy, because setuptools builds inside of them.
+  sources.mkdir()
+  for name in ("setup.py", "README.md"):
+    shutil.copy(ROOT / name, sources)
+  for name in ("stale_jax", "configs", "experiments"):
+    shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+  build = ["pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, sources]
   run(sys.executable, "-m", *build, cwd=folder)
   (path,) = folder.glob("stale_jax-*.whl")
   return path
