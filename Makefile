@@ -51,8 +51,8 @@ plans-gpu: .venv/installed
 	  --config.mesh.data=1 --config.mesh.fsdp=16 --config.mesh.context=8 --config.mesh.ulysses=8 \
 	  --config.training.batch=16 --json=docs/plans/stale_14b_720p_h100-128.json
 
-# On a machine with a GPU: all that is to be measured there, in five minutes, into docs/results/gpu_*.json.
-# Each line has its own time limit, and goes on where the one before has failed.
+# Runs all benchmarks of a GPU, into docs/results/gpu_*.json. Each has a time limit, and one that fails does not
+# stop the others: at most 290 seconds after the installation.
 benchmark: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cuda]' torch diffusers
 	-timeout 80 $(BIN)/python -m experiments.benchmark --suite=train --config=configs/stale_1b.py:480p \

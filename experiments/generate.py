@@ -75,7 +75,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
       raise UserError(f"{model.name} has no sight: leave out --first_frame.")
     first = {"sight": read_picture(FIRST_FRAME.value, *sight.shape[:2])[None]}
   existed = Path(OUT.value).exists()
-  out = make_folder(OUT.value)
+  out = make_folder(OUT.value) if leads() else Path(OUT.value)
   try:
     movies = model.generate(
       prompts,
@@ -91,9 +91,12 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
       guidance=GUIDANCE.value,
     )
   except UserError:
-    if not existed:
+    if not existed and leads():
       out.rmdir()
     raise
+  weights, captions = None, [text if isinstance(text, str) else text.parts[0][1] for text in prompts]
+  if model.system.network.forms != "none":
+    weights = _weights(model, movies[0].how, captions)
   if not leads():
     return
   stage = Stage("writing", len(movies), "movies")
@@ -107,9 +110,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
       )
     print(f"choosing the settings cost another {movies[0].how['choosing_cents']} cents")
   trunk = ""
-  if model.system.network.forms != "none":
-    captions = [text if isinstance(text, str) else text.parts[0][1] for text in prompts]
-    weights = _weights(model, movies[0].how, captions)
+  if weights is not None:
     write_whole(out / "forms.md", table(captions, weights))
     trunk = gates(captions, weights)
     print(f"the form that each block prefers at each step: {out / 'forms.md'}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from stale_jax.errors import UserError
+from stale_jax.gpu_memory import claim_gpu_memory
 from stale_jax.progress import Stage
 from stale_jax.renamed import arguments_with_new_names
 
@@ -23,6 +24,7 @@ def run(main: Callable[[], int | None]) -> None:
   A UserError is printed as one line on stderr, without a stack trace; the exit code is then 2.
   """
   logging.set_verbosity(logging.ERROR)
+  claim_gpu_memory()
   # The collector's default thresholds are too low for the many objects that tracing creates.
   gc.set_threshold(50_000, 20, 50)
   try:

@@ -7,7 +7,7 @@ from absl import flags
 
 from stale_jax.errors import UserError
 
-flags.disclaim_key_flags()  # The flag defined here belongs to the program that asks for it.
+flags.disclaim_key_flags()  # Flags defined here belong to the program that asks for them.
 
 
 def define_model() -> flags.FlagHolder:

@@ -1,4 +1,4 @@
-"""Environment variables of a program that compiles for TPUs on a machine without a TPU."""
+"""Environment variables of a program that compiles for TPUs or GPUs on a machine without them."""
 
 import os
 import sys

@@ -34,6 +34,7 @@ from jax.experimental import multihost_utils
 from stale_jax.construct import construct
 from stale_jax.data.source import in_threads
 from stale_jax.errors import UserError
+from stale_jax.gpu_memory import claim_gpu_memory
 from stale_jax.mesh import on_host
 from stale_jax.training.settings import TrainingSettings
 
@@ -41,6 +42,7 @@ from stale_jax.training.settings import TrainingSettings
 ABANDONED = 3
 _BEATS, _ORDERS = "stale_jax/beats/", "stale_jax/orders/"
 _DAY = 24 * 3600
+_SPREADS = itertools.count()  # Numbers the calls of `spread`, which are the same in all processes.
 _PART = 1 << 26  # Bytes of a process that are exchanged at a time, through the memory of its devices.
 
 
@@ -62,13 +64,17 @@ def all_agree(here: bool) -> bool:
 def spread(function: Callable[[int], Any], count: int) -> list[Any]:
   """[function(0), ..., function(count - 1)], computed by all processes; all of them must call this.
 
-  Process k computes every n-th result, from the k-th on, in several threads; all processes receive all
-  results, which must be possible to pickle.
+  Of n processes, process k computes the results k, k + n, k + 2n, ... in several threads. All processes
+  receive all results, which must be picklable. If `function` raises in one process, the others end with it
+  (see `join_processes`).
   """
   me, processes = jax.process_index(), jax.process_count()
   if processes == 1:
     return in_threads(function, count)
   mine = in_threads(lambda k: function(me + k * processes), len(range(me, count, processes)))
+  # A collective has a short time limit, and the work of a process may take hours.
+  barrier = f"stale_jax/spread/{next(_SPREADS)}"
+  distributed.global_state.client.wait_at_barrier(barrier, _DAY * 1000)
   each = [pickle.loads(data) for data in _gathered(pickle.dumps(mine))]
   return [each[index % processes][index // processes] for index in range(count)]
 
@@ -82,8 +88,8 @@ def _gathered(data: bytes) -> list[bytes]:
     own = np.frombuffer(data[start : start + _PART], np.uint8)
     part[: len(own)] = own
     parts.append(multihost_utils.process_allgather(part))
-  whole = np.concatenate(parts, 1)
-  return [row[:size].tobytes() for row, size in zip(whole, sizes, strict=True)]
+  rows = np.concatenate(parts, 1)
+  return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
 
 
 @contextlib.contextmanager
@@ -137,6 +143,7 @@ def _connect(training: TrainingSettings) -> None:
       f"JAX_NUM_PROCESSES={values[1]} and JAX_PROCESS_ID={values[2]} must be whole numbers."
     ) from error
   _check_count(count or training.processes, training)
+  claim_gpu_memory()
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
   name = f"process {process} of {count} at {address}" if address else f"one of {training.processes} processes"
   limit = math.ceil(3 * training.silence)

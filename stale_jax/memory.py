@@ -2,7 +2,6 @@
 
 import ctypes
 import math
-import os
 import tempfile
 
 import jax
@@ -10,22 +9,21 @@ import numpy as np
 from jaxtyping import Float32
 
 from stale_jax.errors import UserError
+from stale_jax.gpu_memory import claim_gpu_memory
 
-# Share of a GPU's memory that a program allocates when it starts; JAX's default is 0.75.
-GPU_SHARE = 0.92
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # Parameters of mallopt(3).
 _BLOCK = bytes(1 << 20)
 
 
 def keep_memory() -> None:
-  """Makes the process keep the memory that a step frees, for the next step.
+  """Makes the process keep the memory that a step frees, for the next step (CPU backend with glibc only).
 
-  On a GPU, the process allocates `GPU_SHARE` of the memory when it starts, unless the environment variable
-  XLA_PYTHON_CLIENT_MEM_FRACTION is set; this must be called before JAX uses a device. On the CPU (glibc), XLA
-  allocates the temporary buffers of a program from the C library and frees them at its end. glibc returns
+  XLA allocates the temporary buffers of a program from the C library and frees them at its end. glibc returns
   such large blocks to the kernel at once, which then has to find and clear pages again in every step.
+
+  This must be called before JAX uses a device (`gpu_memory`).
   """
-  os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", str(GPU_SHARE))
+  claim_gpu_memory()
   library = ctypes.CDLL(None)
   if jax.default_backend() == "cpu" and hasattr(library, "mallopt"):
     library.mallopt(_MMAP_MAX, 0)

@@ -109,6 +109,13 @@ class MeshShape:
     return Mesh(laid, AXES)
 
 
+def check_heads(heads: int, mesh: Mesh) -> None:
+  """Raises UserError if the mesh cannot divide the attention heads evenly."""
+  ways = mesh.shape["tensor"] * mesh.shape["ulysses"]
+  if heads % ways:
+    raise UserError(f"model.heads={heads} is not a multiple of mesh.tensor * mesh.ulysses = {ways}.")
+
+
 def on_mesh(mesh: Mesh, f: Callable) -> Callable:
   """Wraps `f` so that it is traced with `mesh` as the current mesh, which `constrain` and attention use."""
 

@@ -30,7 +30,7 @@ from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, at
 from stale_jax.memory import keep_memory, zeros_on_disk
-from stale_jax.mesh import MeshShape, mesh_of, sharded, state_shardings
+from stale_jax.mesh import MeshShape, check_heads, mesh_of, sharded, state_shardings
 from stale_jax.movie import Movie, movies_of
 from stale_jax.progress import Stage, tracked
 from stale_jax.renamed import with_new_names
@@ -373,6 +373,8 @@ def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | No
   except (OSError, ValueError):  # Not measured yet, or damaged: scores are optional.
     scores = {}
   system = build_system(config)
+  if mesh is not None and not system.is_autoencoder:
+    check_heads(system.network.heads, mesh)
   if mesh is None:
     params = jax.tree.map(jnp.asarray, params)
   elif mesh_of(params) is None:

@@ -25,6 +25,7 @@ ROWS = [
     "text",
     "script",
     "compilation",
+    "gpu_memory",
     "memory",
     "mesh",
     "progress",
@@ -55,8 +56,6 @@ FOREIGN = {
   "data/sources/tfds.py": (1, "features of tensorflow_datasets"),
   "media/arrays.py": (1, "what parsers raise of broken files"),
   "memory.py": (1, "the C library"),
-  "mesh.py": (1, "devices of JAX, of which only TPUs have slices"),
-  "planning/compiled.py": (1, "devices of JAX, of which only TPUs have slices"),
   "flops.py": (2, "jaxprs, open or closed"),
 }
 

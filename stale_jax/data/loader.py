@@ -5,6 +5,7 @@ import functools
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -122,7 +123,11 @@ class Loader:
 
 
 class Batches:
-  """An iterator over the batches of a `Loader`. Its state is the number of the next batch."""
+  """An iterator over the batches of a `Loader`. Its state is the number of the next batch.
+
+  Raises:
+    UserError: an example cannot be read, or examples do not fit into a batch.
+  """
 
   def __init__(self, loader: Loader):
     self._loader, self._next, self._batches = loader, 0, None
@@ -145,11 +150,23 @@ class Batches:
 
   def set_state(self, state: Mapping[str, int]) -> None:
     """Continues at a position of this or another iterator over the same batches."""
-    self._next, self._batches = state["next_index"], None
+    self.close()
+    self._next = state["next_index"]
+
+  def close(self) -> None:
+    """Ends the threads and workers that read in advance. The next batch starts them again."""
+    if self._batches is not None:
+      self._batches.close()
+    self._batches = None
 
 
 def _end_with_parent(worker: int, workers: int) -> None:
-  """Ends this worker process when the process that started it has died, even by SIGKILL."""
+  """Ends this worker process when the process that started it has died, even by SIGKILL, and not before.
+
+  A signal to the whole group of processes must not end the workers: training saves before it ends.
+  """
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
 
   def watch():
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
@@ -211,8 +228,8 @@ def loader(
     micro: names of the micro-conditions to measure (`data.micro`).
     clips: whether to read clips and labels; if False, only captions are read.
     threads: the number of threads that read examples in advance, in this process or in each worker.
-    workers: the number of processes that read examples; 0 reads in this process. They are worth their start
-      where decoding keeps more than one core busy, because threads of one process share Python's lock.
+    workers: the number of processes that read examples; 0 reads in this process. Use them if decoding is the
+      bottleneck: threads of one process share Python's lock.
   """
   rows = np.arange(batch) if rows is None else rows
   if clips:

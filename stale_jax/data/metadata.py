@@ -290,7 +290,7 @@ def _read(path: str) -> str | None:
   try:
     data = read(path)
   except OSError as error:
-    raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
   return None if data is None else data.decode("utf-8-sig", errors="replace")
 
 

@@ -119,7 +119,11 @@ class Source(abc.ABC):
     if not self.has_test_split:
       raise UserError(f"the source {type(self).__name__} has no test split; use a source that has one.")
     seeded = {} if seed is None or not self.has_seed else {"seed": seed}
-    return dataclasses.replace(self, split="test", **seeded)
+    # Kept, so that a folder is not scanned again by each evaluation within training.
+    kept = vars(self).setdefault("_test_splits", {})
+    if seed not in kept:
+      kept[seed] = dataclasses.replace(self, split="test", **seeded)
+    return kept[seed]
 
   def prepare(self, spread: Spread = in_threads) -> None:  # noqa: B027
     """Does what must be done once before examples are read, such as listing files or encoding clips.
@@ -135,10 +139,13 @@ class Source(abc.ABC):
     """
 
   def content(self, spread: Spread = in_threads) -> str:
-    """Identifies the data behind the examples: changes when files do. "" if they depend on settings alone.
+    """A hash that changes when the files behind the examples do; "" if they depend on settings alone.
 
     Args:
       spread: as for `prepare`.
+
+    Raises:
+      UserError: the data cannot be read.
     """
     return ""
 

@@ -9,19 +9,33 @@ import fcntl
 import functools
 import hashlib
 import io
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fsspec
 
 from stale_jax.errors import UserError
-from stale_jax.files import cache_folder, is_address
+from stale_jax.files import cache_folder, is_address, write_whole
 
-# A remote video of at most this many bytes is read whole, once for its pictures, sound and length.
-_WHOLE = 64 * 2**20
-_ENDS = 1 << 16  # Bytes at each end of a file that identify it.
-_KEPT = 4  # Number of such videos in memory.
+# A remote file of at most this many bytes is read whole, once for the pictures, sound and length of a video.
+_WHOLE_BYTES = 16 * 2**20
+_CACHED_FILES = 16  # Number of such files in memory.
+_END_BYTES = 1 << 16  # Bytes at each end of a local file that identify it.
+# What services call the version of a file, and what else tells two versions apart.
+_VERSIONS = (
+  "size",
+  "etag",
+  "ETag",
+  "generation",
+  "md5Hash",
+  "mtime",
+  "LastModified",
+  "last_modified",
+  "created",
+)
 
 
 def list_files(folder: str) -> list[str]:
@@ -42,10 +56,10 @@ def list_files(folder: str) -> list[str]:
     inside = [os.path.normpath(os.path.join(parent, name)) for parent, names in walk for name in names]
     begin = os.path.join(folder, "")
   kept = (path for path in inside if path and not any(part.startswith(".") for part in path.split("/")))
-  return [begin + path for path in sorted(kept, key=_place)]
+  return [begin + path for path in sorted(kept, key=_sort_key)]
 
 
-def _place(path: str) -> list[tuple[bool, str]]:
+def _sort_key(path: str) -> list[tuple[bool, str]]:
   """A key that sorts the files of a folder before its subfolders."""
   *folders, name = path.split("/")
   return [*((True, folder) for folder in folders), (False, name)]
@@ -63,11 +77,12 @@ def is_folder(path: str) -> bool:
 def read(path: str) -> bytes | None:
   """The bytes of a file; None if it does not exist. Raises OSError if it cannot be read."""
   try:
-    if is_address(path):
+    if not is_address(path):
+      with open(path, "rb") as file:
+        return file.read()
+    with _as_os_error(path):
       system, within = _system(path)
       return system.cat_file(within) if system.exists(within) else None
-    with open(path, "rb") as file:
-      return file.read()
   except FileNotFoundError:
     return None
 
@@ -79,31 +94,38 @@ def beside(path: str, ending: str) -> str:
 
 
 def version(path: str) -> int | None:
-  """A number that changes when the file changes; None if the file does not exist."""
+  """A number that changes when the file changes; None if the file does not exist.
+
+  Raises:
+    OSError: the address cannot be reached.
+  """
   if is_address(path):
-    system, within = _system(path)
-    return 0 if system.exists(within) else None
+    with _as_os_error(path):
+      system, within = _system(path)
+      return 0 if system.exists(within) else None
   with contextlib.suppress(FileNotFoundError, NotADirectoryError):
     return os.stat(path).st_mtime_ns
   return None
 
 
-def fingerprint(path: str) -> str:
+def content_hash(path: str) -> str:
   """Identifies the content of a file without reading all of it: its size, and its first and last bytes.
 
-  At an address it is what the service calls the version of the file.
+  At an address: its size and what the service calls its version, if it states one.
 
   Raises:
     OSError: the file cannot be read.
   """
   if is_address(path):
-    system, within = _system(path)
-    return str(system.ukey(within))
+    with _as_os_error(path):
+      system, within = _system(path)
+      facts = system.info(within)
+    return " ".join(str(facts[name]) for name in _VERSIONS if name in facts)
   with open(path, "rb") as file:
     size = os.fstat(file.fileno()).st_size
-    digest = hashlib.sha256(file.read(_ENDS))
-    file.seek(max(0, size - _ENDS))
-    digest.update(file.read(_ENDS))
+    digest = hashlib.sha256(file.read(_END_BYTES))
+    file.seek(max(0, size - _END_BYTES))
+    digest.update(file.read(_END_BYTES))
   return f"{size} {digest.hexdigest()}"
 
 
@@ -111,42 +133,97 @@ def on_disk(folder: str) -> str:
   """A folder on this machine with the files of `folder`.
 
   Returns:
-    `folder` itself. If it is an address, a copy in the cache folder (`files.cache_folder`), to which only
-    files that are missing are copied.
+    `folder` itself. If it is an address, a copy in the cache folder (`files.cache_folder`), in which files
+    are replaced when their version changes.
 
   Raises:
-    UserError: the address cannot be reached, or the disk is full.
+    UserError: the address cannot be reached, or the copy cannot be written.
   """
   if not is_address(folder):
     return folder
   copy = cache_folder() / "data" / hashlib.sha256(folder.encode()).hexdigest()[:16]
-  copy.mkdir(parents=True, exist_ok=True)
-  with _reported(folder), (copy / ".lock").open("w") as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    for path in list_files(folder):
-      system, within = _system(path)
-      target = copy / path.removeprefix(folder).lstrip("/")
-      if target.exists() and target.stat().st_size == system.size(within):
-        continue
-      target.parent.mkdir(parents=True, exist_ok=True)
-      partial = target.with_name(f".{target.name}.partial")
-      system.get_file(within, str(partial))
-      partial.rename(target)
+  with _reported(folder):
+    copy.mkdir(parents=True, exist_ok=True)
+    with (copy / ".lock").open("w") as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+      _update(copy, folder)
   return str(copy)
 
 
+def _update(copy: Path, folder: str) -> None:
+  """Copies new and changed files of the address `folder` to `copy`, and deletes those that are gone."""
+  index = copy / ".versions.json"
+  before = json.loads(index.read_text()) if index.exists() else {}
+  now = {path.removeprefix(folder).lstrip("/"): content_hash(path) for path in list_files(folder)}
+  for name in before.keys() - now.keys():
+    (copy / name).unlink(missing_ok=True)
+  for name, wanted in now.items():
+    if before.get(name) == wanted and (copy / name).exists():
+      continue
+    (copy / name).parent.mkdir(parents=True, exist_ok=True)
+    partial = copy / f"{name}.partial"
+    system, within = _system(f"{folder.rstrip('/')}/{name}")
+    system.get_file(within, str(partial))
+    partial.rename(copy / name)
+  write_whole(index, json.dumps(now))
+
+
 def open_file(path: str) -> io.IOBase:
-  """Opens a file at an address for reading at any position. Raises OSError if it cannot be read."""
-  try:
+  """Opens a file at an address for reading at any position.
+
+  Raises:
+    OSError: the file cannot be read; the result raises it, too.
+  """
+  with _as_os_error(path):
+    size = _size(path)
+    if size is not None and size <= _WHOLE_BYTES:
+      return io.BytesIO(_whole(path))
     system, within = _system(path)
-    return io.BytesIO(_whole(path)) if system.size(within) <= _WHOLE else system.open(within, "rb")
-  except OSError:
-    raise
-  except Exception as error:  # The clients raise many types.
-    raise OSError(errno.EIO, _one_line(error)) from error
+    return _Remote(path, system.open(within, "rb"))
 
 
-@functools.lru_cache(maxsize=_KEPT)
+class _Remote(io.RawIOBase):
+  """A file at an address that is read in parts."""
+
+  def __init__(self, path: str, file: Any):
+    super().__init__()
+    self._path, self._file = path, file
+
+  def read(self, size: int = -1) -> bytes:
+    """See `io.RawIOBase`."""
+    with _as_os_error(self._path):
+      return self._file.read(size)
+
+  def seek(self, offset: int, whence: int = 0) -> int:
+    """See `io.RawIOBase`."""
+    with _as_os_error(self._path):
+      return self._file.seek(offset, whence)
+
+  def tell(self) -> int:
+    """See `io.RawIOBase`."""
+    return self._file.tell()
+
+  def readable(self) -> bool:
+    """See `io.RawIOBase`."""
+    return True
+
+  def seekable(self) -> bool:
+    """See `io.RawIOBase`."""
+    return True
+
+  def close(self) -> None:
+    """See `io.RawIOBase`."""
+    self._file.close()
+    super().close()
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _size(path: str) -> int | None:
+  system, within = _system(path)
+  return system.size(within)
+
+
+@functools.lru_cache(maxsize=_CACHED_FILES)
 def _whole(path: str) -> bytes:
   system, within = _system(path)
   return system.cat_file(within)
@@ -161,6 +238,17 @@ def _system(path: str) -> tuple[Any, str]:
   """The file system of an address, and the path in it."""
   system = _protocol(path.partition("://")[0])
   return system, system._strip_protocol(path)
+
+
+@contextlib.contextmanager
+def _as_os_error(path: str) -> Iterator[None]:
+  """Turns what the clients raise, which are many types, into an OSError with a message of one line."""
+  try:
+    yield
+  except FileNotFoundError:
+    raise
+  except Exception as error:
+    raise OSError(errno.EIO, _one_line(error), path) from error
 
 
 @contextlib.contextmanager

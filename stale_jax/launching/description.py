@@ -15,7 +15,7 @@ class Run:
   A field that is an empty string or tuple is unset; each client checks that the fields it needs are set.
 
   Attributes:
-    job: name of the Kubernetes workload or of the TPU.
+    job: name of the Kubernetes workload, of the TPU, or of the Slurm job.
     config: config file, the value of --config of experiments.train.
     workdir: folder of the run, the same for every host: gs://BUCKET/FOLDER, or a folder that all hosts share.
     topology: topology of one slice: v5e:16x16, v5p:4x4x4, v6e:8x8, tpu7x:4x4x4; or the GPUs of one machine:
@@ -32,8 +32,8 @@ class Run:
     directory: folder of this repository on each host, with its .venv; absolute, or relative to home (ssh,
       slurm).
     partition, account: partition and account of Slurm; empty for the cluster's defaults (slurm).
-    hours: time limit of a job, after which it is saved and queued again; 0 for the limit of the partition
-      (slurm).
+    hours: time limit of a job; 300 seconds before, it is saved and queued again. 0 for the limit of the
+      partition (slurm).
   """
 
   job: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from stale_jax.errors import UserError
 from stale_jax.launching.description import Run
 from stale_jax.launching.topology import Topology
-from stale_jax.launching.xla_flags import gpu_flags, libtpu_init_args
+from stale_jax.launching.xla_flags import libtpu_init_args
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,14 +35,10 @@ def training_command(run: Run, processes: int, python: str, *environment: str) -
   fewer devices.
   """
   topology = Topology.parse(run.topology)
-  flags = (
-    f"XLA_FLAGS={gpu_flags()}"
-    if topology.is_gpu
-    else f"LIBTPU_INIT_ARGS={libtpu_init_args(topology.generation)}"
-  )
+  flags = [] if topology.is_gpu else [f"LIBTPU_INIT_ARGS={libtpu_init_args(topology.generation)}"]
   program = [python, "-m", "experiments.train", f"--config={run.config}", f"--workdir={run.workdir}"]
   overrides = [f"--config.{text}" for text in (*run.overrides, f"training.processes={processes}")]
-  return ["env", *environment, flags, *program, *overrides]
+  return ["env", *environment, *flags, *program, *overrides]
 
 
 def check_outlives(client: str, run: Run) -> None:

@@ -15,7 +15,7 @@ _SCRIPT = """\
 #!/bin/bash
 {options}
 {attend}
-cd -- {directory} || exit 2
+cd && cd -- {directory} || exit 2
 export JAX_NUM_PROCESSES={processes}
 JAX_COORDINATOR_ADDRESS=$(hostname):{port} # The script runs on the machine of process 0.
 export JAX_COORDINATOR_ADDRESS
@@ -34,8 +34,9 @@ def slurm(run: Run) -> Launch:
   """Builds a batch script for `sbatch`; `run.slices` machines train with all GPUs of `run.topology`.
 
   The job is queued again, up to `run.restarts` times, after a failure except exit code 2, and when it is told
-  to stop before its time limit; Slurm itself queues it again when a machine fails or the job is preempted. It
-  then continues from the last checkpoint. A job that is cancelled saves, and is not queued again.
+  to stop 300 seconds before its time limit; Slurm itself queues it again when a machine fails or the job is
+  preempted. It then continues from the last checkpoint. A job that is cancelled saves, and is not queued
+  again.
 
   The folder `run.directory` must be visible on all machines, and so must `run.workdir` if it is not a bucket.
   The output of all attempts is in `run.job`-JOBID.log, in the folder from which the job was submitted.
@@ -59,10 +60,10 @@ def slurm(run: Run) -> Launch:
     f"--signal=B:TERM@{_NOTICE}",
   ]
   if topology.is_gpu:
-    options.append(f"--gpus-per-node={topology.generation}:{topology.chips}")
+    options.append(f"--gpus-per-node={topology.chips}")
   options += [f"--{name}={value}" for name in ("partition", "account") if (value := vars(run)[name])]
   if run.hours:
-    options.append(f"--time={round(60 * run.hours)}")
+    options.append(f"--time={max(1, round(60 * run.hours))}")
   batch = f"{run.job}.sbatch"
   text = _SCRIPT.format(
     options="\n".join(f"#SBATCH {option}" for option in options),

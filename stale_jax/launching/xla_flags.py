@@ -1,4 +1,4 @@
-"""Flags of the compiler: for each generation of TPU, and for GPUs.
+"""Flags of the TPU compiler for each generation.
 
 Flags of another generation may make programs slower, or be unknown to the compiler.
 
@@ -135,14 +135,7 @@ SETS = {
   ),
 }
 
-GPU = FlagSet({}, "")
-
 
 def libtpu_init_args(generation: str) -> str:
   """The value of LIBTPU_INIT_ARGS for a generation, a key of SETS."""
   return " ".join(f"--{name}={value}" for name, value in SETS[generation].values.items())
-
-
-def gpu_flags() -> str:
-  """The value of XLA_FLAGS for GPUs."""
-  return " ".join(f"--{name}={value}" for name, value in GPU.values.items())

@@ -22,6 +22,7 @@ from stale_jax.clip import Clip
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation.likelihood import Bits, clip_bits
+from stale_jax.mesh import mesh_of
 from stale_jax.objectives.pyramid import response
 from stale_jax.planning.prices import price_per_hour
 from stale_jax.sampling import SOLVERS
@@ -118,7 +119,7 @@ def within_budget(
     model: a `stale_jax.Model`.
     prompts, seeds, frames: as for `Model.sample`.
     cents: budget in US cents.
-    price: US dollars per hour; default: the list price of the device.
+    price: US dollars per hour and device; default: the list price of the device.
     solver: the only solver to try; default: all solvers that suit the process.
     clock: returns a time in seconds.
     appraise: (model, prompts, clips, seed) -> the bits of the clips.
@@ -130,8 +131,12 @@ def within_budget(
   """
   if not 0 < cents < math.inf:
     raise UserError(f"budget_cents={cents}: give a positive number.")
+  if jax.process_count() > 1:
+    raise UserError("a budget is measured by one process: leave out budget_cents, or run a single process.")
+  mesh = mesh_of(model.params)
   if price is None:
     price = price_per_hour(jax.devices()[0])
+  price *= 1 if mesh is None else mesh.size
   if not 0 < price < math.inf:
     raise UserError(f"price_per_hour={price}: give a positive number.")
   if overrides.pop("steps", None) is not None:

@@ -14,8 +14,8 @@ import re
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.flops import PEAK
+from stale_jax.gpu_memory import GPU_SHARE
 from stale_jax.launching.topology import GPUS_PER_HOST, shapes_of
-from stale_jax.memory import GPU_SHARE
 
 _GB, _GIB = 1e9, 2**30
 
@@ -65,7 +65,7 @@ class Chip:
 
 
 def _gpu(name: str, kind: str, **facts: float) -> Chip:
-  """A GPU. Programs start with `stale_jax.memory.GPU_SHARE` of its memory."""
+  """A GPU. Programs start with `stale_jax.gpu_memory.GPU_SHARE` of its memory."""
   return Chip(name=name, kind=kind, flops=PEAK[kind], torus=0, reserved=1 - GPU_SHARE, **facts)
 
 

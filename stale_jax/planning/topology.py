@@ -38,7 +38,11 @@ def topology_devices(topology: str, slices: int = 1) -> list:
   check_compiler(topology)
   if chip.is_gpu:
     described = {"target_config": target_config(chip.name), "topology": f"1x{slices}x{shape}"}
-    return list(topologies.get_topology_desc(chip.name, platform="cuda", **described).devices)
+    try:
+      return list(topologies.get_topology_desc(chip.name, platform="cuda", **described).devices)
+    except Exception as error:
+      words = " ".join(str(error).split())[:200]
+      raise UserError(f"JAX's CUDA plugin cannot compile for {topology}: {words}") from error
   more = {} if slices == 1 else {"num_slices": slices}
   try:
     with _silence():

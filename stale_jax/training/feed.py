@@ -58,6 +58,10 @@ class Feed:
     self.state = self._batches.get_state()
     self.ahead: Batch = jax.tree.map(self._send, needed(next(self._batches), self._needs))
 
+  def close(self) -> None:
+    """Ends the threads and workers that read batches."""
+    self._batches.close()
+
   def _send(self, read: np.ndarray) -> jax.Array:
     shape = (len(self._local_row), *read.shape[1:])
     where = self._sharding.addressable_devices_indices_map(shape)

@@ -24,7 +24,7 @@ from stale_jax.training.metrics import Evaluation, Metrics, NoMetrics
 from stale_jax.training.operations import step_flops
 from stale_jax.training.preemption import preemption
 from stale_jax.training.profile import Profile
-from stale_jax.training.program import TrainingProgram, training_program
+from stale_jax.training.program import TrainingProgram, check_layout, training_program
 from stale_jax.training.run_config import keep_config
 from stale_jax.training.state import Skipped, State
 
@@ -50,8 +50,8 @@ def train_loop(
     config: the config as plain data; it is saved in the folder.
     workdir: the run's folder: a path, or gs://BUCKET/FOLDER.
     profile: (start, stop), a range of steps of which a trace is written to the subfolder `profile`.
-    evaluate: (averaged parameters as NumPy arrays) -> their evaluation, called every `evaluation.every`
-      steps; None: never.
+    evaluate: (averaged parameters, sharded as in training) -> their evaluation, called by all processes every
+      `evaluation.every` steps; None: never.
 
   Returns:
     The state after the last step.
@@ -89,6 +89,7 @@ def _train(
     raise UserError(
       f"the steps to trace, {window[0]}:{window[1]}, are not within training.steps={settings.steps}."
     )
+  check_layout(experiment, experiment.training.mesh.build())
   with Stage("preparing the data"):
     experiment.data.source.prepare(spread)
   program = training_program(experiment)
@@ -175,8 +176,8 @@ class _Run:
     settings = self.experiment.training.settings
     step, steps = int(state.step), settings.steps
     with contextlib.ExitStack() as stack:
-      for writer in (self.checkpoints, self.metrics, self.profile):
-        stack.enter_context(contextlib.closing(writer))
+      for part in (self.checkpoints, self.metrics, self.profile, self.feed):
+        stack.enter_context(contextlib.closing(part))
       stack.enter_context(jax.transfer_guard("disallow"))
       while step < steps and not stopping(step):
         state, scalars = self._update(step, state)

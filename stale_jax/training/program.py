@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from stale_jax.clip import Batch
 from stale_jax.compilation import compiler_options
 from stale_jax.errors import UserError
-from stale_jax.mesh import batch_sharding, on_mesh, parts, state_shardings
+from stale_jax.mesh import batch_sharding, check_heads, on_mesh, parts, state_shardings
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.initial import example_batch
 from stale_jax.training.state import State
@@ -58,7 +58,7 @@ def training_program(experiment: Experiment, devices=None) -> TrainingProgram:
   """
   training = experiment.training
   mesh = training.mesh.build(devices)
-  _check_layout(experiment, mesh)
+  check_layout(experiment, mesh)
   train_step = training.step.build(experiment)
 
   def fresh() -> State:
@@ -95,7 +95,7 @@ def batch_shapes(experiment: Experiment, mesh: Mesh) -> Batch:
   return jax.tree.map(shape, example_batch(experiment))
 
 
-def _check_layout(experiment: Experiment, mesh: Mesh) -> None:
+def check_layout(experiment: Experiment, mesh: Mesh) -> None:
   """Raises UserError if the mesh cannot split the batch or the attention heads evenly."""
   settings = experiment.training.settings
   ways = parts(mesh, "batch") * settings.accumulate
@@ -106,6 +106,4 @@ def _check_layout(experiment: Experiment, mesh: Mesh) -> None:
     )
   if experiment.is_autoencoder:
     return
-  heads, ways = experiment.network.heads, mesh.shape["tensor"] * mesh.shape["ulysses"]
-  if heads % ways:
-    raise UserError(f"model.heads={heads} is not a multiple of mesh.tensor * mesh.ulysses = {ways}.")
+  check_heads(experiment.network.heads, mesh)

@@ -11,7 +11,7 @@ from stale_jax.data import Folder
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.sources.research_api import ResearchApi
 from stale_jax.data.sources.shards import Shards, record, write_shards
-from stale_jax.data.storage import beside, fingerprint, list_files, open_file
+from stale_jax.data.storage import beside, content_hash, list_files, open_file
 from stale_jax.errors import UserError
 from tests.data.clips import encode
 
@@ -73,7 +73,7 @@ def test_files_are_listed_in_one_order(folder, address):
 
 
 def test_large_files_are_read_in_parts(address, monkeypatch):
-  monkeypatch.setattr("stale_jax.data.storage._WHOLE", 1)
+  monkeypatch.setattr("stale_jax.data.storage._WHOLE_BYTES", 1)
   with open_file(f"{address}/b.mp4") as file:
     whole = fsspec.filesystem("memory").cat("/videos/b.mp4")
     file.seek(len(whole) - 10)
@@ -89,14 +89,14 @@ def test_lines_of_the_research_api_may_lie_there(folder, address):
   assert source[0]["caption"] == "seven"
 
 
-def test_the_fingerprint_of_a_file_is_that_of_its_content(tmp_path):
+def test_the_content_hash_of_a_file_is_that_of_its_content(tmp_path):
   path = tmp_path / "file"
   path.write_bytes(data := bytes(range(256)) * 2000)
-  first = fingerprint(str(path))
+  first = content_hash(str(path))
   os.utime(path, (1, 1))
-  assert fingerprint(str(path)) == first
+  assert content_hash(str(path)) == first
   path.write_bytes(data[:-1] + b"x")
-  assert fingerprint(str(path)) != first
+  assert content_hash(str(path)) != first
 
 
 def test_names_beside():

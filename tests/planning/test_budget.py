@@ -80,6 +80,8 @@ def test_a_greater_budget_never_chooses_a_lesser_response():
 class Fake:
   """A model whose clips sharpen with steps and whose evaluations take a second each."""
 
+  params = None
+
   def __init__(self, process):
     self.system, self.now, self.log = (
       types.SimpleNamespace(diffusion=types.SimpleNamespace(process=process)),

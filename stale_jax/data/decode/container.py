@@ -97,7 +97,7 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     context.options = {"max_pixels": str(MAX_PIXELS)}
     try:
       yield container, stream
-    except av.FFmpegError as error:
+    except (av.FFmpegError, OSError) as error:
       words = " ".join(str(error).split())
       raise Unreadable("decoder_error", name, f"cannot be decoded: {words}.") from error
 
@@ -119,7 +119,7 @@ def _beginning(file: File) -> bytes:
       with open_file(os.fspath(file)) if is_address(file) else open(file, "rb") as opened:
         beginning = opened.read(16)
   except OSError as error:
-    raise Unreadable("no_file", name_of(file), f"cannot be read: {error.strerror}.") from error
+    raise Unreadable("no_file", name_of(file), f"cannot be read: {error.strerror or error}.") from error
   if not beginning:
     raise Unreadable("empty", name_of(file), "is empty.")
   return beginning

@@ -38,6 +38,7 @@ _TOUCH |= {"FogType": "fog", "LightType": "light", "FlashType": "flash", "Tactil
 _WALLS = ("left", "right", "top", "bottom")
 _TRANSIENT = 0.05  # Duration assigned to a haptic transient, in seconds.
 
+ENDINGS_OF_TRACKS = (".npz", ".json", ".sem.xml", ".hjif")
 # Start times of frames, in seconds; or one value for each frame.
 Frames = Real[np.ndarray, "frames"]
 # Sense -> channel -> a function from start times to the intensity, in [0, 1], in each frame. The readers of
@@ -64,8 +65,10 @@ def read_tracks(
   values: dict[str, np.ndarray] = {}
   for ending, reader in ((".npz", _arrays), (".sem.xml", _effects), (".hjif", _haptics)):
     path = beside(os.fspath(video), ending)
-    if set(senses) - set(values) and (changed := version(path)) is not None:
+    if set(senses) - set(values):
       try:
+        if (changed := version(path)) is None:
+          continue
         track = reader(path, changed)
         new = {name: track[name] for name in senses if name in track and name not in values}
         for name, channels in new.items():

@@ -160,7 +160,7 @@ class CodedSource(Source):
     path = make_folder(self.cache) / f"{self._name(self.source.fingerprint)}.json"
     with _locked(Path(f"{path}.lock")):
       if not path.exists():
-        source = dataclasses.replace(self.pixels, split="train")
+        source = self.pixels if self.split == "train" else dataclasses.replace(self.pixels, split="train")
         clips = (source[i]["clip"] for i in range(min(_MEASURED, len(source))))
         latents = [self.codec.encode(clip["sight"][None]) for clip in clips if "sight" in clip]
         low, high = np.quantile(np.concatenate(latents), (_BEYOND, 1 - _BEYOND), axis=(0, 1, 2, 3))
@@ -200,6 +200,8 @@ class CodedSource(Source):
 
   def _write(self, path: Path, first: int) -> None:
     """Encodes the clips from `first` on into the file `path`, unless it exists."""
+    if path.exists():
+      return
     with _ENCODING, _locked(Path(f"{path}.lock")):
       if not path.exists():
         self._encode_into(path, range(first, min(first + _CHUNK, self.size)))

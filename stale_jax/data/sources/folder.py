@@ -10,12 +10,12 @@ import numpy as np
 from stale_jax.clip import Sense
 from stale_jax.data.buckets import Window
 from stale_jax.data.decode.container import File
-from stale_jax.data.decode.tracks import read_tracks
+from stale_jax.data.decode.tracks import ENDINGS_OF_TRACKS, read_tracks
 from stale_jax.data.metadata import Described, is_held_out, read_described, to_json
 from stale_jax.data.print_once import print_once
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.videos import Videos, flat_sense
-from stale_jax.data.storage import fingerprint, is_folder, list_files
+from stale_jax.data.storage import beside, content_hash, is_folder, list_files
 from stale_jax.errors import UserError
 from stale_jax.fields import number
 
@@ -69,13 +69,14 @@ class Folder(Videos):
     return super().cut(file, window) | read_tracks(file, self._tracked, window.times)
 
   def content(self, spread: Spread = in_threads) -> str:
-    """See `Source`: a hash of the videos' names, metadata, sizes, and first and last bytes."""
+    """See `Source`: a hash of the videos, their metadata, and the tracks beside them."""
     self.prepare(spread)
     each = spread(lambda which: self._fact(*self._videos[which]), len(self._videos))
     return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
   def _fact(self, path: str, described: Described) -> str:
-    return f"{path.removeprefix(self.path)} {fingerprint(path)} {to_json(described)}"
+    each = [path, *(beside(path, ending) for ending in (ENDINGS_OF_TRACKS if self._tracked else ()))]
+    return " ".join([path.removeprefix(self.path), to_json(described), *map(_content, each)])
 
   def describer(self) -> Callable[[str], Described | None]:
     """A function from a path to the video's metadata; it returns None for a file that is not to be used."""
@@ -115,6 +116,14 @@ def _described(describe: Callable[[str], Described | None], path: str) -> Descri
   except UserError as error:
     print_once(f"left out: {error}")
     return None
+
+
+def _content(path: str) -> str:
+  """The hash of a file; "unreadable" if it cannot be read, as for a file that is left out."""
+  try:
+    return content_hash(path)
+  except OSError:
+    return "unreadable"
 
 
 def _list_videos(folder: str) -> list[str]:

@@ -15,7 +15,7 @@ from stale_jax.data.decode.picture import resize
 from stale_jax.data.metadata import Described
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.videos import Videos
-from stale_jax.data.storage import fingerprint, list_files, on_disk
+from stale_jax.data.storage import content_hash, list_files, on_disk
 from stale_jax.errors import UserError
 from stale_jax.fields import number
 
@@ -45,8 +45,15 @@ def open_data(path: str, split: str):
 
 
 def content_of(path: str) -> str:
-  """Identifies the content of a data set: a hash of the names, sizes and ends of its files."""
-  each = [f"{name.removeprefix(path)} {fingerprint(name)}" for name in list_files(path)]
+  """Identifies the content of a data set: a hash of its files' names and of their content.
+
+  Raises:
+    UserError: a file cannot be read.
+  """
+  try:
+    each = [f"{name.removeprefix(path)} {content_hash(name)}" for name in list_files(path)]
+  except OSError as error:
+    raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
   return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 
