@@ -81,6 +81,10 @@ class OnMesh:
     mesh = mesh_of(arguments)
     return self._jitted(mesh)(*(arguments if mesh is None else replicated(mesh, arguments)))
 
+  def clear_cache(self) -> None:
+    """Forgets the compiled programs."""
+    self._jitted.cache_clear()
+
   def eval_shape(self, *arguments: Any) -> Any:
     """Shapes of the results."""
     return self._jitted(None).eval_shape(*arguments)

@@ -375,6 +375,7 @@ def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | No
   system = build_system(config)
   if mesh is not None and not system.is_autoencoder:
     check_heads(system.network.heads, mesh)
+    system.network.check_mesh(shape)
   if mesh is None:
     params = jax.tree.map(jnp.asarray, params)
   elif mesh_of(params) is None:

@@ -9,7 +9,6 @@ from stale_jax.config.system import build_autoencoder_system, build_diffusion_sy
 from stale_jax.config.training import build_training
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
-from stale_jax.models.attention import check_backend
 from stale_jax.models.merging import MERGED
 from stale_jax.system import Data, System
 from stale_jax.training.experiment import Experiment
@@ -47,12 +46,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
 def _check_attention(experiment: Experiment) -> None:
   """Raises UserError if attention does not support what the config needs."""
   network, training = experiment.network, experiment.training
-  check_backend(
-    network.attention,
-    head_width=network.width // network.heads,
-    joint=network.forms == "none" and not network.merge,
-    mesh=training.mesh,
-  )
+  network.check_mesh(training.mesh)
   source = experiment.data.source.largest
   senses = build_senses([sense.name for sense in experiment.data.senses], source)
   tokens = Data(source=source, senses=senses).tokens

@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stale_jax.clip import MICRO, Clip, Context, Sense
 from stale_jax.errors import UserError
 from stale_jax.fields import choice, number
-from stale_jax.models.attention import BACKENDS
+from stale_jax.mesh import MeshShape
+from stale_jax.models.attention import BACKENDS, check_backend
 from stale_jax.models.block import REMAT
 from stale_jax.models.extra_keys import MoreKeys
 from stale_jax.models.forms import MODES
@@ -115,6 +116,12 @@ class Transformer(nn.Module):
       *example: ignored; accepted for compatibility with other Linen modules.
     """
     return draw(self.declared, rngs["params"] if isinstance(rngs, Mapping) else rngs)
+
+  @nn.nowrap
+  def check_mesh(self, mesh: MeshShape) -> None:
+    """Raises UserError if the attention backend does not support this model, or not on this mesh."""
+    joint = self.forms == "none" and not self.merge
+    check_backend(self.attention, head_width=self.width // self.heads, joint=joint, mesh=mesh)
 
   @nn.nowrap
   def encode_captions(self, params: dict[str, Any], context: Context) -> Context:

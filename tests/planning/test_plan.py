@@ -131,7 +131,7 @@ def test_a_small_plan_by_the_tpus_compiler(tmp_path):
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
-    (["--topology=v5e:16by16"], "did you mean 'v5e:16x16'" if HAS_COMPILER else "stale_jax[plan]"),
+    (["--topology=v5e:16by16"], "did you mean 'v5e:16x16'"),
     (["--topology=v5e:2x2", "--price_per_hour=-1"], "--price_per_hour=-1"),
     (["--topology=v5e:2x2", "--num_slices=0"], "num_slices"),
     ([], "topology"),

@@ -73,7 +73,9 @@ def test_rollouts_are_those_of_one_device(tmp_path):
   for mesh in MESHES:
     there = stale.load(path, mesh=mesh)
     same(movies(there), want)
-    # Kernels, which must be told what each device has.
+  # Kernels, which must be told what each device has.
+  for mesh in (MESHES[0], MESHES[1], {"data": 1, "fsdp": 4, "context": 2, "ulysses": 2}):
+    there = stale.load(path, mesh=mesh)
     network = there.system.network.clone(attention="unfused")
     same(movies(dataclasses.replace(there, system=dataclasses.replace(there.system, network=network))), want)
 
@@ -126,6 +128,11 @@ def test_meshes_that_do_not_fit_are_one_line(tmp_path):
     stale.load(path, mesh={"data": 3})
   with pytest.raises(UserError, match="did you mean 'fsdp'"):
     stale.load(path, mesh={"fdsp": 8})
+  with pytest.raises(UserError, match="model.heads=2 is not a multiple"):
+    stale.load(path, mesh={"data": 1, "context": 8, "ulysses": 8})
+  kernel = model(tmp_path, "kernel", model__attention="splash")
+  with pytest.raises(UserError, match="does not support ring attention"):
+    stale.load(kernel, mesh={"data": 1, "context": 8})
 
 
 @on_devices(8)
