@@ -1,9 +1,12 @@
 """The training program, killed, damaged and misused."""
 
 import json
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from stale_jax.checkpoints.weights import load_weights
 from stale_jax.config import build
 from stale_jax.training.program import training_program
 from tests import micro
-from tests.programs import finish, start
+from tests.programs import ROOT, finish, start
 
 
 def kill(process, draw, lines):
@@ -189,3 +192,17 @@ def test_workers_read_the_same_batches_and_end_with_a_run_that_is_killed(tmp_pat
       return
     time.sleep(0.1)
   raise AssertionError("the workers go on")
+
+
+@pytest.mark.slow
+def test_a_signal_to_all_processes_saves_though_workers_get_it_too(tmp_path):
+  train = micro.arguments(tmp_path, training__steps=10**6, training__workers=2)
+  command = [sys.executable, "-m", "experiments.train", *train]
+  streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+  process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **streams)
+  for line in process.stdout:
+    if line.startswith("step "):
+      break
+  os.killpg(process.pid, signal.SIGTERM)
+  said = process.communicate(timeout=120)[0]
+  assert process.returncode == 0 and "SIGTERM: saved step" in said, said
