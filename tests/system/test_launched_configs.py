@@ -14,7 +14,7 @@ from tests.data.clips import encode
 from tests.programs import ROOT, finish
 
 HOSTS = 2
-NO_TRAINING = {"__init__", "base", "launch_v5e", "of_run"}
+NO_TRAINING = {"__init__", "base", "launch_h100", "launch_v5e", "of_run"}
 VARIANTS = {
   "autoencoder_videos": ("folder", "shards"),
   "latent_videos": ("folder", "shards"),
