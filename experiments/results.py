@@ -49,7 +49,8 @@ def main() -> int:
 
 def render(folder: Path) -> str:
   """The page of all claims and tables recorded in `folder`, as Markdown."""
-  recorded = {path.stem: _read(path) for path in sorted(folder.glob("*.json")) if not _is_benchmark(path)}
+  benchmarks = sorted(folder.glob("gpu_*.json"))  # Of `make benchmark`.
+  recorded = {path.stem: _read(path) for path in sorted({*folder.glob("*.json")} - {*benchmarks})}
   names = claims.names()
   fail = [name for name in names if name in recorded and not recorded[name]["holds"]]
   hold = [name for name in names if name in recorded and recorded[name]["holds"]]
@@ -58,19 +59,12 @@ def render(folder: Path) -> str:
   parts += ["### What does not hold", _claims_table(fail, recorded)] if fail else []
   parts += ["### What holds", _claims_table(hold, recorded)] if hold else []
   parts += ["### Not measured", ", ".join(map(_link, missing)) + "."] if missing else []
-  measured = [
-    record for path in sorted(folder.glob("*.json")) if _is_benchmark(path) for record in _read(path)
-  ]
+  measured = [record for path in benchmarks for record in _read(path)]
   parts += ["## Benchmarks on GPUs", _benchmark_table(measured)] if measured else []
   parts.append("## Tables")
   for path in sorted((folder / "tables").glob("*.json")):
     parts += _table_section(_read(path))
   return "\n\n".join(part.strip("\n") for part in parts) + "\n"
-
-
-def _is_benchmark(path: Path) -> bool:
-  """Whether a file holds measurements of `experiments.benchmark` (`make benchmark`)."""
-  return path.stem.startswith("gpu_")
 
 
 def _benchmark_table(records: Sequence[Mapping[str, Any]]) -> str:

@@ -35,7 +35,6 @@ from stale_jax.construct import construct
 from stale_jax.data.source import in_threads
 from stale_jax.errors import UserError
 from stale_jax.gpu_memory import claim_gpu_memory
-from stale_jax.mesh import on_host
 from stale_jax.training.settings import TrainingSettings
 
 # Exit code: another process died, and starting all processes again resumes the run.
@@ -49,11 +48,6 @@ _PART = 1 << 26  # Bytes of a process that are exchanged at a time, through the 
 def leads() -> bool:
   """Whether this is process 0, which prints for the user and writes the files that are written once."""
   return jax.process_index() == 0
-
-
-def whole(x) -> np.ndarray:
-  """Gathers an array that may be sharded over the processes, as NumPy; all processes must call this."""
-  return np.asarray(on_host(x))
 
 
 def all_agree(here: bool) -> bool:

@@ -36,10 +36,8 @@ def measure(seed: int) -> dict:
             traced = jax.jit(run).trace(*arguments)
             if backend == "cudnn":
               traced.lower(lowering_platforms=("cuda",))
-            size, captured = (
-              largest_intermediate(traced.jaxpr) / (clips * elements),
-              largest_constant(traced.jaxpr),
-            )
+            size = largest_intermediate(traced.jaxpr) / (clips * elements)
+            captured = largest_constant(traced.jaxpr)
             worst, constant = max(worst, size), max(constant, captured)
             print(
               f"{grid} {backend} {dtype} {name}: {size:.2f}, constants to {captured / 1e6:.2f} MB", flush=True

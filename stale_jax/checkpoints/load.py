@@ -1,6 +1,5 @@
 """Loads a trained model, its parameters and config, from a run's folder, a weights file or by name."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,8 +41,7 @@ def newest_ema(folder: AnyPath, place: Place = lambda *_: None) -> tuple[Any, di
   Raises:
     UserError: as `reading.newest_part`.
   """
-  if not (epath.Path(folder) / "config.json").is_file():
-    newest_part(folder, "ema")  # Says what is missing.
-  config = read_config(epath.Path(folder) / "config.json")
-  params = newest_part(folder, "ema", functools.partial(place, config))
+  path = epath.Path(folder) / "config.json"
+  params = newest_part(folder, "ema", lambda shapes: place(read_config(path), shapes))
+  config = read_config(path)
   return converted(params, config.get("senses", ())), config

@@ -28,14 +28,14 @@ def newest_state(folder: AnyPath) -> dict[str, Any]:
 def newest_part(folder: AnyPath, name: str, place: Callable[[Any], Any] = lambda _: None) -> Any:
   """Reads one field of the state (see `training.state.State`) from the newest undamaged checkpoint.
 
+  Only the arrays of this field are read, unless the checkpoint is of an older version, which has a single
+  fingerprint for all arrays. In that case all fields are read, one at a time, to verify the fingerprint.
+
   Args:
     folder: folder of the run.
     name: name of the field.
-    place: tree of the shapes of its arrays -> tree of shardings, each device of which reads only its part; or
-      None for the first local device.
-
-  Only the arrays of this field are read, unless the checkpoint is of an older version, which has a single
-  fingerprint for all arrays. In that case all fields are read, one at a time, to verify the fingerprint.
+    place: tree of the shapes of the field's arrays -> tree of shardings, or None for the first local device.
+      Each device reads only its part of an array.
 
   Raises:
     UserError: as `newest_state`.

@@ -14,7 +14,8 @@ from stale_jax.checkpoints.config_file import upgrade, with_format
 from stale_jax.checkpoints.convert import converted
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, local_copy, write_whole
-from stale_jax.hosts import leads, whole
+from stale_jax.hosts import leads
+from stale_jax.mesh import on_host
 
 
 def save_weights(path: AnyPath, params, config: dict[str, Any], dtype=jnp.float16) -> None:
@@ -25,7 +26,7 @@ def save_weights(path: AnyPath, params, config: dict[str, Any], dtype=jnp.float1
   """
   arrays = {}
   for name, value in traverse_util.flatten_dict(params, sep="/").items():
-    value = whole(value)
+    value = on_host(value)
     if leads():
       arrays[name] = np.asarray(value, dtype)
   if leads():

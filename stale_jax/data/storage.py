@@ -151,7 +151,7 @@ def on_disk(folder: str) -> str:
 
 
 def _update(copy: Path, folder: str) -> None:
-  """Copies new and changed files of the address `folder` to `copy`, and deletes those that are gone."""
+  """Makes the folder `copy` equal to the address `folder`; only new and changed files are copied."""
   index = copy / ".versions.json"
   before = json.loads(index.read_text()) if index.exists() else {}
   now = {path.removeprefix(folder).lstrip("/"): content_hash(path) for path in list_files(folder)}

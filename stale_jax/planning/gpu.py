@@ -1,8 +1,8 @@
 """Descriptions of GPUs for XLA, which compiles programs for them on a machine without a GPU.
 
-The numbers are those that NVIDIA's `deviceQuery` reports; most are also in XLA's repository (openxla/xla,
-xla/backends/gpu/target_config/specs). Without a GPU nothing can be tuned: the compiler takes default tilings,
-and does not choose between its kernels and those of libraries by timing them.
+NVIDIA's `deviceQuery` reports the numbers. Most of them are also in the repository of XLA (openxla/xla), in
+the folder xla/backends/gpu/target_config/specs. Without a GPU, the compiler cannot time kernels. It therefore
+uses default tilings.
 """
 
 import dataclasses

@@ -15,7 +15,8 @@ from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import save_weights
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, AnyPath, at
-from stale_jax.hosts import leads, spread, whole
+from stale_jax.hosts import leads, spread
+from stale_jax.mesh import on_host
 from stale_jax.progress import Stage
 from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
@@ -261,7 +262,7 @@ class _Run:
       UserError: more steps in a row were skipped than `training.skips` allows.
     """
     step = skipped.last
-    source, indices = self.experiment.data.source, whole(dict(self.recent)[step])
+    source, indices = self.experiment.data.source, on_host(dict(self.recent)[step])
     batch = [int(i) for i in indices]
     broken = [i for i in batch if not all(np.isfinite(x).all() for x in source[i]["clip"].values())]
     cause = f"examples {broken} hold values that are not finite" if broken else "all its examples are finite"

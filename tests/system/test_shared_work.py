@@ -97,7 +97,7 @@ def test_two_processes_share_the_scan_and_the_encoding(tmp_path):
     CLIPS,
   ]
 
-  # The clips are those that a single process encodes; a changed video makes new ones.
+  # Two processes encode the same clips as one process. After a video has changed, all are encoded again.
   a, b = (build_latents({**latents, "cache": str(tmp_path / name)}) for name in ("shared", "alone"))
   for k in range(CLIPS):
     x, y = a[k], b[k]

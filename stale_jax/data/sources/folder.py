@@ -12,7 +12,7 @@ from stale_jax.data.buckets import Window
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.tracks import ENDINGS_OF_TRACKS, read_tracks
 from stale_jax.data.metadata import Described, is_held_out, read_described, to_json
-from stale_jax.data.print_once import print_once
+from stale_jax.data.print_once import or_left_out
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.videos import Videos, flat_sense
 from stale_jax.data.storage import beside, content_hash, is_folder, list_files
@@ -97,7 +97,7 @@ class Folder(Videos):
     """(path, metadata) of the videos in the split. One process lists the folder, so that all agree on it."""
     [paths] = spread(lambda _: _list_videos(self.path), 1)
     describe = self.describer()
-    known = spread(lambda which: _described(describe, paths[which]), len(paths))
+    known = spread(lambda which: or_left_out(describe, paths[which], UserError), len(paths))
     videos = [(path, described) for path, described in zip(paths, known, strict=True) if described]
     wanted = self.split == "test"
     in_split = [(path, one) for path, one in videos if is_held_out(one, self.held_out) == wanted]
@@ -107,15 +107,6 @@ class Folder(Videos):
         f" (source.held_out={self.held_out})."
       )
     return in_split
-
-
-def _described(describe: Callable[[str], Described | None], path: str) -> Described | None:
-  """The metadata of a video; None if it must not be used. Metadata that cannot be parsed are reported."""
-  try:
-    return describe(path)
-  except UserError as error:
-    print_once(f"left out: {error}")
-    return None
 
 
 def _content(path: str) -> str:

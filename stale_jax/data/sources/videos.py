@@ -18,7 +18,7 @@ of the source, because large collections cannot be checked before training.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,7 +30,7 @@ from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
 from stale_jax.data.decode.sound import read_sound
 from stale_jax.data.decode.video import frames_at, probe, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
-from stale_jax.data.print_once import print_once
+from stale_jax.data.print_once import or_left_out, print_once
 from stale_jax.data.source import Source, Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
@@ -241,21 +241,12 @@ def _fit(source: Videos, spread: Spread) -> tuple[Numbers, ...]:
   """For each of `source.sizes`, the indices of the videos that are cut to it."""
   if not source.buckets:
     return (range(source.count()),) * len(source.sizes)
-  videos = spread(functools.partial(_measured, source.measure), source.count())
+  videos = spread(lambda which: or_left_out(source.measure, which, Unreadable), source.count())
   clips, images = source.sizes[: len(source.buckets)], source.sizes[len(source.buckets) :]
   fitting = assign(videos, clips, max(source.rates or (source.rate,)))
   counts = counted(videos, clips, fitting)
   print_once(f"videos of the split {source.split!r} in each bucket (frames, height, width): {counts}")
   return (*fitting, *(assign(videos, images, source.rate) if images else ()))
-
-
-def _measured(measure: Callable[[int], tuple[int, int, float]], which: int) -> tuple[int, int, float] | None:
-  """The result of `measure`; None for an unreadable video, which is reported on stderr."""
-  try:
-    return measure(which)
-  except Unreadable as error:
-    print_once(f"left out: {error}")
-    return None
 
 
 def window_in(
