@@ -66,6 +66,7 @@ setup(
     "dev": [
       *_CURATE,
       "beartype",
+      "distributed",  # For Beam's Dask runner.
       "gcp-storage-emulator",
       "gcsfs",
       "lxml",

@@ -51,8 +51,11 @@ LEAST_LIGHT = flags.DEFINE_float(
   "Least brightness: the luma, from 0 to 1, that a tenth of the pixels exceed; below it a clip is dark.",
 )
 MOST_TEXT = flags.DEFINE_float("most_text", 0.12, "Greatest share of the picture that text may cover.")
-NEAREST = flags.DEFINE_integer(
-  "nearest", 64, "Clips whose 256-bit hashes differ in at most this many bits are near-duplicates."
+MOST_LIKENESS = flags.DEFINE_float(
+  "most_likeness",
+  0.7,
+  "Clips that are at least this alike are near-duplicates: the lesser of the correlations, at most 1, of "
+  "what stands still and of what moves in them.",
 )
 TEST_SHARE = flags.DEFINE_float(
   "test_share",
@@ -83,7 +86,7 @@ def main() -> None:
     least_motion=LEAST_MOTION.value,
     least_light=LEAST_LIGHT.value,
     most_text=MOST_TEXT.value,
-    nearest=NEAREST.value,
+    most_likeness=MOST_LIKENESS.value,
     test_share=TEST_SHARE.value,
     short_side=SHORT_SIDE.value,
     most_rate=MOST_RATE.value,

@@ -232,9 +232,7 @@ def _left_out(shown, counts: Mapping[str, Any], reasons: Mapping[str, str]) -> s
 
 def _splits(counts: Mapping[str, Any]) -> str:
   both = counts["contamination"]
-  closest = (
-    "nothing to compare" if both["nearest_bits"] is None else f"{both['nearest_bits']:.0f} of 256 bits"
-  )
+  closest = "nothing to compare" if both["nearest_likeness"] is None else f"{both['nearest_likeness']:.2f}"
   rows = [
     ("clips for training", f"{counts['train']:,}", ""),
     (
@@ -251,9 +249,14 @@ def _splits(counts: Mapping[str, Any]) -> str:
       f"of {both['compared']:,} test clips, each compared with the training clips",
     ),
     (
-      "nearest pair across splits",
+      "most alike pair across splits",
       closest,
-      "by perceptual hash; unrelated pictures differ in about 100 to 128 bits",
+      "likeness of what stands still and of what moves, at most 1",
+    ),
+    (
+      "bands compared in part",
+      f"{counts['hot_bands']:,}",
+      "groups of more than 200 similar clips, of which only those with similar motion were compared",
     ),
   ]
   return "<table>" + "".join(_row(*row) for row in rows) + "</table>"

@@ -5,7 +5,8 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from stale_jax.data.curate import encode
 from stale_jax.data.curate.describe import File
 from stale_jax.data.curate.isolation import IsolatedProcess
 from stale_jax.data.curate.judge import REASONS
-from stale_jax.data.curate.pipeline import Place
+from stale_jax.data.curate.place import Place
 from stale_jax.data.curate.provenance import FIELDS
 from stale_jax.data.curate.result_cache import key_of
 from stale_jax.data.curate.settings import Settings
@@ -47,76 +48,75 @@ class Histogram:
   limit: float | None = None
 
 
-def histograms(clips: Sequence[Mapping[str, Any]], settings: Settings) -> list[Histogram]:
+def histograms(clips: Iterable[Mapping[str, Any]], settings: Settings) -> list[Histogram]:
   """The histograms of the measurements on which clips are judged, and of picture size and caption length.
 
   Clips that were too short to be measured are left out. Values outside the edges count in the outer bins.
 
   Args:
-    clips: all clips, as returned by `judge`; kept clips also have `encoded` and `metadata`.
+    clips: all clips, see `encode_clips`.
     settings: the thresholds.
   """
-  measured = [clip for clip in clips if "motion" in clip]
-  kept = [clip for clip in measured if not clip["reason"]]
+  # Only numbers are held in memory, since there may be millions of clips.
+  values = {name: ([], []) for name in ("length", "motion", "light", "text", "side", "caption")}
 
-  def draw(name, unit, edges, measure: Callable, limit=None, among=measured):
+  def add(name: str, value: float, clip: Mapping[str, Any]) -> None:
+    values[name][bool(clip["reason"])].append(value)
+
+  for clip in clips:
+    if "motion" in clip:
+      add("length", clip["end"] - clip["start"], clip)
+      for name in ("motion", "light", "text"):
+        add(name, clip[name], clip)
+    if not clip["reason"]:
+      add("side", min(clip["encoded"]["height"], clip["encoded"]["width"]), clip)
+      add("caption", len(clip["metadata"]["caption"]), clip)
+
+  def draw(name: str, unit: str, edges, key: str, limit: float | None = None) -> Histogram:
     edges = np.asarray(edges, float)
-
-    def bins(chosen):
-      values = np.clip([measure(clip) for clip in chosen], edges[0], edges[-1])
-      return tuple(int(n) for n in np.histogram(values, edges)[0])
-
-    left_out = bins([clip for clip in among if clip["reason"]])
+    kept, left_out = (np.histogram(np.clip(each, edges[0], edges[-1]), edges)[0] for each in values[key])
     return Histogram(
-      name=name, unit=unit, edges=tuple(edges), kept=bins(kept), left_out=left_out, limit=limit
+      name=name,
+      unit=unit,
+      edges=tuple(edges),
+      kept=tuple(map(int, kept)),
+      left_out=tuple(map(int, left_out)),
+      limit=limit,
     )
 
+  motions, shares = np.geomspace(1e-4, 10, 21), np.linspace(0, 0.5, 21)
   return [
-    draw("length", "s", np.linspace(0, settings.most_seconds, 17), lambda c: c["end"] - c["start"]),
-    draw(
-      "motion",
-      "shorter sides per second",
-      np.geomspace(1e-4, 10, 21),
-      lambda c: c["motion"],
-      settings.least_motion,
-    ),
-    draw("light", "luma", np.linspace(0, 1, 21), lambda c: c["light"], settings.least_light),
-    draw("text", "share of the picture", np.linspace(0, 0.5, 21), lambda c: c["text"], settings.most_text),
-    draw(
-      "shorter side",
-      "pixels",
-      _sizes(kept),
-      lambda c: min(c["encoded"]["height"], c["encoded"]["width"]),
-      None,
-      kept,
-    ),
-    draw("caption", "letters", np.linspace(0, 200, 21), lambda c: len(c["metadata"]["caption"]), None, kept),
+    draw("length", "s", np.linspace(0, settings.most_seconds, 17), "length"),
+    draw("motion", "shorter sides per second", motions, "motion", settings.least_motion),
+    draw("light", "luma", np.linspace(0, 1, 21), "light", settings.least_light),
+    draw("text", "share of the picture", shares, "text", settings.most_text),
+    draw("shorter side", "pixels", _sizes(max(values["side"][0], default=256)), "side"),
+    draw("caption", "letters", np.linspace(0, 200, 21), "caption"),
   ]
 
 
-def _sizes(kept: Sequence[Mapping[str, Any]]) -> np.ndarray:
-  most = max([min(c["encoded"]["height"], c["encoded"]["width"]) for c in kept], default=256)
+def _sizes(most: int) -> np.ndarray:
   return np.linspace(0, 32 * -(-most // 32), most // 32 + 2 if most % 32 else most // 32 + 1)
 
 
-def rights(kept: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, int]]]:
-  """For each field of `provenance.FIELDS`, its values and their numbers of clips, most frequent first."""
-
-  def word(value):
-    return "unknown" if value in ("", None) else str(value)
-
-  counted = {name: collections.Counter(word(clip["metadata"][name]) for clip in kept) for name in FIELDS}
+def rights(clips: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[str, int]]]:
+  """For each field of `provenance.FIELDS`, its values and their numbers of kept clips, largest first."""
+  counted = {name: collections.Counter() for name in FIELDS}
+  for clip in clips:
+    if not clip["reason"]:
+      for name, counter in counted.items():
+        value = clip["metadata"][name]
+        counter["unknown" if value in ("", None) else str(value)] += 1
   return {name: sorted(c.items(), key=lambda item: (-item[1], item[0])) for name, c in counted.items()}
 
 
 def shown(
-  clips: Sequence[Mapping[str, Any]], files: Mapping[str, File], place: Place
+  clips: Iterable[Mapping[str, Any]], place: Place
 ) -> dict[str, list[tuple[Mapping[str, Any], list[bytes]]]]:
   """Chooses sample clips for the card, and makes their thumbnails.
 
   Args:
-    clips: all clips, as returned by `judge`.
-    files: id of a video -> its file.
+    clips: all clips, see `encode_clips`; they are read several times.
     place: the folders of the run.
 
   Returns:
@@ -124,21 +124,25 @@ def shown(
     chosen pseudo-randomly by their ids. A near-duplicate has two thumbnails, followed by two of the clip that
     is kept instead.
   """
-  kept_of = {clip["cluster"]: clip for clip in reversed(clips) if not clip["reason"]}
+  chosen = {}
+  for reason in ("", *REASONS):
+    candidates = (clip for clip in clips if clip["reason"] == reason)
+    count = _EXAMPLES if reason else _SAMPLES
+    chosen[reason] = heapq.nsmallest(count, candidates, key=lambda c: (share_of(c["id"]), c["id"]))
+  wanted = {clip["cluster"] for clip in chosen["duplicate"]}
+  kept_of = {clip["id"]: clip for clip in clips if clip["id"] in wanted}
   out, process = {}, IsolatedProcess()
-
-  def pictures(clip, moments):
-    return _pictures(clip, moments, files[clip["video"]], place, process)
-
   try:
-    for reason in ("", *REASONS):
-      chosen = sorted((c for c in clips if c["reason"] == reason), key=lambda c: (share_of(c["id"]), c["id"]))
+    for reason, some in chosen.items():
       out[reason] = []
-      for clip in chosen[: _EXAMPLES if reason else _SAMPLES]:
-        if reason == "duplicate" and clip["cluster"] in kept_of:
-          thumbnails = pictures(clip, _ENDS) + pictures(kept_of[clip["cluster"]], _ENDS)
+      for clip in some:
+        if reason == "duplicate":
+          kept = kept_of[clip["cluster"]]
+          thumbnails = [
+            picture for each in (clip, kept) for picture in _pictures(each, _ENDS, place, process)
+          ]
         else:
-          thumbnails = pictures(clip, _MOMENTS)
+          thumbnails = _pictures(clip, _MOMENTS, place, process)
         out[reason].append((clip, thumbnails))
   finally:
     process.close()
@@ -146,10 +150,10 @@ def shown(
 
 
 def _pictures(
-  clip: Mapping[str, Any], moments: Sequence[float], file: File, place: Place, process: IsolatedProcess
+  clip: Mapping[str, Any], moments: Sequence[float], place: Place, process: IsolatedProcess
 ) -> list[bytes]:
   """Thumbnails of a clip at fractions of its length, as JPEG; empty if the video can no longer be read."""
-  cache = place.cache("thumbnails")
+  file, cache = File(*clip["file"]), place.cache("thumbnails")
   times = [clip["start"] + share * (clip["end"] - clip["start"]) for share in moments]
   key = key_of(dataclasses.astuple(file), times, _HEIGHT)
   if (thumbnails := cache.get(key)) is None:

@@ -1,90 +1,96 @@
 """Statistics of curation: numbers of files and clips by outcome, and contamination between the splits."""
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from stale_jax.data.curate.hashes import distances, from_text
 from stale_jax.data.curate.judge import REASONS
+from stale_jax.data.curate.likeness import likeness
+from stale_jax.data.curate.link import LookTables
 
 # At most this many test clips are each compared with at most this many training clips.
-_TESTED, _AGAINST = 200, 20_000
+_TESTED, _AGAINST = 50, 1000
 
 
 def count_outcomes(
-  reports: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]], broken_lines: int, nearest: int
+  reports: Iterable[Mapping[str, Any]],
+  clips: Iterable[Mapping[str, Any]],
+  broken_lines: int,
+  looks: LookTables,
+  most_likeness: float,
 ) -> dict[str, Any]:
   """Counts files, clips and seconds by outcome: kept, or the reason why they were left out.
 
   Args:
-    reports: the reports of all files, see `pipeline.examine_all`.
-    clips: the clips of all readable files, as returned by `judge`.
+    reports: the reports of all files, without the clips, see `scan`.
+    clips: the clips of all readable files, see `encode_clips`.
     broken_lines: number of lines (or whole files) of TikTok's Research API that could not be parsed.
-    nearest: greatest distance in bits, see `hashes.distances`, at which two clips are near-duplicates.
+    looks: the looks of the clips.
+    most_likeness: see `Settings`.
 
   Returns:
     Statistics, serializable as JSON.
   """
-  readable = [report for report in reports if "reason" not in report]
-  kept = [clip for clip in clips if not clip["reason"]]
-  left_out = collections.Counter(clip["reason"] for clip in clips if clip["reason"])
-  clusters = {clip["cluster"] for clip in clips if clip["cluster"]}
+  count, unreadable, left_out = collections.Counter(), collections.Counter(), collections.Counter()
+  seconds, kept_seconds, clusters = 0.0, 0.0, set()
+  for report in reports:
+    count["files"] += 1
+    if "reason" in report:
+      unreadable[report["reason"]] += 1
+      continue
+    count["videos"] += 1
+    count["cuts"] += len(report["cuts"])
+    count["broken"] += report["known"]["broken"]
+    seconds += report["seconds"]
+  for clip in clips:
+    count["clips"] += 1
+    clusters |= {clip["cluster"]} - {""}
+    left_out[clip["reason"]] += 1
+    if not clip["reason"]:
+      kept_seconds += clip["end"] - clip["start"]
+      count[clip["split"]] += 1
+      count["without_caption"] += not clip["metadata"]["caption"]
   return {
-    "files": len(reports),
-    "unreadable": _sorted(report["reason"] for report in reports if "reason" in report),
-    "videos": len(readable),
-    "seconds": _seconds((0, report["seconds"]) for report in readable),
-    "cuts": sum(len(report["cuts"]) for report in readable),
-    "clips": len(clips),
+    "files": count["files"],
+    "unreadable": dict(sorted(unreadable.items(), key=lambda item: (-item[1], item[0]))),
+    "videos": count["videos"],
+    "seconds": round(seconds, 2),
+    "cuts": count["cuts"],
+    "clips": count["clips"],
     "left_out": {reason: left_out[reason] for reason in REASONS if left_out[reason]},
     "clusters": len(clusters),
-    "kept": len(kept),
-    "kept_seconds": _seconds((clip["start"], clip["end"]) for clip in kept),
-    "train": sum(clip["split"] == "train" for clip in kept),
-    "test": sum(clip["split"] == "test" for clip in kept),
-    "contamination": _contamination(kept, nearest),
-    "without_caption": sum(not clip["metadata"]["caption"] for clip in kept),
-    "broken_metadata": sum(report["known"]["broken"] for report in readable) + broken_lines,
+    "kept": left_out[""],
+    "kept_seconds": round(kept_seconds, 2),
+    "train": count["train"],
+    "test": count["test"],
+    "contamination": _contamination(clips, looks, most_likeness),
+    "without_caption": count["without_caption"],
+    "broken_metadata": count["broken"] + broken_lines,
   }
 
 
-def _sorted(words: Iterable[str]) -> dict[str, int]:
-  """Counts each word, most frequent first, then alphabetically."""
-  counted = collections.Counter(words)
-  return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _seconds(spans: Iterable[tuple[float, float]]) -> float:
-  return round(sum(end - start for start, end in spans), 2)
-
-
-def _contamination(kept: Sequence[Mapping[str, Any]], nearest: int) -> dict[str, Any]:
+def _contamination(
+  clips: Iterable[Mapping[str, Any]], looks: LookTables, most_likeness: float
+) -> dict[str, Any]:
   """Counts uploaders, videos, clusters and near-duplicates that are in both splits.
 
-  As a check on the deduplication, the hashes of the first 200 test clips are compared with those of the first
-  20,000 training clips, all pairs.
+  As a check on the deduplication, the first 50 test clips are compared with the first 1,000 training clips,
+  all pairs.
   """
-  split = {name: [clip for clip in kept if clip["split"] == name] for name in ("test", "train")}
-
-  def common(key):
-    names = [{key(clip) for clip in clips} - {""} for clips in split.values()]
-    return len(names[0] & names[1])
-
-  result = {
-    "uploaders": common(lambda clip: clip["metadata"]["uploader"]),
-    "videos": common(lambda clip: clip["video"]),
-    "clusters": common(lambda clip: clip["cluster"]),
-    "near_duplicates": 0,
-    "nearest_bits": None,
-    "compared": 0,
+  names = {key: {"test": set(), "train": set()} for key in ("uploaders", "videos", "clusters")}
+  first = {"test": [], "train": []}
+  for clip in clips:
+    if not clip["reason"]:
+      split, values = clip["split"], (clip["metadata"]["uploader"], clip["video"], clip["cluster"])
+      for key, value in zip(names, values, strict=True):
+        names[key][split] |= {value} - {""}
+      if len(first[split]) < (_TESTED if split == "test" else _AGAINST):
+        first[split].append(clip["id"])
+  test, train = looks.compared(first["test"]), looks.compared(first["train"])
+  nearest = [max(likeness(one, other) for other in train) for one in test] if train else []
+  return {
+    **{key: len(of["test"] & of["train"]) for key, of in names.items()},
+    "near_duplicates": sum(value >= most_likeness for value in nearest),
+    "nearest_likeness": round(max(nearest), 3) if nearest else None,
+    "compared": len(nearest),
   }
-  test, train = split["test"][:_TESTED], split["train"][:_AGAINST]
-  if test and train:
-    codes = np.stack([from_text(clip["hash"]) for clip in train])
-    closest = np.array([distances(from_text(clip["hash"]), codes).min() for clip in test])
-    result["near_duplicates"] = int((closest <= nearest).sum())
-    result["nearest_bits"] = float(closest.min())
-    result["compared"] = len(test)
-  return result

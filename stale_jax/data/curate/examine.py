@@ -10,18 +10,17 @@ import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.data.curate.cuts import cuts
-from stale_jax.data.curate.hashes import clip_hash
+from stale_jax.data.curate.likeness import look_of
 from stale_jax.data.curate.motion import clip_speed
 from stale_jax.data.curate.text_area import text_area
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 
 # Increment when a measurement changes; cached videos are then measured again.
-VERSION = 1
+VERSION = 2
 
 _SMALL, _MIDDLE = 64, 240  # Shorter side of the pictures for cuts, and for other measurements, in pixels.
 _EVERY = 0.25  # Seconds between successive pictures that are measured.
-_MOMENTS = (0.25, 0.75)  # Times at which a clip is hashed, as fractions of its length.
 _TRIM = 2  # Pictures removed on either side of a cut, because codecs mix the scenes there.
 _FASTEST = 60.0  # Greatest number of pictures per second that are read to find cuts.
 # A file is not decoded if its decoded pictures exceed both this many bytes and this multiple of its size.
@@ -38,7 +37,7 @@ def examine(path: str, least_seconds: float, most_seconds: float) -> dict:
   Returns:
     width, height, rate, seconds, has_sound and codec as in `Probe`; `bytes`, the size of the file; `cuts`, in
     seconds; and `clips`. A clip has `start` and `end`, in seconds, and, unless it is too short, `motion`,
-    `light` and `text` (see `Settings`) and `hash` in hexadecimal.
+    `light` and `text` (see `Settings`) and `look` (see `likeness.Look.to_text`).
 
   Raises:
     Unreadable: the video cannot be decoded; its reason is "bomb" if a small file would decode to an immense
@@ -128,12 +127,11 @@ def _measure(path: str, properties: Probe, start: float, end: float) -> dict:
   grey = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
   half = (grey.shape[2] // 2, grey.shape[1] // 2)
   small = np.stack([cv2.resize(frame, half, interpolation=cv2.INTER_AREA) for frame in grey])
-  moments = grey[[round(share * (len(grey) - 1)) for share in _MOMENTS]]
   return {
     "motion": round(clip_speed(small, _EVERY), 5),
     "light": round(float(np.median(np.percentile(grey, 90, (1, 2)))) / 255, 4),
     "text": round(float(np.median([text_area(grey[i]) for i in (0, len(grey) // 2, -1)])), 4),
-    "hash": clip_hash(moments).tobytes().hex(),
+    "look": look_of(grey).to_text(),
   }
 
 

@@ -9,30 +9,35 @@ OUTPUT/work          cached results, with which an interrupted run resumes and a
 import contextlib
 import dataclasses
 import fcntl
-import io
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stale_jax.data.curate.card import histograms, rights, shown
+from stale_jax.data.curate.components import components
 from stale_jax.data.curate.count import count_outcomes
-from stale_jax.data.curate.describe import File, find_files, read_all_research, research_of
+from stale_jax.data.curate.describe import find_files, read_all_research, research_of
 from stale_jax.data.curate.encode import find_captioner
-from stale_jax.data.curate.judge import REASONS, judge
-from stale_jax.data.curate.pipeline import Place, encode_all, examine_all, local_options, open_pipeline
+from stale_jax.data.curate.encode_clips import EncodeClips
+from stale_jax.data.curate.judge import REASONS, Judge
+from stale_jax.data.curate.link import LookTables, link
+from stale_jax.data.curate.place import Lines, Place, parts_for
 from stale_jax.data.curate.result_cache import PARTIAL, key_of
+from stale_jax.data.curate.scan import Scan
 from stale_jax.data.curate.settings import Settings
-from stale_jax.data.metadata import from_json, to_json
-from stale_jax.data.sources.shards import record, write_shards
+from stale_jax.data.curate.stage import Step, local_options, open_pipeline, run_stage
+from stale_jax.data.curate.write_shards import WriteShards, shards_for
+from stale_jax.data.shard_files import NAME, VERSION, assemble
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder, write_whole
 
 # Default path of the salt file, relative to the home folder; the file is created when it is first needed.
 HOME_SALT = Path(".config/stale_jax/salt")
 _LEAST_SALT = 16  # Least characters of a salt; shorter ones can be guessed.
+_SLICE_CLIPS = 4  # Clips that a worker encodes at a time.
 
 
 def curate(
@@ -48,9 +53,8 @@ def curate(
 ) -> dict[str, Any]:
   """Curates the videos of the folder `source` into `output`.
 
-  An interrupted run resumes when the function is called again. Clips and metadata have the same bytes,
-  whatever the number of interruptions and workers. Only the order of the two fields inside a record may
-  differ between processes: the serializer of TensorFlow Datasets does not fix it.
+  An interrupted run resumes when the function is called again. The data set has the same bytes, whatever the
+  number of interruptions and workers and the runner.
 
   Args:
     source: folder of the videos and their metadata.
@@ -76,54 +80,117 @@ def curate(
   files, research_files = find_files(source, output)
   if captioner:
     find_captioner(captioner)
-  options = list(beam) if beam else local_options(workers)
-  open_pipeline(options)  # Checks the flags before anything is written.
+  open_pipeline(list(beam) if beam else local_options(workers))  # Checks the flags before writing anything.
   make_folder(output)
-  place = Place(root=str(source), work=str(output / "work"), salt=salt)
+  place = Place(root=str(source), work=str(output / "work"), salt=salt, parts=parts_for(len(files)))
   with _locked(Path(place.work)):
     shutil.rmtree(place.scratch, ignore_errors=True)
     for unfinished in Path(place.work).glob(f"*/*/{PARTIAL}*"):
       unfinished.unlink(missing_ok=True)
     place.scratch.mkdir(parents=True)
+    run = _Run(place, settings, captioner, beam, workers)
     by_id, broken_lines = read_all_research(research_files)
-    research = {file.path: research_of(file, by_id) for file in files}
     say(f"{len(files)} files")
-    reports, links = examine_all(files, research, place, settings, options)
-    videos = [
-      {**report, "person": report["known"]["uploader"], "source": report["known"]["source"]}
-      for report in reports
-      if "reason" not in report
+    scanned = run.stage(
+      "scan",
+      Scan(place, settings),
+      [json.dumps([*dataclasses.astuple(file), research_of(file, by_id)]) for file in files],
+    )
+    judged, hot = run.judge(scanned)
+    reports = Lines([folder / "reports.jsonl" for folder in judged])
+    clips = Lines([folder / "clips.jsonl" for folder in judged])
+    numbers = [
+      sum("reason" not in r for r in reports),
+      sum(1 for _ in clips),
+      sum(not c["reason"] for c in clips),
     ]
-    clips = judge(videos, links, settings)
-    kept = [clip for clip in clips if not clip["reason"]]
-    say(f"{len(videos)} videos, {len(clips)} clips, {len(kept)} to keep")
-    file_of = {file.identity(salt): file for file in files}
-    known = {video["id"]: video["known"] for video in videos}
-    requests = [_request(clip, file_of[clip["video"]], known[clip["video"]], captioner) for clip in kept]
-    encoded = encode_all(requests, place, settings, captioner, options) if requests else {}
-    for clip in kept:
-      clip["encoded"] = encoded[clip["id"]]
-      clip["reason"] = "unencodable" if "reason" in clip["encoded"] else ""
-      clip["metadata"] = _metadata(clip, known[clip["video"]])
-    kept = [clip for clip in kept if not clip["reason"]]
-    counts = count_outcomes(reports, clips, broken_lines, settings.nearest)
-    _write(output, place, kept)
-    say(f"{len(kept)} clips written")
+    say("{} videos, {} clips, {} to keep".format(*numbers))
+    encoded = run.encode(judged)
+    clips = Lines([folder / "clips.jsonl" for folder in encoded])
+    looks = LookTables(scanned)
+    counts = count_outcomes(reports, clips, broken_lines, looks, settings.most_likeness)
+    counts["hot_bands"] = hot
+    run.write(output / "clips", encoded)
+    say(f"{counts['kept']} clips written")
     _write_lines(Path(place.work) / "files.jsonl", reports, ("id", "path", "reason", "words", "cuts"))
-    paths = {report["id"]: report["path"] for report in reports}
     fields = ("id", "path", "start", "end", "motion", "light", "text", "reason", "cluster", "group", "split")
-    _write_lines(Path(place.work) / "clips.jsonl", [{**c, "path": paths[c["video"]]} for c in clips], fields)
+    _write_lines(Path(place.work) / "clips.jsonl", ({**c, "path": c["file"][0]} for c in clips), fields)
     write_whole(output / "counts.json", json.dumps(counts) + "\n")
-    samples = shown(clips, file_of, place)
+    said = {
+      "counts": counts,
+      "histograms": histograms(clips, settings),
+      "shown": shown(clips, place),
+      "rights": rights(clips),
+      "reasons": REASONS,
+      "settings": {**dataclasses.asdict(settings), "captioner": captioner or "none: captions from metadata"},
+    }
     shutil.rmtree(place.scratch)
-  return {
-    "counts": counts,
-    "histograms": histograms(clips, settings),
-    "shown": samples,
-    "rights": rights(kept),
-    "reasons": REASONS,
-    "settings": {**dataclasses.asdict(settings), "captioner": captioner or "none: captions from metadata"},
-  }
+  return said
+
+
+class _Run:
+  """The stages of a run.
+
+  Args:
+    place: the folders.
+    settings: the thresholds.
+    captioner: "module:function" of an `encode.Captioner`, or "".
+    beam: flags of Apache Beam; None for this machine.
+    workers: number of processes on this machine.
+  """
+
+  def __init__(
+    self, place: Place, settings: Settings, captioner: str, beam: Sequence[str] | None, workers: int
+  ):
+    self._place, self._settings, self._captioner = place, settings, captioner
+    self._beam, self._workers = beam, workers
+
+  def stage(self, name: str, step: Step, lines: Sequence[str]) -> list[Path]:
+    """Runs one stage, see `run_stage`."""
+    return run_stage(step, lines, self._place.scratch / name, self._options(len(lines)))
+
+  def _options(self, inputs: int) -> list[str]:
+    return list(self._beam) if self._beam else local_options(min(self._workers, inputs))
+
+  def judge(self, scanned: Sequence[Path]) -> tuple[list[Path], int]:
+    """Links near-duplicates and judges all clips.
+
+    Returns:
+      The folders of the judged parts, and the number of bands in which not all pairs were compared.
+    """
+    scratch, options = self._place.scratch, self._options(len(scanned))
+    links, hot = link(scanned, scratch / "link", options, self._settings.most_likeness)
+    firsts = components([*scanned, *links], scratch / "components", self._place.parts, options)
+    step = Judge(self._place, self._settings, _SLICE_CLIPS)
+    return self.stage("judge", step, list(map(str, [*scanned, *firsts]))), hot
+
+  def encode(self, judged: Sequence[Path]) -> list[Path]:
+    """Encodes the clips that are kept; see `encode_clips`."""
+    lines = []
+    for folder in judged:
+      for begin, end in json.loads((folder / "slices.json").read_text()):
+        lines.append(json.dumps([int(folder.name), str(folder / "clips.jsonl"), begin, end]))
+    return self.stage("encode", EncodeClips(self._place, self._settings, self._captioner), lines)
+
+  def write(self, final: Path, encoded: Sequence[Path]) -> None:
+    """Writes the data set and replaces the previous one, unless the previous one is up to date."""
+    sizes = [json.loads((folder / "size.json").read_text()) for folder in encoded]
+    marker, key = Path(self._place.work) / "written.json", key_of(sizes)
+    total = {split: sum(size["bytes"].get(split, 0) for size in sizes) for split in ("train", "test")}
+    with contextlib.suppress(OSError, ValueError):
+      if json.loads(marker.read_text()) == key and final.exists() == any(total.values()):
+        return
+    step = WriteShards(shards_for(total))
+    folders = self.stage("shards", step, list(map(str, encoded)))
+    new = self._place.scratch / "new" / NAME
+    if folders:
+      assemble(new / VERSION, {name: shards for name, shards in step.splits(folders).items() if shards})
+    marker.unlink(missing_ok=True)
+    if final.exists():
+      final.rename(self._place.scratch / "old")
+    if folders:
+      new.rename(final)
+    write_whole(marker, json.dumps(key) + "\n")
 
 
 def read_salt(path: str | Path | None) -> str:
@@ -153,64 +220,13 @@ def read_salt(path: str | Path | None) -> str:
   return salt
 
 
-def _request(clip: Mapping[str, Any], file: File, known: Mapping[str, Any], captioner: str) -> dict[str, Any]:
-  """The description of a clip that `encode_all` expects."""
-  described = to_json(from_json(json.dumps(known))) if captioner else ""
-  return {
-    "id": clip["id"],
-    "file": file,
-    "start": clip["start"],
-    "end": clip["end"],
-    "known": described,
-  }
-
-
-def _metadata(clip: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-  """The metadata of a clip that are stored in its shard."""
-  encoded = {name: value for name, value in clip["encoded"].items() if name not in ("id", "file")}
-  return {
-    **{name: value for name, value in known.items() if name not in ("broken", "source")},
-    "id": clip["id"],
-    "video": clip["video"],
-    "group": clip["group"],
-    "clip_start": clip["start"],
-    "clip_end": clip["end"],
-    "dedup_cluster": clip["cluster"],
-    **{name: clip[name] for name in ("motion", "light", "text")},
-    "sense_label_source": "",
-    **encoded,
-  }
-
-
-def _write(output: Path, place: Place, kept: Sequence[Mapping[str, Any]]) -> None:
-  """Writes the data set and replaces the previous one, unless the previous one is up to date."""
-  final, new, marker = output / "clips", place.scratch / "new", Path(place.work) / "written.json"
-  key = key_of([(clip["split"], clip["metadata"], Path(clip["encoded"]["file"]).name) for clip in kept])
-  with contextlib.suppress(OSError, ValueError):
-    if json.loads(marker.read_text()) == key and (final.exists() or not kept):
-      return
-  splits = {split: [clip for clip in kept if clip["split"] == split] for split in ("train", "test")}
-  if kept:
-    # TensorFlow Datasets prints messages about downloads, although nothing is downloaded.
-    with contextlib.redirect_stdout(io.StringIO()):
-      write_shards(new, {split: _records(clips) for split, clips in splits.items() if clips})
-  marker.unlink(missing_ok=True)
-  if final.exists():
-    final.rename(place.scratch / "old")
-  if kept:
-    (new / "clips").rename(final)
-  write_whole(marker, json.dumps(key) + "\n")
-
-
-def _records(clips: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, bytes]]]:
-  for clip in clips:
-    yield clip["id"], record(Path(clip["encoded"]["file"]).read_bytes(), clip["metadata"])
-
-
-def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
   """Writes each row as one line of JSON, with those of its fields that `fields` lists."""
-  lines = [json.dumps({field: row[field] for field in fields if field in row}) for row in rows]
-  write_whole(path, "".join(line + "\n" for line in lines))
+  partial = path.with_name(PARTIAL + path.name)
+  with partial.open("w", encoding="utf-8") as file:
+    for row in rows:
+      file.write(json.dumps({field: row[field] for field in fields if field in row}) + "\n")
+  partial.replace(path)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ class Settings:
       .01, a pan by 4% of the width per second one of .07.
     least_light: least brightness of a clip: the luma, from 0 to 1, that a tenth of its pixels exceed.
     most_text: largest fraction of the picture that text may cover.
-    nearest: clips whose hashes differ in at most this many of 256 bits are near-duplicates (see `hashes`).
+    most_likeness: clips that are at least this alike, from 0 to 1, are near-duplicates (see `likeness`).
     test_share: fraction of the groups of videos that are in the test split (see `judge.judge`).
     short_side: shorter side of the encoded pictures, in pixels, an even number; smaller pictures are not
       enlarged.
@@ -33,7 +33,7 @@ class Settings:
   least_motion: float = 0.02
   least_light: float = 0.12
   most_text: float = 0.12
-  nearest: int = 64
+  most_likeness: float = 0.7
   test_share: float = 0.05
   short_side: int = 256
   most_rate: float = 30.0
@@ -44,11 +44,9 @@ class Settings:
         f"least_seconds={self.least_seconds} must be positive and at most half of "
         f"most_seconds={self.most_seconds}."
       )
-    for name in ("least_motion", "least_light", "most_text", "test_share"):
+    for name in ("least_motion", "least_light", "most_text", "most_likeness", "test_share"):
       if not 0 <= (value := vars(self)[name]) <= 1:
         raise UserError(f"{name}={value} must lie from 0 to 1.")
-    if not 0 <= self.nearest <= 100:  # Hashes of unrelated pictures may differ in only 100 bits.
-      raise UserError(f"nearest={self.nearest} must lie from 0 to 100.")
     if self.short_side < 16 or self.short_side % 2:
       raise UserError(f"short_side={self.short_side} must be even and at least 16.")
     if not self.most_rate >= 1:

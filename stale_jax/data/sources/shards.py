@@ -7,9 +7,9 @@ its metadata (`metadata.to_json`, and the fields that curation adds).
 import contextlib
 import dataclasses
 import functools
-import itertools
 import json
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,13 @@ from stale_jax.data.decode.container import File
 from stale_jax.data.decode.video import probe
 from stale_jax.data.metadata import Described, from_json, without_mentions
 from stale_jax.data.print_once import print_once
+from stale_jax.data.shard_files import NAME, VERSION, assemble, write_shard
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.data.sources.tfds import content_of, open_data
 from stale_jax.data.sources.videos import Videos
 from stale_jax.errors import UserError
-
-
-def record_features():
-  """The features of a record, for TensorFlow Datasets."""
-  import tensorflow_datasets as tfds
-
-  # Text stores bytes unchanged; tfds.features.Video would decode the file to pictures.
-  return tfds.features.FeaturesDict({"video": tfds.features.Text(), "metadata": tfds.features.Text()})
+from stale_jax.files import make_folder
 
 
 def record(video: bytes, metadata: Mapping[str, Any]) -> dict[str, bytes]:
@@ -128,12 +122,11 @@ class Shards(Videos):
 
 
 def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:
-  """Writes a data set.
+  """Writes a data set with one shard for each split.
 
   Args:
     folder: the parent folder of the data set.
-    splits: "train" or "test" -> pairs of a unique key and a `record`; or a Beam transform that makes at least
-      one such pair and is run by TensorFlow Datasets. An empty split is omitted.
+    splits: "train" or "test" -> pairs of a unique key and a `record`. An empty split is omitted.
 
   Returns:
     The folder of the data set, `folder`/clips/1.0.0.
@@ -141,58 +134,31 @@ def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, di
   Raises:
     UserError: the data set already exists, cannot be written, or would be empty; or a key is repeated.
   """
-  import tensorflow_datasets as tfds
-
-  tfds.disable_progress_bar()
-  checked = {name: _checked(examples) for name, examples in splits.items()}
-  checked = {name: examples for name, examples in checked.items() if examples is not None}
-  if not checked:
-    raise UserError(f"there is no clip to write to {folder}: all splits are empty.")
-  builder = _builder(folder, checked)
-  if Path(builder.data_dir).exists():
-    raise UserError(f"{builder.data_dir} holds a data set already; choose another folder.")
+  data = Path(folder) / NAME / VERSION
+  if data.exists():
+    raise UserError(f"{data} holds a data set already; choose another folder.")
   try:
-    builder.download_and_prepare(file_format="array_record")
+    make_folder(folder)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+      shards = {}
+      for name, examples in splits.items():
+        path = Path(temporary) / name
+        count, size = write_shard(path, _unique(examples))
+        if count:
+          shards[name] = [(path, count, size)]
+      if not shards:
+        raise UserError(f"there is no clip to write to {folder}: all splits are empty.")
+      assemble(data, shards)
   except OSError as error:
     raise UserError(f"cannot write to {folder}: {error.strerror or error}.") from error
-  return Path(builder.data_dir)
+  return data
 
 
-def _checked(examples):
-  """Wraps `examples` in an iterator that raises UserError at a repeated key.
-
-  Returns:
-    The iterator; None if there are no examples; a Beam transform unchanged.
-  """
-  if not isinstance(examples, Iterable):
-    return examples
-  examples = iter(examples)
-  first = next(examples, None)
-
-  def checked():
-    seen = set()
-    for key, example in itertools.chain([first], examples):
-      if key in seen:
-        raise UserError(f"two clips have the same key, {key!r}.")
-      seen.add(key)
-      yield key, example
-
-  return checked() if first is not None else None
-
-
-def _builder(folder: str | Path, splits):
-  import tensorflow_datasets as tfds
-
-  class Clips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    VERSION = tfds.core.Version("1.0.0")
-
-    def _info(self):
-      return tfds.core.DatasetInfo(builder=self, features=record_features())
-
-    def _split_generators(self, dl_manager):
-      return splits
-
-    def _generate_examples(self):
-      raise NotImplementedError  # Abstract in the base class, but `_split_generators` returns the examples.
-
-  return Clips(data_dir=str(folder), file_format="array_record")
+def _unique(examples: Iterable[tuple[str, dict[str, bytes]]]) -> Iterator[dict[str, bytes]]:
+  """Yields the records; raises UserError at a repeated key."""
+  seen = set()
+  for key, example in examples:
+    if key in seen:
+      raise UserError(f"two clips have the same key, {key!r}.")
+    seen.add(key)
+    yield example
