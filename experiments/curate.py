@@ -53,7 +53,7 @@ LEAST_LIGHT = flags.DEFINE_float(
 MOST_TEXT = flags.DEFINE_float("most_text", 0.12, "Greatest share of the picture that text may cover.")
 MOST_LIKENESS = flags.DEFINE_float(
   "most_likeness",
-  0.7,
+  0.8,
   "Clips that are at least this alike are near-duplicates: the lesser of the correlations, at most 1, of "
   "what stands still and of what moves in them.",
 )

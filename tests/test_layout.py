@@ -50,7 +50,6 @@ FOREIGN = {
   "data/curate/isolation.py": (1, "a function that a task names"),
   "data/curate/describe.py": (1, "JSON of others"),
   "data/curate/encode.py": (2, "a function that a setting names"),
-  "data/curate/pipeline.py": (1, "a function that a setting names"),
   "data/curate/provenance.py": (1, "JSON of others"),
   "data/decode/tracks.py": (1, "what parsers raise of broken files"),
   "data/sources/tfds.py": (1, "features of tensorflow_datasets"),

@@ -27,8 +27,10 @@ from jaxtyping import Float32, UInt8, UInt64
 SIDE = 16  # Height and width of the pictures.
 BITS = 64  # Bits of a code.
 # Crops: (fraction of height and width that is removed, share of it at the top, share of it at the left).
-_CORNERS = ((0.5, 0.5), *itertools.product((0.0, 1.0), repeat=2))
-_CROPS = tuple((share, *corner) for share in (0.04, 0.08) for corner in _CORNERS)
+_PLACES = tuple(itertools.product((0.0, 0.5, 1.0), repeat=2))
+_CROPS = tuple((share, *place) for share in (0.02, 0.04, 0.06, 0.08) for place in _PLACES)
+# The crops that have codes.
+_CODED = tuple(crop for crop in _CROPS if crop[0] in (0.04, 0.08) and crop[1:].count(0.5) in (0, 2))
 _EVERY = 2  # Every second picture has a code. Crops have codes at the following fractions of the clip.
 _CROPPED_AT = (0.25, 0.75)
 _OVERLAP = 0.7  # Least share of the shorter clip that overlaps the other, when one is shifted in time.
@@ -78,8 +80,8 @@ def look_of(grey: UInt8[np.ndarray, "times height width"]) -> Look:
   small = np.stack([_shrunk(picture) for picture in grey])
   coded = list(small[::_EVERY])
   for time in sorted({round(share * (len(grey) - 1)) for share in _CROPPED_AT}):
-    coded += [_shrunk(_cropped(grey[time], *crop)) for crop in _CROPS]
-  return Look(pictures=np.rint(small).astype(np.uint8), codes=np.unique(_codes(np.stack(coded))))
+    coded += [_shrunk(_cropped(grey[time], *crop)) for crop in _CODED]
+  return Look(pictures=np.rint(small).astype(np.uint8), codes=np.unique(codes_of(np.stack(coded))))
 
 
 def _shrunk(picture: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "16 16"]:
@@ -95,7 +97,8 @@ def _cropped(
   return picture[y : y + height - down, x : x + width - across]
 
 
-def _codes(pictures: Float32[np.ndarray, "n 16 16"]) -> UInt64[np.ndarray, "n"]:
+def codes_of(pictures: Float32[np.ndarray, "n 16 16"]) -> UInt64[np.ndarray, "n"]:
+  """The code of each small grey picture, see the head of this file."""
   coefficients = _COSINES @ pictures @ _COSINES.T
   return ((coefficients[:, _ROWS, _COLUMNS] > 0) * _WEIGHTS).sum(-1, dtype=np.uint64)
 

@@ -33,7 +33,7 @@ class Settings:
   least_motion: float = 0.02
   least_light: float = 0.12
   most_text: float = 0.12
-  most_likeness: float = 0.7
+  most_likeness: float = 0.8
   test_share: float = 0.05
   short_side: int = 256
   most_rate: float = 30.0

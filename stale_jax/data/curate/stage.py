@@ -24,7 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from stale_jax.data.curate.result_cache import PARTIAL
 from stale_jax.errors import UserError
 
-# Surrounds the message of a UserError in the text of an exception. Runners put the text into other exceptions.
+# Surrounds the message of a UserError in the text of an exception, which runners put into others.
 _MARK = "=#=stale_jax=#="
 
 
