@@ -3,6 +3,7 @@
 A file is given as a path, an address (`data.storage`), or its bytes, and is decoded on one thread.
 """
 
+import collections
 import contextlib
 import dataclasses
 import io
@@ -186,7 +187,9 @@ def declared_seconds(container, stream) -> float:
   """The duration in seconds that the file's header states for the stream, or else for the file; 0 if none."""
   if stream.duration:
     return float(stream.duration * stream.time_base)
-  return (container.duration or 0) / av.time_base
+  seconds = (container.duration or 0) / av.time_base
+  # Matroska counts from time 0, at which the stream need not start.
+  return max(0.0, seconds - Clock(stream).zero) if "matroska" in container.format.name else seconds
 
 
 def check_length(file: File, seconds: float) -> None:
@@ -211,6 +214,14 @@ class Clock:
     self.origin, self.tick = stream.start_time or 0, float(stream.time_base)
     self.zero, self.early = self.origin * self.tick, min(self.tick / 2, 1e-3)
 
+  def rewind(self, container, stream) -> None:
+    """Moves the container's position to the beginning. Raises av.FFmpegError if it cannot be moved."""
+    try:
+      # The first packet may come in decoding order before the picture at `origin`.
+      container.seek(self.ticks(-10.0), stream=stream)
+    except av.FFmpegError:
+      container.seek(self.origin, stream=stream)
+
   def ticks(self, seconds: float) -> int:
     """The time stamp at `seconds` from the start of the stream, in ticks, rounded down."""
     return self.origin + math.floor(seconds / self.tick + 1e-6)
@@ -233,11 +244,30 @@ class Part:
   broken: bool = False
 
 
-def decode(container, stream) -> Iterator[Part]:
+def packets(container, stream=None, sought: bool = False) -> Iterator[av.Packet]:
+  """Reads packets from the container's current position, of one stream or all. Time stamps are right.
+
+  Args:
+    container: the container.
+    stream: the stream; None for all.
+    sought: whether the position was reached by seeking. In an MPEG program stream, FFmpeg then gives the time
+      stamp of the first frame to the rest of the frame before it. Packets up to the next stamp are left out.
+  """
+  seen = collections.Counter()  # Index of a stream -> number of its packets that have a stamp of their own.
+  for packet in container.demux() if stream is None else container.demux(stream):
+    seen[packet.stream.index] += packet.pos is not None
+    if not sought or container.format.name != "mpeg" or seen[packet.stream.index] > 1:
+      yield packet
+
+
+def decode(container, stream, sought: bool = False) -> Iterator[Part]:
   """Decodes a stream from the container's current position, frames in presentation order.
 
   Like a player, it goes on after a packet that cannot be decoded. Codecs repeat a picture by an empty packet,
   which FFmpeg's decoders would take for the end of the stream.
+
+  Args:
+    container, stream, sought: see `packets`.
   """
   decoder = _decoder(stream)
   if not decoder.is_open:
@@ -255,7 +285,7 @@ def decode(container, stream) -> Iterator[Part]:
   def checked(frame) -> Part:
     return timed(frame, broken=True) if frame.is_corrupt else timed(frame, frame=frame)
 
-  for packet in container.demux(stream):
+  for packet in packets(container, stream, sought):
     if packet.size == 0:
       if packet.dts is not None or packet.pts is not None:
         yield timed(packet)

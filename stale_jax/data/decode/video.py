@@ -24,6 +24,7 @@ from stale_jax.data.decode.container import (
   decode,
   name_of,
   opened,
+  packets,
 )
 from stale_jax.data.decode.picture import fit_picture, shown_size
 from stale_jax.data.decode.sound import sound_track
@@ -196,12 +197,12 @@ def _seconds(file: File, container, stream) -> float:
   ends = {}
   if stated:
     with contextlib.suppress(av.FFmpegError):
-      container.seek(clock.ticks(stated), stream=stream)
-      ends = _ends(container)
+      container.seek(clock.ticks(max(0.0, stated - 1)), stream=stream)
+      ends = _ends(packets(container, sought=True))
   if stream.index not in ends:
     with contextlib.suppress(av.FFmpegError):
-      container.seek(clock.origin, stream=stream)
-    ends = _ends(container)
+      clock.rewind(container, stream)
+    ends = _ends(packets(container))
   # A file of which the end is missing is not a shorter video: nothing in it lasts as long as it states.
   if stream.index not in ends or max(ends.values()) - clock.zero < stated - _HOLD:
     return stated
@@ -210,10 +211,10 @@ def _seconds(file: File, container, stream) -> float:
   return seconds
 
 
-def _ends(container) -> dict[int, float]:
-  """Index of each stream -> the end of its last packet, in seconds, from the container's position."""
+def _ends(packets: Iterable[av.Packet]) -> dict[int, float]:
+  """Index of each stream -> the end of its last packet, in seconds on the container's time axis."""
   ends = {}
-  for packet in container.demux():
+  for packet in packets:
     if packet.pts is not None:
       stream = packet.stream
       duration = packet.duration * float(stream.time_base) if packet.duration else 0.0
@@ -251,7 +252,7 @@ def _decode_from(container, stream, clock: Clock, seconds: float) -> Iterator[Pa
       container.seek(clock.ticks(seconds - back), stream=stream)
     except av.FFmpegError:
       break
-    moved, parts = True, decode(container, stream)
+    moved, parts = True, decode(container, stream, sought=True)
     # Pictures before the key frame may depend on pictures that were not decoded.
     key = next((part for part in parts if part.frame is not None and part.frame.key_frame), None)
     if key is not None and key.start - clock.zero <= seconds + clock.early:
@@ -260,5 +261,5 @@ def _decode_from(container, stream, clock: Clock, seconds: float) -> Iterator[Pa
       return
     back = 2 * back + 1  # Some formats seek by position in the file instead of time: start earlier.
   if moved:
-    container.seek(clock.origin, stream=stream)
+    clock.rewind(container, stream)
   yield from decode(container, stream)
