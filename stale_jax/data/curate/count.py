@@ -35,6 +35,7 @@ def count_outcomes(
     "files": len(reports),
     "unreadable": _sorted(report["reason"] for report in reports if "reason" in report),
     "videos": len(readable),
+    "hdr": sum(report["transfer"] != "sdr" for report in readable),
     "seconds": _seconds((0, report["seconds"]) for report in readable),
     "cuts": sum(len(report["cuts"]) for report in readable),
     "clips": len(clips),

@@ -177,7 +177,7 @@ class _Examine(_Isolated):
     file, place = File(*file), self._place
     report = {"id": file.identity(place.salt), "path": file.path}
     cache = place.cache("examined")
-    arguments = {"least_seconds": self._settings.least_seconds, "most_seconds": self._settings.most_seconds}
+    arguments = {name: vars(self._settings)[name] for name in ("least_seconds", "most_seconds", "hdr")}
     key = key_of(examine.VERSION, dataclasses.astuple(file), arguments)
     try:
       if (result := cache.get(key)) is None:

@@ -273,7 +273,7 @@ def decode(container, stream, sought: bool = False) -> Iterator[Part]:
   if not decoder.is_open:
     # By default FFmpeg starts several threads, which wait for one another.
     decoder.thread_type, decoder.thread_count = "NONE", 1
-  tick, end = float(stream.time_base), 0.0
+  tick, end, lost = float(stream.time_base), 0.0, math.inf
 
   def timed(what, **known) -> Part:
     nonlocal end
@@ -283,7 +283,13 @@ def decode(container, stream, sought: bool = False) -> Iterator[Part]:
     return Part(start=start, end=end, **known)
 
   def checked(frame) -> Part:
-    return timed(frame, broken=True) if frame.is_corrupt else timed(frame, frame=frame)
+    nonlocal lost
+    part = timed(frame, frame=frame)
+    if frame.key_frame and part.start > lost:
+      lost = math.inf
+    # Frames that follow a broken key frame are predicted from it.
+    broken = frame.is_corrupt or part.start >= lost
+    return dataclasses.replace(part, frame=None, broken=True) if broken else part
 
   for packet in packets(container, stream, sought):
     if packet.size == 0:
@@ -292,12 +298,15 @@ def decode(container, stream, sought: bool = False) -> Iterator[Part]:
       continue
     try:
       frames = [] if packet.is_corrupt else decoder.decode(packet)
-      yield timed(packet, broken=packet.is_corrupt)
+      broken = packet.is_corrupt
     except av.error.MemoryError:
       raise
     except av.FFmpegError:
-      frames = []
-      yield timed(packet, broken=True)
+      frames, broken = [], True
+    part = timed(packet, broken=broken)
+    if broken and packet.is_keyframe:
+      lost = part.start
+    yield part
     yield from map(checked, frames)
   with contextlib.suppress(av.FFmpegError):
     yield from map(checked, decoder.decode(None))

@@ -59,10 +59,19 @@ class Probe:
   transfer: str
 
 
-def probe(file: File) -> Probe:
-  """Reads the properties of `file`, decoding only its first picture. Raises Unreadable."""
+def probe(file: File, hdr: str = "tone_map") -> Probe:
+  """Reads the properties of `file`, decoding only its first picture.
+
+  Args:
+    file: the video.
+    hdr: see `frames_at`.
+
+  Raises:
+    Unreadable: see `frames_at`.
+  """
   with opened(file) as (container, stream):
     picture = first_picture(file, container, stream)
+    _refuse_hdr(file, stream, hdr)
     width, height = shown_size(picture, stream)
     seconds = _seconds(file, container, stream)
     rate = stream.average_rate or stream.guessed_rate or 0

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 _MILLISECOND = Fraction(1, 1000)
-_LEAST_DELAY = 11  # Browsers show a picture of at most 10 ms for 100 ms; FFmpeg does the same for GIF.
+_DELAY = 100  # Milliseconds for which a picture without a duration is shown, as FFmpeg does for GIF.
 
 
 def is_animation(beginning: bytes) -> bool:
@@ -36,22 +36,26 @@ def animation_to_matroska(data: bytes) -> bytes:
     ValueError: the file is damaged.
   """
   width, height, frames = measure_animation(data)
+  level = cv2.utils.logging.getLogLevel()
+  cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
   try:
     whole, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
   except cv2.error as error:
     raise ValueError("the animation is damaged.") from error
+  finally:
+    cv2.utils.logging.setLogLevel(level)
   if not whole or len(animation.frames) != frames:
     raise ValueError("the animation is damaged.")
+  delays = [int(delay) or _DELAY for delay in animation.durations]
   out, now = io.BytesIO(), 0
   with av.open(out, "w", format="matroska") as file:
-    stream = file.add_stream("ffv1", rate=1000)
+    stream = file.add_stream("ffv1", rate=Fraction(1000 * frames, sum(delays)).limit_denominator(1001))
     stream.width, stream.height, stream.pix_fmt = width, height, "bgra"
-    stream.codec_context.thread_count = 1
-    for pixels, delay in zip(animation.frames, animation.durations, strict=True):
+    stream.codec_context.thread_count, stream.codec_context.time_base = 1, _MILLISECOND
+    for pixels, delay in zip(animation.frames, delays, strict=True):
       if pixels.shape[2] == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA)
       frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgra")
-      delay = int(delay) if delay >= _LEAST_DELAY else 100
       frame.pts, frame.time_base, frame.duration, now = now, _MILLISECOND, delay, now + delay
       for packet in stream.encode(frame):
         packet.duration = delay
