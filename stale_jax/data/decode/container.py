@@ -187,9 +187,7 @@ def declared_seconds(container, stream) -> float:
   """The duration in seconds that the file's header states for the stream, or else for the file; 0 if none."""
   if stream.duration:
     return float(stream.duration * stream.time_base)
-  seconds = (container.duration or 0) / av.time_base
-  # Matroska counts from time 0, at which the stream need not start.
-  return max(0.0, seconds - Clock(stream).zero) if "matroska" in container.format.name else seconds
+  return (container.duration or 0) / av.time_base
 
 
 def check_length(file: File, seconds: float) -> None:

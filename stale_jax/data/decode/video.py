@@ -212,8 +212,9 @@ def _seconds(file: File, container, stream) -> float:
     with contextlib.suppress(av.FFmpegError):
       clock.rewind(container, stream)
     ends = _ends(packets(container))
-  # A file of which the end is missing is not a shorter video: nothing in it lasts as long as it states.
-  if stream.index not in ends or max(ends.values()) - clock.zero < stated - _HOLD:
+  # A file of which the end is missing is not a shorter video: nothing in it lasts as long as it states. Some
+  # formats count from time 0, others from the start of the first stream; the former is later.
+  if stream.index not in ends or max(ends.values()) < stated - _HOLD:
     return stated
   seconds = ends[stream.index] - clock.zero
   check_length(file, seconds)
