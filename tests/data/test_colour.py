@@ -47,7 +47,7 @@ KINDS = {
 
 def values(colour, matrix, encode):
   """The RGB values, 0 to 1, of a colour of ordinary video (BT.1886: a gamma of 2.4)."""
-  return encode(matrix @ (np.array(colour) / 255) ** 2.4)
+  return encode((np.array(colour) / 255) ** 2.4 @ matrix.T)
 
 
 def write(path, pictures, transfer, primaries, codec="libx265"):

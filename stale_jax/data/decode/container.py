@@ -1,13 +1,10 @@
-"""Opens video files with PyAV, rejects unsuitable ones, and decodes frames in presentation order.
+"""Opens video files with PyAV, and rejects unsuitable ones.
 
-A file is given as a path, an address (`data.storage`), or its bytes, and is decoded on one thread.
+A file is given as a path, an address (`data.storage`), or its bytes.
 """
 
-import collections
 import contextlib
-import dataclasses
 import io
-import math
 import os
 import types
 from collections.abc import Iterator
@@ -195,124 +192,3 @@ def check_length(file: File, seconds: float) -> None:
   if seconds > MAX_SECONDS:
     words = f"is {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s are allowed."
     raise Unreadable("too_long", name_of(file), words)
-
-
-class Clock:
-  """Converts between the time stamps of a stream and seconds.
-
-  Attributes:
-    origin: time stamp of the start of the stream, in ticks.
-    tick: duration of a tick, in seconds.
-    zero: time of the start of the stream, in seconds on the container's time axis.
-    early: how many seconds before its time stamp a picture may be shown: half a tick, at most a millisecond.
-      Files round time stamps to ticks, so the stamp may lie a little after the exact time.
-  """
-
-  def __init__(self, stream):
-    self.origin, self.tick = stream.start_time or 0, float(stream.time_base)
-    self.zero, self.early = self.origin * self.tick, min(self.tick / 2, 1e-3)
-
-  def rewind(self, container, stream) -> None:
-    """Moves the container's position to the beginning. Raises av.FFmpegError if it cannot be moved."""
-    try:
-      # The first packet may come in decoding order before the picture at `origin`.
-      container.seek(self.ticks(-10.0), stream=stream)
-    except av.FFmpegError:
-      container.seek(self.origin, stream=stream)
-
-  def ticks(self, seconds: float) -> int:
-    """The time stamp at `seconds` from the start of the stream, in ticks, rounded down."""
-    return self.origin + math.floor(seconds / self.tick + 1e-6)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Part:
-  """A decoded frame, or a packet from which no frame was decoded.
-
-  Attributes:
-    frame: the frame; None for a packet that is broken, that repeats the previous picture, or that the decoder
-      keeps for later.
-    start, end: its time, in seconds on the container's time axis.
-    broken: whether the packet or the frame is damaged.
-  """
-
-  frame: av.VideoFrame | av.AudioFrame | None = None
-  start: float
-  end: float
-  broken: bool = False
-
-
-def packets(container, stream=None, sought: bool = False) -> Iterator[av.Packet]:
-  """Reads packets from the container's current position, of one stream or all. Time stamps are right.
-
-  Args:
-    container: the container.
-    stream: the stream; None for all.
-    sought: whether the position was reached by seeking. In an MPEG program stream, FFmpeg then gives the time
-      stamp of the first frame to the rest of the frame before it. Packets up to the next stamp are left out.
-  """
-  seen = collections.Counter()  # Index of a stream -> number of its packets that have a stamp of their own.
-  for packet in container.demux() if stream is None else container.demux(stream):
-    seen[packet.stream.index] += packet.pos is not None
-    if not sought or container.format.name != "mpeg" or seen[packet.stream.index] > 1:
-      yield packet
-
-
-def decode(container, stream, sought: bool = False) -> Iterator[Part]:
-  """Decodes a stream from the container's current position, frames in presentation order.
-
-  Like a player, it goes on after a packet that cannot be decoded. Codecs repeat a picture by an empty packet,
-  which FFmpeg's decoders would take for the end of the stream.
-
-  Args:
-    container, stream, sought: see `packets`.
-  """
-  decoder = _decoder(stream)
-  if not decoder.is_open:
-    # By default FFmpeg starts several threads, which wait for one another.
-    decoder.thread_type, decoder.thread_count = "NONE", 1
-  tick, end, lost = float(stream.time_base), 0.0, math.inf
-
-  def timed(what, **known) -> Part:
-    nonlocal end
-    stamp = what.dts if what.pts is None else what.pts
-    start = end if stamp is None else stamp * tick
-    end = start + (what.duration or 0) * tick
-    return Part(start=start, end=end, **known)
-
-  def checked(frame) -> Part:
-    nonlocal lost
-    part = timed(frame, frame=frame)
-    if frame.key_frame and part.start > lost:
-      lost = math.inf
-    # Frames that follow a broken key frame are predicted from it.
-    broken = frame.is_corrupt or part.start >= lost
-    return dataclasses.replace(part, frame=None, broken=True) if broken else part
-
-  for packet in packets(container, stream, sought):
-    if packet.size == 0:
-      if packet.dts is not None or packet.pts is not None:
-        yield timed(packet)
-      continue
-    try:
-      frames = [] if packet.is_corrupt else decoder.decode(packet)
-      broken = packet.is_corrupt
-    except av.error.MemoryError:
-      raise
-    except av.FFmpegError:
-      frames, broken = [], True
-    part = timed(packet, broken=broken)
-    if broken and packet.is_keyframe:
-      lost = part.start
-    yield part
-    yield from map(checked, frames)
-  with contextlib.suppress(av.FFmpegError):
-    yield from map(checked, decoder.decode(None))
-
-
-def _decoder(stream) -> av.CodecContext:
-  """The decoder of a stream. FFmpeg's own decoders of VP8 and VP9 ignore transparency; libvpx does not."""
-  libvpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-  if libvpx and stream.metadata.get("alpha_mode") == "1":
-    return av.CodecContext.create(libvpx, "r")
-  return stream.codec_context

@@ -8,7 +8,8 @@ import av
 import numpy as np
 from jaxtyping import Float
 
-from stale_jax.data.decode.container import Clock, File, Part, decode, opened
+from stale_jax.data.decode.container import File, opened
+from stale_jax.data.decode.packets import Clock, Part, decode
 
 # A sound frame is placed at its time stamp only if it would start more than this many seconds before or after
 # the end of the previous frame. Otherwise it directly follows the previous frame, because some containers

@@ -15,17 +15,14 @@ from jaxtyping import UInt8
 
 from stale_jax.data.decode.colour import HDR
 from stale_jax.data.decode.container import (
-  Clock,
   File,
-  Part,
   Unreadable,
   check_length,
   declared_seconds,
-  decode,
   name_of,
   opened,
-  packets,
 )
+from stale_jax.data.decode.packets import Clock, Part, decode, packets
 from stale_jax.data.decode.picture import fit_picture, shown_size
 from stale_jax.data.decode.sound import sound_track
 
