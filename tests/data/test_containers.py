@@ -62,11 +62,16 @@ def check(path, ticks, seconds, worst=25):
   assert len(read_frames(path, [seconds_of(path) - 1e-3], 48, 64)) == 1
 
 
-@pytest.mark.parametrize("mode", ["alone", "more sound", "late"])
-@pytest.mark.parametrize(("end", "codec", "sound", "rate"), CONTAINERS, ids=str)
+MODES = [
+  (*container, mode)
+  for container in CONTAINERS
+  for mode in ("alone", "more sound", "late")
+  if mode == "alone" or container[2] and (container[0], mode) != (".avi", "late")  # AVI states no start.
+]
+
+
+@pytest.mark.parametrize(("end", "codec", "sound", "rate", "mode"), MODES, ids=str)
 def test_a_file_is_as_long_as_its_pictures(tmp_path, end, codec, sound, rate, mode):
-  if mode != "alone" and sound is None or mode == "late" and end == ".avi":  # AVI has no times.
-    pytest.skip("There is no such file.")
   heard = {} if mode == "alone" else {"tones": (440,), "sound_codec": sound}
   heard["sound_seconds"] = 5 if mode == "more sound" else 2
   late = {"output_ts_offset": "7.3"} if mode == "late" else {}

@@ -1,4 +1,4 @@
-"""Decodes the frames of an opened video in presentation order, past empty and broken packets, on one thread."""
+"""Decodes the frames of an opened video in presentation order, past empty and broken packets."""
 
 import collections
 import contextlib
