@@ -84,6 +84,26 @@ def test_a_file_is_as_long_as_its_pictures(tmp_path, end, codec, sound, rate, mo
     assert np.std(wave) == pytest.approx(0.5 / 2**0.5, rel=0.1)
 
 
+REORDERED = [
+  (".avi", "mpeg4", 10),
+  (".avi", "libx264", 10),
+  (".mkv", "mpeg4", 10),
+  (".flv", "libx264", 10),
+  (".mp4", "libx265", 10),
+  (".ts", "mpeg2video", 25),
+  (".mpg", "mpeg2video", 25),
+  (".avi", "mpeg2video", 25),
+]
+
+
+@pytest.mark.parametrize(("end", "codec", "rate"), REORDERED, ids=str)
+def test_pictures_may_be_stored_in_another_order(tmp_path, end, codec, rate):
+  options = {"preset": "medium"} if codec == "libx264" else OPTIONS.get(codec, {})
+  path = tmp_path / f"a{end}"
+  encode(path, codec, frames=2 * rate, rate=rate, options={**options, "bf": "2", "g": "12"})
+  check(path, np.arange(2 * rate) / rate, 2.0)
+
+
 @pytest.mark.parametrize("end", [".ts", ".mpg"])
 @pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
 def test_large_pictures_of_streams_without_an_index(tmp_path, codec, end):

@@ -38,7 +38,7 @@ def setup() -> bytes:
       bits(1, 1)
   for number in range(80):
     bits(0, 1)
-    # Tokens of 16 codes of the mean, and of those of the rest: blocks that end, 16 to 31 or one; and a value.
+    # Each code tells two tokens apart. The first: 16 to 31 blocks end, or one does; the second: a value.
     for token in (5 if number < 16 else 0, 21):
       bits(1, 1)
       bits(token, 5)

@@ -13,15 +13,22 @@ class Clock:
   """Converts between the time stamps of a stream and seconds.
 
   Attributes:
-    origin: time stamp of the start of the stream, in ticks.
+    origin: time stamp of the first picture, in ticks.
     tick: duration of a tick, in seconds.
-    zero: time of the start of the stream, in seconds on the container's time axis.
+    zero: time of the first picture, in seconds on the container's time axis.
     early: how many seconds before its time stamp a picture may be shown: half a tick, at most a millisecond.
       Files round time stamps to ticks, so the stamp may lie a little after the exact time.
   """
 
-  def __init__(self, stream):
+  def __init__(self, container, stream):
+    """Moves the container's position to the beginning if the first picture has to be decoded."""
     self.origin, self.tick = stream.start_time or 0, float(stream.time_base)
+    # AVI states no start. It is not 0 if pictures are stored in another order than they are shown.
+    if container.format.name == "avi":
+      self.rewind(container, stream)
+      starts = (part.start for part in decode(container, stream) if part.frame is not None)
+      self.origin = round(next(starts, 0.0) / self.tick)
+      self.rewind(container, stream)
     self.zero, self.early = self.origin * self.tick, min(self.tick / 2, 1e-3)
 
   def rewind(self, container, stream) -> None:
@@ -30,7 +37,7 @@ class Clock:
       # The first packet may come in decoding order before the picture at `origin`.
       container.seek(self.ticks(-10.0), stream=stream)
     except av.FFmpegError:
-      container.seek(self.origin, stream=stream)
+      container.seek(stream.start_time or 0, stream=stream)
 
   def ticks(self, seconds: float) -> int:
     """The time stamp at `seconds` from the start of the stream, in ticks, rounded down."""

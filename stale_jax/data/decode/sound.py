@@ -38,7 +38,7 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
     if (stream := sound_track(container)) is None:
       return None
     wave = np.zeros(round(seconds * rate), np.float32)
-    begin = Clock(pictures).zero + start  # In seconds on the container's time axis.
+    begin = Clock(container, pictures).zero + start  # In seconds on the container's time axis.
     if start > 0:
       # Lossy codecs need the preceding sound to decode correctly: start one second earlier.
       with contextlib.suppress(av.FFmpegError):

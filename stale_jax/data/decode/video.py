@@ -142,7 +142,7 @@ def frames_at(
   if (time := next(times, None)) is None:
     return
   with opened(file) as (container, stream):
-    scaler, clock = VideoReformatter(), Clock(stream)
+    scaler, clock = VideoReformatter(), Clock(container, stream)
     # At a constant rate the end of a picture is known without decoding the next one.
     period = 1 / float(stream.average_rate) if _has_constant_rate(container, stream) else 0.0
     shown = pixels = None  # The part that is shown at `time`, and its scaled picture.
@@ -199,7 +199,7 @@ def _seconds(file: File, container, stream) -> float:
   stated = declared_seconds(container, stream)
   if "mp4" in container.format.name and stream.duration:
     return stated
-  clock = Clock(stream)
+  clock = Clock(container, stream)
   ends = {}
   if stated:
     with contextlib.suppress(av.FFmpegError):
