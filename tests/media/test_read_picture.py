@@ -170,7 +170,9 @@ def test_what_is_no_picture_is_told_in_a_line(tmp_path):
   }
   for name, data in files.items():
     (tmp_path / name).write_bytes(data)
-  for path in (*(tmp_path / name for name in files), tmp_path, tmp_path / "nowhere.png", thin):
+  # Transparency is a second picture, and so are the tiles of a large one.
+  parts = save(tmp_path / "parts.avif", np.full((64, 64, 4), 128, np.uint8))
+  for path in (*(tmp_path / name for name in files), tmp_path, tmp_path / "nowhere.png", thin, parts):
     with pytest.raises(UserError, match="cannot be read as a picture: it ") as caught:
       read_picture(path, 64, 64)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)

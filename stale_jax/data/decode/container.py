@@ -109,8 +109,12 @@ def opened(file: File, formats: str = VIDEOS) -> Iterator[tuple[av.container.Inp
       raise Unreadable("truncated", name, words) from error
     raise Unreadable("not_a_video", name, f"is not a {kind} of a supported format.") from error
   with container:
-    if formats == VIDEOS and container.metadata.get("major_brand") in _STILL_BRANDS:
-      raise Unreadable("not_a_video", name, "is a still picture, not a video.")
+    if container.metadata.get("major_brand") in _STILL_BRANDS:
+      if formats == VIDEOS:
+        raise Unreadable("not_a_video", name, "is a still picture, not a video.")
+      if len(container.streams.video) > 1:  # FFmpeg does not put together the parts of a HEIC or AVIF file.
+        words = "has tiles or transparency, which are not supported in HEIC and AVIF; convert it to PNG."
+        raise Unreadable("decoder_error", name, words)
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
       raise Unreadable("no_frames", name, "contains no video stream.")

@@ -135,5 +135,7 @@ def _decoder(stream) -> av.CodecContext:
   """The decoder of a stream. FFmpeg's own decoders of VP8 and VP9 ignore transparency; libvpx does not."""
   libvpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
   if libvpx and stream.metadata.get("alpha_mode") == "1":
-    return av.CodecContext.create(libvpx, "r")
+    decoder = av.CodecContext.create(libvpx, "r")
+    decoder.options = stream.codec_context.options
+    return decoder
   return stream.codec_context
