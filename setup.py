@@ -44,7 +44,7 @@ setup(
     "jaxtyping",
     "ml-collections>=1.0",
     "numpy",
-    "opencv-python-headless>=4.10",
+    "opencv-python-headless>=4.12",
     "optax>=0.2.6",
     "orbax-checkpoint>=0.11.20",
     "pyyaml",

@@ -66,6 +66,12 @@ SHORT_SIDE = flags.DEFINE_integer("short_side", 256, "Greatest short side of the
 MOST_RATE = flags.DEFINE_float(
   "most_rate", 30.0, "Greatest frame rate of the written clips, in frames per second."
 )
+HDR = flags.DEFINE_enum(
+  "hdr",
+  "tone_map",
+  ("tone_map", "leave_out"),
+  "What is done with videos of high dynamic range (PQ, HLG): they are converted, or left out.",
+)
 flags.mark_flags_as_required(["input", "output"])
 
 
@@ -90,6 +96,7 @@ def main() -> None:
     test_share=TEST_SHARE.value,
     short_side=SHORT_SIDE.value,
     most_rate=MOST_RATE.value,
+    hdr=HDR.value,
   )
   with Stage("curating"):
     report = curate(

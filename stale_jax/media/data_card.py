@@ -46,6 +46,7 @@ _UNREADABLE = {
   "no_frames": "the video has no frames",
   "too_large": "frames exceed the limit of pixels or of memory",
   "too_long": "the video exceeds the limit of length",
+  "hdr": "the video has a high dynamic range, and such videos are left out",
   "decoder_error": "a frame or the sound cannot be decoded",
   "bomb": "a small file that would decode to an immense number of frames",
   "crashed": "the decoder crashes",
@@ -120,6 +121,8 @@ def _funnel(counts: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
   if bad := sum(counts["unreadable"].values()):
     rows.append(row("cannot be read", bad, files, less=True))
   rows.append(row("videos", counts["videos"], files))
+  if counts["hdr"]:
+    rows.append(row("of these, converted from high dynamic range", counts["hdr"], files))
   rows.append(row(f"clips, between {_many(counts['cuts'], 'cut')}", clips, clips))
   rows += [row(reasons[reason], n, clips, less=True) for reason, n in counts["left_out"].items()]
   rows.append(row("clips that were kept", counts["kept"], clips))

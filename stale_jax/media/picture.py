@@ -5,10 +5,13 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Float, UInt8
 
 from stale_jax.clip import intensity
-from stale_jax.data.decode.picture import resize
+from stale_jax.data.decode.container import PICTURES, Unreadable, opened
+from stale_jax.data.decode.picture import fit_picture
+from stale_jax.data.decode.video import first_picture
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath
 
@@ -55,15 +58,18 @@ def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
 def read_picture(path: str | AnyPath, height: int, width: int) -> Float[np.ndarray, "height width 3"]:
   """Reads a picture file (PNG, JPEG, ...) into [-1, 1], scaled to cover height x width and centre-cropped.
 
+  The file is decoded as a video is, of which the first picture is read: see `data.decode.picture`.
+
   Raises:
     UserError: the file cannot be read as a picture.
   """
   try:
-    with av.open(str(path)) as container:
-      pixels = next(container.decode(video=0)).to_ndarray(format="rgb24")
-  except (OSError, av.FFmpegError, StopIteration, IndexError) as error:
-    raise UserError(f"{path} cannot be read as a picture: {error}") from error
-  return resize(pixels[None], height, width)[0].astype(np.float32) / 127.5 - 1
+    with opened(str(path), PICTURES) as (container, stream):
+      picture = first_picture(str(path), container, stream)
+      pixels = fit_picture(picture, stream, height, width, VideoReformatter(), str(path))
+  except Unreadable as error:
+    raise UserError(f"{path} cannot be read as a picture: it {error.args[2]}") from error
+  return pixels.astype(np.float32) / 127.5 - 1
 
 
 def strip(sight: Float[np.ndarray, "frames height width 3"], gap: int = 1) -> UInt8[np.ndarray, "h w 3"]:

@@ -39,6 +39,7 @@ def count_outcomes(
       unreadable[report["reason"]] += 1
       continue
     count["videos"] += 1
+    count["hdr"] += report["transfer"] != "sdr"
     count["cuts"] += len(report["cuts"])
     count["broken"] += report["known"]["broken"]
     seconds += report["seconds"]
@@ -54,6 +55,7 @@ def count_outcomes(
     "files": count["files"],
     "unreadable": dict(sorted(unreadable.items(), key=lambda item: (-item[1], item[0]))),
     "videos": count["videos"],
+    "hdr": count["hdr"],
     "seconds": round(seconds, 2),
     "cuts": count["cuts"],
     "clips": count["clips"],

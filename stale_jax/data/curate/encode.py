@@ -19,7 +19,7 @@ from stale_jax.data.metadata import Described, from_json
 from stale_jax.errors import UserError
 
 # Increment when the encoded bytes change; cached clips are then encoded again.
-VERSION = 2
+VERSION = 3
 
 # A key frame every eight pictures, and no B-frames: seeking to any time decodes at most eight pictures.
 _OPTIONS = {"crf": "18", "preset": "medium", "tune": "fastdecode", "g": "8", "bf": "0", "threads": "1"}

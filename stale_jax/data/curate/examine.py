@@ -17,7 +17,7 @@ from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 
 # Increment when a measurement changes; cached videos are then measured again.
-VERSION = 2
+VERSION = 3
 
 _SMALL, _MIDDLE = 64, 240  # Shorter side of the pictures for cuts, and for other measurements, in pixels.
 _EVERY = 0.25  # Seconds between successive pictures that are measured.
@@ -27,23 +27,23 @@ _FASTEST = 60.0  # Greatest number of pictures per second that are read to find 
 _HARMLESS, _EXPANSION = 2e9, 50_000
 
 
-def examine(path: str, least_seconds: float, most_seconds: float) -> dict:
+def examine(path: str, least_seconds: float, most_seconds: float, hdr: str) -> dict:
   """Decodes a video twice: first to find its cuts, then to measure its clips.
 
   Args:
     path: the video.
-    least_seconds, most_seconds: see `Settings`.
+    least_seconds, most_seconds, hdr: see `Settings`.
 
   Returns:
-    width, height, rate, seconds, has_sound and codec as in `Probe`; `bytes`, the size of the file; `cuts`, in
-    seconds; and `clips`. A clip has `start` and `end`, in seconds, and, unless it is too short, `motion`,
-    `light` and `text` (see `Settings`) and `look` (see `likeness.Look.to_text`).
+    width, height, rate, seconds, has_sound, codec and transfer as in `Probe`; `bytes`, the size of the file;
+    `cuts`, in seconds; and `clips`. A clip has `start` and `end`, in seconds, and, unless it is too short,
+    `motion`, `light` and `text` (see `Settings`) and `look` (see `likeness.Look.to_text`).
 
   Raises:
-    Unreadable: the video cannot be decoded; its reason is "bomb" if a small file would decode to an immense
-      amount of data, as a decompression bomb does.
+    Unreadable: the video cannot be decoded, or is left out because of its high dynamic range; its reason is
+      "bomb" if a small file would decode to an immense amount of data, as a decompression bomb does.
   """
-  properties, size = probe(path), os.path.getsize(path)
+  properties, size = probe(path, hdr), os.path.getsize(path)
   rate = min(properties.rate or 25.0, _FASTEST)
   expanded = properties.width * properties.height * 1.5 * properties.seconds * rate
   if expanded > max(_HARMLESS, _EXPANSION * size):
@@ -65,6 +65,7 @@ def examine(path: str, least_seconds: float, most_seconds: float) -> dict:
     "seconds": round(seconds, 4),
     "has_sound": properties.has_sound,
     "codec": properties.codec,
+    "transfer": properties.transfer,
     "bytes": size,
     "cuts": [round(cut / rate, 4) for cut in indices],
     "clips": clips,
@@ -90,7 +91,7 @@ class _Frames:
         self.seen += 1
         yield frame
     except Unreadable as error:
-      # The stated duration may be that of the sound, which may last longer than the pictures.
+      # The end of the file may be missing.
       if error.reason != "truncated" or not self.seen:
         raise
 

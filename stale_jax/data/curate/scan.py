@@ -60,7 +60,7 @@ class Scan(Isolated):
     file, place = File(*fields), self.place
     report = {"id": file.identity(place.salt), "path": file.path, "file": fields}
     cache = place.cache("examined")
-    arguments = {"least_seconds": self.settings.least_seconds, "most_seconds": self.settings.most_seconds}
+    arguments = {name: vars(self.settings)[name] for name in ("least_seconds", "most_seconds", "hdr")}
     key = key_of(examine.VERSION, dataclasses.astuple(file), arguments)
     if (result := cache.get(key)) is None:
       try:

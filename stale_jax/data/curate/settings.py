@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from stale_jax.data.decode.video import HDR_CHOICES
 from stale_jax.errors import UserError
 
 
@@ -23,6 +24,8 @@ class Settings:
       enlarged.
     most_rate: largest number of encoded pictures per second. A faster video is subsampled by the smallest
       sufficient integer.
+    hdr: whether to convert videos of high dynamic range (PQ, HLG) to ordinary ones ("tone_map") or to reject
+      them ("leave_out").
 
   Raises:
     UserError: a value is out of its range.
@@ -37,6 +40,7 @@ class Settings:
   test_share: float = 0.05
   short_side: int = 256
   most_rate: float = 30.0
+  hdr: str = "tone_map"
 
   def __post_init__(self):
     if not 0 < self.least_seconds <= self.most_seconds / 2:
@@ -51,3 +55,5 @@ class Settings:
       raise UserError(f"short_side={self.short_side} must be even and at least 16.")
     if not self.most_rate >= 1:
       raise UserError(f"most_rate={self.most_rate} must be at least 1.")
+    if self.hdr not in HDR_CHOICES:
+      raise UserError(f"hdr={self.hdr!r} must be one of {', '.join(HDR_CHOICES)}.")

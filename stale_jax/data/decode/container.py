@@ -1,12 +1,12 @@
-"""Opens video files with PyAV, rejects unsuitable ones, and decodes frames in presentation order.
+"""Opens video files with PyAV, and rejects unsuitable ones.
 
-A file is given as a path, an address (`data.storage`), or its bytes, and is decoded on one thread.
+A file is given as a path, an address (`data.storage`), or its bytes.
 """
 
 import contextlib
 import io
-import math
 import os
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from stale_jax.data.decode.webp import animation_to_matroska, is_animation, measure_animation
 from stale_jax.data.storage import open_file
 from stale_jax.errors import UserError
 from stale_jax.files import is_address
@@ -23,11 +24,29 @@ File = str | Path | bytes
 # Files beyond these limits are rejected before they are decoded.
 MAX_PIXELS = 7680 * 4320  # Pixels of one picture.
 MAX_SECONDS = 6 * 3600.0
-# FFmpeg's names of the supported formats. Playlists, which make FFmpeg open other files, and still pictures
-# are excluded.
-_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf"
+_MOST_WEBP_PIXELS = 1 << 28  # Pixels of all pictures of an animated WebP, which are decoded together.
+# FFmpeg's names of the supported formats of videos. Playlists, which make FFmpeg open other files, and still
+# pictures are excluded. Animated WebP is supported too (`data.decode.webp`).
+VIDEOS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,gif"
+# FFmpeg's names of the supported formats of pictures: the first picture of a video is one, too.
+PICTURES = f"{VIDEOS},png_pipe,apng,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+_BEGINNING = 64  # Number of bytes that tell the format of a file.
 # Offset in bytes -> signatures of video formats at this offset.
-_BEGINNINGS = {0: (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"G@"), 4: (b"ftyp", b"moov", b"mdat")}
+_BEGINNINGS = {
+  0: (
+    b"\x1aE\xdf\xa3",
+    b"FLV",
+    b"OggS",
+    b"G@",
+    b"GIF8",
+    b"\0\0\x01\xba",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+  ),
+  4: (b"ftyp", b"moov", b"mdat"),
+  8: (b"AVI ",),
+}
+# Brands of files that contain a still picture in the container of MP4 (ISO/IEC 23008-12).
+_STILL_BRANDS = ("avif", "heic", "heix", "heim", "heis", "mif1")
 
 
 class Unreadable(UserError):
@@ -45,6 +64,7 @@ class Unreadable(UserError):
       too_short     the video is shorter than the requested clip
       broken_track  a file beside the video, with its other senses, cannot be parsed
       decoder_error a picture or the sound cannot be decoded
+      hdr           the video has a high dynamic range, and such videos are left out
       bomb          see `curate.examine.examine`
       crashed, too_slow, unexpected  see `curate.isolation.IsolatedProcess.call`
   """
@@ -66,22 +86,35 @@ def name_of(file: File | np.ndarray) -> str:
 
 
 @contextlib.contextmanager
-def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def opened(file: File, formats: str = VIDEOS) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
   """Opens a file and yields its container and first video stream.
+
+  Args:
+    file: the file.
+    formats: the formats to accept, VIDEOS or PICTURES.
 
   Raises:
     Unreadable: the file cannot be opened, is beyond a limit, or cannot be decoded inside the `with` block.
   """
   # Four times our limit, because FFmpeg does not report the size of a picture that exceeds FFmpeg's limit.
-  name, options = name_of(file), {"format_whitelist": _FORMATS, "max_pixels": str(4 * MAX_PIXELS)}
+  name, options = name_of(file), {"format_whitelist": formats, "max_pixels": str(4 * MAX_PIXELS)}
+  kind = "video" if formats == VIDEOS else "picture"
   try:
-    container = av.open(_source(file), options=options, metadata_errors="replace")
+    source = _source(file, by_name=formats == VIDEOS)
+    container = av.open(source, options=options, metadata_errors="replace")
   except (av.FFmpegError, OSError) as error:
     beginning = _beginning(file)
     if any(beginning[at:].startswith(words) for at, words in _BEGINNINGS.items()):
-      raise Unreadable("truncated", name, "begins like a video, but is incomplete or corrupt.") from error
-    raise Unreadable("not_a_video", name, "is not a video of a supported format.") from error
+      words = f"begins like a {kind}, but is incomplete or corrupt."
+      raise Unreadable("truncated", name, words) from error
+    raise Unreadable("not_a_video", name, f"is not a {kind} of a supported format.") from error
   with container:
+    if container.metadata.get("major_brand") in _STILL_BRANDS:
+      if formats == VIDEOS:
+        raise Unreadable("not_a_video", name, "is a still picture, not a video.")
+      if len(container.streams.video) > 1:  # FFmpeg does not put together the parts of a HEIC or AVIF file.
+        words = "has tiles or transparency, which are not supported in HEIC and AVIF; convert it to PNG."
+        raise Unreadable("decoder_error", name, words)
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
       raise Unreadable("no_frames", name, "contains no video stream.")
@@ -92,8 +125,7 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     if context.width * context.height > MAX_PIXELS:
       size = f"{context.width}x{context.height}"
       raise Unreadable("too_large", name, f"has pictures of {size} pixels; at most {MAX_PIXELS} are allowed.")
-    if (seconds := declared_seconds(container, stream)) and seconds > MAX_SECONDS:
-      raise Unreadable("too_long", name, f"is {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s are allowed.")
+    check_length(file, declared_seconds(container, stream))
     context.options = {"max_pixels": str(MAX_PIXELS)}
     try:
       yield container, stream
@@ -102,22 +134,49 @@ def opened(file: File) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
       raise Unreadable("decoder_error", name, f"cannot be decoded: {words}.") from error
 
 
-def _source(file: File) -> str | io.IOBase:
-  """What PyAV opens: a file's name, or an object to read from. Raises OSError."""
+def _source(file: File, by_name: bool) -> str | io.IOBase | types.SimpleNamespace:
+  """What PyAV opens: a file's name, or a nameless object to read from.
+
+  Raises:
+    OSError: the file cannot be read.
+    Unreadable: it is an animated WebP that cannot be used.
+  """
+  stream = _stream(file)
+  beginning = stream.read(_BEGINNING)
+  if is_animation(beginning):
+    with stream:
+      return io.BytesIO(_matroska(name_of(file), beginning + stream.read()))
+  # FFmpeg takes names of pictures for patterns of the names of many pictures. It reads others faster by name.
+  if isinstance(file, bytes) or is_address(file) or not by_name or "%" in os.fspath(file):
+    stream.seek(0)
+    return types.SimpleNamespace(read=stream.read, seek=stream.seek, tell=stream.tell)
+  stream.close()
+  # Without the prefix, FFmpeg takes a name with a colon for a URL.
+  return f"file:{os.fspath(file)}"
+
+
+def _matroska(name: str, webp: bytes) -> bytes:
+  """An animated WebP as a Matroska file. Raises Unreadable."""
+  width, height, frames = measure_animation(webp)
+  if (pixels := width * height) > MAX_PIXELS or pixels * frames > _MOST_WEBP_PIXELS:
+    raise Unreadable("too_large", name, f"has {frames} pictures of {width}x{height} pixels, too many.")
+  try:
+    return animation_to_matroska(webp)
+  except ValueError as error:
+    raise Unreadable("truncated", name, "begins like an animation, but is corrupt.") from error
+
+
+def _stream(file: File) -> io.IOBase:
   if isinstance(file, bytes):
     return io.BytesIO(file)
-  # Without the prefix, FFmpeg takes a name with a colon for a URL.
-  return open_file(os.fspath(file)) if is_address(file) else f"file:{os.fspath(file)}"
+  return open_file(os.fspath(file)) if is_address(file) else open(file, "rb")
 
 
 def _beginning(file: File) -> bytes:
-  """The first 16 bytes of a file. Raises Unreadable if it is empty or cannot be read."""
+  """The first bytes of a file. Raises Unreadable if it is empty or cannot be read."""
   try:
-    if isinstance(file, bytes):
-      beginning = file[:16]
-    else:
-      with open_file(os.fspath(file)) if is_address(file) else open(file, "rb") as opened:
-        beginning = opened.read(16)
+    with _stream(file) as stream:
+      beginning = stream.read(_BEGINNING)
   except OSError as error:
     raise Unreadable("no_file", name_of(file), f"cannot be read: {error.strerror or error}.") from error
   if not beginning:
@@ -126,43 +185,14 @@ def _beginning(file: File) -> bytes:
 
 
 def declared_seconds(container, stream) -> float:
-  """The duration in seconds that the file's header states; 0 if it states none."""
+  """The duration in seconds that the file's header states for the stream, or else for the file; 0 if none."""
   if stream.duration:
     return float(stream.duration * stream.time_base)
   return (container.duration or 0) / av.time_base
 
 
-class Clock:
-  """Converts between the time stamps of a stream and seconds.
-
-  Attributes:
-    origin: time stamp of the start of the stream, in ticks.
-    tick: duration of a tick, in seconds.
-    early: how many seconds before its time stamp a picture may be shown: half a tick, at most a millisecond.
-      Files round time stamps to ticks, so the stamp may lie a little after the exact time.
-  """
-
-  def __init__(self, stream):
-    self.origin, self.tick = stream.start_time or 0, float(stream.time_base)
-    self.early = min(self.tick / 2, 1e-3)
-
-  def seconds(self, picture: av.VideoFrame) -> float:
-    """The presentation time of a picture, in seconds from the start of the stream."""
-    ticks = picture.dts if picture.pts is None else picture.pts
-    return ((ticks or 0) - self.origin) * self.tick
-
-  def ticks(self, seconds: float) -> int:
-    """The time stamp at `seconds` from the start of the stream, in ticks, rounded down."""
-    return self.origin + math.floor(seconds / self.tick + 1e-6)
-
-
-def decode(container, stream) -> Iterator:
-  """Decodes frames in presentation order from the container's current position; skips corrupt frames."""
-  if not stream.codec_context.is_open:
-    # By default FFmpeg starts several threads, which wait for one another.
-    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-  for packet in container.demux(stream):
-    if not packet.is_corrupt:
-      for frame in packet.decode():
-        if not frame.is_corrupt:
-          yield frame
+def check_length(file: File, seconds: float) -> None:
+  """Raises Unreadable if a video of this duration is too long."""
+  if seconds > MAX_SECONDS:
+    words = f"is {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s are allowed."
+    raise Unreadable("too_long", name_of(file), words)

@@ -8,7 +8,8 @@ import av
 import numpy as np
 from jaxtyping import Float
 
-from stale_jax.data.decode.container import Clock, File, decode, opened
+from stale_jax.data.decode.container import File, opened
+from stale_jax.data.decode.packets import Clock, Part, decode
 
 # A sound frame is placed at its time stamp only if it would start more than this many seconds before or after
 # the end of the previous frame. Otherwise it directly follows the previous frame, because some containers
@@ -27,7 +28,8 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
 
   Returns:
     The mean of the channels, in [-1, 1], and 0 where the track has no sound (it may begin late or end early);
-    None if the video has no sound track that FFmpeg can decode.
+    None if the video has no sound track that FFmpeg can decode, or if a packet of this part is broken. The
+    pictures of such a part can still be used.
 
   Raises:
     Unreadable: the file cannot be decoded.
@@ -36,14 +38,13 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
     if (stream := sound_track(container)) is None:
       return None
     wave = np.zeros(round(seconds * rate), np.float32)
-    clock = Clock(pictures)
-    begin = clock.origin * clock.tick + start  # In seconds on the container's time axis.
+    begin = Clock(container, pictures).zero + start  # In seconds on the container's time axis.
     if start > 0:
       # Lossy codecs need the preceding sound to decode correctly: start one second earlier.
       with contextlib.suppress(av.FFmpegError):
         container.seek(math.floor((begin - 1) / stream.time_base), stream=stream)
-    at = None
-    for piece in _resampled(decode(container, stream), rate):
+    at, broken = None, []
+    for piece in _resampled(_whole_frames(decode(container, stream), broken), rate):
       samples = piece.to_ndarray().mean(0)
       where = round((float(piece.pts * piece.time_base) - begin) * rate)
       at = where if at is None or abs(where - at) > _SLACK * rate else at
@@ -52,12 +53,24 @@ def read_sound(file: File, rate: int, start: float, seconds: float) -> Float[np.
       inside = samples[max(-at, 0) : max(len(wave) - at, 0)]
       wave[max(at, 0) : max(at, 0) + len(inside)] = inside
       at += len(samples)
+    # Lossy codecs overlap packets: a broken packet spoils the next one, too.
+    if any(part.start < begin + seconds and 2 * part.end - part.start > begin for part in broken):
+      return None
     return np.clip(wave, -1, 1)
 
 
 def sound_track(container) -> av.AudioStream | None:
   """The first sound track whose codec this FFmpeg supports; None if there is none."""
   return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+
+
+def _whole_frames(parts: Iterable[Part], broken: list[Part]) -> Iterator[av.AudioFrame]:
+  """Yields the frames of `parts`, and appends the broken parts to `broken`."""
+  for part in parts:
+    if part.broken:
+      broken.append(part)
+    elif part.frame is not None:
+      yield part.frame
 
 
 def _resampled(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:

@@ -28,7 +28,7 @@ from stale_jax.data.buckets import Bucket, Numbers, Window, assign, counted, dra
 from stale_jax.data.decode.container import File, Unreadable, name_of
 from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
 from stale_jax.data.decode.sound import read_sound
-from stale_jax.data.decode.video import frames_at, probe, seconds_of
+from stale_jax.data.decode.video import HDR_CHOICES, frames_at, probe, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
 from stale_jax.data.print_once import or_left_out, print_once
 from stale_jax.data.source import Source, Spread, in_threads
@@ -59,7 +59,10 @@ class Videos(Source):
     rates: frame rates, one of which is drawn for each clip. If it is not empty, `rate` becomes the first.
     patch: number of frames, rows and columns that a token of sight covers. Tokens of other senses cover the
       same number of frames.
-    hearing: whether clips have sound. If so, each video is read twice.
+    hearing: whether clips have sound. If so, each video is read twice. A clip in which a packet of sound is
+      broken has none.
+    hdr: whether to convert videos of high dynamic range (PQ, HLG) to ordinary ones ("tone_map") or to skip
+      them ("leave_out").
     hashtags, sounds: classes of the labels `hashtag` and `audio`; without classes the label is omitted.
 
   Raises:
@@ -78,6 +81,7 @@ class Videos(Source):
   rates: tuple[float, ...] = number((), above=0)
   patch: tuple[int, ...] = number((4, 8, 8), least=1)
   hearing: bool = True
+  hdr: str = choice("tone_map", HDR_CHOICES)
   hashtags: tuple[str, ...] = ()
   sounds: tuple[str, ...] = ()
 
@@ -205,7 +209,7 @@ class Videos(Source):
   def measure(self, which: int) -> tuple[int, int, float]:
     """(width, height, seconds) of the video at `which`, as displayed. Raises Unreadable."""
     file, _ = self.find(which)
-    properties = probe(file)
+    properties = probe(file, self.hdr)
     return properties.width, properties.height, properties.seconds
 
   def seconds(self, file: File) -> float:
@@ -223,7 +227,8 @@ class Videos(Source):
     """The pictures in `window`. Raises Unreadable."""
     # Copying each frame into place is faster than stacking: allocating memory costs more than copying.
     sight = np.empty((*window.size, 3), np.uint8)
-    for frame, pixels in zip(sight, frames_at(file, window.times, *window.size[1:]), strict=True):
+    shown = frames_at(file, window.times, *window.size[1:], self.hdr)
+    for frame, pixels in zip(sight, shown, strict=True):
       frame[:] = pixels
     return sight
 
