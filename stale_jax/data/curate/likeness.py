@@ -3,8 +3,8 @@
 A fixed camera shows the same picture in all of its clips. Therefore pictures alone cannot tell a copy from
 another recording of the same place and person: what moves must be the same too, at the same times.
 
-A clip is represented by grey pictures of 16x16 pixels at equal intervals. For two clips, one is shifted in
-time against the other. The mean over time of the overlapping pictures is what stands still, and the changes
+A clip is represented by blurred grey pictures of 16x16 pixels at equal intervals. For two clips, one is
+shifted in time against the other. The mean over time of the overlapping pictures is what stands still, and the changes
 between consecutive pictures are what moves. The likeness is the lesser of the two correlations, and the
 greatest over all shifts in time, over mirroring, and over crops of up to 8% of either clip.
 
@@ -38,6 +38,7 @@ _SHORTEST = 3  # Least number of overlapping pictures.
 # Standard deviation of the noise of a codec in the small pictures, in grey levels. It counts as a difference
 # between clips in which nothing moves.
 _NOISE = 0.25
+_BLUR = np.array([0.25, 0.5, 0.25], np.float32)
 # Crops are compared if the likeness without crops is at least this share of the one asked for.
 _UNCROPPED = 0.15
 # (row, column) of the coefficients, lowest frequencies first. The first 31 are used for band keys.
@@ -120,7 +121,9 @@ class Compared:
   """The pictures of a clip and of its crops, prepared for the comparison with many other clips."""
 
   def __init__(self, pictures: UInt8[np.ndarray, "times 16 16"]):
-    self._pictures = pictures.astype(np.float32)[None]
+    # Blurring removes what depends on where small things lie between the pixels, which a crop changes.
+    blurred = [cv2.sepFilter2D(picture.astype(np.float32), -1, _BLUR, _BLUR) for picture in pictures]
+    self._pictures = np.stack(blurred)[None]
 
   @functools.cached_property
   def whole(self) -> "_Movie":

@@ -71,12 +71,18 @@ def test_likeness_is_the_lesser_correlation_at_the_best_shift():
   def correlation(a, b, noise):
     return (np.sum(a * b) + noise[0]) / np.sqrt((np.sum(a * a) + noise[1]) * (np.sum(b * b) + noise[1]))
 
+  def blurred(picture):
+    padded, out = np.pad(picture.astype(float), 1, mode="reflect"), np.zeros((16, 16))
+    for (y, a), (x, b) in itertools.product(enumerate((0.25, 0.5, 0.25)), repeat=2):
+      out += a * b * padded[y : y + 16, x : x + 16]
+    return out
+
   best = -1.0
   for shift in range(-7, 8):
     first, second = max(shift, 0), max(-shift, 0)
     count = min(8 - first, 7 - second)
     if count >= 5:  # .7 of the shorter clip.
-      a, b = (x[k : k + count].astype(float) for x, k in ((one, first), (other, second)))
+      a, b = (np.stack(list(map(blurred, x[k : k + count]))) for x, k in ((one, first), (other, second)))
       a, b = (x - x.mean((1, 2), keepdims=True) for x in (a, b))
       e = 0.25**2 * 256
       still = correlation(a.mean(0), b.mean(0), (e, e))
