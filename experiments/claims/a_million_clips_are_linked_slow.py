@@ -2,8 +2,8 @@
 
 The clips are drawn at random: each has pictures, codes and motion as curation computes them; one in a hundred
 is a copy that begins later, is mirrored, and has noise. They are linked by the stages of curation, on Apache
-Beam in two processes. Scores with bars of their own: seconds, 300; the greatest memory of all processes, 2 GiB;
-the share of the copies that are not linked, .05; the share of the links that are wrong, .02. Value: the
+Beam in two processes. Scores with bars of their own: seconds, 300; the greatest memory of all processes, 2
+GiB; the share of the copies that are not linked, .05; the share of the links that are wrong, .02. Value: the
 greatest score divided by its bar. Bar: 1.
 """
 

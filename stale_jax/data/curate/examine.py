@@ -17,7 +17,7 @@ from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 
 # Increment when a measurement changes; cached videos are then measured again.
-VERSION = 3
+VERSION = 4
 
 _SMALL, _MIDDLE = 64, 240  # Shorter side of the pictures for cuts, and for other measurements, in pixels.
 _EVERY = 0.25  # Seconds between successive pictures that are measured.

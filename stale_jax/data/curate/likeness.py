@@ -4,9 +4,9 @@ A fixed camera shows the same picture in all of its clips. Therefore pictures al
 another recording of the same place and person: what moves must be the same too, at the same times.
 
 A clip is represented by blurred grey pictures of 16x16 pixels at equal intervals. For two clips, one is
-shifted in time against the other. The mean over time of the overlapping pictures is what stands still, and the changes
-between consecutive pictures are what moves. The likeness is the lesser of the two correlations, and the
-greatest over all shifts in time, over mirroring, and over crops of up to 8% of either clip.
+shifted in time against the other. The mean over time of the overlapping pictures is what stands still, and
+the changes between consecutive pictures are what moves. The likeness is the lesser of the two correlations,
+and the greatest over all shifts in time, over mirroring, and over crops of up to 8% of either clip.
 
 For finding candidates among many clips without comparing all pairs, a clip also has codes. A code consists of
 the signs of low-frequency coefficients of the cosine transform of a picture, like a perceptual hash (pHash).

@@ -6,14 +6,15 @@ from jaxtyping import UInt8
 
 from stale_jax.data.flow import flow
 
+_FASTEST = 30  # The speed is that of one in so many pixels.
 _NOISE = 2  # Largest change of a smoothed pixel that counts as noise, in grey levels.
 
 
 def clip_speed(frames: UInt8[np.ndarray, "frames height width"], seconds: float) -> float:
-  """The mean speed of the fastest tenth of the picture, in multiples of its shorter side per second.
+  """The mean speed of the fastest thirtieth of the picture, in multiples of its shorter side per second.
 
-  For each pair of consecutive frames the speed is averaged over the fastest tenth of the pixels, so that a
-  still wall behind a moving person does not lower it. The result is the mean over pairs. Pixels that do not
+  For each pair of consecutive frames the speed is averaged over the fastest thirtieth of the pixels, so that a
+  still wall behind a moving person or hand does not lower it. The result is the mean over pairs. Pixels that do not
   change have speed 0, because the flow in regions without texture is arbitrary.
 
   Args:
@@ -26,6 +27,6 @@ def clip_speed(frames: UInt8[np.ndarray, "frames height width"], seconds: float)
   for first, second in zip(smooth, smooth[1:], strict=False):
     length = np.hypot(*np.moveaxis(flow(first, second, finest=2), -1, 0))
     length = np.where(cv2.absdiff(first, second) > _NOISE, length, 0).ravel()
-    tenth = max(1, length.size // 10)
-    speeds.append(np.partition(length, -tenth)[-tenth:].mean())
+    fastest = max(1, length.size // _FASTEST)
+    speeds.append(np.partition(length, -fastest)[-fastest:].mean())
   return float(np.mean(speeds) / min(frames.shape[1:]) / seconds)
