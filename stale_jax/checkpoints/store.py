@@ -7,7 +7,6 @@ checkpoints that were damaged later.
 
 import contextlib
 import errno
-import logging as python_logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -34,12 +33,6 @@ from stale_jax.training.state import State
 # host at 100 MB/s takes 38 minutes.
 PATIENCE = 3600.0
 _NEVER = 10 * 365 * 86400
-
-
-# A failed save is reported once, by the error that it raises. Without these filters, Orbax would also log a
-# traceback for each thread and each array.
-python_logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-python_logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
 
 
 class Checkpointer:
