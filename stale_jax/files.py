@@ -71,7 +71,7 @@ def _reach(bucket: epath.Path) -> None:
     try:
       answers.append(None if bucket.exists() else "the bucket does not exist, or you have no access to it")
     except Exception as error:  # Network, credentials and client raise many types.
-      answers.append(_one_line(error))
+      answers.append(one_line(error))
 
   asking = threading.Thread(target=ask, daemon=True)
   asking.start()
@@ -101,7 +101,7 @@ def write_whole(path: str | AnyPath, data: str | bytes) -> None:
     try:
       path.write_bytes(data)
     except Exception as error:  # The client raises many types.
-      raise UserError(f"cannot write {path}: {_one_line(error)}.") from error
+      raise UserError(f"cannot write {path}: {one_line(error)}.") from error
     return
   partial = path.with_name(path.name + ".partial")
   try:
@@ -127,7 +127,7 @@ def read_object(path: str | AnyPath, advice: str) -> dict[str, Any]:
   try:
     data = path.read_bytes()
   except Exception as error:  # The clients of buckets raise many types.
-    raise UserError(f"cannot read {path}: {_one_line(error)}.") from error
+    raise UserError(f"cannot read {path}: {one_line(error)}.") from error
   return parse_object(data, path, advice)
 
 
@@ -136,7 +136,7 @@ def parse_object(data: str | bytes, where: object, advice: str) -> dict[str, Any
   try:
     value = json.loads(data if isinstance(data, str) else data.decode())
   except (ValueError, RecursionError) as error:  # Among them UnicodeDecodeError.
-    raise UserError(f"{where} is not a JSON file ({_one_line(error)}); {advice}.") from error
+    raise UserError(f"{where} is not a JSON file ({one_line(error)}); {advice}.") from error
   if not isinstance(value, dict):
     raise UserError(f"{where} holds {json.dumps(value)[:40]} instead of a JSON object; {advice}.")
   return value
@@ -190,6 +190,7 @@ class Written:
       self._temporary.cleanup()
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+  """The message of an error as one line of at most 200 characters."""
   text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
   return " ".join(text.split())[:200] or type(error).__name__

@@ -28,7 +28,7 @@ def lines(tree: Mapping[str, Any]) -> list[str]:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
   """For each key that differs, the lines "-key = value" of `before` and "+key = value" of `after`."""
-  old, new = dict(_flat(before)), dict(_flat(after))
+  old, new = dict(flat(before, "config.")), dict(flat(after, "config."))
   out = []
   for key in [*old, *(key for key in new if key not in old)]:
     if key in old and (key not in new or old[key] != new[key]):
@@ -63,10 +63,15 @@ def _line(key: str, value: Any, comment: str) -> str:
   return f"{f'{key} = {value!r}':<44}  # {comment}"
 
 
-def _flat(tree: Mapping[str, Any], where: str = "config") -> Iterator[tuple[str, Any]]:
-  """Yields (path, value) of each key; dictionaries are entered, except empty ones, which are values."""
+def flat(tree: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
+  """Yields (dotted path, value) of each key; dictionaries are entered, except empty ones, which are values.
+
+  Args:
+    tree: a config, or a part of it.
+    where: the beginning of all paths.
+  """
   for key, value in tree.items():
     if isinstance(value, Mapping) and value:
-      yield from _flat(value, f"{where}.{key}")
+      yield from flat(value, f"{where}{key}.")
     else:
-      yield f"{where}.{key}", value
+      yield f"{where}{key}", value
