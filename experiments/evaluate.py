@@ -77,7 +77,8 @@ def _measure(mesh: Mapping[str, int] | None) -> None:
   from stale_jax.files import at, make_folder, write_whole
   from stale_jax.hosts import leads
   from stale_jax.media import contact_sheet, curves, png
-  from stale_jax.pipeline import load, scores_path
+  from stale_jax.pipeline import load
+  from stale_jax.scores import scores_path
 
   suite = SUITES[SUITE.value]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh)

@@ -7,7 +7,6 @@ base config. A cell is a row trained with one seed.
 
 import copy
 import dataclasses
-import json
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.files import AnyPath, make_folder
-from stale_jax.pipeline import scores_path
+from stale_jax.scores import read_scores
 
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "experiments" / "tables"
@@ -64,10 +63,7 @@ class Cell:
 
   def scores(self) -> dict[str, dict[str, Any]]:
     """suite -> name of a score -> its value, for the suites that have been measured."""
-    try:
-      stored = json.loads(scores_path(self.folder).read_text())
-    except (OSError, ValueError):
-      return {}
+    stored = read_scores(self.folder)
     return {suite: stored[suite] for suite in self.suites if suite in stored}
 
   def programs(self) -> Iterator[tuple[str, ...]]:

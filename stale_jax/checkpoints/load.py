@@ -40,4 +40,4 @@ def newest_ema(folder: AnyPath, place: Place = lambda *_: None) -> tuple[Any, di
   """
   config = config_of_run(folder)
   params = newest_part(folder, "ema", lambda shapes: place(config, shapes))
-  return converted(params, config.get("senses", ())), config
+  return converted(params, config.get("senses", ()), folder), config

@@ -53,4 +53,4 @@ def load_weights(path: AnyPath) -> tuple[Any, dict[str, Any]]:
   except (SafetensorError, KeyError, TypeError, OSError) as error:
     raise UserError(f"{path} is not a weights file of stale_jax: {error}") from error
   config = upgrade(parse_object(text, f"the config in {path}", "use another copy of the file"), path)
-  return converted(traverse_util.unflatten_dict(flat, sep="/"), config.get("senses", ())), config
+  return converted(traverse_util.unflatten_dict(flat, sep="/"), config.get("senses", ()), path), config
