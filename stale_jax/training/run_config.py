@@ -68,14 +68,14 @@ def check_config(config: Mapping[str, Any], workdir: AnyPath, moved_data: bool =
     differing = [key for key in differing if not _is_place(key)]
   if not differing:
     return
-  shown = [f"{key}={saved.get(key)!r}, now {current.get(key)!r}" for key in differing[:_SHOWN]]
+  shown = [f"{key}={saved.get(key)!r} (now {current.get(key)!r})" for key in differing[:_SHOWN]]
   if len(differing) > _SHOWN:
     shown.append(f"and {len(differing) - _SHOWN} more")
   advice = "choose another --workdir"
   if all(map(_is_place, differing)):
-    advice = f"if the same data has moved, add --moved_data, else {advice}"
+    advice = f"if the same data has moved, add --moved_data; else {advice}"
   raise UserError(
-    f"{workdir} holds a run with other settings, which cannot change: {'; '.join(shown)}. To go on, {advice}."
+    f"{workdir} holds a run with other settings, which cannot change: {', '.join(shown)}; {advice}."
   )
 
 
@@ -99,8 +99,7 @@ def _without(section: Any, *keys: str) -> Any:
 
 
 def _is_place(key: str) -> bool:
-  section, *_, name = key.split(".")
-  return section == "source" and name in _PLACES
+  return key.startswith("source.") and key.split(".")[-1] in _PLACES
 
 
 def _same(key: str, before: Any, after: Any) -> bool:

@@ -37,5 +37,5 @@ def test_a_run_goes_on_whether_its_defaults_are_listed_or_not(tmp_path):
     del partial[section]
   (tmp_path / "config.json").write_text(json.dumps(partial))  # As a run of the first release has it.
   check_config(resolve(micro.config(training__steps=7)), tmp_path)
-  with pytest.raises(UserError, match="model.depth=1, now 2"):
+  with pytest.raises(UserError, match=r"model.depth=1 \(now 2\)"):
     check_config(resolve(micro.config(model__depth=2)), tmp_path)

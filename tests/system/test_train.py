@@ -161,10 +161,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 def test_another_model_in_the_folder_is_refused(micro_run, tmp_path):
   workdir = shutil.copytree(micro_run, tmp_path / "run")
   code, out, err = finish("train", *micro.arguments(workdir, model__depth=2))
-  assert code == 2 and not out and err.count("\n") == 1 and "model.depth=1, now 2" in err
+  assert code == 2 and not out and err.count("\n") == 1 and "model.depth=1 (now 2)" in err
   # Nor are tracks begun in the middle of a run, or left behind there.
   code, out, err = finish("train", *micro.arguments(workdir, ema__snapshots=0))
-  assert code == 2 and not out and err.count("\n") == 1 and "ema.tracks=(0.05, 0.1), now ()" in err
+  assert code == 2 and not out and err.count("\n") == 1 and "ema.tracks=(0.05, 0.1) (now ())" in err
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(tmp_path):
