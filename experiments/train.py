@@ -1,7 +1,7 @@
 """Trains a config, or continues a run that was interrupted.
 
 python -m experiments.train --config=configs/digits.py --workdir=runs/digits [--config.SECTION.KEY=VALUE]
-  [--profile=START:STOP] [--moved_data]
+  [--profile=START:STOP]
 
 For training in N processes, start the program N times with --config.training.processes=N. The processes find
 each other through the environment variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; a
@@ -19,9 +19,6 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: a path, or gs
 PROFILE = flags.DEFINE_string(
   "profile", None, "START:STOP, the steps to trace into WORKDIR/profile, for XProf."
 )
-MOVED_DATA = flags.DEFINE_boolean(
-  "moved_data", False, "Continues a run whose data has moved: the paths of its source may differ."
-)
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -33,7 +30,7 @@ def main() -> None:
   window = parse_window(PROFILE.value) if PROFILE.value is not None else None
   config = CONFIG.value.to_dict()
   with join_processes(config):
-    train(config, WORKDIR.value, window, MOVED_DATA.value)
+    train(config, WORKDIR.value, window)
 
 
 if __name__ == "__main__":

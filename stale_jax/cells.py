@@ -14,6 +14,7 @@ from typing import Any
 
 from stale_jax.checkpoints.config_file import read_config, write_config
 from stale_jax.config import build, resolve
+from stale_jax.config.text import change_of, flat
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
@@ -53,11 +54,11 @@ class Cell:
     """Writes the config of the cell; raises UserError if the folder contains another config."""
     path = make_folder(self.folder) / "config.json"
     if path.exists() and (existing := resolve(read_config(path))) != self.config:
-      differing = [
-        key for key in sorted({*existing, *self.config}) if existing.get(key) != self.config.get(key)
-      ]
+      before, after = dict(flat(existing)), dict(flat(self.config))
+      differing = [key for key in {**before, **after} if before.get(key) != after.get(key)]
       raise UserError(
-        f"{self.folder} contains a run with another {', '.join(differing)}; choose another --out."
+        f"{self.folder} holds a run with other settings: {change_of(before, after, differing)}; "
+        "choose another --out."
       )
     write_config(path, self.config)
 

@@ -23,19 +23,13 @@ from stale_jax.training.metrics import Evaluation
 from stale_jax.training.state import State
 
 
-def train(
-  config: Mapping[str, Any],
-  workdir: str | AnyPath,
-  profile: tuple[int, int] | None = None,
-  moved_data: bool = False,
-) -> State:
+def train(config: Mapping[str, Any], workdir: str | AnyPath, profile: tuple[int, int] | None = None) -> State:
   """Builds `config` and trains it in `workdir`, or continues the run that is there.
 
   Args:
     config: plain data; keys that are left out have their defaults.
     workdir: folder of the run: a path, or gs://BUCKET/FOLDER.
     profile: (start, stop), the steps to trace; the trace is written to `workdir`/profile.
-    moved_data: whether the data of the run in `workdir` has moved, so that its paths may differ.
 
   Returns:
     The state after the last step.
@@ -54,7 +48,7 @@ def train(
   with Stage("building the model and its data"):
     experiment = build(config)
   evaluate = functools.partial(_evaluate, experiment) if experiment.training.evaluation.every else None
-  return train_loop(experiment, resolve(config), workdir, profile, evaluate, moved_data)
+  return train_loop(experiment, resolve(config), workdir, profile, evaluate)
 
 
 def _evaluate(experiment: Experiment, params: Any) -> Evaluation:

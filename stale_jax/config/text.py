@@ -1,11 +1,13 @@
 """Resolved configs as text: one line of Python per key, with meaning and range; and their differences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stale_jax.config.schema import ROOT, sections_of
 from stale_jax.construct import is_required
 from stale_jax.sections import Section, allowed, default_of
+
+_SHOWN = 4  # Number of keys that `change_of` names.
 
 
 def lines(tree: Mapping[str, Any]) -> list[str]:
@@ -36,6 +38,18 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     if key in new and (key not in old or old[key] != new[key]):
       out.append(f"+{key} = {new[key]!r}")
   return out
+
+
+def change_of(before: Mapping[str, Any], after: Mapping[str, Any], keys: Sequence[str]) -> str:
+  """The values of `keys` before and after a change, in one line; of many keys, the first four.
+
+  Args:
+    before, after: dotted key -> value, as `flat` yields them; None if the key is absent.
+    keys: the keys that differ.
+  """
+  shown = [f"{key}={before.get(key)!r} (now {after.get(key)!r})" for key in keys[:_SHOWN]]
+  more = [f"and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
+  return ", ".join(shown + more)
 
 
 def _section_lines(where: str, section: Section, values: Mapping[str, Any]) -> Iterator[str]:

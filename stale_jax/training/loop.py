@@ -38,7 +38,6 @@ def train_loop(
   workdir: str | AnyPath,
   profile: tuple[int, int] | None = None,
   evaluate: Callable[[Any], Evaluation] | None = None,
-  moved_data: bool = False,
 ) -> State:
   """Trains `experiment` in `workdir`, or resumes the run in that folder.
 
@@ -56,7 +55,6 @@ def train_loop(
     profile: (start, stop), a range of steps of which a trace is written to the subfolder `profile`.
     evaluate: (averaged parameters, sharded as in training) -> their evaluation, called by all processes every
       `evaluation.every` steps; None: never.
-    moved_data: whether the paths of the data may differ from those of the earlier start of the run.
 
   Returns:
     The state after the last step.
@@ -68,7 +66,7 @@ def train_loop(
   workdir = at(workdir)
   try:
     with preemption() as stopping:
-      return _train(experiment, config, workdir, stopping, profile, evaluate, moved_data)
+      return _train(experiment, config, workdir, stopping, profile, evaluate)
   except OSError as error:
     if error.errno not in FULL:
       raise
@@ -84,7 +82,6 @@ def _train(
   stopping: Callable[[int], bool],
   window: tuple[int, int] | None,
   evaluate: Callable[[Any], Evaluation] | None,
-  moved_data: bool,
 ) -> State:
   settings, say = experiment.training.settings, _say()
   if jax.process_count() != settings.processes:
@@ -104,7 +101,9 @@ def _train(
   if settings.init_from and not (workdir / "checkpoints").exists():
     read()
   with locked(workdir, say) as check_lock:
-    check_config(config, workdir, moved_data)
+    check_config(config, workdir)
+    # Saved configs are without it, since it holds for one start of the run.
+    config = {**config, "training": {**config["training"], "moved_data": False}}
     checkpoints = Checkpointer(workdir, settings.keep)
     feed = Feed(experiment, program)
     state = first_state(program, checkpoints, feed, read if settings.init_from else None, say)

@@ -19,7 +19,7 @@ from typing import Any
 
 from stale_jax.checkpoints.config_file import read_config
 from stale_jax.config.resolve import resolve
-from stale_jax.config.text import flat
+from stale_jax.config.text import change_of, flat
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, is_address
@@ -39,16 +39,15 @@ _FIXED = {
 }
 # Keys of a source whose values are paths, which may name the same place in several ways.
 _PLACES = ("path", "lines", "autoencoder")
-_SHOWN = 4  # Number of settings that an error message names.
 
 
-def check_config(config: Mapping[str, Any], workdir: AnyPath, moved_data: bool = False) -> None:
+def check_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
   """Checks that `config` can resume the run in `workdir`, if there is one.
 
   Args:
-    config: a resolved config.
+    config: a resolved config. With `training.moved_data`, the paths of its source may differ from those of
+      the run.
     workdir: the run's folder.
-    moved_data: whether the paths of the data may differ.
 
   Raises:
     UserError: `config` changes a setting that is fixed, or the config of the run is damaged.
@@ -64,19 +63,15 @@ def check_config(config: Mapping[str, Any], workdir: AnyPath, moved_data: bool =
   saved, current = _fixed_settings(before), _fixed_settings(config)
   keys = [*saved, *(key for key in current if key not in saved)]
   differing = [key for key in keys if not _same(key, saved.get(key), current.get(key))]
-  if moved_data:
+  if config["training"]["moved_data"]:
     differing = [key for key in differing if not _is_place(key)]
   if not differing:
     return
-  shown = [f"{key}={saved.get(key)!r} (now {current.get(key)!r})" for key in differing[:_SHOWN]]
-  if len(differing) > _SHOWN:
-    shown.append(f"and {len(differing) - _SHOWN} more")
   advice = "choose another --workdir"
   if all(map(_is_place, differing)):
-    advice = f"if the same data has moved, add --moved_data; else {advice}"
-  raise UserError(
-    f"{workdir} holds a run with other settings, which cannot change: {', '.join(shown)}; {advice}."
-  )
+    advice = f"if the same data has moved, add --config.training.moved_data=True; else {advice}"
+  found = change_of(saved, current, differing)
+  raise UserError(f"{workdir} holds a run with other settings, which cannot change: {found}; {advice}.")
 
 
 def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:

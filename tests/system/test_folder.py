@@ -40,16 +40,10 @@ def folder(tmp_path_factory):
   return path
 
 
-def train(folder, workdir, environment=None, *more, **overrides):
+def train(folder, workdir, environment=None, **overrides):
   values = {**micro.SIZES, **SMALL, **{key.replace("__", "."): value for key, value in overrides.items()}}
   flags = [f"--config.{key}={value}" for key, value in values.items()]
-  arguments = (
-    "--config=configs/folder.py",
-    f"--config.source.path={folder}",
-    f"--workdir={workdir}",
-    *flags,
-    *more,
-  )
+  arguments = ("--config=configs/folder.py", f"--config.source.path={folder}", f"--workdir={workdir}", *flags)
   return finish("train", *arguments, **(environment or {}))
 
 
@@ -80,10 +74,11 @@ def test_a_run_goes_on_with_data_that_moved_if_it_is_told_so(folder, tmp_path):
   code, out, err = train(moved, run)
   last = err.splitlines()[-1]
   assert code == 2 and last.startswith("error: ") and "Traceback" not in err, err
-  assert f"source.path='{videos}' (now '{moved}')" in last and "--moved_data" in last
+  assert f"source.path='{videos}' (now '{moved}')" in last and "--config.training.moved_data=True" in last
   assert (run / "config.json").read_text() == config
-  code, out, err = train(moved, run, None, "--moved_data")
+  code, out, err = train(moved, run, training__moved_data=True)
   assert code == 0 and "at step 4" in out, err
+  assert json.loads((run / "config.json").read_text())["training"]["moved_data"] is False
   # From now on, the data is there.
   code, out, err = train(f"{moved}/", run)
   assert code == 0 and "at step 8" in out, err

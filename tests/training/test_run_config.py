@@ -54,11 +54,11 @@ def changed(config, key, value):
   return config
 
 
-def refusal(tmp_path, before, after, **options) -> str:
+def refusal(tmp_path, before, after) -> str:
   """The error of resuming a run of one config with another; "" if it may be."""
   write_config(tmp_path / "config.json", before)
   try:
-    check_config(resolve(after) if "senses" in after else after, tmp_path, **options)
+    check_config(resolve(after), tmp_path)
   except UserError as error:
     return str(error)
   return ""
@@ -163,9 +163,9 @@ def test_data_that_moved_is_accepted_on_demand_and_no_other_change_is(tmp_path, 
   old, new = (changed(LATENTS, "source.source.path", path) for path in (before, after))
   text = refusal(tmp_path, old, new)
   assert f"source.source.path={before!r} (now {after!r})" in text
-  assert "if the same data has moved, add --moved_data" in text
-  assert not refusal(tmp_path, old, new, moved_data=True)
+  assert "if the same data has moved, add --config.training.moved_data=True" in text
+  assert not refusal(tmp_path, old, changed(new, "training.moved_data", True))
   new = changed(new, "model.depth", 2)
-  assert "--moved_data" not in refusal(tmp_path, old, new)
-  text = refusal(tmp_path, old, new, moved_data=True)
+  assert "--config" not in refusal(tmp_path, old, new)
+  text = refusal(tmp_path, old, changed(new, "training.moved_data", True))
   assert "model.depth=1 (now 2)" in text and "path" not in text
