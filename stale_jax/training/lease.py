@@ -42,7 +42,7 @@ class Lease:
     spec = {"driver": "gcs", "bucket": bucket, "path": path.rstrip("/") + "/"}
     self._store = tensorstore.KvStore.open(spec).result()
     self._id = uuid.uuid4().hex
-    self._lock, self._released = threading.Lock(), threading.Event()
+    self._writing, self._released = threading.Lock(), threading.Event()
     self._thread = threading.Thread(target=self._keep_renewing, daemon=True)
 
   def acquire(self, name: str) -> str | None:
@@ -54,8 +54,6 @@ class Lease:
     self._taken_by = None
     try:
       other = self._acquire()
-    except UserError:
-      raise
     except Exception as error:  # TensorStore raises several types.
       raise UserError(f"cannot write {self._folder}/{_KEY}: {one_line(error)}.") from error
     if other is None:
@@ -98,7 +96,7 @@ class Lease:
 
   def _renew(self) -> None:
     """Renews the lease, or finds that another process has taken it over."""
-    with self._lock:
+    with self._writing:
       if self._released.is_set() or self._taken_by or self._write(self._generation):
         return
       found = self._store.read(_KEY).result()
@@ -114,16 +112,16 @@ class Lease:
 
   def lost_to(self) -> str | None:
     """See `Lock`."""
-    # A process that was halted for some time has not renewed the lease, which may have been taken over.
+    # This process may have been halted for some time, and another may have taken over the expired lease.
     if time.monotonic() - self._renewed > self._expiry:
-      with contextlib.suppress(Exception):  # No other process can reach the bucket, either.
+      with contextlib.suppress(Exception):  # The bucket cannot be reached, which the save will report.
         self._renew()
     return self._taken_by
 
   def release(self) -> None:
     """See `Lock`."""
     self._released.set()
-    with self._lock, contextlib.suppress(Exception):  # It expires.
+    with self._writing, contextlib.suppress(Exception):  # It expires.
       self._store.write(_KEY, None, if_equal=self._generation).result()
 
 

@@ -191,7 +191,6 @@ class _Run:
         stack.enter_context(contextlib.closing(part))
       stack.enter_context(jax.transfer_guard("disallow"))
       while step < steps and not stopping(step):
-        self.check_lock()
         state, scalars = self._update(step, state)
         step += 1
         with self.metrics.waiting_for_data():

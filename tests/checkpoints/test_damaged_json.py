@@ -21,7 +21,7 @@ from stale_jax.training.goodput import Goodput
 from stale_jax.training.initial import init_params
 from stale_jax.training.metrics import Metrics
 from tests import micro
-from tests.programs import finish
+from tests.programs import finish, start
 
 BROKEN = {
   "null": b"null",
@@ -106,6 +106,17 @@ def test_records_that_a_run_makes_again(tmp_path, content):
   assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()] == [good]
   assert json.loads((tmp_path / "started.json").read_text()).keys() == {"boot", "monotonic", "wall"}
   Goodput(tmp_path)
+
+
+def test_two_suites_that_are_measured_at_once_are_both_kept(micro_run, tmp_path):
+  run = shutil.copytree(micro_run, tmp_path / "run")
+  (run / "evaluation.json").unlink(missing_ok=True)
+  suites = ("denoising", "likelihood")
+  started = [start("evaluate", f"--workdir={run}", f"--suite={suite}", "--clips=4") for suite in suites]
+  for process in started:
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, said
+  assert read_scores(run).keys() == set(suites)
 
 
 def test_programs_print_one_line(micro_run, tmp_path):

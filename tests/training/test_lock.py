@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import json
 import threading
 import time
@@ -10,9 +11,10 @@ import pytest
 from etils import epath
 
 from stale_jax.errors import UserError
+from stale_jax.run import train
 from stale_jax.training.lease import Lease
 from stale_jax.training.lock import FileLock, locked
-from tests import programs
+from tests import micro, programs
 from tests.storage import BUCKET, storage
 
 RENEWAL, EXPIRY = 0.1, 0.8
@@ -57,6 +59,15 @@ def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatc
   with locked(tmp_path, said.append) as check:
     check()
   assert len(said) == 1 and "has no locks" in said[0]
+
+
+def test_a_run_that_has_lost_its_folder_saves_nothing_more(tmp_path, monkeypatch):
+  asked = itertools.count()
+  monkeypatch.setattr(FileLock, "lost_to", lambda self: "process 7 on mars" if next(asked) else None)
+  config = micro.config(training__steps=40, training__checkpoint_every=4, ema__snapshots=0)
+  with pytest.raises(UserError, match=r"another run has taken it over \(process 7 on mars\)"):
+    train(config, tmp_path)
+  assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
 
 
 @pytest.fixture(scope="module")
