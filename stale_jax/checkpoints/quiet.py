@@ -8,6 +8,7 @@ TensorStore, because the event loop is closed; or Python, because a coroutine is
 import logging
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ def silence() -> None:
   """Drops these traces from now on. The error that is raised and errors of other code, are not affected."""
   logging.getLogger("absl").addFilter(_is_not_of_orbax)
   logging.getLogger("asyncio").addFilter(_is_not_of_a_checkpoint)
+  warnings.filterwarnings("ignore", "coroutine '_read_.*' was never awaited", RuntimeWarning)
   usual = sys.unraisablehook
 
   def hook(found: Any) -> None:

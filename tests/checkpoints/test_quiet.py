@@ -62,6 +62,20 @@ def test_what_is_given_up_prints_nothing_and_other_errors_do(monkeypatch, capfd)
   assert "notebook" in capfd.readouterr().err
 
 
+async def _read_array():
+  """A read as Orbax names its own."""
+
+
+async def mine():
+  """A coroutine of other code."""
+
+
+def test_reads_that_never_began_are_not_warned_of(recwarn):
+  silence()
+  _read_array(), mine()
+  assert [str(warning.message) for warning in recwarn] == ["coroutine 'mine' was never awaited"]
+
+
 def test_only_messages_about_checkpoints_are_dropped(caplog):
   silence()
   with caplog.at_level(logging.ERROR):
