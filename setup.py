@@ -47,6 +47,7 @@ setup(
     "opencv-python-headless>=4.12",
     "optax>=0.2.6",
     "orbax-checkpoint>=0.11.20",
+    "tensorstore",
     "pyyaml",
     "safetensors",
     "scikit-learn",

@@ -77,7 +77,8 @@ def _measure(mesh: Mapping[str, int] | None) -> None:
   from stale_jax.files import at, make_folder, write_whole
   from stale_jax.hosts import leads
   from stale_jax.media import contact_sheet, curves, png
-  from stale_jax.pipeline import load, scores_path
+  from stale_jax.pipeline import load
+  from stale_jax.scores import read_scores, scores_path
 
   suite = SUITES[SUITE.value]
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh)
@@ -132,8 +133,9 @@ def _measure(mesh: Mapping[str, int] | None) -> None:
     "how": {"seed": SEED.value, **model.chosen, **sampler},
   }
   if WORKDIR.value and WORKDIR.value not in NAMED:
-    all_scores = {**model.scores, SUITE.value: scores}
-    write_whole(scores_path(at(WORKDIR.value)), json.dumps(all_scores) + "\n")  # `load` reads this file.
+    # Read again: another suite may have been measured in the meantime.
+    all_scores = {**read_scores(at(WORKDIR.value)), SUITE.value: scores}
+    write_whole(scores_path(at(WORKDIR.value)), json.dumps(all_scores) + "\n")
   print(json.dumps(scores))
 
 

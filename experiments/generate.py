@@ -90,7 +90,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
       steps=STEPS.value,
       guidance=GUIDANCE.value,
     )
-  except UserError:
+  except BaseException:
     if not existed and leads():
       out.rmdir()
     raise

@@ -59,7 +59,7 @@ def render(folder: Path) -> str:
   parts += ["### What does not hold", _claims_table(fail, recorded)] if fail else []
   parts += ["### What holds", _claims_table(hold, recorded)] if hold else []
   parts += ["### Not measured", ", ".join(map(_link, missing)) + "."] if missing else []
-  measured = [record for path in benchmarks for record in _read(path)]
+  measured = [record for path in benchmarks for record in json.loads(path.read_text())]
   parts += ["## Benchmarks on GPUs", _benchmark_table(measured)] if measured else []
   parts.append("## Tables")
   for path in sorted((folder / "tables").glob("*.json")):
@@ -129,7 +129,9 @@ def _number(value: float | None) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-  return json.loads(path.read_text())
+  from stale_jax.files import read_object
+
+  return read_object(path, "restore it, or record it again")
 
 
 if __name__ == "__main__":

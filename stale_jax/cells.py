@@ -7,7 +7,6 @@ base config. A cell is a row trained with one seed.
 
 import copy
 import dataclasses
-import json
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any
 
 from stale_jax.checkpoints.config_file import read_config, write_config
 from stale_jax.config import build, resolve
+from stale_jax.config.text import change_of, flat
 from stale_jax.construct import nearest
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.files import AnyPath, make_folder
-from stale_jax.pipeline import scores_path
+from stale_jax.scores import read_scores
 
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "experiments" / "tables"
@@ -54,20 +54,17 @@ class Cell:
     """Writes the config of the cell; raises UserError if the folder contains another config."""
     path = make_folder(self.folder) / "config.json"
     if path.exists() and (existing := resolve(read_config(path))) != self.config:
-      differing = [
-        key for key in sorted({*existing, *self.config}) if existing.get(key) != self.config.get(key)
-      ]
+      before, after = dict(flat(existing)), dict(flat(self.config))
+      differing = [key for key in {**before, **after} if before.get(key) != after.get(key)]
       raise UserError(
-        f"{self.folder} contains a run with another {', '.join(differing)}; choose another --out."
+        f"{self.folder} holds a run with other settings: {change_of(before, after, differing)}; "
+        "choose another --out."
       )
     write_config(path, self.config)
 
   def scores(self) -> dict[str, dict[str, Any]]:
     """suite -> name of a score -> its value, for the suites that have been measured."""
-    try:
-      stored = json.loads(scores_path(self.folder).read_text())
-    except (OSError, ValueError):
-      return {}
+    stored = read_scores(self.folder)
     return {suite: stored[suite] for suite in self.suites if suite in stored}
 
   def programs(self) -> Iterator[tuple[str, ...]]:

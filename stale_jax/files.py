@@ -3,12 +3,14 @@
 import contextlib
 import errno
 import functools
+import json
 import logging
 import os
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from etils import epath
 
@@ -69,7 +71,7 @@ def _reach(bucket: epath.Path) -> None:
     try:
       answers.append(None if bucket.exists() else "the bucket does not exist, or you have no access to it")
     except Exception as error:  # Network, credentials and client raise many types.
-      answers.append(" ".join(str(error).split())[:200] or type(error).__name__)
+      answers.append(one_line(error))
 
   asking = threading.Thread(target=ask, daemon=True)
   asking.start()
@@ -99,7 +101,7 @@ def write_whole(path: str | AnyPath, data: str | bytes) -> None:
     try:
       path.write_bytes(data)
     except Exception as error:  # The client raises many types.
-      raise UserError(f"cannot write {path}: {' '.join(str(error).split())[:200]}.") from error
+      raise UserError(f"cannot write {path}: {one_line(error)}.") from error
     return
   partial = path.with_name(path.name + ".partial")
   try:
@@ -109,6 +111,35 @@ def write_whole(path: str | AnyPath, data: str | bytes) -> None:
     with contextlib.suppress(OSError):
       partial.unlink()
     raise UserError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def read_object(path: str | AnyPath, advice: str) -> dict[str, Any]:
+  """Reads a file that holds a JSON object.
+
+  Args:
+    path: the file.
+    advice: the end of the error message: what the user should do about a damaged file.
+
+  Raises:
+    UserError: the file cannot be read, is not JSON, or holds something else, such as a list.
+  """
+  path = epath.Path(path)
+  try:
+    data = path.read_bytes()
+  except Exception as error:  # The clients of buckets raise many types.
+    raise UserError(f"cannot read {path}: {one_line(error)}.") from error
+  return parse_object(data, path, advice)
+
+
+def parse_object(data: str | bytes, where: object, advice: str) -> dict[str, Any]:
+  """Parses the JSON object `data`, which is stored in `where`; otherwise as `read_object`."""
+  try:
+    value = json.loads(data if isinstance(data, str) else data.decode())
+  except (ValueError, RecursionError) as error:  # Among them UnicodeDecodeError.
+    raise UserError(f"{where} is not a JSON file ({one_line(error)}); {advice}.") from error
+  if not isinstance(value, dict):
+    raise UserError(f"{where} holds {json.dumps(value)[:40]} instead of a JSON object; {advice}.")
+  return value
 
 
 @contextlib.contextmanager
@@ -157,3 +188,9 @@ class Written:
     if self._temporary:
       self.publish()
       self._temporary.cleanup()
+
+
+def one_line(error: Exception) -> str:
+  """The message of an error as one line of at most 200 characters."""
+  text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+  return " ".join(text.split())[:200] or type(error).__name__

@@ -41,7 +41,7 @@ from stale_jax.training.settings import TrainingSettings
 ABANDONED = 3
 _BEATS, _ORDERS = "stale_jax/beats/", "stale_jax/orders/"
 _DAY = 24 * 3600
-_SPREADS = itertools.count()  # Numbers the calls of `spread`, which are the same in all processes.
+_MEETINGS = itertools.count()  # Numbers the calls of `meet`, which are the same in all processes.
 _PART = 1 << 26  # Bytes of a process that are exchanged at a time, through the memory of its devices.
 
 
@@ -55,6 +55,13 @@ def all_agree(here: bool) -> bool:
   return here if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(here))))
 
 
+def meet() -> None:
+  """Waits, at most a day, until all processes have called this. A collective has a shorter time limit."""
+  if jax.process_count() > 1:
+    barrier = f"stale_jax/meet/{next(_MEETINGS)}"
+    distributed.global_state.client.wait_at_barrier(barrier, _DAY * 1000)
+
+
 def spread(function: Callable[[int], Any], count: int) -> list[Any]:
   """[function(0), ..., function(count - 1)], computed by all processes; all of them must call this.
 
@@ -66,9 +73,7 @@ def spread(function: Callable[[int], Any], count: int) -> list[Any]:
   if processes == 1:
     return in_threads(function, count)
   mine = in_threads(lambda k: function(me + k * processes), len(range(me, count, processes)))
-  # A collective has a short time limit, and the work of a process may take hours.
-  barrier = f"stale_jax/spread/{next(_SPREADS)}"
-  distributed.global_state.client.wait_at_barrier(barrier, _DAY * 1000)
+  meet()  # The work of a process may take hours.
   each = [pickle.loads(data) for data in _gathered(pickle.dumps(mine))]
   return [each[index % processes][index // processes] for index in range(count)]
 

@@ -1,7 +1,7 @@
 """Trained models for notebooks and programs: load one, make movies with it."""
 
+import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stale_jax.checkpoints.convert import is_unstacked
+from stale_jax.checkpoints.fit import check_fit
 from stale_jax.checkpoints.load import model_at
 from stale_jax.checkpoints.named import NAMED
 from stale_jax.checks import (
@@ -24,7 +25,7 @@ from stale_jax.checks import (
 )
 from stale_jax.clip import Clip
 from stale_jax.compilation import keep_compiled
-from stale_jax.config import build_system
+from stale_jax.config import build_system, resolve
 from stale_jax.construct import construct
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
@@ -45,6 +46,7 @@ from stale_jax.sampling import (
   replaced,
 )
 from stale_jax.sampling.samplers.kept import length
+from stale_jax.scores import read_scores
 from stale_jax.script import FrameScript, Script
 from stale_jax.story import check_story, story_of
 from stale_jax.system import System
@@ -311,11 +313,6 @@ def _movies(model: Model, clips: Clip, prompts, seeds, facts, overrides) -> list
   return movies_of(clips, senses, prompts, seeds, how, facts)
 
 
-def scores_path(path: AnyPath) -> AnyPath:
-  """File with the scores of a model; `path` is a run folder or a weights file."""
-  return path / "evaluation.json" if path.is_dir() else path.with_suffix(".json")
-
-
 # Settings of the network that can be overridden at load time, with the value that means "disabled".
 _OPEN = {"turns": 0, "forms": "none"}
 
@@ -352,27 +349,38 @@ def load(
     return _load(name, turns, forms, shape)
 
 
+@contextlib.contextmanager
+def _config_of(name: str) -> Iterator[None]:
+  """Says in errors that they are about the config of the model `name`."""
+  try:
+    yield
+  except UserError as error:
+    raise UserError(f"the config of {name}: {error}") from error
+
+
 def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | None) -> Model:
   mesh = shape and shape.build()
 
   def place(config: Mapping[str, Any], shapes: Any) -> Any:
     if mesh is None or is_unstacked(shapes):
       return None
-    return state_shardings(mesh, shapes, build_system(config).network.declared)
+    with _config_of(name):
+      system = build_system(config)
+    check_fit(shapes, system.parameter_shapes, name)
+    return state_shardings(mesh, shapes, system.network.declared)
 
   params, config = model_at(name, place)
+  with _config_of(name):
+    config = resolve(config)
   chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
-  section = config.get("model", {})
   for key, value in chosen.items():
-    trained = section.get(key, _OPEN[key])
+    trained = config["model"].get(key, _OPEN[key])
     if (value == _OPEN[key]) != (trained == _OPEN[key]):
       raise UserError(f"{key}={value} does not fit {name}, which was trained with model.{key}={trained}.")
-  config = {**config, "model": {**section, **chosen}}
-  try:
-    scores = json.loads(scores_path(NAMED.get(name) or at(name)).read_text())
-  except (OSError, ValueError):  # Not measured yet, or damaged: scores are optional.
-    scores = {}
-  system = build_system(config)
+  with _config_of(name):
+    system = build_system({**config, "model": {**config["model"], **chosen}})
+  check_fit(params, system.parameter_shapes, name)
+  scores = read_scores(NAMED.get(name) or at(name))
   if mesh is not None and not system.is_autoencoder:
     check_heads(system.network.heads, mesh)
     system.network.check_mesh(shape)

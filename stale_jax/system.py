@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from stale_jax.clip import Sense
 from stale_jax.data.source import Source
-from stale_jax.models import Autoencoder, Transformer
+from stale_jax.models import Autoencoder, Transformer, autoencoder
+from stale_jax.models.parameters import shapes
 from stale_jax.objectives import Artv, FirstFrames
 from stale_jax.processes import Process, TimeSampler
 from stale_jax.sampling import Rollout, Sampler, Sampling, build_sampler
@@ -77,6 +79,14 @@ class System:
   def is_autoencoder(self) -> bool:
     """Whether the network encodes and decodes clips instead of denoising them."""
     return self.diffusion is None
+
+  @property
+  def parameter_shapes(self) -> Any:
+    """The shapes of the network's parameters, as a tree; no data is read."""
+    if not self.is_autoencoder:
+      return shapes(self.network.declared)
+    source = self.data.source
+    return autoencoder.parameter_shapes(self.network, source.frames, source.senses["sight"].shape)
 
   def sampler(self, rollout: Rollout) -> Sampler:
     """Builds the sampler that `rollout` describes.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stale_jax.errors import UserError
-from stale_jax.files import AnyPath, write_whole
+from stale_jax.files import AnyPath, read_object, write_whole
 
 FORMAT = 2
 _OFF_IF_EMPTY = ("dog", "self_forcing", "grpo")
@@ -28,10 +28,10 @@ def upgrade(written: Mapping[str, Any], where: Any) -> dict[str, Any]:
     where: the file's name for error messages.
 
   Raises:
-    UserError: the format is later than `FORMAT`.
+    UserError: the format is unknown, for example later than `FORMAT`.
   """
   version = written.get("format", 1)
-  if not isinstance(version, int) or version > FORMAT:
+  if version not in range(1, FORMAT + 1):
     raise UserError(
       f"{where} has config format {version}, but this stale_jax reads only up to {FORMAT}; upgrade stale_jax."
     )
@@ -43,10 +43,7 @@ def upgrade(written: Mapping[str, Any], where: Any) -> dict[str, Any]:
 
 def read_config(path: AnyPath) -> dict[str, Any]:
   """Reads the config of a run; raises UserError if that fails."""
-  try:
-    return upgrade(json.loads(path.read_text()), path)
-  except (OSError, ValueError) as error:
-    raise UserError(f"cannot read {path}: {error}") from error
+  return upgrade(read_object(path, "restore it, or choose another folder"), path)
 
 
 def write_config(path: AnyPath, config: Mapping[str, Any]) -> None:

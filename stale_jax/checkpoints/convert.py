@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from stale_jax.errors import UserError
 from stale_jax.models.lanes import Lane, lanes_of
 from stale_jax.models.layers import TIME_FEATURES
 
@@ -24,18 +25,34 @@ def is_unstacked(params: Mapping[str, Any]) -> bool:
   return any(name.startswith("block_") for name in params.get("params", {}))
 
 
-def converted(params: dict[str, Any], senses: Sequence[str]) -> dict[str, Any]:
+def converted(params: dict[str, Any], senses: Any, where: Any = "the model") -> dict[str, Any]:
   """Stacks the parameters of a transformer if they have the old layout.
 
   Args:
     params: {"params": tree of arrays}: weights, an average of weights, or optimizer moments.
-    senses: names of the senses, in the order of the model's config.
+    senses: the names of the senses in the model's config, which may be damaged.
+    where: path or name of the model, for the error message.
 
   Returns:
     The stacked parameters; `params` itself if it does not have the old layout.
+
+  Raises:
+    UserError: the parameters are not those of a model with these senses.
   """
   if not is_unstacked(params):
     return params
+  message = (
+    f"{where}: the weights do not fit the config with senses={senses!r}; restore the config of the run."
+  )
+  if not isinstance(senses, list | tuple) or not all(isinstance(name, str) for name in senses):
+    raise UserError(message)
+  try:
+    return _converted(params, senses)
+  except (KeyError, ValueError) as error:
+    raise UserError(message) from error
+
+
+def _converted(params: dict[str, Any], senses: Sequence[str]) -> dict[str, Any]:
   flat = traverse_util.flatten_dict(params["params"])
   first, *others = senses
   frames = {name: flat[f"{name}_time", "dense", "kernel"].shape[0] // TIME_FEATURES for name in others}

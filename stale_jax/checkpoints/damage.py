@@ -45,10 +45,15 @@ def reason(error: BaseException) -> str:
 
 
 def check_files(checkpoint: epath.Path) -> None:
-  """Raises DamageError if a file is missing whose absence makes Orbax assume another kind of checkpoint."""
+  """Raises DamageError if files are missing or damaged that Orbax does not check, or not in its own terms."""
   for name in ("state/_METADATA", "state/manifest.ocdbt", "rest/metadata"):
+    # If one is missing, Orbax assumes another kind of checkpoint.
     if not (checkpoint / name).exists():
       raise DamageError(f"{name} is missing")
+  for name in ("state/_METADATA", "rest/metadata"):
+    value = json.loads((checkpoint / name).read_bytes())
+    if not isinstance(value, dict):
+      raise DamageError(f"{name} holds {json.dumps(value)[:40]} instead of a JSON object")
 
 
 def check_record(rest: Mapping[str, Any]) -> None:

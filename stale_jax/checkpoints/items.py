@@ -4,6 +4,12 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
+
+from stale_jax.checkpoints.quiet import silence
+from stale_jax.files import read_object
+
+silence()
 
 
 def open_manager(folder: Any, options: ocp.CheckpointManagerOptions | None = None) -> ocp.CheckpointManager:
@@ -12,12 +18,20 @@ def open_manager(folder: Any, options: ocp.CheckpointManagerOptions | None = Non
   Arrays are always restored to given shardings, so Orbax does not write the file that describes the run's own
   shardings. Writing it took a considerable part of the time of a save. The list of chunks is not written
   either.
+
+  Raises:
+    UserError: the file of a checkpoint that Orbax reads at once is damaged.
   """
   arrays = ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False)
   registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
   state = ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
   handlers = {"state": state, "rest": ocp.JsonCheckpointHandler()}
-  return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
+  try:
+    return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
+  except ValueError:
+    for path in epath.Path(folder).glob("*/_CHECKPOINT_METADATA"):
+      read_object(path, "delete it: a checkpoint can be read without it")
+    raise
 
 
 def saving(parts: dict[str, Any], rest: dict[str, Any]) -> ocp.args.Composite:

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from etils import epath
-
-from stale_jax.checkpoints.config_file import read_config
 from stale_jax.checkpoints.convert import converted
 from stale_jax.checkpoints.named import NAMED
-from stale_jax.checkpoints.reading import newest_part
+from stale_jax.checkpoints.reading import config_of_run, newest_part
 from stale_jax.checkpoints.weights import load_weights
 from stale_jax.files import AnyPath, at
 
@@ -41,7 +38,6 @@ def newest_ema(folder: AnyPath, place: Place = lambda *_: None) -> tuple[Any, di
   Raises:
     UserError: as `reading.newest_part`.
   """
-  path = epath.Path(folder) / "config.json"
-  params = newest_part(folder, "ema", lambda shapes: place(read_config(path), shapes))
-  config = read_config(path)
-  return converted(params, config.get("senses", ())), config
+  config = config_of_run(folder)
+  params = newest_part(folder, "ema", lambda shapes: place(config, shapes))
+  return converted(params, config.get("senses", ()), folder), config

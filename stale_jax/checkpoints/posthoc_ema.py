@@ -19,6 +19,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Float
 
+from stale_jax.checkpoints.fit import difference
 from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, make_folder
@@ -140,12 +141,16 @@ def excavate(snapshots: Sequence[Snapshot], std: float) -> Any:
     The averaged parameters, in float32.
 
   Raises:
-    UserError: as `weights_of`, or a snapshot cannot be read.
+    UserError: as `weights_of`, or a snapshot cannot be read or is of another model.
   """
   weights, _ = weights_of(snapshots, std)
 
+  like, _ = load_weights(snapshots[0].path)
+
   def weighted(weight, snapshot):
     params, _ = load_weights(snapshot.path)
+    if text := difference(params, like, snapshot.path, snapshots[0].path):
+      raise UserError(f"the snapshots are of different models: {text}; delete those of the other model.")
     return jax.tree.map(lambda p: weight * p.astype(np.float64), params)
 
   total = functools.reduce(lambda a, b: jax.tree.map(np.add, a, b), map(weighted, weights, snapshots))

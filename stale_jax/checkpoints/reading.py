@@ -9,11 +9,20 @@ from absl import logging
 from etils import epath
 from jax.sharding import SingleDeviceSharding
 
+from stale_jax.checkpoints.config_file import read_config
 from stale_jax.checkpoints.damage import DamageError, check_files, check_record, decoding, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.items import open_manager, restoring
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, absolute
+
+
+def config_of_run(folder: AnyPath) -> dict[str, Any]:
+  """Reads the config of the run in `folder`; raises UserError if there is no run, or the file is damaged."""
+  folder = absolute(folder)
+  if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
+    raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
+  return read_config(folder / "config.json")
 
 
 def newest_state(folder: AnyPath) -> dict[str, Any]:
@@ -46,8 +55,7 @@ def newest_part(folder: AnyPath, name: str, place: Callable[[Any], Any] = lambda
 def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
   """Returns the result of `read` for the newest checkpoint that is not damaged."""
   folder = absolute(folder)
-  if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
-    raise UserError(f"no run in {folder}: it should hold config.json and checkpoints.")
+  config_of_run(folder)
   with open_manager(folder / "checkpoints") as manager:
     steps = sorted(manager.all_steps(), reverse=True)
     if not steps:
@@ -59,6 +67,8 @@ def _newest(folder: AnyPath, read: Callable[["_Checkpoint"], Any]) -> Any:
         result = read(checkpoint)
         checkpoint.verify()
         return result
+      except UserError:
+        raise
       except Exception as error:
         if not is_damage(error):
           raise UserError(unreadable(folder / "checkpoints", step, error)) from error

@@ -7,7 +7,6 @@ checkpoints that were damaged later.
 
 import contextlib
 import errno
-import logging as python_logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -22,24 +21,18 @@ from etils import epath
 from stale_jax.checkpoints.convert import is_unstacked
 from stale_jax.checkpoints.damage import DamageError, check_files, check_record, decoding, is_damage, reason
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
+from stale_jax.checkpoints.fit import difference
 from stale_jax.checkpoints.items import open_manager, restoring, saving
 from stale_jax.checkpoints.reading import unreadable
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, AnyPath, absolute
 from stale_jax.hosts import all_agree, leads
-from stale_jax.mesh import path_name
 from stale_jax.training.state import State
 
 # Seconds after which a save counts as failed. Writing 227 GB, the training state of 14B parameters, from one
 # host at 100 MB/s takes 38 minutes.
 PATIENCE = 3600.0
 _NEVER = 10 * 365 * 86400
-
-
-# A failed save is reported once, by the error that it raises. Without these filters, Orbax would also log a
-# traceback for each thread and each array.
-python_logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-python_logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
 
 
 class Checkpointer:
@@ -205,16 +198,10 @@ class Checkpointer:
     Also None if the metadata of the checkpoint cannot be read.
     """
     try:
-      saved = _shapes(self._manager.item_metadata(step).state.tree)
+      saved = self._manager.item_metadata(step).state.tree
     except Exception:
       return None
-    expected = _shapes(_parts(like))
-    # Parameters come first: with another model the state of the optimizer differs, too.
-    for name in sorted(saved | expected, key=lambda name: (not name.startswith("params"), name)):
-      if saved.get(name) != expected.get(name):
-        there, here = saved.get(name, "absent"), expected.get(name, "absent")
-        return f"the shape of {name} is {there} in the checkpoint and {here} in this run"
-    return None
+    return difference(saved, _parts(like), "the checkpoint", "this run")
 
   def close(self) -> None:
     """Waits for the current save and closes the manager."""
@@ -261,8 +248,3 @@ def _read(manager: ocp.CheckpointManager, folder: epath.Path, step: int, like: A
 def _parts(state: State) -> dict[str, Any]:
   """The fields of the state that hold arrays. Fields that a run does not use are not in its checkpoints."""
   return {name: value for name, value in vars(state).items() if jax.tree.leaves(value)}
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return {path_name(path): tuple(leaf.shape) for path, leaf in leaves}

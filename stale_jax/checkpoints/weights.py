@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from stale_jax.checkpoints.config_file import upgrade, with_format
 from stale_jax.checkpoints.convert import converted
 from stale_jax.errors import UserError
-from stale_jax.files import AnyPath, local_copy, write_whole
+from stale_jax.files import AnyPath, local_copy, parse_object, write_whole
 from stale_jax.hosts import leads
 from stale_jax.mesh import on_host
 
@@ -47,8 +47,10 @@ def load_weights(path: AnyPath) -> tuple[Any, dict[str, Any]]:
     raise UserError(f"no weights at {path}: give a run's folder or a .safetensors file.")
   try:
     with local_copy(path) as file, safe_open(file, framework="numpy") as file:
-      config = upgrade(json.loads(file.metadata()["config"]), path)
+      text = file.metadata()["config"]
       flat = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}
-  except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+  # TypeError: there is no metadata, or NumPy lacks the type of an array.
+  except (SafetensorError, KeyError, TypeError, OSError) as error:
     raise UserError(f"{path} is not a weights file of stale_jax: {error}") from error
-  return converted(traverse_util.unflatten_dict(flat, sep="/"), config.get("senses", ())), config
+  config = upgrade(parse_object(text, f"the config in {path}", "use another copy of the file"), path)
+  return converted(traverse_util.unflatten_dict(flat, sep="/"), config.get("senses", ()), path), config

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from stale_jax.checkpoints.fit import check_fit
 from stale_jax.checkpoints.load import model_at
 from stale_jax.construct import construct
 from stale_jax.data import build_source
@@ -14,6 +15,7 @@ from stale_jax.data.sources.coded import CodedSource
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 from stale_jax.models import build_autoencoder
+from stale_jax.models.autoencoder import parameter_shapes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,4 +73,6 @@ def load_codec(path: str, source: Source) -> Codec:
   weights = {
     name: values for name, values in params["params"].items() if name != "patches"
   }  # Without the discriminator.
+  shapes = parameter_shapes(network, source.frames, source.senses["sight"].shape)
+  check_fit({"params": weights}, shapes, f"source.autoencoder={path}")
   return Codec(network=network, params={"params": weights})

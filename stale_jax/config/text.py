@@ -1,11 +1,13 @@
 """Resolved configs as text: one line of Python per key, with meaning and range; and their differences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stale_jax.config.schema import ROOT, sections_of
 from stale_jax.construct import is_required
 from stale_jax.sections import Section, allowed, default_of
+
+_SHOWN = 4  # Number of keys that `change_of` names.
 
 
 def lines(tree: Mapping[str, Any]) -> list[str]:
@@ -28,7 +30,7 @@ def lines(tree: Mapping[str, Any]) -> list[str]:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
   """For each key that differs, the lines "-key = value" of `before` and "+key = value" of `after`."""
-  old, new = dict(_flat(before)), dict(_flat(after))
+  old, new = dict(flat(before, "config.")), dict(flat(after, "config."))
   out = []
   for key in [*old, *(key for key in new if key not in old)]:
     if key in old and (key not in new or old[key] != new[key]):
@@ -36,6 +38,18 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     if key in new and (key not in old or old[key] != new[key]):
       out.append(f"+{key} = {new[key]!r}")
   return out
+
+
+def change_of(before: Mapping[str, Any], after: Mapping[str, Any], keys: Sequence[str]) -> str:
+  """The values of `keys` before and after a change, in one line; of many keys, the first four.
+
+  Args:
+    before, after: dotted key -> value, as `flat` yields them; None if the key is absent.
+    keys: the keys that differ.
+  """
+  shown = [f"{key}={before.get(key)!r} (now {after.get(key)!r})" for key in keys[:_SHOWN]]
+  more = [f"and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
+  return ", ".join(shown + more)
 
 
 def _section_lines(where: str, section: Section, values: Mapping[str, Any]) -> Iterator[str]:
@@ -63,10 +77,15 @@ def _line(key: str, value: Any, comment: str) -> str:
   return f"{f'{key} = {value!r}':<44}  # {comment}"
 
 
-def _flat(tree: Mapping[str, Any], where: str = "config") -> Iterator[tuple[str, Any]]:
-  """Yields (path, value) of each key; dictionaries are entered, except empty ones, which are values."""
+def flat(tree: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
+  """Yields (dotted path, value) of each key; dictionaries are entered, except empty ones, which are values.
+
+  Args:
+    tree: a config, or a part of it.
+    where: the beginning of all paths.
+  """
   for key, value in tree.items():
     if isinstance(value, Mapping) and value:
-      yield from _flat(value, f"{where}.{key}")
+      yield from flat(value, f"{where}{key}.")
     else:
-      yield f"{where}.{key}", value
+      yield f"{where}{key}", value

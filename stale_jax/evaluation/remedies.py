@@ -1,9 +1,7 @@
 """Columns and cells of the table that compares remedies for long movies (`experiments.remedies`)."""
 
-import json
-
 from stale_jax.errors import UserError
-from stale_jax.files import AnyPath
+from stale_jax.files import AnyPath, read_object
 
 ABOUT = {
   "live@10": "liveliness, mean over windows 8 to 10",
@@ -43,12 +41,12 @@ def read_cell(path: AnyPath, settings: dict) -> dict | None:
   """Reads the cell of the table that is stored at `path`; None if it has not been measured yet.
 
   Raises:
-    UserError: the cell was measured with other settings.
+    UserError: the cell was measured with other settings, or the file is damaged.
   """
   if not path.exists():
     return None
-  cell = json.loads(path.read_text())
-  before = cell.get("settings", {})
+  cell = read_object(path, "delete it, and the cell is measured again")
+  before = cell["settings"] if isinstance(cell.get("settings"), dict) else {}
   differing = [key for key in settings if key not in before or before[key] != settings[key]]
   if differing:
     raise UserError(f"{path} was measured with other values of {', '.join(differing)}; choose another --out.")

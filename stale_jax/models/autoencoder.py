@@ -16,6 +16,7 @@ gradient (finite scalar quantisation, arXiv 2309.15505).
 """
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -285,6 +286,19 @@ def _log_logistic(u):
   """Log density of the u for which tanh(u) is uniform on [-1, 1]: log(sech(u)^2 / 2)."""
   a = jnp.abs(u)
   return math.log(2.0) - 2 * a - 2 * jnp.log1p(jnp.exp(-2 * a))
+
+
+def parameter_shapes(model: Autoencoder, frames: int, shape: tuple[int, ...]) -> dict[str, Any]:
+  """The shapes of the parameters that `model.init` returns, without computing them.
+
+  Args:
+    model: the autoencoder.
+    frames: frames of a clip.
+    shape: (height, width, 3) of a frame.
+  """
+  keys = dict.fromkeys(("params", "latent"), jax.random.key(0))
+  clip = {"sight": jax.ShapeDtypeStruct((1, frames, *shape), jnp.float32)}
+  return jax.eval_shape(model.init, keys, clip)
 
 
 def decode_next(model: Autoencoder, params, past, z: Float[Array, "batch 1 h w channels"]):

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import numpy as np
-
+from stale_jax.checkpoints.fit import difference
 from stale_jax.checkpoints.load import model_at
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.errors import UserError
@@ -25,10 +23,9 @@ def load_params(name: str, like: Any) -> Any:
     UserError: there are no such weights, or their shapes are those of another model.
   """
   params, _ = model_at(name)
-  shapes = jax.tree.map(lambda x: x.shape, like)
-  if jax.tree.map(np.shape, params) != shapes:
+  if text := difference(params, like, "the weights", "this config"):
     raise UserError(
-      f"training.init_from={name}: these weights are of another model; use the config of that model."
+      f"training.init_from={name}: these weights are of another model: {text}; use the config of that model."
     )
   return params
 

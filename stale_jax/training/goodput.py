@@ -54,7 +54,7 @@ class Goodput:
 def _first_start(path: AnyPath) -> float:
   """The time of the run's first start on the monotonic clock; negative if it was before the last boot.
 
-  If there is no record of a first start, the current time is recorded and returned.
+  If there is no record of a first start, or it is damaged, the current time is recorded and returned.
   """
   now = {"boot": _boot(), "monotonic": time.monotonic(), "wall": time.time()}
   try:
@@ -62,7 +62,7 @@ def _first_start(path: AnyPath) -> float:
     if first["boot"] == now["boot"] is not None:
       return min(first["monotonic"], now["monotonic"])
     return now["monotonic"] - max(now["wall"] - first["wall"], 0.0)
-  except (OSError, ValueError, KeyError):
+  except (OSError, ValueError, KeyError, TypeError, RecursionError):
     write_whole(path, json.dumps(now))
     return now["monotonic"]
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from stale_jax.checkpoints.config_file import write_config
 from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapshots
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import save_weights
@@ -21,12 +22,13 @@ from stale_jax.progress import Stage
 from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
+from stale_jax.training.lock import locked
 from stale_jax.training.metrics import Evaluation, Metrics, NoMetrics
 from stale_jax.training.operations import step_flops
 from stale_jax.training.preemption import preemption
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import TrainingProgram, check_layout, training_program
-from stale_jax.training.run_config import keep_config
+from stale_jax.training.run_config import check_config
 from stale_jax.training.state import Skipped, State
 
 
@@ -58,8 +60,8 @@ def train_loop(
     The state after the last step.
 
   Raises:
-    UserError: among others, the config is invalid, the folder cannot be written, the disk is full, or the
-      loss is not finite.
+    UserError: among others, the config is invalid, another run trains in the folder, the folder cannot be
+      written, the disk is full, or the loss is not finite.
   """
   workdir = at(workdir)
   try:
@@ -98,43 +100,49 @@ def _train(
   read = functools.cache(functools.partial(load_params, settings.init_from, program.state.params))
   if settings.init_from and not (workdir / "checkpoints").exists():
     read()
-  checkpoints = Checkpointer(workdir, settings.keep)
-  keep_config(config, workdir)
-  feed = Feed(experiment, program)
-  state = first_state(program, checkpoints, feed, read if settings.init_from else None, say)
-  read.cache_clear()
-
-  step = int(state.step)
-  if window and window[1] <= step:
-    raise UserError(
-      f"the steps to trace, {window[0]}:{window[1]}, are done: the run in {workdir} is at step {step}; "
-      "choose later steps."
+  with locked(workdir, say) as check_lock:
+    check_config(config, workdir)
+    # Saved configs are without it, since it holds for one start of the run.
+    config = {**config, "training": {**config["training"], "moved_data": False}}
+    checkpoints = Checkpointer(workdir, settings.keep)
+    feed = Feed(experiment, program)
+    state = first_state(program, checkpoints, feed, read if settings.init_from else None, say)
+    read.cache_clear()
+    step = int(state.step)
+    if window and window[1] <= step:
+      raise UserError(
+        f"the steps to trace, {window[0]}:{window[1]}, are done: the run in {workdir} is at step {step}; "
+        "choose later steps."
+      )
+    # The checkpoint fits this config, which may therefore replace that of an earlier start.
+    if leads():
+      write_config(workdir / "config.json", config)
+    drop_snapshots_after(workdir, step)
+    if step < settings.steps:
+      # Results for the previous weights are out of date.
+      for results in ("evaluation.json", "excavation.json"):
+        (workdir / results).unlink(missing_ok=True)
+      feed.advance()
+    run = _Run(
+      experiment=experiment,
+      config=config,
+      workdir=workdir,
+      program=program,
+      feed=feed,
+      checkpoints=checkpoints,
+      metrics=Metrics(workdir, step, settings.steps) if leads() else NoMetrics(),
+      profile=Profile(workdir / "profile", window if leads() else None),
+      recent=collections.deque(maxlen=settings.log_every),
+      snapshot_steps=experiment.training.ema.snapshot_steps(settings.steps),
+      say=say,
+      flops=functools.cache(functools.partial(step_flops, experiment)),
+      evaluate=evaluate,
+      check_lock=check_lock,
     )
-  drop_snapshots_after(workdir, step)
-  if step < settings.steps:
-    # Results for the previous weights are out of date.
-    for results in ("evaluation.json", "excavation.json"):
-      (workdir / results).unlink(missing_ok=True)
-    feed.advance()
-  run = _Run(
-    experiment=experiment,
-    config=config,
-    workdir=workdir,
-    program=program,
-    feed=feed,
-    checkpoints=checkpoints,
-    metrics=Metrics(workdir, step, settings.steps) if leads() else NoMetrics(),
-    profile=Profile(workdir / "profile", window if leads() else None),
-    recent=collections.deque(maxlen=settings.log_every),
-    snapshot_steps=experiment.training.ema.snapshot_steps(settings.steps),
-    say=say,
-    flops=functools.cache(functools.partial(step_flops, experiment)),
-    evaluate=evaluate,
-  )
-  state = run.go(state, stopping)
-  if int(state.step) == settings.steps:
-    save_weights(workdir / "weights.safetensors", state.ema, config)
-  return state
+    state = run.go(state, stopping)
+    if int(state.step) == settings.steps:
+      save_weights(workdir / "weights.safetensors", state.ema, config)
+    return state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,6 +162,7 @@ class _Run:
     say: prints a line for the user.
     flops: returns the model FLOPs of a step, or None if they are not counted.
     evaluate: evaluates averaged parameters; None: they are not evaluated.
+    check_lock: raises UserError if another run has taken over the folder.
     compiled: shapes of the batches for which the step has been compiled.
   """
 
@@ -170,6 +179,7 @@ class _Run:
   say: Callable[[str], None]
   flops: Callable[[], float | None]
   evaluate: Callable[[Any], Evaluation] | None
+  check_lock: Callable[[], None]
   compiled: set[tuple] = dataclasses.field(default_factory=set)
 
   def go(self, state: State, stopping: Callable[[int], bool]) -> State:
@@ -190,6 +200,7 @@ class _Run:
         self._evaluate(step, state)
         self._save(step, state)
       if step < steps and int(jax.device_get(state.skipped.longest)) <= settings.skips:
+        self.check_lock()
         self.checkpoints.save(step, state, self.feed.state)
         self.say(f"\nSIGTERM: saved step {step} in {self.workdir}; run the same command to resume.")
     return state
@@ -240,6 +251,7 @@ class _Run:
     """Writes snapshots of the power-function averages and a checkpoint, at the steps where they are due."""
     if not (self._saving(step) or step in self.snapshot_steps):
       return
+    self.check_lock()
     with self.metrics.lost():
       # Snapshots are written before the checkpoint, so that a run that resumes from it has them.
       if step in self.snapshot_steps:

@@ -58,15 +58,15 @@ class Metrics:
     if not before.exists():
       return productive
     kept = []
-    for line in before.read_text().splitlines():
+    for line in before.read_bytes().splitlines():
       try:
         written = json.loads(line)
         if written["step"] <= start:
-          kept.append(line + "\n")
-          productive = written.get("productive_seconds", productive)
-      except (ValueError, KeyError):  # A kill truncated the line.
+          productive = float(written.get("productive_seconds", productive))
+          kept.append(line + b"\n")
+      except (ValueError, KeyError, TypeError, RecursionError):  # Truncated by a kill, or damaged.
         continue
-    write_whole(self._path, "".join(kept))
+    write_whole(self._path, b"".join(kept))
     return productive
 
   @contextlib.contextmanager

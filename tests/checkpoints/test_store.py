@@ -127,6 +127,10 @@ SPOILS = {
   "without its end": lambda data: data[:-1],
   "one bit": lambda data: flipped(data, len(data) // 2),
   "zeros": lambda data: bytes(len(data)),
+  "null": lambda data: b"null",
+  "a number": lambda data: b"3",
+  "a list": lambda data: b"[]",
+  "no text": lambda data: b"\xff\xfe{}",
 }
 
 
@@ -140,6 +144,12 @@ def test_damage_of_any_file_is_found_or_is_of_no_consequence(written, tmp_path, 
       (run / name).unlink()
     else:
       (run / name).write_bytes(SPOILS[kind]((run / name).read_bytes()))
+    if name.name == "_CHECKPOINT_METADATA" and kind in ("a number", "a list"):
+      # Orbax reads it before it opens any checkpoint.
+      for read in (restore, newest_state):
+        with pytest.raises(UserError, match=f"{name.name} holds .* instead of a JSON object; delete it"):
+          read(run)
+      (run / name).unlink()
     ema = newest_part(run, "ema")
     said = []
     state, data = restore(run, said)

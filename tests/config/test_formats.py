@@ -9,7 +9,7 @@ from stale_jax.checkpoints.config_file import FORMAT, read_config, upgrade, writ
 from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.config import resolve
 from stale_jax.errors import UserError
-from stale_jax.training.run_config import keep_config
+from stale_jax.training.run_config import check_config
 from tests import micro
 
 
@@ -36,7 +36,6 @@ def test_a_run_goes_on_whether_its_defaults_are_listed_or_not(tmp_path):
   for section in ("cringe", "dog", "artv", "self_forcing", "grpo", "corruption"):
     del partial[section]
   (tmp_path / "config.json").write_text(json.dumps(partial))  # As a run of the first release has it.
-  keep_config(resolve(micro.config(training__steps=7)), tmp_path)
-  assert read_config(tmp_path / "config.json")["training"]["steps"] == 7
-  with pytest.raises(UserError, match="another model"):
-    keep_config(resolve(micro.config(model__depth=2)), tmp_path)
+  check_config(resolve(micro.config(training__steps=7)), tmp_path)
+  with pytest.raises(UserError, match=r"model.depth=1 \(now 2\)"):
+    check_config(resolve(micro.config(model__depth=2)), tmp_path)

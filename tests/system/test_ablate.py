@@ -81,7 +81,7 @@ def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path)
   code, third, err = finish("ablate", *arguments, f"--out={killed}")
   assert code == 0 and len((third + err).splitlines()) == 1
   code, out, err = finish("ablate", *arguments, f"--out={killed}", "--steps=8")
-  assert code == 2 and not out and err.count("\n") == 1 and "another training" in err
+  assert code == 2 and not out and err.count("\n") == 1 and "training.steps=40 (now 8)" in err
 
 
 @pytest.mark.parametrize(

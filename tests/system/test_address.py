@@ -40,7 +40,7 @@ def run(bucket, micro_run):
   assert process.wait() == -signal.SIGKILL, "".join(said)
   code, out, err = finish("train", *micro.arguments(RUN), **bucket)
   assert code == 0, err
-  assert f"resuming {RUN} at step " in out
+  assert f"resuming {RUN} at step " in out and f"the last run in {RUN} (process {process.pid} on " in out
   return micro_run
 
 
@@ -55,6 +55,24 @@ def test_killed_at_an_address_it_ends_with_the_bits_of_one_on_a_disk_left_alone(
   )
   assert [line["step"] for line in there] == [line["step"] for line in here]
   assert [line["loss"] for line in there] == [line["loss"] for line in here]
+
+
+@pytest.mark.slow
+def test_a_second_run_at_an_address_is_refused_and_the_first_goes_on(bucket, tmp_path):
+  train = micro.arguments(f"{BUCKET}/runs/twice", training__steps=10**6)
+  command = [sys.executable, "-m", "experiments.train", *train]
+  streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+  first = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **bucket}, **streams)
+  for line in first.stdout:
+    if line.startswith("step 4/"):
+      break
+  code, out, err = finish("train", *train, **bucket)
+  assert code == 2 and f"a run is in progress in {BUCKET}/runs/twice (process {first.pid} on " in err, err
+  assert "Traceback" not in err and "waiting" not in out
+  first.send_signal(signal.SIGTERM)
+  said = first.communicate(timeout=120)[0]
+  assert first.returncode == 0 and "SIGTERM: saved step" in said, said
+  assert "runs/twice/lock" not in names(bucket, "runs/twice/")
 
 
 @pytest.mark.slow

@@ -64,6 +64,26 @@ def test_a_folder_trains_and_goes_on_exactly_where_it_was(folder, tmp_path):
   assert files[0] == files[1]
 
 
+def test_a_run_goes_on_with_data_that_moved_if_it_is_told_so(folder, tmp_path):
+  videos, moved, run = tmp_path / "videos", tmp_path / "moved", tmp_path / "run"
+  shutil.copytree(folder, videos)
+  code, _, err = train(videos, run, training__steps=4)
+  assert code == 0, err
+  videos.rename(moved)
+  config = (run / "config.json").read_text()
+  code, out, err = train(moved, run)
+  last = err.splitlines()[-1]
+  assert code == 2 and last.startswith("error: ") and "Traceback" not in err, err
+  assert f"source.path='{videos}' (now '{moved}')" in last and "--config.training.moved_data=True" in last
+  assert (run / "config.json").read_text() == config
+  code, out, err = train(moved, run, training__moved_data=True)
+  assert code == 0 and "at step 4" in out, err
+  assert json.loads((run / "config.json").read_text())["training"]["moved_data"] is False
+  # From now on, the data is there.
+  code, out, err = train(f"{moved}/", run)
+  assert code == 0 and "at step 8" in out, err
+
+
 @pytest.mark.parametrize(
   ("overrides", "words"),
   [

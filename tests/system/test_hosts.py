@@ -85,6 +85,18 @@ def test_two_processes_killed_and_stopped_end_as_one_process_does(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_second_run_of_two_processes_is_refused_and_none_of_them_hangs(tmp_path):
+  first = start(tmp_path / "run", 2, training__steps=10**6)
+  steps_of(first[0])
+  for host in start(tmp_path / "run", 2):
+    assert host.exit_code() == 2, host.said()
+    last = host.said().strip().split("\n")[-1]
+    assert "a run is in progress in" in last and f"(process {first[0].process.pid} on " in last, host.said()
+  first[1].send(signal.SIGTERM)
+  assert [host.exit_code() for host in first] == [0, 0], first[0].said()
+
+
+@pytest.mark.slow
 def test_four_processes_train_as_one_does(tmp_path):
   short = {"training__steps": 4, "training__checkpoint_every": 4, "mesh__fsdp": 2, "ema__snapshots": 2}
   for name, count, devices in (("one", 1, 4), ("four", 4, 1)):

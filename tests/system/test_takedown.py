@@ -46,5 +46,5 @@ def test_a_run_under_way_is_told_of_it(tmp_path, monkeypatch):
   (tmp_path / "down.txt").write_text("id 0\nid 1\nid 2\n")
   with pytest.raises(UserError, match="all are taken down"):
     run(8, **down)
-  with pytest.raises(UserError, match="another source"):
+  with pytest.raises(UserError, match=r"source.seed=0 \(now 1\)"):
     run(8, seed=1)

@@ -161,10 +161,25 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 def test_another_model_in_the_folder_is_refused(micro_run, tmp_path):
   workdir = shutil.copytree(micro_run, tmp_path / "run")
   code, out, err = finish("train", *micro.arguments(workdir, model__depth=2))
-  assert code == 2 and not out and err.count("\n") == 1 and "another model" in err
+  assert code == 2 and not out and err.count("\n") == 1 and "model.depth=1 (now 2)" in err
   # Nor are tracks begun in the middle of a run, or left behind there.
   code, out, err = finish("train", *micro.arguments(workdir, ema__snapshots=0))
-  assert code == 2 and not out and err.count("\n") == 1 and "another ema.tracks" in err
+  assert code == 2 and not out and err.count("\n") == 1 and "ema.tracks=(0.05, 0.1) (now ())" in err
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(tmp_path):
+  train = micro.arguments(tmp_path, training__steps=200, training__checkpoint_every=20)
+  first = start("train", *train)
+  for line in first.stdout:
+    if line.startswith("step 4/"):
+      break
+  code, out, err = finish("train", *train)
+  assert code == 2 and not out and err.count("\n") == 1, err
+  assert f"a run is in progress in {tmp_path} (process {first.pid} on " in err
+  said = first.stdout.read()
+  assert first.wait(60) == 0 and "Traceback" not in said, said
+  lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+  assert [line["step"] for line in lines] == list(range(4, 201, 4))
 
 
 @pytest.mark.slow
