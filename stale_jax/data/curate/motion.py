@@ -6,20 +6,22 @@ from jaxtyping import UInt8
 
 from stale_jax.data.flow import flow
 
-_FASTEST = 30  # The speed is that of one in so many pixels.
 _NOISE = 2  # Largest change of a smoothed pixel that counts as noise, in grey levels.
 
 
-def clip_speed(frames: UInt8[np.ndarray, "frames height width"], seconds: float) -> float:
-  """The mean speed of the fastest thirtieth of the picture, in multiples of its shorter side per second.
+def clip_speed(
+  frames: UInt8[np.ndarray, "frames height width"], seconds: float, fastest: float = 0.1
+) -> float:
+  """The mean speed of the fastest part of the picture, in multiples of its shorter side per second.
 
-  For each pair of consecutive frames the speed is averaged over the fastest thirtieth of the pixels, so that a
-  still wall behind a moving person or hand does not lower it. The result is the mean over pairs. Pixels that do not
+  For each pair of consecutive frames the speed is averaged over the fastest pixels, so that a still wall
+  behind a moving person does not lower it. The result is the mean over pairs. Pixels that do not
   change have speed 0, because the flow in regions without texture is arbitrary.
 
   Args:
     frames: at least two grey pictures.
     seconds: time between consecutive frames.
+    fastest: share of the pixels over which the speed is averaged.
   """
   # Smoothing removes the noise of a camera in the dark, which would count as motion.
   smooth = [cv2.GaussianBlur(frame, (5, 5), 0) for frame in frames]
@@ -27,6 +29,6 @@ def clip_speed(frames: UInt8[np.ndarray, "frames height width"], seconds: float)
   for first, second in zip(smooth, smooth[1:], strict=False):
     length = np.hypot(*np.moveaxis(flow(first, second, finest=2), -1, 0))
     length = np.where(cv2.absdiff(first, second) > _NOISE, length, 0).ravel()
-    fastest = max(1, length.size // _FASTEST)
-    speeds.append(np.partition(length, -fastest)[-fastest:].mean())
+    count = max(1, int(length.size * fastest))
+    speeds.append(np.partition(length, -count)[-count:].mean())
   return float(np.mean(speeds) / min(frames.shape[1:]) / seconds)

@@ -21,7 +21,7 @@ def grey(frames, height):
 
 def moved(kind, seed):
   frames = scene(kind, 1.5, seed)[:: RATE // 4]
-  return clip_speed(grey(frames, 120), 0.25)
+  return clip_speed(grey(frames, 120), 0.25, 1 / 30)
 
 
 @pytest.mark.parametrize("kind", GOOD)
