@@ -11,6 +11,7 @@ import yaml
 from jaxtyping import Array, Int
 
 from stale_jax.errors import UserError
+from stale_jax.files import decode_text
 from stale_jax.text import tokenize
 
 LONGEST = 365 * 86400.0  # Greatest length of a movie, in seconds.
@@ -87,7 +88,7 @@ def read_script(path: str | Path) -> Script:
     UserError: the file cannot be read, or does not contain a script.
   """
   try:
-    parts = yaml.safe_load(Path(path).read_text())
+    parts = yaml.safe_load(decode_text(Path(path).read_bytes(), path))
   except (OSError, ValueError, yaml.YAMLError) as error:
     raise UserError(f"cannot read the script {path}: {error}") from error
   if not isinstance(parts, list) or not all(_is_part(part) for part in parts):

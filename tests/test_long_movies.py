@@ -65,5 +65,5 @@ def test_what_cannot_be_is_refused(model):
     made().generate(script)
   with pytest.raises(UserError, match="budget works only for clips"):
     model.generate(PROMPTS[0], seconds=9, budget_cents=1.0)
-  with pytest.raises(UserError, match="prompt is empty"):
+  with pytest.raises(UserError, match="only white space"):
     model.generate(Script(((0, PROMPTS[0]), (1, " "))))

@@ -12,20 +12,20 @@ from stale_jax.hosts import leads
 from stale_jax.training.ema import Ema
 
 
-def keep_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
-  """Writes `config` to config.json in `workdir`.
-
-  Raises:
-    UserError: the folder holds a run with settings that a resumed run cannot change, such as another model.
-  """
+def check_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
+  """Raises UserError if `workdir` holds a run with other settings that cannot change, such as the model."""
   path = workdir / "config.json"
   if path.exists():
     saved, current = _fixed_settings(resolve(read_config(path))), _fixed_settings(resolve(config))
     for name, value in saved.items():
       if value != current[name]:
         raise UserError(f"{workdir} holds a run with another {name} ({value}); choose another --workdir.")
+
+
+def keep_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
+  """Writes `config` to config.json in `workdir`."""
   if leads():
-    write_config(path, config)
+    write_config(workdir / "config.json", config)
 
 
 def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:

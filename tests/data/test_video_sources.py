@@ -149,7 +149,7 @@ def test_the_loader_batches_a_folder_and_goes_on_exactly_where_it_was(folder):
     assert (batch.clip["sound"][~batch.context.valid["sound"]] == 0).all()
 
 
-def test_tracks_beside_a_video_become_senses_when_asked(tmp_path):
+def test_tracks_beside_a_video_become_senses_when_asked(tmp_path, capsys):
   digits = Digits(frames=16, rate=8.0)
   clip = {name: value for name, value in digits[1]["clip"].items() if name != "balance"}
   save_movie(tmp_path, "movie", clip, digits.senses, {})
@@ -163,9 +163,10 @@ def test_tracks_beside_a_video_become_senses_when_asked(tmp_path):
   assert set(without) == {"sight"} and set(with_tracks) == {"sight", "sound", "touch", "smell", "taste"}
   for name in asked:
     np.testing.assert_allclose(with_tracks[name], clip[name], atol=1e-6)
-  # A track that is broken costs its video, not the run.
+  # A track that is broken costs its senses, not the video.
   (tmp_path / "movie.npz").write_bytes(b"broken")
-  assert set(source(tmp_path, **fields, **asked)[1]["clip"]) == {"sight"}
+  assert set(source(tmp_path, **fields, **asked)[1]["clip"]) == {"sight", "sound"}
+  assert capsys.readouterr().err.count("movie.npz cannot be parsed") == 1
 
 
 def test_folders_that_will_not_do_are_named(tmp_path, folder):
@@ -177,7 +178,7 @@ def test_folders_that_will_not_do_are_named(tmp_path, folder):
     source(tmp_path)[0]
   for number in range(12):
     (tmp_path / f"{number}.mp4").write_bytes(b"")
-  with pytest.raises(UserError, match="of 13 videos .* 10 in a row"):
+  with pytest.raises(UserError, match="of 13 videos .* none can"):
     source(tmp_path)[0]
   for fields, words in (
     ({"split": "tset"}, "'test'"),

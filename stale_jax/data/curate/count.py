@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from stale_jax.data.captions import longer_than
 from stale_jax.data.curate.hashes import distances, from_text
 from stale_jax.data.curate.judge import REASONS
 
+# Captions of more bytes are cut by the models of configs/shards.py and of configs/stale_14b.py.
+_BYTES = (95, 511)
 # At most this many test clips are each compared with at most this many training clips.
 _TESTED, _AGAINST = 200, 20_000
 
@@ -46,6 +49,9 @@ def count_outcomes(
     "test": sum(clip["split"] == "test" for clip in kept),
     "contamination": _contamination(kept, nearest),
     "without_caption": sum(not clip["metadata"]["caption"] for clip in kept),
+    "long_captions": {
+      most: longer_than([clip["metadata"]["caption"] for clip in kept], most) for most in _BYTES
+    },
     "broken_metadata": sum(report["known"]["broken"] for report in readable) + broken_lines,
   }
 
@@ -68,14 +74,14 @@ def _contamination(kept: Sequence[Mapping[str, Any]], nearest: int) -> dict[str,
   """
   split = {name: [clip for clip in kept if clip["split"] == name] for name in ("test", "train")}
 
-  def common(key):
-    names = [{key(clip) for clip in clips} - {""} for clips in split.values()]
+  def common(keys):
+    names = [{key for clip in clips for key in keys(clip)} - {""} for clips in split.values()]
     return len(names[0] & names[1])
 
   result = {
-    "uploaders": common(lambda clip: clip["metadata"]["uploader"]),
-    "videos": common(lambda clip: clip["video"]),
-    "clusters": common(lambda clip: clip["cluster"]),
+    "uploaders": common(lambda clip: [clip["metadata"]["uploader"], *clip["metadata"]["accounts"]]),
+    "videos": common(lambda clip: [clip["video"]]),
+    "clusters": common(lambda clip: [clip["cluster"]]),
     "near_duplicates": 0,
     "nearest_bits": None,
     "compared": 0,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stale_jax.data.curate.settings import Settings
+from stale_jax.data.groups import groups
 from stale_jax.data.metadata import share_of
 
 # The reasons for rejecting a clip, with their descriptions, in the order in which they are checked.
@@ -34,41 +35,19 @@ def fault(clip: Mapping[str, Any], settings: Settings) -> str:
   return "text" if clip["text"] > settings.most_text else ""
 
 
-def groups(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
-  """Finds the connected components of a graph with the union-find algorithm.
-
-  Args:
-    names: the nodes.
-    links: the edges, pairs of nodes.
-
-  Returns:
-    Name -> the alphabetically first name in its component.
-  """
-  parent = {name: name for name in names}
-
-  def root(name: str) -> str:
-    while parent[name] != name:
-      parent[name] = name = parent[parent[name]]
-    return name
-
-  for a, b in links:
-    low, high = sorted((root(a), root(b)))
-    parent[high] = low
-  return {name: root(name) for name in parent}
-
-
 def judge(
   videos: Sequence[Mapping[str, Any]], links: Iterable[tuple[str, str]], settings: Settings
 ) -> list[dict[str, Any]]:
   """Decides the outcome of all clips.
 
   In each cluster of near-duplicates only the clips of one video are kept: the video with the largest
-  pictures. Videos with the same uploader or the same source, or with near-duplicate clips, form a group. All
+  pictures. Videos with an account or the source in common, or with near-duplicate clips, form a group. All
   clips of a group are in one split, so that no test clip resembles a training clip.
 
   Args:
-    videos: the readable videos: `id`; `person`, the uploader; `source`, see `describe_video`; and the entries
-      that `examine` returns. An unknown `person` or `source` is "".
+    videos: the readable videos: `id`; `person`, the uploader; `accounts`, all names of the uploader;
+      `source`, see `describe_video`; and the entries that `examine` returns. An unknown `person` or `source`
+      is "".
     links: pairs of ids of near-duplicate clips (see `clip_id`).
     settings: the thresholds and the fraction of the test split.
 
@@ -96,6 +75,8 @@ def judge(
     for kind in ("person", "source"):
       if video[kind]:
         edges.append((f"video {video['id']}", f"{kind} {video[kind]}"))
+    # Sorted after persons, by whose names groups are named and split.
+    edges += [(f"video {video['id']}", f"user {account}") for account in video.get("accounts", ())]
   names = {name for edge in edges for name in edge} | {f"video {video['id']}" for video in videos}
   group = groups(names, edges)
   for clip in clips:

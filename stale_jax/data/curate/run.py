@@ -90,7 +90,12 @@ def curate(
     say(f"{len(files)} files")
     reports, links = examine_all(files, research, place, settings, options)
     videos = [
-      {**report, "person": report["known"]["uploader"], "source": report["known"]["source"]}
+      {
+        **report,
+        "person": report["known"]["uploader"],
+        "accounts": report["known"]["accounts"],
+        "source": report["known"]["source"],
+      }
       for report in reports
       if "reason" not in report
     ]
