@@ -40,8 +40,13 @@ def at(place: str | AnyPath) -> epath.Path:
   """`place` as an absolute path on a disk, or as gs://BUCKET/FOLDER after checking that the bucket exists.
 
   Raises:
-    UserError: the address is of another kind, or the bucket does not answer.
+    UserError: the address is of another kind, the bucket does not answer, or the path is not valid UTF-8, which
+      the library that writes checkpoints needs.
   """
+  try:
+    os.fspath(place).encode()
+  except UnicodeEncodeError as error:
+    raise UserError(f"the name of the folder {place} is not valid UTF-8; choose another.") from error
   if not is_address(place):
     return absolute(place)
   scheme, _, within = os.fspath(place).partition("://")
