@@ -17,6 +17,7 @@ from stale_jax.data.metadata import (
   from_research,
   read_described,
   read_research,
+  share_of,
   to_json,
 )
 from stale_jax.errors import UserError
@@ -170,3 +171,97 @@ def test_names_are_gone_from_the_anonymous():
     assert len(got.uploader) == 32 and INFO["id"] in got.url
     assert anonymous(described, "salt") == got != anonymous(described, "pepper")
   assert anonymous(Described(), "salt") == Described()
+
+
+@pytest.mark.parametrize(
+  ("encoding", "mark"),
+  [("utf-8", ""), *((f"utf-{name}", "\ufeff") for name in ("8", "16-le", "16-be", "32-le", "32-be"))],
+)
+def test_text_is_decoded_by_its_byte_order_mark(tmp_path, encoding, mark):
+  text = "ein süßes Kätzchen 🐈"
+  (tmp_path / "a.txt").write_bytes((mark + text).encode(encoding))
+  (tmp_path / "b.info.json").write_bytes((mark + json.dumps({"title": text})).encode(encoding))
+  for video in ("a.mp4", "b.mp4"):
+    described, faults = read_described(tmp_path / video)
+    assert (described.caption, faults) == (text, {})
+
+
+@pytest.mark.parametrize(
+  ("data", "words"),
+  [
+    ("süß".encode("cp1252"), "is not UTF-8 text (byte 1)"),
+    ("cat".encode("utf-16-le"), "contains zero bytes"),
+    ("süß".encode("utf-16")[:-1], "is not UTF-16 text (byte 6)"),
+  ],
+)
+def test_text_in_no_such_encoding_is_refused_by_name(tmp_path, data, words):
+  (tmp_path / "a.txt").write_bytes(data)
+  (tmp_path / "a.info.json").write_text('{"description": "of the platform"}')
+  described, faults = read_described(tmp_path / "a.mp4")
+  assert described.caption == "of the platform"
+  [(name, fault)] = faults.items()
+  assert name == str(tmp_path / "a.txt") and fault.startswith(name) and words in fault
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\ufeff"])
+def test_an_empty_caption_is_none(tmp_path, text):
+  (tmp_path / "a.txt").write_text(text)
+  (tmp_path / "a.info.json").write_text('{"description": "of the platform"}')
+  assert read_described(tmp_path / "a.mp4")[0].caption == "of the platform"
+
+
+def test_lines_of_the_research_api_are_decoded_one_by_one(tmp_path):
+  path, line = (
+    tmp_path / "videos.jsonl",
+    json.dumps({**VIDEO, "video_description": "süß"}, ensure_ascii=False),
+  )
+  path.write_bytes(
+    b"\n".join([line.encode(), line.encode("cp1252"), line.replace("süß", "a\u2028b").encode()])
+  )
+  videos, skipped = read_research(path)
+  assert [video.caption for video in videos] == ["süß", "a b"]
+  assert len(skipped) == 1 and "line 2 is not UTF-8" in skipped[0]
+  path.write_bytes(f"{line}\n{line}".encode("utf-16"))
+  assert [video.caption for video in read_research(path)[0]] == ["süß", "süß"]
+
+
+UPLOADERS = [
+  {"uploader_id": "@Some.One", "channel_id": "UC77"},
+  {"uploader": "some.one"},
+  {"channel_id": "UC77"},
+  {"channel_url": "https://www.youtube.com/channel/UC77/"},
+  {"uploader_url": "https://www.tiktok.com/@some.one", "creator": "Both"},
+  {"webpage_url": "https://www.tiktok.com/@some.one/video/73"},
+  {"channel": "both"},
+]
+
+
+def test_videos_that_share_any_name_of_an_uploader_are_in_one_split():
+  videos = [from_info({**info, "id": str(k)}) for k, info in enumerate(UPLOADERS)]
+  shares = np.linspace(0.01, 0.99, 60).tolist()
+  held = np.array([are_held_out(videos, share) for share in shares])
+  assert (held == held[:, :1]).all() and 0 < held[:, 0].sum() < len(shares)
+  # Without the video that has both names, there are two groups.
+  apart = np.array([are_held_out(videos[1:4], share) for share in shares])
+  assert (apart[:, 1] == apart[:, 2]).all() and (apart[:, 0] != apart[:, 1]).any()
+  # The names do not join others.
+  other = from_info({"id": "9", "uploader": "another", "webpage_url": "https://www.tiktok.com/video/73"})
+  assert (np.array([are_held_out([*videos, other], share)[-1] for share in shares]) != held[:, 0]).any()
+
+
+def test_an_uploader_with_one_name_is_split_by_this_name():
+  videos = [from_info({"id": str(k), "uploader_id": f"@User{k // 2}"}) for k in range(100)]
+  assert are_held_out(videos, 0.3) == [share_of(f"@User{k // 2}") < 0.3 for k in range(100)]
+
+
+def test_new_videos_move_no_video_out_of_the_test_split():
+  videos = [from_info({"uploader_id": f"user {k}"}) for k in range(200)]
+  joins = [from_info({"uploader_id": f"user {k}", "uploader": f"user {k + 1}"}) for k in range(0, 200, 2)]
+  before, after = are_held_out(videos, 0.3), are_held_out([*videos, *joins], 0.3)[:200]
+  assert all(b <= a for b, a in zip(before, after, strict=True)) and before != after
+
+
+def test_names_that_are_not_utf8_have_a_share_and_a_hash():
+  described = Described(source_id="caf\udce9", uploader="caf\udce9")
+  assert 0 <= share_of("caf\udce9") < 1 and are_held_out([described], 1.0) == [True]
+  assert len(anonymous(described, "salt").uploader) == 32
