@@ -37,4 +37,6 @@ def print_left_out(file: str, reason: object) -> None:
 
 
 def _print(message: str) -> None:
+  # A name of a file may contain line ends, and bytes that are not valid UTF-8.
+  message = message.replace("\n", "\\n").encode(errors="backslashreplace").decode()
   print(message, file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,8 @@ def list_files(folder: str) -> list[str]:
 def versions(folder: str) -> dict[str, str]:
   """The paths of `list_files`, and for each what changes with the file and is known without reading it.
 
-  On a disk, this is its size and its time of modification. At an address, it is its size and what the service
-  calls its version.
+  On a disk, this is its size and its time of modification, and only regular files are listed. At an address,
+  it is its size and what the service calls its version.
 
   Raises:
     UserError: the address cannot be reached.
@@ -75,7 +76,7 @@ def versions(folder: str) -> dict[str, str]:
   paths = local_files(folder)
   parts = [paths[start : start + _STATED] for start in range(0, len(paths), _STATED)]
   stated = itertools.chain.from_iterable(in_threads(lambda k: list(map(_stated, parts[k])), len(parts)))
-  return dict(zip(paths, stated, strict=True))
+  return {path: version for path, version in zip(paths, stated, strict=True) if version is not None}
 
 
 def _visible(folder: str, found: Mapping[str, Any], root: str) -> dict[str, Any]:
@@ -93,12 +94,13 @@ def _version(path: str, facts: Mapping[str, Any]) -> str:
   return " ".join(str(facts[name]) for name in ("size", *_VERSIONS) if name in facts)
 
 
-def _stated(path: str) -> str:
+def _stated(path: str) -> str | None:
+  """The version of a file; "" if it has gone, None if it is no file but, for example, a named pipe."""
   try:
     status = os.stat(path)
-  except OSError:  # It has gone since it was listed.
+  except OSError:
     return ""
-  return f"{status.st_size} {status.st_mtime_ns}"
+  return f"{status.st_size} {status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else None
 
 
 def local_files(folder: str, without: str = "") -> list[str]:

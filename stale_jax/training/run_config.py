@@ -23,7 +23,8 @@ def check_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
 
 
 def keep_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
-  """Writes `config` to config.json in `workdir`."""
+  """Writes `config` to config.json in `workdir`; raises UserError like `check_config`."""
+  check_config(config, workdir)
   if leads():
     write_config(workdir / "config.json", config)
 

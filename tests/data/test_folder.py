@@ -31,17 +31,20 @@ def folder(path, **fields) -> Folder:
   return Folder(path=str(path), **{**SETTINGS, "size": 64, **fields})
 
 
-def test_names_that_are_not_utf8_are_read(tmp_path, video):
+def test_names_that_are_not_utf8_are_read(tmp_path, video, capsys):
   place = tmp_path / "d\udce9r"
   place.mkdir()
   for name, caption in (("caf\udce9.mp4", "a café"), ("b.mp4", "b")):
     (place / name).write_bytes(video)
     (place / name).with_suffix(".txt").write_text(caption)
-  (place / "br\udce9ken.mp4").write_bytes(b"")
+  (place / "br\udce9ken\n.mp4").write_bytes(b"")
+  os.mkfifo(place / "pipe.mp4")  # To read it would be to wait for ever.
   source = folder(place)
   assert {source[index]["caption"] for index in range(6)} == {"a café", "b"}
   assert len(source.content()) == 64 and len(source.manifest()) == 3
   assert 0 < folder(place, held_out=0.5).count() + folder(place, held_out=0.5, split="test").count() == 3
+  said = capsys.readouterr().err
+  assert said.count("\n") == 1 and "ken\\n.mp4 is empty" in said
   source = folder(place, buckets=((4, 16, 16),))
   source.prepare()
   batch = next(iter(loader(source, tuple(source.senses.values()), batch=2, text_length=8, seed=0, workers=1)))

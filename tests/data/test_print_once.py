@@ -30,3 +30,8 @@ def test_files_are_named_up_to_a_number(capsys, monkeypatch):
   assert len(module._NAMED) == 6
   module.print_once("something else")
   assert capsys.readouterr().err == "something else\n"
+
+
+def test_a_message_is_one_line(capsys):
+  module.print_left_out("a\n.mp4", "a\n.mp4 is empty.")
+  assert capsys.readouterr().err == "left out: a\\n.mp4 is empty.\n"

@@ -260,6 +260,11 @@ def test_what_is_taken_down_is_not_read(shards, tmp_path, capsys, line):
     of_shards(shards, takedown=str(tmp_path / "down.txt"))[0]
   with pytest.raises(UserError, match="nowhere"):
     of_shards(shards, takedown="nowhere")[0]
+  (tmp_path / "down.txt").write_bytes(line.encode("utf-16"))
+  assert of_shards(shards, takedown=str(tmp_path / "down.txt")).taken_down >= {line}
+  (tmp_path / "down.txt").write_bytes("id süß".encode("cp1252"))
+  with pytest.raises(UserError, match="down.txt is not UTF-8 text"):
+    of_shards(shards, takedown=str(tmp_path / "down.txt"))[0]
 
 
 def test_shards_that_cannot_be_are_named(tmp_path, shards):

@@ -19,7 +19,6 @@ used.
 import dataclasses
 import functools
 import math
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -173,8 +172,7 @@ class Videos(Source):
     Raises:
       UserError: no video fits that size, or none can be used.
     """
-    example = self.stored(index)
-    return {**example, "clip": floats(example["clip"])}
+    return {**(example := self.stored(index)), "clip": floats(example["clip"])}
 
   def stored(self, index: int) -> dict:
     """The example at `index`, with sight as uint8."""
@@ -194,8 +192,8 @@ class Videos(Source):
         is_image = number >= (len(self.buckets) or 1)
         clip = {"sight": self.pictures(file, window)} if is_image else self.cut(file, window)
       except Unreadable as error:
-        print_left_out(error.args[1], error)
         reason = str(error)
+        print_left_out(error.args[1], reason)
         continue
       known = {"caption": described.caption, "labels": self.classes(described), "fps": window.rate}
       return {"clip": clip, **known, "index": int(index)}
@@ -215,7 +213,7 @@ class Videos(Source):
     """The duration of `file` in seconds. Raises Unreadable."""
     if isinstance(file, bytes):
       return seconds_of(file)
-    seconds, fault = _seconds(os.fspath(file))
+    seconds, fault = _seconds(file)
     if fault:
       raise Unreadable(*fault)
     return seconds

@@ -104,3 +104,14 @@ def test_splits_have_no_uploader_source_or_near_duplicate_in_common():
   for person in set(people):
     assert len({of[v["id"]] for v in videos if v["person"] == person}) == 1
   assert judge(videos[::-1], links[::-1], Settings(test_share=0.3)) == got
+
+
+def test_videos_that_share_an_account_are_in_one_split():
+  videos = [video(f"v{i:03}", 100, [clip(0)], person=f"p{i}") for i in range(200)]
+  before = {c["id"]: c["split"] for c in judge(videos, [], Settings(test_share=0.3))}
+  # v0 and v1 have an account in common, v1 and v2 another one; the others have one each.
+  accounts = [["a"], ["a", "b"], ["b"], *([f"of {i}"] for i in range(3, 200))]
+  videos = [{**video, "accounts": each} for video, each in zip(videos, accounts, strict=True)]
+  got = judge(videos, [], Settings(test_share=0.3))
+  assert len({c["group"] for c in got[:3]}) == 1 and len({c["group"] for c in got}) == 198
+  assert all(c["split"] == before[c["id"]] for c in got[3:])  # As before there were accounts.
