@@ -213,7 +213,7 @@ def on_disk(folder: str) -> str:
   """
   if not is_address(folder):
     return folder
-  copy = cache_folder() / "data" / hashlib.sha256(folder.encode()).hexdigest()[:16]
+  copy = cache_folder() / "data" / hashlib.sha256(folder.encode(errors="surrogatepass")).hexdigest()[:16]
   with _reported(folder):
     copy.mkdir(parents=True, exist_ok=True)
     with (copy / ".lock").open("w") as lock:

@@ -193,7 +193,7 @@ def test_folders_that_will_not_do_are_named(tmp_path, folder):
     build_source({"name": "folder"})
 
 
-def test_the_research_apis_lines_describe_the_files_of_a_folder(tmp_path):
+def test_the_research_apis_lines_describe_the_files_of_a_folder(tmp_path, capsys):
   for name in ("71.mp4", "a cat [72].mp4", "73.mp4"):
     encode(tmp_path / name)
   lines = [
@@ -204,6 +204,7 @@ def test_the_research_apis_lines_describe_the_files_of_a_folder(tmp_path):
   (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"id": 7')
   some = source(tmp_path, "research_api", lines=str(tmp_path / "lines.jsonl"), hashtags=("cat",))
   assert some.count() == 2
+  assert "1 of 3 videos are left out" in capsys.readouterr().err
   examples = [some[index] for index in range(4)]
   assert [example["caption"] for example in examples] == ["rain", "cat", "rain", "cat"]
   assert [example["labels"] for example in examples[:2]] == [{"likes": 1}, {"hashtag": [0]}]

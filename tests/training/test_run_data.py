@@ -19,6 +19,7 @@ from stale_jax.data.sources.mixture import Mixture
 from stale_jax.data.sources.shards import record, write_shards
 from stale_jax.errors import UserError
 from stale_jax.files import at
+from stale_jax.pipeline import load
 from stale_jax.run import train
 from stale_jax.training.initial import init_params
 from stale_jax.training.run_data import describe_changes, keep_manifest
@@ -218,6 +219,20 @@ def test_latents_are_encoded_again_when_their_data_change(videos, tmp_path, code
   assert not list((tmp_path / "cache").glob("*.lock"))
 
 
+def test_content_is_that_of_videos_labels_and_tracks(videos):
+  def contents():
+    return [folder(videos).content(), folder(videos, touch=("wind",)).content()]
+
+  before = contents()
+  assert contents() == before
+  (videos / "a.info.json").write_text('{"view_count": 5}')
+  labelled = contents()
+  (videos / "a.sem.xml").write_text("a track")
+  tracked = contents()
+  assert all(a != b for a, b in zip(before, labelled, strict=True))
+  assert tracked[0] == labelled[0] and tracked[1] != labelled[1]
+
+
 def test_an_autoencoder_is_data_of_its_latents(videos, tmp_path, coders):
   first, second = (latents(videos, coder, tmp_path / "cache").manifest() for coder in coders)
   assert first.keys() == {*NAMES, "the autoencoder"}
@@ -247,3 +262,4 @@ def test_a_run_is_not_resumed_on_other_data_unless_told_so(videos, tmp_path, cap
   assert int(state.step) == 3 and np.isfinite(jax.tree.leaves(state.ema)[0]).all()
   assert "1 added (aa.mp4), 1 changed (b.mp4)" in said and "1 of 4 videos have none" in said
   assert "1 of 4 are longer than 95 bytes, the longest has 149" in said
+  assert load(str(workdir)).generate("", steps=2).clip["sight"].shape == (4, 16, 16, 3)

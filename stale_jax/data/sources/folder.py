@@ -143,6 +143,9 @@ class Folder(Videos):
     describe = self.describer()
     known = spread(lambda which: describe(paths[which]), len(paths))
     videos = [(path, described) for path, described in zip(paths, known, strict=True) if described]
+    if others := len(paths) - len(videos):
+      words = f"{others} of {len(paths)} videos are left out, because no metadata describe them."
+      spread(lambda _: print_once(f"{self.path}: {words}"), 1)
     held_out = are_held_out([described for _, described in videos], self.held_out)
     in_split = [one for one, held in zip(videos, held_out, strict=True) if held == (self.split == "test")]
     if not in_split:
