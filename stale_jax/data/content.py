@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.storage import versions
@@ -42,8 +43,8 @@ def content_hashes(folder: str, paths: Sequence[str], spread: Spread = in_thread
     known = json.loads(store.read_text())
   found = spread(lambda k: _hashed(paths[k], known.get(paths[k])), len(paths))
   settled = {path: one for path, one in zip(paths, found, strict=True) if one[0]}
-  if not settled.items() <= known.items():
-    spread(lambda _: _keep(store, {**known, **settled}), 1)
+  # Whatever this process has to add: all processes must call `spread`, and their caches may differ.
+  spread(lambda _: _keep(store, known, settled), 1)
   return [hashed for _, hashed in found]
 
 
@@ -63,7 +64,10 @@ def _hashed(path: str, known: Sequence | None) -> list:
     return [None, "unreadable"]
 
 
-def _keep(store, known: dict) -> None:
+def _keep(store: Path, known: Mapping[str, list], settled: Mapping[str, list]) -> None:
+  """Adds the hashes `settled` to those that the file `store` holds, `known`."""
+  if all(known.get(path) == one for path, one in settled.items()):
+    return
   with contextlib.suppress(UserError):  # Without the cache, files are only read again.
     make_folder(store.parent)
-    write_whole(store, json.dumps(known))
+    write_whole(store, json.dumps({**known, **settled}))
