@@ -1,7 +1,10 @@
 """Videos at addresses: the same clips as on a disk, whatever lies beside them; faults as one line."""
 
 import dataclasses
+import functools
+import http.server
 import os
+import threading
 
 import fsspec
 import numpy as np
@@ -11,7 +14,7 @@ from stale_jax.data import Folder, content
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.sources.research_api import ResearchApi
 from stale_jax.data.sources.shards import Shards, record, write_shards
-from stale_jax.data.storage import beside, list_files, open_file
+from stale_jax.data.storage import beside, list_files, open_file, versions
 from stale_jax.errors import UserError
 from tests.data.clips import encode
 
@@ -110,6 +113,26 @@ def test_the_hash_of_a_file_is_that_of_its_content_whatever_its_times(tmp_path, 
   # A file that has not changed is not read again.
   monkeypatch.setattr(content.hashlib, "file_digest", None)
   assert hashed() == changed
+
+
+def test_a_file_that_a_web_server_replaces_is_another_version(tmp_path):
+  pytest.importorskip("aiohttp")
+  (tmp_path / "a.mp4").write_bytes(b"one")
+  os.utime(tmp_path / "a.mp4", (1, 1))
+
+  class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+      pass
+
+  handler = functools.partial(Quiet, directory=str(tmp_path))
+  with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    [(name, before)] = versions(address).items()
+    assert name == f"{address}/a.mp4" and versions(address) == {name: before}
+    (tmp_path / "a.mp4").write_bytes(b"two")
+    assert versions(address)[name] != before
+    server.shutdown()
 
 
 def test_links_to_folders_are_followed_once(tmp_path):
