@@ -133,6 +133,11 @@ def test_a_record_that_is_broken_is_one_line(videos, tmp_path):
     keep_manifest(folder(videos), at(tmp_path), False, print)
 
 
+def test_a_run_s_folder_whose_name_is_not_utf8_is_refused(tmp_path):
+  with pytest.raises(UserError, match="is not valid UTF-8"):
+    at(tmp_path / "r\udce9n")
+
+
 def test_many_changes_are_counted_and_some_named():
   before = {f"{number:03}.mp4": "x" for number in range(100)}
   assert describe_changes(before, {"099.mp4": "y", "new.mp4": "x"}) == (
