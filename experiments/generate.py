@@ -67,6 +67,8 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   if bool(PROMPT.value) == bool(SCRIPT.value):
     raise UserError("give --prompt=TEXT or --script=FILE, one of the two.")
   prompts = PROMPT.value or [read_script(SCRIPT.value)]
+  if "" in prompts:
+    print("without a prompt: the movie may show anything.", file=sys.stderr)
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh)
   first = None
   if FIRST_FRAME.value:

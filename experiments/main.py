@@ -23,6 +23,7 @@ def run(main: Callable[[], int | None]) -> None:
 
   A UserError is printed as one line on stderr, without a stack trace; the exit code is then 2.
   """
+  sys.stdout.reconfigure(errors="backslashreplace")  # As stderr: names of files may not be valid UTF-8.
   logging.set_verbosity(logging.ERROR)
   claim_gpu_memory()
   # The collector's default thresholds are too low for the many objects that tracing creates.

@@ -21,12 +21,17 @@ def check_generates(system: System, name: str) -> None:
     raise UserError(f"{name} is an autoencoder and cannot generate clips; load a diffusion model.")
 
 
-def check_prompts(system: System, source, prompts: Sequence[str | Script], name: str) -> None:
-  """Raises UserError if a prompt is empty or too long, or the model cannot follow scripts."""
+def check_prompts(system: System, prompts: Sequence[str | Script], name: str) -> None:
+  """Raises UserError if a prompt is white space or too long, or the model cannot follow scripts.
+
+  The empty prompt asks for a clip without a condition on text, also of a model trained without captions.
+  """
+  if not prompts:
+    raise UserError("there is no prompt; give a description of a movie, or '' for a clip of any kind.")
   most = system.network.text_length - 1
   for text in (text for prompt in prompts for text in _texts(prompt)):
-    if not text.strip():
-      raise UserError(f"the prompt is empty; describe a movie, for example {source[0]['caption']!r}.")
+    if text and not text.strip():
+      raise UserError("the prompt has only white space; describe a movie, or give '' for a clip of any kind.")
     try:
       length = len(text.encode())
     except UnicodeEncodeError as error:

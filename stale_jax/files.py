@@ -1,5 +1,6 @@
 """Files on a disk or in a bucket (gs://BUCKET/FOLDER), written atomically."""
 
+import codecs
 import contextlib
 import errno
 import functools
@@ -20,6 +21,14 @@ from stale_jax.errors import UserError
 AnyPath = Path | epath.Path
 # Error numbers of a full disk.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Byte order marks and their encodings. The mark of UTF-32 begins with that of UTF-16.
+_MARKS = (
+  (codecs.BOM_UTF8, "utf-8"),
+  (codecs.BOM_UTF32_LE, "utf-32-le"),
+  (codecs.BOM_UTF32_BE, "utf-32-be"),
+  (codecs.BOM_UTF16_LE, "utf-16-le"),
+  (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 # Seconds to wait for a bucket; without a network, its client retries for minutes.
 _PATIENCE = 30.0
 
@@ -33,8 +42,13 @@ def at(place: str | AnyPath) -> epath.Path:
   """`place` as an absolute path on a disk, or as gs://BUCKET/FOLDER after checking that the bucket exists.
 
   Raises:
-    UserError: the address is of another kind, or the bucket does not answer.
+    UserError: the address is of another kind, the bucket does not answer, or the path is not valid UTF-8,
+      which the library that writes checkpoints needs.
   """
+  try:
+    os.fspath(place).encode()
+  except UnicodeEncodeError as error:
+    raise UserError(f"the name of the folder {place} is not valid UTF-8; choose another.") from error
   if not is_address(place):
     return absolute(place)
   scheme, _, within = os.fspath(place).partition("://")
@@ -79,6 +93,36 @@ def _reach(bucket: epath.Path) -> None:
   reason = answers[0] if answers else f"no answer in {_PATIENCE:.0f} seconds"
   if reason is not None:
     raise UserError(f"cannot reach {bucket}: {reason}.")
+
+
+def encoding_of(data: bytes) -> tuple[str, int]:
+  """The encoding of a text file by its byte order mark, else UTF-8, and the number of bytes of the mark."""
+  return next(((name, len(mark)) for mark, name in _MARKS if data.startswith(mark)), ("utf-8", 0))
+
+
+def decode_text(data: bytes, name: str | AnyPath) -> str:
+  """Decodes a text file of a user; all of them are decoded here.
+
+  Args:
+    data: the bytes of the file.
+    name: name of the file, for error messages.
+
+  Raises:
+    UserError: the text is not in the encoding of `encoding_of`. Another encoding is not guessed, because a
+      wrong guess yields wrong letters without an error.
+  """
+  encoding, start = encoding_of(data)
+  try:
+    text = data[start:].decode(encoding)
+  except UnicodeDecodeError as error:
+    raise UserError(
+      f"{name} is not {encoding[:6].rstrip('-').upper()} text (byte {start + error.start}): save it as UTF-8."
+    ) from error
+  if "\0" in text:  # As in UTF-16 without a byte order mark, which is valid UTF-8.
+    raise UserError(
+      f"{name} contains zero bytes, as UTF-16 without a byte order mark does: save it as UTF-8."
+    )
+  return text
 
 
 def make_folder(folder: str | AnyPath) -> epath.Path:

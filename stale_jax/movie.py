@@ -37,7 +37,7 @@ class Movie:
   def stem(self) -> str:
     """File name without suffix, from prompt and seed; different prompts have different names."""
     words = "-".join(re.findall(r"\w+", self.prompt.lower()))[:60].strip("-")
-    if words.replace("-", " ") != self.prompt:  # The words alone would be ambiguous.
+    if not words or words.replace("-", " ") != self.prompt:  # The words alone would be ambiguous.
       words = f"{words or 'movie'}-{zlib.crc32(self.prompt.encode()):08x}"
     return f"{words}-{self.seed}"
 

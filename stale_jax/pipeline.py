@@ -189,7 +189,7 @@ class Model:
     """Makes the movie of a prompt; for a list of prompts, a list of movies with the same seed.
 
     Args:
-      prompt: caption of the movie, or a script, for a model that can continue frames.
+      prompt: caption of the movie ("" for none), or a script, for a model that can continue frames.
       seed: seed of the noise.
       seconds: least length; default: the length of training clips. For longer movies, a model that can
         continue frames is rolled out; any other model denoises one longer clip.
@@ -202,12 +202,12 @@ class Model:
       **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
-      UserError: a prompt is empty, a setting is unknown or out of range, or the budget is too small.
+      UserError: there is no prompt, a setting is unknown or out of range, or the budget is too small.
     """
     check_generates(self.system, self.name)
     alone = isinstance(prompt, str) or not isinstance(prompt, Sequence)
     prompts = [prompt] if alone else list(prompt)
-    check_prompts(self.system, self.source, prompts or [""], self.name)
+    check_prompts(self.system, prompts, self.name)
     frames, rate = length_of(self.system, self.source, seconds, fps)
     rolls = self.goes_on and (frames > self.frames or any(not isinstance(text, str) for text in prompts))
     micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}
@@ -248,7 +248,7 @@ class Model:
     """
     check_generates(self.system, self.name)
     check_story(self.system, prompts, self.name)
-    check_prompts(self.system, self.source, prompts, self.name)
+    check_prompts(self.system, prompts, self.name)
     story, rest = story_of(overrides)
     seeds = [seed + panel for panel in range(len(prompts))]
     clips = self.sample(prompts, seeds, story=story, **rest)

@@ -11,7 +11,7 @@ import yaml
 from jaxtyping import Array, Int
 
 from stale_jax.errors import UserError
-from stale_jax.files import one_line
+from stale_jax.files import decode_text, one_line
 from stale_jax.text import tokenize
 
 LONGEST = 365 * 86400.0  # Greatest length of a movie, in seconds.
@@ -88,7 +88,7 @@ def read_script(path: str | Path) -> Script:
     UserError: the file cannot be read, or does not contain a script.
   """
   try:
-    parts = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    parts = yaml.safe_load(decode_text(Path(path).read_bytes(), path))
   except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
     raise UserError(f"cannot read the script {path}: {one_line(error)}") from error
   if not isinstance(parts, list) or not all(_is_part(part) for part in parts):

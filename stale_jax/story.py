@@ -24,9 +24,11 @@ def story_of(overrides: Mapping[str, Any]) -> tuple[Story, dict[str, Any]]:
 
 
 def check_story(system: System, prompts: Sequence[str], name: str) -> None:
-  """Raises UserError if there are no panels, or the network cannot attend across panels."""
+  """Raises UserError if a prompt is empty or missing, or the network cannot attend across panels."""
   if not prompts:
     raise UserError("a story needs one prompt per panel; none is given.")
+  if not all(prompts):
+    raise UserError("a prompt is empty; describe each panel of the story.")
   if system.network.forms != "none" or system.network.merge:
     raise UserError(
       f"{name} has blocks of two forms or merged tokens, which cannot attend to other panels; use another "

@@ -59,11 +59,20 @@ def test_models_of_windows_are_rolled_out_in_windows():
   assert len(movie.clip["sight"]) == 10 and len(rest) == 2
 
 
+def test_the_empty_prompt_asks_for_any_movie(model, tmp_path):
+  movie = model.generate("", 3, **SHORT)
+  want = model.sample([""], [3], **SHORT)["sight"][0]
+  np.testing.assert_array_equal(movie.clip["sight"], want)
+  assert movie.save(tmp_path).name == "movie-00000000-3.mp4"
+  with pytest.raises(UserError, match="there is no prompt"):
+    model.generate([])
+
+
 def test_what_cannot_be_is_refused(model):
   script = Script(((0, PROMPTS[0]), (1, PROMPTS[1])))
   with pytest.raises(UserError, match="cannot follow a script"):
     made().generate(script)
   with pytest.raises(UserError, match="budget works only for clips"):
     model.generate(PROMPTS[0], seconds=9, budget_cents=1.0)
-  with pytest.raises(UserError, match="prompt is empty"):
+  with pytest.raises(UserError, match="only white space"):
     model.generate(Script(((0, PROMPTS[0]), (1, " "))))

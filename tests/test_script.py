@@ -17,6 +17,16 @@ def test_a_script_says_which_prompt_is_from_when_on(tmp_path):
   assert str(script) == "a red seven moves left; from 2.5 s a red seven: moves right"
 
 
+def test_a_script_is_decoded_by_its_byte_order_mark(tmp_path):
+  path, text = tmp_path / "story.yaml", "- {at: 0, prompt: ein süßes Kätzchen}"
+  for encoding in ("utf-8-sig", "utf-16"):
+    path.write_bytes(text.encode(encoding))
+    assert read_script(path).parts == ((0.0, "ein süßes Kätzchen"),)
+  path.write_bytes(text.encode("cp1252"))
+  with pytest.raises(UserError, match="story.yaml is not UTF-8 text"):
+    read_script(path)
+
+
 @pytest.mark.parametrize(
   ("text", "words"),
   [

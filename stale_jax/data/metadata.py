@@ -10,12 +10,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stale_jax.data.storage import beside, read
+from stale_jax.data.groups import groups
+from stale_jax.data.storage import beside, read_named, read_text
 from stale_jax.errors import UserError
+from stale_jax.files import decode_text, encoding_of
 
 COUNTS = ("views", "likes", "comments", "shares", "saves")
 BUCKETS = 10  # Number of classes of a count: 0, 1-9, 10-99, ..., 100 million or more.
@@ -29,6 +31,11 @@ _NAMED = {
 }
 _HASHTAG = re.compile(r"#(\w+)")
 _MENTION = re.compile(r"@[\w.]*\w")
+# Keys of info.json that name the account that published a video, the most permanent first.
+ACCOUNT_KEYS = ("uploader_id", "uploader", "channel_id", "channel", "creator")
+_ACCOUNT_URLS = ("uploader_url", "channel_url")
+# The name of an account within the address of its page, or of the page of its video.
+_ACCOUNT_IN_URL = re.compile(r"//[^/]+/(?:@|channel/|user/|c/)([^/?#]+)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,8 @@ class Described:
     source_id: identifier of the video, unique on its platform.
     platform: for example "tiktok" or "youtube".
     uploader: the account that published the video.
+    accounts: all names of this account, such as its id, its handle and its displayed name, without "@" and in
+      lower case.
     url: address of the video's page.
     seconds: duration stated by the platform; 0 if unknown.
     created: time of publication, in seconds since 1970; 0 if unknown.
@@ -55,29 +64,38 @@ class Described:
   source_id: str = ""
   platform: str = ""
   uploader: str = ""
+  accounts: tuple[str, ...] = ()
   url: str = ""
   seconds: float = 0.0
   created: int = 0
 
 
-def read_described(video: str | Path) -> Described:
+def read_described(video: str | Path) -> tuple[Described, dict[str, str]]:
   """Reads the metadata files beside the file `video`: NAME.info.json and NAME.txt.
 
-  The caption in NAME.txt replaces that of NAME.info.json. If no file states the source_id, it is NAME.
+  The caption in NAME.txt replaces that of NAME.info.json, unless it is empty. If no file states the
+  source_id, it is NAME. A file that cannot be read or parsed is left out.
 
-  Raises:
-    UserError: a metadata file cannot be read or parsed.
+  Returns:
+    The metadata, and the path of each file that is left out -> a message that says why.
   """
-  stem, name = beside(os.fspath(video), ""), Path(video).stem
-  described = Described(source_id=name)
-  if (info := _read(f"{stem}.info.json")) is not None:
-    described = from_info(_object(info, f"{stem}.info.json"), f"{stem}.info.json")
-    described = dataclasses.replace(described, source_id=described.source_id or name)
-  if (text := _read(f"{stem}.txt")) is not None:
-    caption = _clean(text)
+  name, faults = Path(video).stem, {}
+  described, caption = Described(source_id=name), ""
+  info, text = (beside(os.fspath(video), ending) for ending in (".info.json", ".txt"))
+  try:
+    if (values := read_text(info)) is not None:
+      described = from_info(_object(values, info), info)
+      described = dataclasses.replace(described, source_id=described.source_id or name)
+  except UserError as error:
+    faults[info] = str(error)
+  try:
+    caption = _clean(read_text(text) or "")
+  except UserError as error:
+    faults[text] = str(error)
+  if caption:
     hashtags = _hashtags([*described.hashtags, *_HASHTAG.findall(caption)])
     described = dataclasses.replace(described, caption=caption, hashtags=hashtags)
-  return described
+  return described, faults
 
 
 def from_info(info: Mapping[str, Any], where: str = "info.json") -> Described:
@@ -95,6 +113,10 @@ def from_info(info: Mapping[str, Any], where: str = "info.json") -> Described:
   get = _Fields(info, where)
   description = get.text("description") or get.text("title")
   artist = get.text("artist") or ", ".join(get.texts("artists")) or get.text("creator")
+  names = [get.text(key) for key in ACCOUNT_KEYS]
+  urls = [get.text(key) for key in _ACCOUNT_URLS]
+  in_urls = [found[1] for url in (*urls, get.text("webpage_url")) if (found := _ACCOUNT_IN_URL.search(url))]
+  accounts = [name for name in (*names, *in_urls, *urls) if name]
   return Described(
     caption=_clean(description),
     hashtags=_hashtags([*_HASHTAG.findall(description), *get.texts("tags")]),
@@ -102,7 +124,8 @@ def from_info(info: Mapping[str, Any], where: str = "info.json") -> Described:
     sound=_sound(get.text("track"), artist),
     source_id=get.text("id"),
     platform=(get.text("extractor_key") or get.text("extractor")).lower(),
-    uploader=get.text("uploader_id") or get.text("uploader"),
+    uploader=next(iter(accounts), ""),
+    accounts=_accounts(accounts),
     url=get.text("webpage_url"),
     seconds=get.number("duration"),
     created=int(get.number("timestamp")),
@@ -121,6 +144,7 @@ def from_research(video: Mapping[str, Any], where: str = "Research API") -> Desc
     source_id=number,
     platform="tiktok",
     uploader=name,
+    accounts=_accounts([name]),
     url=f"https://www.tiktok.com/@{name}/video/{number}" if number else "",
     seconds=get.number("video_duration"),
     created=int(get.number("create_time")),
@@ -140,14 +164,16 @@ def read_research(path: str | Path) -> tuple[list[Described], list[str]]:
     UserError: the file cannot be read, or no line describes a video.
   """
   videos, skipped = [], []
-  if (lines := _read(os.fspath(path))) is None:
+  if (data := read_named(os.fspath(path))) is None:
     raise UserError(f"{path} cannot be read: there is no such file.")
-  for number, line in enumerate(lines.splitlines(), 1):
+  if encoding_of(data)[0] != "utf-8":
+    data = decode_text(data, path).encode()
+  for number, line in enumerate(data.splitlines(), 1):
     if not line.strip():
       continue
     where = f"{path}, line {number}"
     try:
-      answer = _object(line, where)
+      answer = _object(decode_text(line, where), where)
       data = answer.get("data")
       for video in data.get("videos", ()) if isinstance(data, dict) else [answer]:
         described = from_research(video, where)
@@ -171,25 +197,40 @@ def share_of(key: str) -> float:
 
   A split by this number stays the same when videos are added.
   """
-  return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
+  # A name of a file that is not valid UTF-8 contains surrogates.
+  return int.from_bytes(hashlib.sha256(key.encode(errors="surrogatepass")).digest()[:8]) / 2**64
 
 
-def is_held_out(described: Described, share: float) -> bool:
-  """Whether a video is in the test split.
+def are_held_out(videos: Sequence[Described], share: float) -> list[bool]:
+  """Whether each video is in the test split.
 
   A fraction `share` of the uploaders is held out, with all their videos, and the same fraction of the videos
-  whose uploader is unknown.
+  whose uploader is unknown. Videos that share one of their `accounts`, directly or through other videos, have
+  one uploader. If such a group has several values of `uploader`, it is held out if one of them is. A new
+  video can therefore move videos from the training split to the test split, but never back.
   """
-  return share_of(described.uploader or described.source_id) < share
+  names = [f"video {k}" for k in range(len(videos))]
+  accounts = [[f"account {account}" for account in _accounts([v.uploader, *v.accounts])] for v in videos]
+  links = ((name, account) for name, each in zip(names, accounts, strict=True) for account in each)
+  group = groups({*names, *(account for each in accounts for account in each)}, links)
+  least: dict[str, float] = {}
+  for name, video in zip(names, videos, strict=True):
+    own = share_of(video.uploader or video.source_id)
+    least[group[name]] = min(own, least.get(group[name], 1.0))
+  return [least[group[name]] < share for name in names]
 
 
 def anonymous(described: Described, salt: str) -> Described:
-  """Removes user names: the uploader becomes a salted hash, and each @name in caption and URL becomes "@".
+  """Removes user names: uploader and accounts become salted hashes; each @name in caption and URL becomes @.
 
   The name of a sound that a user recorded becomes "original sound".
   """
   name = described.uploader
   sound = described.sound
+
+  def hashed(name: str) -> str:
+    return hashlib.sha256(f"{salt}\0{name}".encode(errors="surrogatepass")).hexdigest()[:32] if name else ""
+
   # Platforms name a sound that a user recorded after the user.
   if sound.lower().startswith("original sound") or (name and name.lower() in sound.lower()):
     sound = "original sound"
@@ -197,7 +238,8 @@ def anonymous(described: Described, salt: str) -> Described:
     described,
     caption=without_mentions(described.caption),
     sound=sound,
-    uploader=hashlib.sha256(f"{salt}\0{name}".encode()).hexdigest()[:32] if name else "",
+    uploader=hashed(name),
+    accounts=tuple(map(hashed, described.accounts)),
     url=without_mentions(described.url),
   )
 
@@ -222,6 +264,7 @@ def from_json(line: str | bytes, where: str = "metadata") -> Described:
   get = _Fields(values, where)
   return Described(
     hashtags=tuple(get.texts("hashtags")),
+    accounts=tuple(get.texts("accounts")),
     counts=_Fields(get.object("counts"), where).counts(COUNTS),
     seconds=get.number("seconds"),
     created=int(get.number("created")),
@@ -285,15 +328,6 @@ def _object(text: str, where: str) -> dict:
   return values
 
 
-def _read(path: str) -> str | None:
-  """The text of a file; None if it does not exist."""
-  try:
-    data = read(path)
-  except OSError as error:
-    raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-  return None if data is None else data.decode("utf-8-sig", errors="replace")
-
-
 def _whole(text: str) -> str:
   """Replaces each lone surrogate, which JSON allows but UTF-8 cannot encode, by "?"."""
   return text.encode(errors="replace").decode()
@@ -306,6 +340,15 @@ def _clean(text: str) -> str:
 
 def _hashtags(words: Iterable[str]) -> tuple[str, ...]:
   return tuple(dict.fromkeys(word.lstrip("#").lower() for word in words if word.lstrip("#")))
+
+
+def _accounts(names: Iterable[str]) -> tuple[str, ...]:
+  """`names` as platforms compare them: "@Handle" and "handle" are one."""
+  return tuple(dict.fromkeys(name for name in (_account(name) for name in names) if name))
+
+
+def _account(name: str) -> str:
+  return name.strip().removeprefix("https://").removeprefix("http://").strip("@/").lower()
 
 
 def _sound(track: str, artist: str) -> str:

@@ -1,29 +1,42 @@
 """Messages to the user that are printed only once, even if several threads print the same message."""
 
-import functools
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any
 
 _LOCK = threading.Lock()
+_PRINTED: set[str] = set()
+_NAMED: set[str] = set()  # Files that are left out.
+_MOST_NAMED = (
+  1000  # Further files are not named, so that neither the log nor the memory of this process grows.
+)
 
 
 def print_once(message: str) -> None:
   """Prints `message` to stderr, unless this process has printed it before."""
   with _LOCK:
-    _print(message)
+    if message not in _PRINTED:
+      _PRINTED.add(message)
+      _print(message)
 
 
-def or_left_out(function: Callable[[Any], Any], argument: Any, error: type[Exception]) -> Any:
-  """`function(argument)`; None if it raises `error`, which is printed once as the reason for leaving out."""
-  try:
-    return function(argument)
-  except error as raised:
-    print_once(f"left out: {raised}")
-    return None
+def print_left_out(file: str, reason: object) -> None:
+  """Prints to stderr that `file` is left out, once for each file, whatever the reasons; at most 1,000 files.
+
+  Args:
+    file: name of the file.
+    reason: a message that begins with this name.
+  """
+  with _LOCK:
+    if file in _NAMED or len(_NAMED) > _MOST_NAMED:
+      return
+    _NAMED.add(file)
+    if len(_NAMED) > _MOST_NAMED:
+      _print(f"more than {_MOST_NAMED} files are left out; the others are not named.")
+    else:
+      _print(f"left out: {reason}")
 
 
-@functools.cache
 def _print(message: str) -> None:
+  # A name of a file may contain line ends, and bytes that are not valid UTF-8.
+  message = message.replace("\n", "\\n").encode(errors="backslashreplace").decode()
   print(message, file=sys.stderr, flush=True)

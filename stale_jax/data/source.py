@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -148,6 +148,32 @@ class Source(abc.ABC):
       UserError: the data cannot be read.
     """
     return ""
+
+  def manifest(self, spread: Spread = in_threads) -> dict[str, str]:
+    """The files from which the examples are made, to find out what has changed since a run began.
+
+    Unlike `content`, it is fast, because no video is read. A file that was replaced by one of the same size
+    and the same time of modification is not noticed.
+
+    Args:
+      spread: as for `prepare`.
+
+    Returns:
+      Name of a file, relative to the source's folder -> a hash of its version and its metadata; empty if the
+      examples depend on settings alone. Takedowns do not change it.
+
+    Raises:
+      UserError: the data cannot be read.
+    """
+    return {}
+
+  def captions(self) -> Sequence[str]:
+    """Captions of the split, for the training log: all, a sample if reading all is slow, or () for none.
+
+    Raises:
+      UserError: the data cannot be read.
+    """
+    return ()
 
   @property
   def pixels(self) -> "Source":

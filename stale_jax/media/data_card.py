@@ -80,7 +80,7 @@ def write_data_card(path: AnyPath, said: Mapping[str, Any]) -> None:
     f"{_files(unreadable)}</section>"
     f'<section class="movie"><h2>Distributions</h2><p class="facts">Of all clips that were measured. '
     f"Values beyond the end of an axis are in its last bar.</p>{_key(counts)}"
-    f'<div class="charts">{"".join(map(_chart, said["histograms"]))}</div></section>'
+    f'<div class="charts">{"".join(map(_chart, said["histograms"]))}</div>{_captions(counts)}</section>'
     f'<section class="movie"><h2>Clips that were kept</h2><p class="facts">A sample, chosen by a hash of the '
     f"names; three frames of each.</p>{_clips(shown[''])}</section>"
     f'<section class="movie"><h2>Clips that were left out, by reason</h2>'
@@ -138,6 +138,15 @@ def _files(unreadable: Sequence[tuple[str, int, str]]) -> str:
     for reason, n, words in unreadable
   )
   return f"<h3>Files that cannot be read</h3><table>{rows}</table>"
+
+
+def _captions(counts: Mapping[str, Any]) -> str:
+  rows = [_row("clips without a caption", f"{counts['without_caption']:,}", "")]
+  rows += [
+    _row(f"captions of more than {most} bytes", f"{n:,}", f"cut by models with text_length={int(most) + 1}")
+    for most, n in counts["long_captions"].items()
+  ]
+  return f"<h3>Captions that were kept</h3><table>{''.join(rows)}</table>"
 
 
 def _key(counts: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from stale_jax.checkpoints.config_file import write_config
 from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapshots
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import save_weights
+from stale_jax.data.captions import describe_captions
 from stale_jax.errors import UserError
 from stale_jax.files import FULL, AnyPath, at
 from stale_jax.hosts import leads, spread
@@ -29,6 +30,7 @@ from stale_jax.training.preemption import preemption
 from stale_jax.training.profile import Profile
 from stale_jax.training.program import TrainingProgram, check_layout, training_program
 from stale_jax.training.run_config import check_config
+from stale_jax.training.run_data import keep_manifest
 from stale_jax.training.state import Skipped, State
 
 
@@ -102,12 +104,16 @@ def _train(
     read()
   with locked(workdir, say) as check_lock:
     check_config(config, workdir)
+    keep_manifest(experiment.data.source, workdir, settings.new_data, say)
     # Saved configs are without it, since it holds for one start of the run.
-    config = {**config, "training": {**config["training"], "moved_data": False}}
+    config = {**config, "training": {**config["training"], "new_data": False}}
     checkpoints = Checkpointer(workdir, settings.keep)
     feed = Feed(experiment, program)
     state = first_state(program, checkpoints, feed, read if settings.init_from else None, say)
     read.cache_clear()
+    if leads() and not experiment.is_autoencoder:
+      for line in describe_captions(experiment.data.source.captions(), experiment.network.text_length):
+        say(line)
     step = int(state.step)
     if window and window[1] <= step:
       raise UserError(

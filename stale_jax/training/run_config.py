@@ -45,7 +45,7 @@ def check_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
   """Checks that `config` can resume the run in `workdir`, if there is one.
 
   Args:
-    config: a resolved config. With `training.moved_data`, the paths of its source may differ from those of
+    config: a resolved config. With `training.new_data`, the paths of its source may differ from those of
       the run.
     workdir: the run's folder.
 
@@ -63,13 +63,13 @@ def check_config(config: Mapping[str, Any], workdir: AnyPath) -> None:
   saved, current = _fixed_settings(before), _fixed_settings(config)
   keys = [*saved, *(key for key in current if key not in saved)]
   differing = [key for key in keys if not _same(key, saved.get(key), current.get(key))]
-  if config["training"]["moved_data"]:
+  if config["training"]["new_data"]:
     differing = [key for key in differing if not _is_place(key)]
   if not differing:
     return
   advice = "choose another --workdir"
   if all(map(_is_place, differing)):
-    advice = f"if the same data has moved, add --config.training.moved_data=True; else {advice}"
+    advice = f"if the data have moved, add --config.training.new_data=True; else {advice}"
   found = change_of(saved, current, differing)
   raise UserError(f"{workdir} holds a run with other settings, which cannot change: {found}; {advice}.")
 

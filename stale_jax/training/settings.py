@@ -26,8 +26,8 @@ class TrainingSettings:
     silence: seconds without a heartbeat after which a process counts as dead.
     deterministic: whether a step returns the same bits each time also on a GPU, which a resumed run needs to
       end with the same bits; some operations are slower. CPUs and TPUs always do.
-    moved_data: whether the paths of the source may differ from those with which the run was started, because
-      the data has moved; for one start of a run that is resumed.
+    new_data: whether a resumed run may read data that moved or changed since it began; its examples may then
+      be others than those of an uninterrupted run. It holds for one start of a run.
     workers: number of worker processes, for each JAX process, that read and decode examples; 0: two threads
       of the JAX process do. Batches do not depend on it, and it may change when a run resumes.
   """
@@ -44,7 +44,7 @@ class TrainingSettings:
   processes: int = number(1, least=1)
   silence: float = number(100.0, least=1)
   deterministic: bool = True
-  moved_data: bool = False
+  new_data: bool = False
   workers: int = number(0, least=0)
 
   def __post_init__(self):

@@ -1,17 +1,20 @@
 """Videos at addresses: the same clips as on a disk, whatever lies beside them; faults as one line."""
 
 import dataclasses
+import functools
+import http.server
 import os
+import threading
 
 import fsspec
 import numpy as np
 import pytest
 
-from stale_jax.data import Folder
+from stale_jax.data import Folder, content
 from stale_jax.data.decode.container import Unreadable
 from stale_jax.data.sources.research_api import ResearchApi
 from stale_jax.data.sources.shards import Shards, record, write_shards
-from stale_jax.data.storage import beside, content_hash, list_files, open_file
+from stale_jax.data.storage import beside, list_files, open_file, versions
 from stale_jax.errors import UserError
 from tests.data.clips import encode
 
@@ -89,14 +92,76 @@ def test_lines_of_the_research_api_may_lie_there(folder, address):
   assert source[0]["caption"] == "seven"
 
 
-def test_the_content_hash_of_a_file_is_that_of_its_content(tmp_path):
-  path = tmp_path / "file"
-  path.write_bytes(data := bytes(range(256)) * 2000)
-  first = content_hash(str(path))
+def test_the_hash_of_a_file_is_that_of_its_content_whatever_its_times(tmp_path, monkeypatch):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  monkeypatch.setattr(content, "_SETTLED", 0)  # So that the hash of a new file is kept.
+  path, data = tmp_path / "caf\udce9.mp4", bytes(range(256)) * 2000
+
+  def hashed():
+    return content.content_hashes(str(tmp_path), [str(path), str(tmp_path / "none")])
+
+  path.write_bytes(data)
+  first = hashed()
+  assert first[1] == "" and hashed() == first
   os.utime(path, (1, 1))
-  assert content_hash(str(path)) == first
-  path.write_bytes(data[:-1] + b"x")
-  assert content_hash(str(path)) != first
+  assert hashed() == first
+  # Another byte in the middle, with the size, the ends and the times of before.
+  path.write_bytes(data[:200_000] + b"!" + data[200_001:])
+  os.utime(path, (1, 1))
+  changed = hashed()
+  assert changed[0] not in ("", first[0]) and len(path.read_bytes()) == len(data)
+  # A file that has not changed is not read again.
+  monkeypatch.setattr(content.hashlib, "file_digest", None)
+  assert hashed() == changed
+
+
+def test_a_file_that_a_web_server_replaces_is_another_version(tmp_path):
+  pytest.importorskip("aiohttp")
+  (tmp_path / "a.mp4").write_bytes(b"one")
+  os.utime(tmp_path / "a.mp4", (1, 1))
+
+  class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+      pass
+
+  handler = functools.partial(Quiet, directory=str(tmp_path))
+  with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    [(name, before)] = versions(address).items()
+    assert name == f"{address}/a.mp4" and versions(address) == {name: before}
+    (tmp_path / "a.mp4").write_bytes(b"two")
+    assert versions(address)[name] != before
+    server.shutdown()
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+  (tmp_path / "in/a").mkdir(parents=True)
+  (tmp_path / "out/deep").mkdir(parents=True)
+  for name in ("in/a/x.mp4", "out/deep/y.mp4", "out/z.mp4"):
+    (tmp_path / name).touch()
+  (tmp_path / "in/0").symlink_to("a")  # A second way to a folder, and one that sorts before the first.
+  (tmp_path / "in/a/up").symlink_to("..")  # A circle.
+  (tmp_path / "in/b").symlink_to(tmp_path / "out")
+  (tmp_path / "out/deep/back").symlink_to(tmp_path / "in")
+  (tmp_path / "in/gone").symlink_to("nowhere")
+  names = [os.path.relpath(path, tmp_path / "in") for path in list_files(str(tmp_path / "in"))]
+  assert names == ["gone", "a/x.mp4", "b/z.mp4", "b/deep/y.mp4"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch, capsys):
+  (tmp_path / "locked").mkdir()
+  (tmp_path / "a.mp4").touch()
+  scan = os.scandir
+
+  def refuse(path):
+    if str(path).endswith("locked"):
+      raise PermissionError(13, "Permission denied", str(path))
+    return scan(path)
+
+  monkeypatch.setattr(os, "scandir", refuse)
+  assert len(list_files(str(tmp_path))) == 1
+  assert f"{tmp_path}/locked cannot be listed: Permission denied" in capsys.readouterr().err
 
 
 def test_names_beside():

@@ -149,7 +149,7 @@ def test_the_loader_batches_a_folder_and_goes_on_exactly_where_it_was(folder):
     assert (batch.clip["sound"][~batch.context.valid["sound"]] == 0).all()
 
 
-def test_tracks_beside_a_video_become_senses_when_asked(tmp_path):
+def test_tracks_beside_a_video_become_senses_when_asked(tmp_path, capsys):
   digits = Digits(frames=16, rate=8.0)
   clip = {name: value for name, value in digits[1]["clip"].items() if name != "balance"}
   save_movie(tmp_path, "movie", clip, digits.senses, {})
@@ -163,9 +163,10 @@ def test_tracks_beside_a_video_become_senses_when_asked(tmp_path):
   assert set(without) == {"sight"} and set(with_tracks) == {"sight", "sound", "touch", "smell", "taste"}
   for name in asked:
     np.testing.assert_allclose(with_tracks[name], clip[name], atol=1e-6)
-  # A track that is broken costs its video, not the run.
+  # A track that is broken costs its senses, not the video.
   (tmp_path / "movie.npz").write_bytes(b"broken")
-  assert set(source(tmp_path, **fields, **asked)[1]["clip"]) == {"sight"}
+  assert set(source(tmp_path, **fields, **asked)[1]["clip"]) == {"sight", "sound"}
+  assert capsys.readouterr().err.count("movie.npz cannot be parsed") == 1
 
 
 def test_folders_that_will_not_do_are_named(tmp_path, folder):
@@ -177,7 +178,7 @@ def test_folders_that_will_not_do_are_named(tmp_path, folder):
     source(tmp_path)[0]
   for number in range(12):
     (tmp_path / f"{number}.mp4").write_bytes(b"")
-  with pytest.raises(UserError, match="of 13 videos .* 10 in a row"):
+  with pytest.raises(UserError, match="of 13 videos .* none can"):
     source(tmp_path)[0]
   for fields, words in (
     ({"split": "tset"}, "'test'"),
@@ -192,7 +193,7 @@ def test_folders_that_will_not_do_are_named(tmp_path, folder):
     build_source({"name": "folder"})
 
 
-def test_the_research_apis_lines_describe_the_files_of_a_folder(tmp_path):
+def test_the_research_apis_lines_describe_the_files_of_a_folder(tmp_path, capsys):
   for name in ("71.mp4", "a cat [72].mp4", "73.mp4"):
     encode(tmp_path / name)
   lines = [
@@ -203,6 +204,7 @@ def test_the_research_apis_lines_describe_the_files_of_a_folder(tmp_path):
   (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"id": 7')
   some = source(tmp_path, "research_api", lines=str(tmp_path / "lines.jsonl"), hashtags=("cat",))
   assert some.count() == 2
+  assert "1 of 3 videos are left out" in capsys.readouterr().err
   examples = [some[index] for index in range(4)]
   assert [example["caption"] for example in examples] == ["rain", "cat", "rain", "cat"]
   assert [example["labels"] for example in examples[:2]] == [{"likes": 1}, {"hashtag": [0]}]
@@ -259,6 +261,11 @@ def test_what_is_taken_down_is_not_read(shards, tmp_path, capsys, line):
     of_shards(shards, takedown=str(tmp_path / "down.txt"))[0]
   with pytest.raises(UserError, match="nowhere"):
     of_shards(shards, takedown="nowhere")[0]
+  (tmp_path / "down.txt").write_bytes(line.encode("utf-16"))
+  assert of_shards(shards, takedown=str(tmp_path / "down.txt")).taken_down >= {line}
+  (tmp_path / "down.txt").write_bytes("id süß".encode("cp1252"))
+  with pytest.raises(UserError, match="down.txt is not UTF-8 text"):
+    of_shards(shards, takedown=str(tmp_path / "down.txt"))[0]
 
 
 def test_shards_that_cannot_be_are_named(tmp_path, shards):

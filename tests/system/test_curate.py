@@ -47,7 +47,7 @@ def videos(tmp_path_factory):
   info(root / "two.mp4", PEOPLE[0], license="CC-BY-4.0")
   info(root / "again.mp4", PEOPLE[1])
   info(root / "hand.mp4", PEOPLE[1])
-  (root / "zoom.txt").write_text("a <b>zoom</b>")
+  (root / "zoom.txt").write_text("a <b>zoom</b>" + 100 * "m")
   (root / "rights.json").write_text('{"consent_basis": "asked"}')
   made = kinds((root / "hand.mp4").read_bytes(), np.random.default_rng(0))
   for name, make in made.items():
@@ -78,6 +78,7 @@ def curated(videos, tmp_path_factory):
 def test_every_file_and_clip_is_accounted_for(curated):
   output, counts = curated
   assert json.loads((output / "counts.json").read_text()) == counts
+  assert counts["long_captions"] == {"95": 1, "511": 0}
   # The salt is no video either.
   assert counts["files"] == 17 and counts["videos"] == 6 and sum(counts["unreadable"].values()) == 11
   assert set(counts["unreadable"]) >= {"empty", "not_a_video", "truncated"}
@@ -101,7 +102,7 @@ def test_shards_are_read_and_no_name_is_in_them(curated, tmp_path):
   metadata = [json.loads(clip["metadata"]) for clip in clips]
   assert {m["consent_basis"] for m in metadata} == {"asked"}
   assert {m["license"] for m in metadata} == {"CC-BY-4.0", ""}
-  assert {m["caption"] for m in metadata} == {"by @", "a <b>zoom</b>"}
+  assert {m["caption"] for m in metadata} == {"by @", "a <b>zoom</b>" + 100 * "m"}
   for m in metadata:
     assert {"clip_start", "clip_end", "dedup_cluster", "sense_label_source", "url", "motion"} <= set(m)
     assert m["height"] == 96 and m["frames"] >= 24 and len(m["uploader"]) in (0, 32)
@@ -122,7 +123,15 @@ def test_shards_are_read_and_no_name_is_in_them(curated, tmp_path):
 def test_the_card_says_it_all(curated):
   page = (curated[0] / "card.html").read_text()
   assert "a &lt;b&gt;zoom" in page and "<b>zoom" not in page and page.count("data:image/jpeg") >= 20
-  for words in ("near-duplicate", "truncated", "CC-BY-4.0", "consent basis", "asked", "uploaders in both"):
+  for words in (
+    "near-duplicate",
+    "truncated",
+    "CC-BY-4.0",
+    "consent basis",
+    "asked",
+    "uploaders in both",
+    "more than 95 bytes",
+  ):
     assert words in page
   assert "http" not in page.replace("http://www.w3.org", "")
 

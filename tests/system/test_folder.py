@@ -74,11 +74,11 @@ def test_a_run_goes_on_with_data_that_moved_if_it_is_told_so(folder, tmp_path):
   code, out, err = train(moved, run)
   last = err.splitlines()[-1]
   assert code == 2 and last.startswith("error: ") and "Traceback" not in err, err
-  assert f"source.path='{videos}' (now '{moved}')" in last and "--config.training.moved_data=True" in last
+  assert f"source.path='{videos}' (now '{moved}')" in last and "--config.training.new_data=True" in last
   assert (run / "config.json").read_text() == config
-  code, out, err = train(moved, run, training__moved_data=True)
+  code, out, err = train(moved, run, training__new_data=True)
   assert code == 0 and "at step 4" in out, err
-  assert json.loads((run / "config.json").read_text())["training"]["moved_data"] is False
+  assert json.loads((run / "config.json").read_text())["training"]["new_data"] is False
   # From now on, the data is there.
   code, out, err = train(f"{moved}/", run)
   assert code == 0 and "at step 8" in out, err

@@ -124,7 +124,7 @@ def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
 @pytest.mark.parametrize(
   ("name", "arguments", "words"),
   [
-    ("generate", ["--prompt=", "--out={new}"], "prompt is empty"),
+    ("generate", ["--prompt= ", "--out={new}"], "only white space"),
     ("generate", ["--prompt=a", "--out={file}/x"], "cannot write"),
     ("generate", ["--prompt=a", "--out={new}", "--codec=h265"], "did you mean 'h264'"),
     ("generate", ["--prompt=a", "--out={new}", "--solver=eulr"], "eulr"),

@@ -42,6 +42,7 @@ with hosts.join_processes({{"training": {{"processes": 2}}}}):
   latents.prepare(hosts.spread)
   fitting = [list(map(int, fit)) for fit in source._fitting]
   known = [[path for path, _ in source._videos], fitting, len(latents._records)]
+  known.append(latents.manifest(hosts.spread))
   print("RESULT " + json.dumps([*did, encoded, known]))
 """
 
@@ -95,6 +96,7 @@ def test_two_processes_share_the_scan_and_the_encoding(tmp_path):
     [path for path, _ in alone._videos],
     [list(map(int, fit)) for fit in alone._fitting],
     CLIPS,
+    build_latents(shared).manifest(),
   ]
 
   # Two processes encode the same clips as one process. After a video has changed, all are encoded again.

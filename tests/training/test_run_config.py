@@ -163,9 +163,9 @@ def test_data_that_moved_is_accepted_on_demand_and_no_other_change_is(tmp_path, 
   old, new = (changed(LATENTS, "source.source.path", path) for path in (before, after))
   text = refusal(tmp_path, old, new)
   assert f"source.source.path={before!r} (now {after!r})" in text
-  assert "if the same data has moved, add --config.training.moved_data=True" in text
-  assert not refusal(tmp_path, old, changed(new, "training.moved_data", True))
+  assert "if the data have moved, add --config.training.new_data=True" in text
+  assert not refusal(tmp_path, old, changed(new, "training.new_data", True))
   new = changed(new, "model.depth", 2)
   assert "--config" not in refusal(tmp_path, old, new)
-  text = refusal(tmp_path, old, changed(new, "training.moved_data", True))
+  text = refusal(tmp_path, old, changed(new, "training.new_data", True))
   assert "model.depth=1 (now 2)" in text and "path" not in text

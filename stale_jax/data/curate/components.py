@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from stale_jax.data.curate.stage import Step, run_stage
+from stale_jax.data.groups import groups
 
 EDGES = "edges.txt"  # Name of a file of edges: in each line, two nodes with a tabulator between them.
 
@@ -30,29 +31,13 @@ def read_edges(folder: Path) -> Iterator[Edge]:
       yield a, b
 
 
-def first_nodes(edges: Iterable[Edge]) -> dict[str, str]:
-  """Node -> the alphabetically first node of its component, by the union-find algorithm."""
-  parent: dict[str, str] = {}
-
-  def root(node: str) -> str:
-    parent.setdefault(node, node)
-    while parent[node] != node:
-      parent[node] = node = parent[parent[node]]
-    return node
-
-  for a, b in edges:
-    low, high = sorted((root(a), root(b)))
-    parent[high] = low
-  return {node: root(node) for node in parent}
-
-
-def components(folders: Sequence[Path], out: Path, groups: int, options: Sequence[str]) -> list[Path]:
+def components(folders: Sequence[Path], out: Path, files: int, options: Sequence[str]) -> list[Path]:
   """Finds the components of the graph whose edges are in `folders`.
 
   Args:
     folders: folders with edges.
     out: a folder for the results.
-    groups: number of files into which the result is divided.
+    files: number of files into which the result is divided.
     options: Beam's flags.
 
   Returns:
@@ -60,9 +45,9 @@ def components(folders: Sequence[Path], out: Path, groups: int, options: Sequenc
   """
   before = None
   for number in range(1_000_000):
-    folders = run_stage(_Round(groups), list(map(str, folders)), out / f"round-{number}", options)
+    folders = run_stage(_Round(files), list(map(str, folders)), out / f"round-{number}", options)
     edges = len(folders), sum(int((folder / "sum").read_text()) for folder in folders)
-    if groups == 1 or edges == before:
+    if files == 1 or edges == before:
       break
     before = edges
   return folders
@@ -71,22 +56,22 @@ def components(folders: Sequence[Path], out: Path, groups: int, options: Sequenc
 class _Round(Step):
   """One round, see the head of this file."""
 
-  def __init__(self, groups: int):
-    self._groups = groups
+  def __init__(self, files: int):
+    self._files = files
 
   def map(self, line: str) -> Iterator[tuple[int, bytes]]:
     """See `Step`."""
-    for node, first in first_nodes(read_edges(Path(line))).items():
+    for node, first in groups((), read_edges(Path(line))).items():
       if node != first:
         for group in {self._group(node), self._group(first)}:
           yield group, f"{node}\t{first}".encode()
 
   def reduce(self, key: int, values: Sequence[bytes], folder: Path) -> None:
     """See `Step`."""
-    firsts = first_nodes(tuple(value.decode().split("\t")) for value in values)
+    firsts = groups((), (tuple(value.decode().split("\t")) for value in values))
     edges = sorted((node, first) for node, first in firsts.items() if node != first)
     write_edges(folder, edges)
     (folder / "sum").write_text(str(sum(zlib.crc32(f"{a}\t{b}".encode()) for a, b in edges)))
 
   def _group(self, node: str) -> int:
-    return zlib.crc32(node.encode()) % self._groups
+    return zlib.crc32(node.encode()) % self._files

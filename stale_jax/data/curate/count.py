@@ -4,10 +4,15 @@ import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stale_jax.data.captions import longer_than
 from stale_jax.data.curate.judge import REASONS
 from stale_jax.data.curate.likeness import likeness
 from stale_jax.data.curate.link import LookTables
 
+# Captions of more bytes are cut by the models of configs/shards.py and of configs/stale_14b.py.
+_BYTES = (95, 511)
+# Captions of more bytes are cut by the models of configs/shards.py and of configs/stale_14b.py.
+_BYTES = (95, 511)
 # At most this many test clips are each compared with at most this many training clips.
 _TESTED, _AGAINST = 50, 1000
 
@@ -32,7 +37,7 @@ def count_outcomes(
     Statistics, serializable as JSON.
   """
   count, unreadable, left_out = collections.Counter(), collections.Counter(), collections.Counter()
-  seconds, kept_seconds, clusters = 0.0, 0.0, set()
+  seconds, kept_seconds, clusters, long_captions = 0.0, 0.0, set(), dict.fromkeys(_BYTES, 0)
   for report in reports:
     count["files"] += 1
     if "reason" in report:
@@ -51,6 +56,8 @@ def count_outcomes(
       kept_seconds += clip["end"] - clip["start"]
       count[clip["split"]] += 1
       count["without_caption"] += not clip["metadata"]["caption"]
+      for most in _BYTES:
+        long_captions[most] += longer_than([clip["metadata"]["caption"]], most)
   return {
     "files": count["files"],
     "unreadable": dict(sorted(unreadable.items(), key=lambda item: (-item[1], item[0]))),
@@ -67,6 +74,7 @@ def count_outcomes(
     "test": count["test"],
     "contamination": _contamination(clips, looks, most_likeness),
     "without_caption": count["without_caption"],
+    "long_captions": long_captions,
     "broken_metadata": count["broken"] + broken_lines,
   }
 
@@ -83,9 +91,10 @@ def _contamination(
   first = {"test": [], "train": []}
   for clip in clips:
     if not clip["reason"]:
-      split, values = clip["split"], (clip["metadata"]["uploader"], clip["video"], clip["cluster"])
-      for key, value in zip(names, values, strict=True):
-        names[key][split] |= {value} - {""}
+      split, metadata = clip["split"], clip["metadata"]
+      uploaders = {metadata["uploader"], *metadata["accounts"]}
+      for key, values in zip(names, (uploaders, {clip["video"]}, {clip["cluster"]}), strict=True):
+        names[key][split] |= values - {""}
       if len(first[split]) < (_TESTED if split == "test" else _AGAINST):
         first[split].append(clip["id"])
   test, train = looks.compared(first["test"]), looks.compared(first["train"])

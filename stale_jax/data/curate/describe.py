@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from stale_jax.data.curate.provenance import provenance
-from stale_jax.data.metadata import Described, anonymous, from_json, read_described, read_research, to_json
+from stale_jax.data.metadata import (
+  ACCOUNT_KEYS,
+  Described,
+  anonymous,
+  from_json,
+  read_described,
+  read_research,
+  to_json,
+)
+from stale_jax.data.print_once import print_left_out
+from stale_jax.data.storage import beside, local_files, read_text
 from stale_jax.errors import UserError
 
 # Endings of files that accompany videos.
 _BESIDE = (".txt", ".json", ".jsonl", ".npz", ".sem.xml", ".hjif")
 _IDENTITY = re.compile(r"\d{6,}")
-_NAMES = ("uploader", "uploader_id", "channel", "channel_id", "creator")
 _SHORTEST = 4  # Least letters of a name that is removed from captions: shorter names are often words.
 
 
@@ -41,7 +50,7 @@ class File:
 
 
 def find_files(root: Path, output: Path) -> tuple[list[File], list[Path]]:
-  """Finds the files below `root`, except those in `output`.
+  """Finds the files below `root`, except those in `output`. Links to files and folders are followed.
 
   Returns:
     The files that may be videos, and the .jsonl files of TikTok's Research API, both sorted by path.
@@ -52,17 +61,14 @@ def find_files(root: Path, output: Path) -> tuple[list[File], list[Path]]:
   if not root.is_dir():
     raise UserError(f"{root} is not a folder.")
   videos, research = [], []
-  for folder, folders, names in os.walk(root):
-    folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(folder, f) != output)
-    for name in names:
-      path = Path(folder, name)
-      if name.startswith(".") or not path.is_file():
-        continue
-      if name.endswith(".jsonl"):
-        research.append(path)
-      if not name.endswith(_BESIDE):
-        stat = path.stat()
-        videos.append(File(os.path.relpath(path, root), stat.st_size, stat.st_mtime_ns))
+  for path in map(Path, local_files(str(root), without=str(output))):
+    if not path.is_file():
+      continue
+    if path.name.endswith(".jsonl"):
+      research.append(path)
+    if not path.name.endswith(_BESIDE):
+      stat = path.stat()
+      videos.append(File(os.path.relpath(path, root), stat.st_size, stat.st_mtime_ns))
   if not videos:
     raise UserError(f"there are no videos in {root}.")
   return sorted(videos, key=lambda file: os.fsencode(file.path)), sorted(research)
@@ -104,8 +110,8 @@ def describe_video(root: str, file: File, research: str, salt: str) -> dict[str,
   """The metadata of a video for its shard: the fields of `Described` and of `provenance`, without user names.
 
   The caption comes from NAME.txt. The other fields, and the caption if there is no NAME.txt, come from
-  NAME.info.json or, if this does not state the platform, from the Research API. If NAME.txt or NAME.info.json
-  cannot be parsed, both are ignored.
+  NAME.info.json or, if this does not state the platform, from the Research API. A file that cannot be read or
+  parsed is named on stderr and left out.
 
   Args:
     root: the root folder.
@@ -114,28 +120,30 @@ def describe_video(root: str, file: File, research: str, salt: str) -> dict[str,
     salt: secret for hashing names.
 
   Returns:
-    The fields; `broken`, whether a metadata file could not be parsed; and `source`, which is "PLATFORM:ID",
-    or "" if platform or id is unknown.
+    The fields; `broken`, whether a metadata file could not be read or parsed; and `source`, which is
+    "PLATFORM:ID", or "" if platform or id is unknown.
 
   Raises:
     UserError: a rights.json cannot be parsed.
   """
-  path, broken = Path(root, file.path), False
-  try:
-    known = read_described(path)
-  except UserError:
-    known, broken = Described(), True
+  path = Path(root, file.path)
+  known, faults = read_described(path)
+  for name, reason in faults.items():
+    print_left_out(name, reason)
   if research and not known.platform:
     other = from_json(research)
     tags = tuple(dict.fromkeys((*known.hashtags, *other.hashtags)))
-    known = dataclasses.replace(other, caption=known.caption or other.caption, hashtags=tags)
-  names = {known.uploader, *_names(path)}
+    accounts = tuple(dict.fromkeys((*other.accounts, *known.accounts)))
+    known = dataclasses.replace(
+      other, caption=known.caption or other.caption, hashtags=tags, accounts=accounts
+    )
+  names = {known.uploader, *known.accounts, *_names(path)}
   public = _without(anonymous(known, salt), {name for name in names if len(name) >= _SHORTEST})
   rights = provenance(path, root)
   if not known.platform:  # Then the source_id is the name of the file, which may contain names of people.
     public = dataclasses.replace(public, source_id=file.identity(salt))
   public = dataclasses.replace(public, platform=public.platform or rights.pop("platform"))
-  return {**rights, **json.loads(to_json(public)), "broken": broken, "source": _source(known)}
+  return {**rights, **json.loads(to_json(public)), "broken": bool(faults), "source": _source(known)}
 
 
 def _source(known: Described) -> str:
@@ -144,10 +152,11 @@ def _source(known: Described) -> str:
 
 
 def _names(path: Path) -> set[str]:
+  """The names of the uploader in the info.json of a video, even if it has other fields of wrong types."""
   try:
-    info = json.loads(path.with_suffix(".info.json").read_text(encoding="utf-8-sig"))
-    return {info[key] for key in _NAMES if isinstance(info.get(key), str)}
-  except (OSError, ValueError, AttributeError, RecursionError):
+    info = json.loads(read_text(beside(str(path), ".info.json")) or "{}")
+    return {info[key] for key in ACCOUNT_KEYS if isinstance(info.get(key), str)}
+  except (UserError, ValueError, AttributeError, RecursionError):
     return set()
 
 

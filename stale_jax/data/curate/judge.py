@@ -1,8 +1,8 @@
 """Decides which clips are kept, why the others are rejected, and the split of each clip.
 
 In each cluster of near-duplicates only the clips of one video are kept: the video with the largest pictures.
-Videos with the same uploader or the same source, or with near-duplicate clips, form a group. All clips of a
-group are in one split, so that no test clip resembles a training clip.
+Videos with an account of their uploaders or the source in common, or with near-duplicate clips, form a group.
+All clips of a group are in one split, so that no test clip resembles a training clip.
 """
 
 import itertools

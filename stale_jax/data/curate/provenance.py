@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from stale_jax.data.storage import beside, read_text
 from stale_jax.errors import UserError
 
 RIGHTS = "rights.json"
@@ -42,12 +43,8 @@ def provenance(video: str | Path, root: str | Path) -> dict[str, Any]:
 @functools.lru_cache(maxsize=1024)
 def _rights(folder: str, root: str) -> dict[str, Any]:
   above = {} if folder == root else _rights(os.path.dirname(folder), root)
-  try:
-    text = (Path(folder) / RIGHTS).read_text(encoding="utf-8-sig")
-  except FileNotFoundError:
+  if (text := read_text(os.path.join(folder, RIGHTS))) is None:
     return above
-  except (OSError, ValueError) as error:
-    raise UserError(f"{Path(folder) / RIGHTS} cannot be read: {error}") from error
   try:
     here = json.loads(text)
   except ValueError as error:
@@ -66,9 +63,9 @@ def _rights(folder: str, root: str) -> dict[str, Any]:
 
 def _info(video: Path) -> dict[str, Any]:
   try:
-    info = json.loads(video.with_suffix(".info.json").read_text(encoding="utf-8-sig"))
+    info = json.loads(read_text(beside(os.fspath(video), ".info.json")) or "{}")
     license, fetched = info.get("license"), info.get("epoch")
-  except (OSError, ValueError, AttributeError, RecursionError):
+  except (UserError, ValueError, AttributeError, RecursionError):
     return {}
   fields = {"license": license} if isinstance(license, str) and license else {}
   if isinstance(fetched, (int, float)) and 0 < fetched < 1e11:

@@ -9,12 +9,12 @@ entries that `examine` returns, without the looks, and `known`, the result of `d
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stale_jax.data.curate import examine
-from stale_jax.data.curate.components import write_edges
+from stale_jax.data.curate.components import Edge, write_edges
 from stale_jax.data.curate.describe import File, describe_video
 from stale_jax.data.curate.isolation import IsolatedProcess
 from stale_jax.data.curate.judge import clip_id, clip_node, fault
@@ -82,9 +82,20 @@ class Scan(Isolated):
         if not fault(clip, self.settings):
           nodes.append(clip_node(report, clip_id(report["id"], number)))
           looks.append(look_from_text(look))
-      for kind, name in (("person", "uploader"), ("source", "source")):
-        if value := " ".join(report.get("known", {}).get(name, "").split()):
-          edges.append((f"video {report['id']}", f"{kind} {value}"))
+      edges += edges_of(report)
     write_lines(folder / "reports.jsonl", reports)
     write_edges(folder, edges)
     LookTable.write(folder, nodes, looks)
+
+
+def edges_of(report: Mapping[str, Any]) -> list[Edge]:
+  """The edges from a video to the names of its uploader and to its source."""
+  known = report.get("known", {"uploader": "", "source": "", "accounts": ()})
+  # Accounts are sorted after persons, by whose names groups are named and split.
+  names = {"person": [known["uploader"]], "source": [known["source"]], "user": known["accounts"]}
+  return [
+    (f"video {report['id']}", f"{kind} {' '.join(name.split())}")
+    for kind, each in names.items()
+    for name in each
+    if name
+  ]

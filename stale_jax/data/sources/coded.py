@@ -13,10 +13,11 @@ import dataclasses
 import fcntl
 import functools
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 import numpy as np
 from flax.serialization import msgpack_restore, msgpack_serialize
@@ -174,6 +175,14 @@ class CodedSource(Source):
     if "_records" not in vars(self):
       vars(self)["_records"] = self._encoded(spread)
 
+  def manifest(self, spread: Spread = in_threads) -> dict[str, str]:
+    """See `Source`: the files of `source`, and the autoencoder."""
+    return {**self.pixels.manifest(spread), "the autoencoder": self._name()}
+
+  def captions(self) -> Sequence[str]:
+    """See `Source`."""
+    return self.pixels.captions()
+
   @functools.cached_property
   def _records(self):
     return self._encoded(in_threads)
@@ -230,7 +239,21 @@ class CodedSource(Source):
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-  """Holds an exclusive lock on the file `path`; other processes that want the lock wait."""
-  with path.open("w") as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield
+  """Holds an exclusive lock on the file `path`, which is deleted at the end; other processes wait for it."""
+  while True:
+    with path.open("w") as file:
+      fcntl.flock(file, fcntl.LOCK_EX)
+      if not _is_at(file, path):  # The process that held the lock has deleted the file.
+        continue
+      try:
+        yield
+      finally:
+        path.unlink(missing_ok=True)
+      return
+
+
+def _is_at(file: IO, path: Path) -> bool:
+  try:
+    return os.path.samestat(os.fstat(file.fileno()), path.stat())
+  except FileNotFoundError:
+    return False

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from stale_jax.clip import Clip, Sense
@@ -155,6 +156,18 @@ class Mixture(Source):
     """See `Source`."""
     for part in self.parts:
       part.prepare(spread)
+
+  def manifest(self, spread: Spread = in_threads) -> dict[str, str]:
+    """See `Source`."""
+    return {
+      f"{name}: {file}": version
+      for name, part in zip(self.names, self.parts, strict=True)
+      for file, version in part.manifest(spread).items()
+    }
+
+  def captions(self) -> Sequence[str]:
+    """See `Source`."""
+    return [caption for part in self.parts for caption in part.captions()]
 
   def length(self, frames: int) -> int:
     """See `Source`."""

@@ -15,8 +15,8 @@ class ResearchApi(Folder):
   """The videos of a folder that a file of JSON lines describes. `Folder` documents the other settings.
 
   A file's name must contain the id of its video, as in 7301234567890123456.mp4 or
-  "a cat [7301234567890123456].mp4". Videos without a line, lines without a video, and lines that cannot be
-  parsed are skipped.
+  "a cat [7301234567890123456].mp4". Videos without a line, and lines that cannot be parsed, are left out and
+  counted on stderr; lines without a video are skipped.
 
   Attributes:
     lines: path of the file of JSON lines (see `metadata.read_research`).

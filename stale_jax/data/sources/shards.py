@@ -20,8 +20,9 @@ from stale_jax.data.print_once import print_once
 from stale_jax.data.shard_files import NAME, VERSION, assemble, write_shard
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
-from stale_jax.data.sources.tfds import content_of, open_data
+from stale_jax.data.sources.tfds import content_of, manifest_of, open_data
 from stale_jax.data.sources.videos import Videos
+from stale_jax.data.storage import read_text
 from stale_jax.errors import UserError
 from stale_jax.files import make_folder
 
@@ -38,10 +39,10 @@ class Shards(Videos):
   Attributes:
     path: the folder of the data set, which contains dataset_info.json, or its address (`data.storage`), of
       which a copy is made in the cache folder.
-    takedown: path of a file that lists clips that must no longer be used. Each line is the source_id, url or
-      uploader in the metadata of a clip; a url may also be the original one, with the @name that curation
-      removes. The file is read when the first example is read. Lines that match no clip of any split are
-      reported once, on stderr.
+    takedown: path of a file that lists clips that must no longer be used. Each line is the source_id, url,
+      uploader or one of the accounts in the metadata of a clip; a url may also be the original one, with the
+      @name that curation removes. The file is read when the first example is read. Lines that match no clip
+      of any split are reported once, on stderr.
   """
 
   path: str
@@ -53,13 +54,17 @@ class Shards(Videos):
 
   def content(self, spread: Spread = in_threads) -> str:
     """See `Source`."""
-    return content_of(self.path)
+    return content_of(self.path, spread)
+
+  def manifest(self, spread: Spread = in_threads) -> dict[str, str]:
+    """See `Source`."""
+    return manifest_of(self.path, spread)
 
   def find(self, which: int) -> tuple[File, Described] | None:
     """The bytes and metadata of the clip at `which` in the split; None if it was taken down."""
     record = self._records[which]
     described = from_json(record["metadata"], f"{self.path}, clip {which}")
-    if self.taken_down & {described.source_id, described.url, described.uploader}:
+    if not self.taken_down.isdisjoint(_names_of(described)):
       return None
     return record["video"], described
 
@@ -89,12 +94,10 @@ class Shards(Videos):
     Raises:
       UserError: the file cannot be read.
     """
-    try:
-      lines = Path(self.takedown).read_text(encoding="utf-8").splitlines() if self.takedown else []
-    except (OSError, UnicodeDecodeError) as error:
-      raise UserError(f"source.takedown={self.takedown!r} cannot be read: {error}.") from error
+    if (text := read_text(self.takedown) if self.takedown else "") is None:
+      raise UserError(f"source.takedown={self.takedown!r} cannot be read: there is no such file.")
     lines_of: dict[str, set[str]] = {}
-    for line in {line.strip() for line in lines} - {""}:
+    for line in {line.strip() for line in text.splitlines()} - {""}:
       for name in (line, without_mentions(line)):
         lines_of.setdefault(name, set()).add(line)
     if left := self._unmatched(lines_of):
@@ -114,11 +117,16 @@ class Shards(Videos):
         data = open_data(self.path, split)[1] if left else ()
         for which in range(len(data)):
           described = from_json(data[which]["metadata"])
-          for name in (described.source_id, described.url, described.uploader):
+          for name in _names_of(described):
             left -= lines_of.get(name, set())
           if not left:
             break
     return left
+
+
+def _names_of(described: Described) -> tuple[str, ...]:
+  """By what a clip can be taken down."""
+  return (described.source_id, described.url, described.uploader, *described.accounts)
 
 
 def write_shards(folder: str | Path, splits: Mapping[str, Iterable[tuple[str, dict[str, bytes]]]]) -> Path:

@@ -10,12 +10,13 @@ from jaxtyping import UInt8
 
 from stale_jax.construct import nearest
 from stale_jax.data.buckets import Window
+from stale_jax.data.content import content_hashes
 from stale_jax.data.decode.container import File
 from stale_jax.data.decode.picture import resize
 from stale_jax.data.metadata import Described
 from stale_jax.data.source import Spread, in_threads
 from stale_jax.data.sources.videos import Videos
-from stale_jax.data.storage import content_hash, list_files, on_disk
+from stale_jax.data.storage import list_files, on_disk, versions
 from stale_jax.errors import UserError
 from stale_jax.fields import number
 
@@ -44,17 +45,24 @@ def open_data(path: str, split: str):
     raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
-def content_of(path: str) -> str:
+def content_of(path: str, spread: Spread) -> str:
   """Identifies the content of a data set: a hash of its files' names and of their content.
 
   Raises:
     UserError: a file cannot be read.
   """
-  try:
-    each = [f"{name.removeprefix(path)} {content_hash(name)}" for name in list_files(path)]
-  except OSError as error:
-    raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-  return hashlib.sha256("\n".join(each).encode()).hexdigest()
+  [names] = spread(lambda _: list_files(path), 1)
+  each = [
+    f"{name.removeprefix(path)} {hashed}"
+    for name, hashed in zip(names, content_hashes(path, names, spread), strict=True)
+  ]
+  return hashlib.sha256("\n".join(each).encode(errors="surrogatepass")).hexdigest()
+
+
+def manifest_of(path: str, spread: Spread) -> dict[str, str]:
+  """`Source.manifest` of the data set in the folder `path`, or at an address."""
+  [found] = spread(lambda _: versions(path), 1)
+  return {name.removeprefix(path).strip("/"): version for name, version in found.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,7 +98,11 @@ class Tfds(Videos):
 
   def content(self, spread: Spread = in_threads) -> str:
     """See `Source`."""
-    return content_of(self.path)
+    return content_of(self.path, spread)
+
+  def manifest(self, spread: Spread = in_threads) -> dict[str, str]:
+    """See `Source`."""
+    return manifest_of(self.path, spread)
 
   def find(self, which: int) -> tuple[File | np.ndarray, Described]:
     """The video and metadata of the example at `which` in the split. The only hashtag is the class name.

@@ -12,7 +12,8 @@ only the first is real (`Context.valid`): the network does not attend to the oth
 Repeating the picture instead would teach the model that short clips are static.
 
 A video that is corrupt, or too short for the clip, is reported once on stderr and replaced by the next video
-of the source, because large collections cannot be checked before training.
+of the source, because large collections cannot be checked before training. A run ends only if no video can be
+used.
 """
 
 import dataclasses
@@ -30,13 +31,13 @@ from stale_jax.data.decode.hearing import CHANNELS, RATE, hear
 from stale_jax.data.decode.sound import read_sound
 from stale_jax.data.decode.video import HDR_CHOICES, frames_at, probe, seconds_of
 from stale_jax.data.metadata import BUCKETS, COUNTS, Described, bucket
-from stale_jax.data.print_once import or_left_out, print_once
+from stale_jax.data.print_once import print_left_out, print_once
 from stale_jax.data.source import Source, Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 
-_PATIENCE = 10  # Consecutive unusable videos after which reading an example fails.
+_SAMPLE = 256  # Number of captions that are read for `Source.captions`.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,17 +174,16 @@ class Videos(Source):
     Its clip size is `sizes[index // size]`.
 
     Raises:
-      UserError: no video fits that size, or too many videos are unusable.
+      UserError: no video fits that size, or none can be used.
     """
-    example = self.stored(index)
-    return {**example, "clip": floats(example["clip"])}
+    return {**(example := self.stored(index)), "clip": floats(example["clip"])}
 
   def stored(self, index: int) -> dict:
     """The example at `index`, with sight as uint8."""
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
     number, of_size = divmod(int(index), self.size)
     size, fitting = self.sizes[number], self._fitting[number]
-    count, failed, reason = len(fitting), 0, "it is taken down."
+    count, reason = len(fitting), "it is taken down."
     if not count:
       raise UserError(f"no video of the split {self.split!r} fits the size {tuple(size)} of source.buckets.")
     for step in range(count):
@@ -196,15 +196,16 @@ class Videos(Source):
         is_image = number >= (len(self.buckets) or 1)
         clip = {"sight": self.pictures(file, window)} if is_image else self.cut(file, window)
       except Unreadable as error:
-        print_once(f"left out: {error}")
-        failed, reason = failed + 1, str(error)
-        if failed == _PATIENCE:
-          break
+        reason = str(error)
+        print_left_out(error.args[1], reason)
         continue
       known = {"caption": described.caption, "labels": self.classes(described), "fps": window.rate}
       return {"clip": clip, **known, "index": int(index)}
-    which = f"{failed} in a row cannot" if failed == _PATIENCE else "none can"
-    raise UserError(f"of {count} videos in the split {self.split!r}, {which} be used; the last: {reason}")
+    raise UserError(f"of {count} videos in the split {self.split!r}, none can be used; the last: {reason}")
+
+  def captions(self) -> Sequence[str]:
+    """The captions of at most 256 videos of the split, evenly spread."""
+    return _some_captions(self)
 
   def measure(self, which: int) -> tuple[int, int, float]:
     """(width, height, seconds) of the video at `which`, as displayed. Raises Unreadable."""
@@ -214,7 +215,12 @@ class Videos(Source):
 
   def seconds(self, file: File) -> float:
     """The duration of `file` in seconds. Raises Unreadable."""
-    return seconds_of(file) if isinstance(file, bytes) else _seconds(file)
+    if isinstance(file, bytes):
+      return seconds_of(file)
+    seconds, fault = _seconds(file)
+    if fault:
+      raise Unreadable(*fault)
+    return seconds
 
   def cut(self, file: File, window: Window) -> dict[str, np.ndarray]:
     """The clip in `window`, sense -> [frames, *shape], with sight as uint8. Raises Unreadable."""
@@ -246,12 +252,26 @@ def _fit(source: Videos, spread: Spread) -> tuple[Numbers, ...]:
   """For each of `source.sizes`, the indices of the videos that are cut to it."""
   if not source.buckets:
     return (range(source.count()),) * len(source.sizes)
-  videos = spread(lambda which: or_left_out(source.measure, which, Unreadable), source.count())
+  videos = spread(lambda which: _measured(source, which), source.count())
   clips, images = source.sizes[: len(source.buckets)], source.sizes[len(source.buckets) :]
   fitting = assign(videos, clips, max(source.rates or (source.rate,)))
   counts = counted(videos, clips, fitting)
   print_once(f"videos of the split {source.split!r} in each bucket (frames, height, width): {counts}")
   return (*fitting, *(assign(videos, images, source.rate) if images else ()))
+
+
+def _some_captions(source: Videos) -> list[str]:
+  sample = np.unique(np.linspace(0, source.count() - 1, _SAMPLE, dtype=int))
+  found = (source.find(which) for which in sample.tolist())
+  return [described.caption for _, described in filter(None, found)]
+
+
+def _measured(source: Videos, which: int) -> tuple[int, int, float] | None:
+  try:
+    return source.measure(which)
+  except Unreadable as error:
+    print_left_out(error.args[1], error)
+    return None
 
 
 def window_in(
@@ -275,5 +295,14 @@ def flat_sense(name: str, channels: tuple[str, ...], source: Videos) -> Sense:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _seconds(path: str) -> float:
-  return seconds_of(path)
+def _seconds(path: str) -> tuple[float, tuple[str, ...]]:
+  """(duration of a video, ()); or (0, the arguments of `Unreadable`) if it cannot be read.
+
+  So a broken file is opened once, and not for each example for which it is drawn.
+  """
+  try:
+    return seconds_of(path), ()
+  except Unreadable as error:
+    if error.reason == "no_file":  # An address may answer the next time.
+      raise
+    return 0.0, error.args

@@ -85,6 +85,38 @@ def test_rights_that_are_not_understood_are_an_error(root, text):
     provenance(root / "alice_w_3.mp4", str(root))
 
 
+def test_metadata_in_another_encoding_are_refused_by_name_and_the_rest_is_read(root, capsys):
+  (root / "alice_w" / "one.info.json").write_bytes(json.dumps(INFO, ensure_ascii=False).encode("utf-16"))
+  (root / "alice_w" / "one.txt").write_bytes("süß".encode("cp1252"))
+  (root / "alice_w" / "rights.json").write_bytes(json.dumps({"consent_basis": "süß"}).encode("utf-16"))
+  one = described(root)["alice_w/one.mp4"]
+  assert one["broken"] and one["caption"].startswith("@ dances") and one["platform"] == "tiktok"
+  assert one["consent_basis"] == "süß" and one["license"] == "CC-BY-4.0"
+  said = capsys.readouterr().err
+  assert said.count("one.txt is not UTF-8 text") == 1 and "one.info.json" not in said
+
+
+def test_accounts_are_hashes_and_those_of_all_sources_are_joined(root):
+  (root / f"tiktok_{ID}.info.json").write_text(json.dumps({"channel_id": "UC-rain", "uploader": "@Bobby99"}))
+  got = described(root)
+  rain, one = got[f"tiktok_{ID}.mp4"], got["alice_w/one.mp4"]
+  assert len(rain["accounts"]) == 2 and len(one["accounts"]) == 2  # Alice_W and alice_w are one name.
+  assert {len(account) for account in rain["accounts"] + one["accounts"]} == {32}
+  assert not set(rain["accounts"]) & set(one["accounts"])
+
+
+def test_links_to_folders_are_followed_but_not_into_the_output(root, tmp_path):
+  (tmp_path / "elsewhere").mkdir()
+  (tmp_path / "elsewhere" / "far.mp4").write_bytes(b"6")
+  (root / "linked").symlink_to(tmp_path / "elsewhere")
+  (root / "linked" / "back").symlink_to(root)
+  (root / "out" / "work").mkdir(parents=True)
+  (root / "out" / "work" / "scratch.mp4").write_bytes(b"7")
+  (root / "again").symlink_to(root / "out")
+  names = [file.path for file in find_files(root, root / "out")[0]]
+  assert names == ["alice_w/one.mp4", "alice_w_3.mp4", "broken.mp4", "linked/far.mp4", f"tiktok_{ID}.mp4"]
+
+
 def test_nothing_to_curate_is_an_error(tmp_path):
   for folder in (tmp_path, tmp_path / "none"):
     with pytest.raises(UserError):

@@ -8,11 +8,13 @@ import pytest
 
 from stale_jax.data.curate import Settings
 from stale_jax.data.curate import link as link_module
-from stale_jax.data.curate.components import components, first_nodes, read_edges, write_edges
+from stale_jax.data.curate.components import components, read_edges, write_edges
 from stale_jax.data.curate.judge import clip_id, clip_node, judge
 from stale_jax.data.curate.likeness import Compared, likeness, look_from_text, look_of
 from stale_jax.data.curate.link import LookTable, link
+from stale_jax.data.curate.scan import edges_of
 from stale_jax.data.curate.stage import local_options
+from stale_jax.data.groups import groups
 from stale_jax.testing.gestures import gesture
 from stale_jax.testing.looks import plant_looks
 from stale_jax.testing.scenes import GOOD, RATE, Change, scene
@@ -145,9 +147,9 @@ def test_a_band_with_too_many_clips_is_counted_and_the_motion_still_finds_copies
   assert hot > 0 and len(got & want) >= 38 and len(got - want) <= 1, (hot, len(got & want), len(got - want))
 
 
-@pytest.mark.parametrize("groups", [1, 3, 7])
-def test_components_are_those_of_one_process(groups, tmp_path):
-  rng = np.random.default_rng(groups)
+@pytest.mark.parametrize("files", [1, 3, 7])
+def test_components_are_those_of_one_process(files, tmp_path):
+  rng = np.random.default_rng(files)
   edges = [(f"n{a}", f"n{b}") for a, b in rng.integers(0, 400, (300, 2)).tolist() if a != b]
   edges += [(f"path{k:04}", f"path{k + 1:04}") for k in rng.permutation(300).tolist()]
   edges += [("hub", f"leaf{k}") for k in range(200)]
@@ -156,9 +158,9 @@ def test_components_are_those_of_one_process(groups, tmp_path):
     folders.append(tmp_path / f"in-{part}")
     folders[-1].mkdir()
     write_edges(folders[-1], edges[part::5])
-  out = components(folders, tmp_path / "out", groups, local_options(1))
+  out = components(folders, tmp_path / "out", files, local_options(1))
   got = dict(edge for folder in out for edge in read_edges(folder))
-  assert got == {node: first for node, first in first_nodes(edges).items() if node != first}
+  assert got == {node: first for node, first in groups((), edges).items() if node != first}
 
 
 def test_planted_copies_among_many_clips_are_linked(tmp_path):
@@ -172,8 +174,8 @@ def clip(start, **changes):
   return {"start": start, "end": start + 2.0, "light": 0.6, "motion": 0.2, "text": 0.0, **changes}
 
 
-def video(name, width, clips, person="", source=""):
-  known = {"uploader": person, "source": source}
+def video(name, width, clips, person="", source="", accounts=()):
+  known = {"uploader": person, "source": source, "accounts": accounts}
   sizes = {"width": width, "height": 100, "seconds": 9.0, "bytes": 1, "file": [name, 1, 1]}
   return {"id": name, "clips": clips, "known": known, **sizes}
 
@@ -185,11 +187,8 @@ def judged(videos, links, settings):
   for pair in links:
     edges.append(tuple(clip_node(of[name], clip_id(name, number)) for name, number in pair))
     edges.append(tuple(f"video {name}" for name, _ in pair))
-  for one in videos:
-    for kind, key in (("person", "uploader"), ("source", "source")):
-      if one["known"][key]:
-        edges.append((f"video {one['id']}", f"{kind} {one['known'][key]}"))
-  first_of = first_nodes(edges)
+  edges += [edge for one in videos for edge in edges_of(one)]
+  first_of = groups((), edges)
   return [clip for one in videos for clip in judge(one, first_of, settings)]
 
 
@@ -223,3 +222,15 @@ def test_splits_have_no_uploader_source_or_near_duplicate_in_common():
   assert of["v000"] == of["w000"] == of["w001"] == of["v060"] and of["v001"] == of["v002"] == of["v061"]
   for person in set(people):
     assert len({of[v["id"]] for v in videos if v["known"]["uploader"] == person}) == 1
+
+
+def test_videos_that_share_an_account_are_in_one_split():
+  def videos(accounts):
+    return [video(f"v{i:03}", 100, [clip(0)], f"p{i}", accounts=each) for i, each in enumerate(accounts)]
+
+  before = {c["id"]: c["split"] for c in judged(videos([()] * 200), [], Settings(test_share=0.3))}
+  # v0 and v1 have an account in common, v1 and v2 another one; the others have one each.
+  accounts = [["a"], ["a", "b"], ["b"], *([f"of {i}"] for i in range(3, 200))]
+  got = judged(videos(accounts), [], Settings(test_share=0.3))
+  assert len({c["group"] for c in got[:3]}) == 1 and len({c["group"] for c in got}) == 198
+  assert all(c["split"] == before[c["id"]] for c in got[3:])  # As before there were accounts.

@@ -1,0 +1,36 @@
+"""What a user should know about the captions of a data set before training on them."""
+
+from collections.abc import Sequence
+
+
+def describe_captions(captions: Sequence[str], text_length: int) -> list[str]:
+  """Reports missing captions, and captions that are cut.
+
+  Args:
+    captions: captions of the data set, all or a sample.
+    text_length: length of a tokenized caption: a start token and bytes (`text.tokenize`).
+
+  Returns:
+    Lines for the log; none if each caption is read whole.
+  """
+  count, most = len(captions), text_length - 1
+  missing, long = captions.count(""), longer_than(captions, most)
+  lines = []
+  if missing and missing == count:
+    lines.append(
+      f"captions: none of {count} videos has one; the model learns without text: generate with --prompt=''."
+    )
+  elif missing:
+    lines.append(f"captions: {missing} of {count} videos have none.")
+  if long:
+    longest = max(len(caption.encode()) for caption in captions)
+    lines.append(
+      f"captions: {long} of {count} are longer than {most} bytes, the longest has {longest}; their ends are "
+      f"cut off (model.text_length={text_length})."
+    )
+  return lines
+
+
+def longer_than(captions: Sequence[str], most: int) -> int:
+  """The number of captions with more than `most` bytes."""
+  return sum(len(caption.encode()) > most for caption in captions)
