@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments.main import run
 from experiments.model_flag import define_model
-from stale_jax.files import make_folder, write_whole
+from stale_jax.files import check_on_disk, make_folder, write_whole
 from stale_jax.progress import Stage
 
 WORKDIR = define_model()
@@ -69,6 +69,7 @@ def main() -> None:
   from stale_jax.evaluation.table import estimates, markdown
   from stale_jax.pipeline import load
 
+  check_on_disk("--", out=OUT.value)
   model, out = load(WORKDIR.value), make_folder(OUT.value)
   sizes = {"windows": WINDOWS.value, "clips": CLIPS.value, "steps": STEPS.value}
   settings_of_all = {"model": model.name, **sizes}
