@@ -23,7 +23,11 @@ SCRIPT = flags.DEFINE_string(
 OUT = flags.DEFINE_string(
   "out", None, "Folder to write the movies and index.html to: a path, or gs://BUCKET/FOLDER."
 )
-SECONDS = flags.DEFINE_float("seconds", None, "Length of a movie; default: as long as the training clips.")
+SECONDS = flags.DEFINE_float(
+  "seconds",
+  None,
+  "Length of a movie; default: as long as the training clips, after the last prompt of a script begins.",
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the noise.", lower_bound=0, upper_bound=2**32 - 1)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral; default: the config's.")
 STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
@@ -106,6 +110,9 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
     weights = _weights(model, movies[0].how, captions)
   if not leads():
     return
+  if SCRIPT.value and SECONDS.value is None:
+    (script,), length = prompts, movies[0].seconds
+    print(f"the movie lasts {length:g} s, since its last prompt begins at second {script.last:g}.")
   stage = Stage("writing", len(movies), "movies")
   entries = list(tracked((movie.page_entry(movie.save(out, CODEC.value)) for movie in movies), stage))
   if BUDGET_CENTS.value is not None:

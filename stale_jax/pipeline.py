@@ -189,8 +189,9 @@ class Model:
     Args:
       prompt: caption of the movie, or a script, for a model that can continue frames.
       seed: seed of the noise.
-      seconds: least length; default: the length of training clips. For longer movies, a model that can
-        continue frames is rolled out; any other model denoises one longer clip.
+      seconds: least length; default: the length of training clips; for scripts, this length after the start
+        of the last prompt. For longer movies, a model that can continue frames is rolled out; any other
+        model denoises one longer clip.
       first: sense -> [conditioning frames, *shape], the first frames of the movie (`config.first`).
       fps, motion: micro-conditions: frames per second, and mean speed of the fastest tenth of the
         picture (`data.micro`), for a model trained with `config.model.micro`.
@@ -200,13 +201,14 @@ class Model:
       **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
-      UserError: a prompt is empty, a setting is unknown or out of range, or the budget is too small.
+      UserError: a prompt is empty, a setting is unknown or out of range, the movie is too short for its
+        script, or the budget is too small.
     """
     check_generates(self.system, self.name)
     alone = isinstance(prompt, str) or not isinstance(prompt, Sequence)
     prompts = [prompt] if alone else list(prompt)
     check_prompts(self.system, self.source, prompts or [""], self.name)
-    frames, rate = length_of(self.system, self.source, seconds, fps)
+    frames, rate = length_of(self.system, self.source, prompts, seconds, fps)
     rolls = self.goes_on and (frames > self.frames or any(not isinstance(text, str) for text in prompts))
     micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}
     micro_of(self.system, micro, len(prompts), self.name)
