@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,15 @@ def check_generates(system: System, name: str) -> None:
   """Raises UserError if the model is an autoencoder."""
   if system.is_autoencoder:
     raise UserError(f"{name} is an autoencoder and cannot generate clips; load a diffusion model.")
+
+
+def check_weights(params: Any, name: str) -> None:
+  """Raises UserError if weights hold values that are not finite; all processes must call this."""
+  finite = jax.jit(lambda leaves: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])))
+  if not finite(jax.tree.leaves(params)):
+    raise UserError(
+      f"the weights of {name} hold NaN or infinite values: its training has diverged; train anew."
+    )
 
 
 def check_prompts(system: System, source, prompts: Sequence[str | Script], name: str) -> None:

@@ -18,6 +18,7 @@ from stale_jax.checks import (
   check_generates,
   check_prompts,
   check_rollout,
+  check_weights,
   keys_of,
   length_of,
   micro_of,
@@ -344,7 +345,8 @@ def load(
       the same calls, and all receive the results.
 
   Raises:
-    UserError: there is no model at `path`, or `turns`, `forms` or `mesh` does not fit it or the devices.
+    UserError: there is no model at `path`, its weights are not finite, or `turns`, `forms` or `mesh` does not
+      fit it or the devices.
   """
   keep_memory()
   keep_compiled()
@@ -382,4 +384,5 @@ def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | No
     params = jax.tree.map(jnp.asarray, params)
   elif mesh_of(params) is None:
     params = sharded(mesh, jax.tree.map(np.asarray, params), system.network.declared)
+  check_weights(params, name)
   return Model(system, params, name, scores, chosen)
