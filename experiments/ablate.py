@@ -37,8 +37,9 @@ def main() -> None:
     raise UserError("--table is missing: give --table=NAME, or --list for the names.")
   from stale_jax.cells import TABLES, cells_of, read_table
   from stale_jax.construct import nearest
-  from stale_jax.files import make_folder
+  from stale_jax.files import check_on_disk, make_folder
 
+  check_on_disk("--", table=TABLE.value, out=OUT.value)
   names = sorted(path.stem for path in TABLES.glob("[!_]*.py"))
   if LIST.value:
     for name in names:

@@ -27,6 +27,7 @@ from ml_collections import config_flags
 from experiments.config_flag import define_experiment
 from experiments.main import run
 from stale_jax.errors import UserError
+from stale_jax.files import check_on_disk, write_whole
 from stale_jax.progress import Stage
 
 SUITES = ("start", "train", "sample", "rollout", "loader")
@@ -49,10 +50,10 @@ def main() -> None:
     raise UserError(f"unknown suite {unknown[0]!r}: choose {', '.join(SUITES)}.")
   if PEER.value and "train" not in SUITE.value:
     raise UserError("--peer is compared with the suite train: add it to --suite.")
+  check_on_disk("--", json=JSON.value)
   if JSON.value is not None and not Path(JSON.value).absolute().parent.is_dir():
     raise UserError(f"--json={JSON.value!r}: there is no folder {Path(JSON.value).parent}.")
   from stale_jax.benchmark import machine
-  from stale_jax.files import write_whole
 
   common = {"config": config_flags.get_config_filename(flags.FLAGS["config"]), **machine()}
   records = []

@@ -21,6 +21,7 @@ from absl import flags
 
 from experiments.main import run
 from stale_jax.errors import UserError
+from stale_jax.files import check_on_disk
 from stale_jax.progress import Stage
 
 INPUT = flags.DEFINE_string("input", None, "Folder of the videos; its subfolders are searched too.")
@@ -76,6 +77,7 @@ flags.mark_flags_as_required(["input", "output"])
 
 
 def main() -> None:
+  check_on_disk("--", input=INPUT.value, output=OUTPUT.value, salt=SALT.value)
   if BEAM.value and WORKERS.value:
     raise UserError("--beam chooses where the work runs: leave out --workers.")
   logging.disable(logging.WARNING)  # Beam warns about optional packages.

@@ -9,7 +9,6 @@ the scores, which properties of a picture predict them, and the pictures.
 """
 
 import json
-from pathlib import Path
 
 from absl import flags
 
@@ -33,10 +32,11 @@ flags.mark_flags_as_required(["out"])
 def main() -> None:
   from stale_jax.evaluation.dead_frames import find_dead_frames
   from stale_jax.evaluation.motion import STILL
-  from stale_jax.files import make_folder
+  from stale_jax.files import at, make_folder
   from stale_jax.media.dead_frames_page import write_dead_frames
   from stale_jax.pipeline import load
 
+  out = at(OUT.value)
   model = load(WORKDIR.value)
   settings = {"how": HOW.value, "steps": STEPS.value}
   with Stage("searching for dead frames"):
@@ -59,9 +59,9 @@ def main() -> None:
   print(f"{header}   (speeds in px per frame, {found.real_speed:.2f} in real clips; dead: share of pictures)")
   for name, x in found.kinds.items():
     print(f"{name:>14}{x['mean'].mean():8.2f}{x['mean'].min():8.2f}{dead[name]:8.2f}")
-  out = make_folder(OUT.value)
+  make_folder(out)
   speed = [value for values in scores["kinds"].values() for value in values]
-  write_dead_frames(Path(out) / "index.html", scores, found.movies, found.pictures, speed)
+  write_dead_frames(out / "index.html", scores, found.movies, found.pictures, speed)
   print(f"{verdict} {out / 'index.html'}")
   means = {name: sum(values) / len(values) for name, values in scores["kinds"].items()}
   print(json.dumps({**scores, "kinds": means, "dead": dead, "model": model.name, "seed": SEED.value}))

@@ -9,7 +9,6 @@ The scores of a run are kept in its folder, in evaluation.json; pages of movies 
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from absl import flags
 
@@ -17,6 +16,7 @@ from experiments.main import run
 from experiments.model_flag import define_mesh, define_model, on_devices
 from stale_jax.errors import UserError
 from stale_jax.fields import nearest
+from stale_jax.files import AnyPath
 from stale_jax.progress import Stage
 
 WORKDIR = define_model()
@@ -66,12 +66,22 @@ def main() -> None:
     raise UserError(f"--suite is missing: choose {', '.join(SUITE_SUMMARIES)}; --list describes them.")
   if SUITE.value not in SUITE_SUMMARIES:
     raise UserError(f"unknown suite {SUITE.value!r}: {nearest(SUITE.value, SUITE_SUMMARIES)}")
+  from stale_jax.files import at
+
+  files = {flag: at(value) for flag, value in (("sheet", SHEET.value), ("plot", PLOT.value)) if value}
   with on_devices(MESH, PROCESSES) as mesh:
-    _measure(mesh)
+    _measure(mesh, **files)
 
 
-def _measure(mesh: Mapping[str, int] | None) -> None:
-  """Measures the model that the flags name on `mesh`; the first process prints and stores its scores."""
+def _measure(
+  mesh: Mapping[str, int] | None, sheet: AnyPath | None = None, plot: AnyPath | None = None
+) -> None:
+  """Measures the model that the flags name on `mesh`; the first process prints and stores its scores.
+
+  Args:
+    mesh: see `on_devices`.
+    sheet, plot: the files that --sheet and --plot name.
+  """
   from stale_jax.checkpoints.named import NAMED
   from stale_jax.evaluation import SUITES
   from stale_jax.files import at, make_folder, write_whole
@@ -95,7 +105,6 @@ def _measure(mesh: Mapping[str, int] | None) -> None:
   settings = {name: value for name, value in settings.items() if value is not None}
   if settings and not suite.samples:
     raise UserError(f"the suite {SUITE.value!r} generates no clips: leave out --{', --'.join(settings)}.")
-  sheet = Path(SHEET.value) if SHEET.value else None
   if sheet:
     if not suite.samples and not suite.is_for_autoencoders:
       raise UserError(f"the suite {SUITE.value!r} generates no clips: leave out --sheet.")
@@ -107,11 +116,11 @@ def _measure(mesh: Mapping[str, int] | None) -> None:
     if not suite.compares:
       raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
     options["reference"] = load(REFERENCE.value, mesh=mesh)
-  rollout = {"seconds": SECONDS.value, "plot": PLOT.value}
+  rollout = {"seconds": SECONDS.value, "plot": plot}
   rollout = {name: value for name, value in rollout.items() if value is not None}
   if rollout and not suite.panels:
     raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --{', --'.join(rollout)}.")
-  plot = Path(rollout.pop("plot")) if "plot" in rollout else None
+  rollout.pop("plot", None)
   if plot:
     make_folder(plot.parent)
   with Stage(f"measuring {SUITE.value}"):

@@ -9,7 +9,6 @@ arXiv 2312.02696 (EDM2), section 3.
 
 import dataclasses
 import json
-from pathlib import Path
 
 from absl import flags
 
@@ -43,11 +42,12 @@ def main() -> None:
 
   stds = _stds(STD.value)
   workdir = at(WORKDIR.value)
+  out = at(OUT.value) if OUT.value else None
   trained = load(WORKDIR.value)
   snapshots = find_snapshots(workdir)
   misfits = [weights_of(snapshots, std)[1] for std in stds]
-  if OUT.value:
-    make_folder(Path(OUT.value).parent)
+  if out:
+    make_folder(out.parent)
 
   def measure(params, name: str) -> dict:
     # The same kind of array for every length, so that the sampler is compiled once.
@@ -73,8 +73,8 @@ def main() -> None:
   print(
     f"std={best['std']:g} has the smallest Fréchet distance (between real clips: {own['frechet_floor']:.1f})."
   )
-  if OUT.value:
-    save_weights(Path(OUT.value), excavate(snapshots, best["std"]), read_config(workdir / "config.json"))
+  if out:
+    save_weights(out, excavate(snapshots, best["std"]), read_config(workdir / "config.json"))
   result = {
     "model": trained.name,
     "step": snapshots[-1].step,

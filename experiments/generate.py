@@ -6,7 +6,6 @@ python -m experiments.generate [--workdir=runs/digits] --prompt="a red seven mov
 import shlex
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from absl import flags
 
@@ -21,8 +20,14 @@ PROMPT = flags.DEFINE_multi_string("prompt", None, "Caption of a movie; repeat t
 SCRIPT = flags.DEFINE_string(
   "script", None, "YAML file of changing prompts: a list of {at: SECONDS, prompt: TEXT}."
 )
-OUT = flags.DEFINE_string("out", None, "Folder to write the movies and index.html to.")
-SECONDS = flags.DEFINE_float("seconds", None, "Length of a movie; default: as long as the training clips.")
+OUT = flags.DEFINE_string(
+  "out", None, "Folder to write the movies and index.html to: a path, or gs://BUCKET/FOLDER."
+)
+SECONDS = flags.DEFINE_float(
+  "seconds",
+  None,
+  "Length of a movie; default: as long as the training clips, after the last prompt of a script begins.",
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the noise.", lower_bound=0, upper_bound=2**32 - 1)
 SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral; default: the config's.")
 STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
@@ -48,6 +53,10 @@ flags.mark_flags_as_required(["out"])
 
 
 def main() -> None:
+  from stale_jax.files import at, check_on_disk
+
+  check_on_disk("--", script=SCRIPT.value, first_frame=FIRST_FRAME.value)
+  at(OUT.value)  # A bucket that does not answer is reported before any work.
   with on_devices(MESH, PROCESSES) as mesh:
     _generate(mesh)
 
@@ -56,7 +65,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   """Makes the movies on `mesh`, and writes them; of several processes, the first writes."""
   from stale_jax.evaluation import SUITES
   from stale_jax.evaluation.forms import table
-  from stale_jax.files import make_folder, write_whole
+  from stale_jax.files import at, is_address, make_folder, write_whole
   from stale_jax.hosts import leads
   from stale_jax.media import curves, gates, read_picture, write_page
   from stale_jax.media.video import suffix
@@ -76,8 +85,10 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
     if sight is None:
       raise UserError(f"{model.name} has no sight: leave out --first_frame.")
     first = {"sight": read_picture(FIRST_FRAME.value, *sight.shape[:2])[None]}
-  existed = Path(OUT.value).exists()
-  out = make_folder(OUT.value) if leads() else Path(OUT.value)
+  out = at(OUT.value)
+  existed = out.exists()
+  if leads():
+    make_folder(out)
   try:
     movies = model.generate(
       prompts,
@@ -93,7 +104,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
       guidance=GUIDANCE.value,
     )
   except BaseException:
-    if not existed and leads():
+    if not existed and leads() and not is_address(out):  # A bucket has no empty folders.
       out.rmdir()
     raise
   weights, captions = None, [text if isinstance(text, str) else text.parts[0][1] for text in prompts]
@@ -101,6 +112,9 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
     weights = _weights(model, movies[0].how, captions)
   if not leads():
     return
+  if SCRIPT.value and SECONDS.value is None:
+    (script,), length = prompts, movies[0].seconds
+    print(f"the movie lasts {length:g} s, since its last prompt begins at second {script.last:g}.")
   stage = Stage("writing", len(movies), "movies")
   entries = list(tracked((movie.page_entry(movie.save(out, CODEC.value)) for movie in movies), stage))
   if BUDGET_CENTS.value is not None:

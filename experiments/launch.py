@@ -44,9 +44,10 @@ flags.mark_flags_as_required(["run", "client"])
 
 
 def main() -> int:
-  from stale_jax.files import make_folder, write_whole
+  from stale_jax.files import check_on_disk, make_folder, write_whole
   from stale_jax.launching import CLIENTS, Run
 
+  check_on_disk("--", out=OUT.value)
   launch = CLIENTS[CLIENT.value](construct(Run, RUN.value.to_dict(), "run"))
   result = {
     "client": CLIENT.value,

@@ -5,8 +5,6 @@ python -m experiments.motion --out=stale_jax/weights/motion.safetensors
 Hardware: one CPU core. Time: two minutes of CPU time.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from experiments.main import run
@@ -19,14 +17,17 @@ SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound
 
 
 def main() -> None:
+  from stale_jax.files import at
   from stale_jax.training.motion import save_motion, train_motion
+
+  out = at(OUT.value)
 
   def log(step, loss):
     print(f"step {step} of {STEPS.value}, mean squared error {loss:.5f}", flush=True)
 
   with Stage("training the motion predictor", STEPS.value, "steps", repeats=False):
     model = train_motion(STEPS.value, SEED.value, depth=DEPTH.value, log=log)
-  save_motion(Path(OUT.value), model)
+  save_motion(out, model)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ flags.mark_flags_as_required(["config", "topology"])
 def main() -> None:
   if PRICE.value is not None and not PRICE.value > 0:
     raise UserError(f"--price_per_hour={PRICE.value}: give a positive number.")
-  without_tpu(TOPOLOGY.value)
-  from pathlib import Path
+  from stale_jax.files import at, write_whole
 
-  from stale_jax.files import write_whole
+  html, json_file = (at(flag.value) if flag.value else None for flag in (HTML, JSON))
+  without_tpu(TOPOLOGY.value)
   from stale_jax.media import write_plan
   from stale_jax.planning.fit import curve, fit
   from stale_jax.planning.plan import plan
@@ -59,11 +59,11 @@ def main() -> None:
   }
   for line in lines(made):
     print(line)
-  if JSON.value:
-    write_whole(Path(JSON.value), json.dumps(report, indent=1) + "\n")
-  if HTML.value:
+  if json_file:
+    write_whole(json_file, json.dumps(report, indent=1) + "\n")
+  if html:
     command = "python -m experiments.plan " + shlex.join(sys.argv[1:])
-    write_plan(Path(HTML.value), report, curve(made), command)
+    write_plan(html, report, curve(made), command)
   print(json.dumps(report))
 
 

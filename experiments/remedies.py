@@ -8,6 +8,7 @@ it was stopped. The file remedies.md in this folder holds the table so far. The 
 JSON object.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from absl import flags
 
 from experiments.main import run
 from experiments.model_flag import define_model
-from stale_jax.files import make_folder, write_whole
+from stale_jax.files import check_on_disk, make_folder, write_whole
 from stale_jax.progress import Stage
 
 WORKDIR = define_model()
@@ -30,10 +31,10 @@ _PERIOD = 40  # Frames between two changes of the prompt.
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
-def _turning(caption: str) -> list[tuple[int, str]]:
+def _turning(caption: str, frames: int) -> list[tuple[int, str]]:
   """A script, (first frame, prompt) pairs: the caption alternates with that of the opposite direction."""
   other = " ".join(_OPPOSITE.get(word, word) for word in caption.split())
-  return [(i * _PERIOD, other if i % 2 else caption) for i in range(WINDOWS.value)]
+  return [(start, other if start // _PERIOD % 2 else caption) for start in range(0, frames, _PERIOD)]
 
 
 # One frame at a time, without any remedy.
@@ -69,6 +70,7 @@ def main() -> None:
   from stale_jax.evaluation.table import estimates, markdown
   from stale_jax.pipeline import load
 
+  check_on_disk("--", out=OUT.value)
   model, out = load(WORKDIR.value), make_folder(OUT.value)
   sizes = {"windows": WINDOWS.value, "clips": CLIPS.value, "steps": STEPS.value}
   settings_of_all = {"model": model.name, **sizes}
@@ -83,9 +85,11 @@ def main() -> None:
     for name, settings in REMEDIES.items():
       cell = read_cell(cells[name, seed], settings_of_all)
       if cell is None:
-        options = {"seed": 1000 * seed, "seconds": seconds, "steps": STEPS.value}
+        options = {"seed": 1000 * seed, "seconds": seconds, "steps": STEPS.value, **BASE, **settings}
+        if "told" in options:
+          options["told"] = functools.partial(options["told"], frames=WINDOWS.value * model.frames)
         with Stage(f"measuring {name!r}, seed {seed}"):
-          cell, _ = evaluate_liveliness(model, CLIPS.value, **{**options, **BASE, **settings})
+          cell, _ = evaluate_liveliness(model, CLIPS.value, **options)
         write_whole(cells[name, seed], json.dumps({**cell, "settings": settings_of_all}))
       done.setdefault(name, {})[seed] = scores_of(cell, WINDOWS.value)
       real = scores_of(cell["real"], min(WINDOWS.value, len(cell["real"]["curves"]["liveliness"])))

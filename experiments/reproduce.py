@@ -31,6 +31,7 @@ RESULTS = flags.DEFINE_string(
 def main() -> int:
   from stale_jax.construct import nearest
   from stale_jax.errors import UserError
+  from stale_jax.files import check_on_disk
 
   names = claims.names()
   if LIST.value:
@@ -42,6 +43,7 @@ def main() -> int:
   for name in CLAIM.value:
     if name not in names:
       raise UserError(f"unknown claim {name!r}: {nearest(name, names)}")
+  check_on_disk("--", results=RESULTS.value)
   if RESULTS.value is not None and not Path(RESULTS.value).is_dir():
     raise UserError(f"--results={RESULTS.value!r} is not a folder.")
   return 0 if all([_check(name) for name in CLAIM.value]) else 1
@@ -51,6 +53,8 @@ def _check(name: str) -> bool:
   """Measures one claim, prints its JSON line, records it under --results; returns whether it holds."""
   import jax
 
+  from stale_jax.files import write_whole
+
   commit, began = _commit(), time.monotonic()
   measured = claims.module(name).measure(SEED.value)
   seconds = time.monotonic() - began
@@ -59,7 +63,7 @@ def _check(name: str) -> bool:
   if RESULTS.value is not None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     record = {**result, "seconds": round(seconds, 1), "date": today, "commit": commit}
-    (Path(RESULTS.value) / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_whole(Path(RESULTS.value) / f"{name}.json", json.dumps(record, indent=1) + "\n")
   print(json.dumps(result))
   return bool(result["holds"])
 

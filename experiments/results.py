@@ -37,12 +37,14 @@ A commit that ends in `+` had uncommitted changes.
 
 def main() -> int:
   from stale_jax.errors import UserError
+  from stale_jax.files import check_on_disk, write_whole
 
+  check_on_disk("--", results=RESULTS.value, out=OUT.value)
   folder = Path(RESULTS.value)
   if not folder.is_dir():
     raise UserError(f"--results={RESULTS.value!r} is not a folder.")
   page = render(folder)
-  Path(OUT.value).write_text(page)
+  write_whole(OUT.value, page)
   print(f"wrote {OUT.value}.")
   return 0
 

@@ -15,7 +15,9 @@ from stale_jax.progress import Stage
 
 WORKDIR = define_model()
 PROMPT = flags.DEFINE_multi_string("prompt", None, "Prompt of a panel; repeat the flag for each panel.")
-OUT = flags.DEFINE_string("out", None, "Folder to write the panels and index.html to.")
+OUT = flags.DEFINE_string(
+  "out", None, "Folder to write the panels and index.html to: a path, or gs://BUCKET/FOLDER."
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the first panel's noise.", lower_bound=0, upper_bound=2**31)
 RATE = flags.DEFINE_float("rate", None, "Share of the other panels' tokens that a panel attends to; 0: none.")
 TILE = flags.DEFINE_integer("tile", None, "Number of panels that are denoised together.")
@@ -27,11 +29,12 @@ def main() -> None:
   import numpy as np
 
   from stale_jax.errors import UserError
-  from stale_jax.files import make_folder
+  from stale_jax.files import at, make_folder
   from stale_jax.media import write_story
   from stale_jax.pipeline import load
   from stale_jax.training.motion import load_motion
 
+  out = at(OUT.value)
   model = load(WORKDIR.value)
   sight = model.source.senses.get("sight")
   if sight is None:
@@ -42,7 +45,7 @@ def main() -> None:
     motion = load_motion()
     fits = motion.shape == sight.shape and len(movies) > 1
     between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits else []
-    out = make_folder(OUT.value)
+    make_folder(out)
     panels = [(movie.clip, movie.prompt, movie.save(out)) for movie in movies]
     command = shlex.join(["python", "-m", "experiments.story", *sys.argv[1:]])
     write_story(out / "index.html", panels, list(between), movies[0].facts, command)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,15 @@ def check_generates(system: System, name: str) -> None:
   """Raises UserError if the model is an autoencoder."""
   if system.is_autoencoder:
     raise UserError(f"{name} is an autoencoder and cannot generate clips; load a diffusion model.")
+
+
+def check_weights(params: Any, name: str) -> None:
+  """Raises UserError if weights hold values that are not finite; all processes must call this."""
+  finite = jax.jit(lambda leaves: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])))
+  if not finite(jax.tree.leaves(params)):
+    raise UserError(
+      f"the weights of {name} hold NaN or infinite values: its training has diverged; train anew."
+    )
 
 
 def check_prompts(system: System, prompts: Sequence[str | Script], name: str) -> None:
@@ -111,28 +121,39 @@ def micro_of(
   return known
 
 
-def length_of(system: System, source, seconds: float | None, fps: float | None) -> tuple[int, float]:
+def length_of(
+  system: System, source, prompts: Sequence[str | Script], seconds: float | None, fps: float | None
+) -> tuple[int, float]:
   """The length and the frame rate of a movie.
 
   Args:
     system: system of the model.
     source: source of decoded clips; its senses have the default frame rate.
-    seconds: least length in seconds; None: the length of training clips.
+    prompts: prompts and scripts of the movies.
+    seconds: least length in seconds; None: the length of training clips, after the last start of a prompt.
     fps: frames per second; None: the default frame rate.
 
   Returns:
     (number of frames of the model, which are latent frames in a latent model; frames per second).
 
   Raises:
-    UserError: `seconds` is out of range.
+    UserError: `seconds` is out of range, or the movie ends before the last prompt of a script begins.
   """
   rate = fps or next(iter(source.senses.values())).rate
+  last = max((prompt.last for prompt in prompts if not isinstance(prompt, str)), default=0.0)
   if seconds is None:
-    return system.data.source.frames, rate
+    if not last:
+      return system.data.source.frames, rate
+    seconds = last + source.frames / rate
   if not 0 < seconds <= LONGEST:
     raise UserError(f"seconds={seconds}: give a positive number, at most a year.")
   group = math.lcm(*(sense.patch[0] for sense in system.data.senses))
   frames = math.ceil(seconds * rate - 1e-9)
+  if math.ceil(last * rate - 1e-9) >= frames:
+    raise UserError(
+      f"seconds={seconds:g}, but the last prompt of the script begins at second {last:g}: give more seconds, "
+      f"for example {last + source.frames / rate:g}, or leave them out."
+    )
   if source is not system.data.source:
     frames = system.data.source.length(frames)
   return group * -(-frames // group), rate

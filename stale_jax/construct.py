@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stale_jax.errors import UserError
-from stale_jax.fields import nearest
+from stale_jax.fields import nearest, parts_of
 
 
 def construct(cls: type, section: Mapping[str, Any], where: str):
@@ -44,7 +44,7 @@ def is_required(field: dataclasses.Field) -> bool:
 def plain(value: Any, kind: Any) -> Any:
   """Converts a value from JSON or the command line to the type `kind`: lists to tuples, ints to floats."""
   if isinstance(value, list | tuple) and type(value) in (list, tuple):
-    parts = typing.get_args(kind)
+    parts = parts_of(kind)
     declared = parts[:1] * len(value) if parts and parts[-1] is ... else parts
     kinds = declared if len(declared) == len(value) else (None,) * len(value)
     return tuple(plain(element, part) for element, part in zip(value, kinds, strict=True))

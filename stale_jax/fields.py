@@ -29,6 +29,10 @@ _WORDS = {
 }
 
 
+# Greatest magnitude of a number: the greatest 32-bit integer, whose square is still finite in float32.
+GREATEST = 2**31 - 1
+
+
 def closest(word: str, valid: Iterable[str]) -> str | None:
   """The valid word that is most similar to `word`; None if none is similar."""
   close = difflib.get_close_matches(str(word), sorted(valid), n=1, cutoff=0.5)
@@ -44,7 +48,7 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
-  """An interval of finite numbers; a bound of None is absent.
+  """An interval of numbers between -GREATEST and GREATEST; a bound of None is absent.
 
   Attributes:
     least, most: closed bounds.
@@ -58,7 +62,7 @@ class Range:
 
   def __contains__(self, value: float) -> bool:
     return bool(
-      math.isfinite(value)
+      abs(value) <= GREATEST  # False for NaN and infinity.
       and (self.least is None or value >= self.least)
       and (self.most is None or value <= self.most)
       and (self.above is None or value > self.above)
@@ -71,14 +75,17 @@ class Range:
     bounds = {"at least": self.least, "above": self.above, "at most": self.most, "less than": self.below}
     return " and ".join(f"{word} {_number(bound)}" for word, bound in bounds.items() if bound is not None)
 
-  def complaint(self) -> str:
-    """The text after "key=value" in an error message."""
+  def complaint(self, value: float) -> str:
+    """The text after "key=value" in an error message about a `value` that is not in the interval."""
+    if GREATEST < abs(value) < math.inf and self.most is self.below is None:
+      least = -GREATEST if self.least is self.above is None else self.least
+      return dataclasses.replace(self, least=least, most=GREATEST).complaint(value)
     if str(self) in ("", "above 0"):
       return ": a positive number is needed." if str(self) else ": a finite number is needed."
     lone = [self.least, self.most, self.above, self.below].count(None) == 3
     if lone:
       return f": {self} is needed."
-    return f" must lie {self}." if self.most is not None else f" must be {self}."
+    return f" must {'lie' if str(self).startswith('from') else 'be'} {self}."
 
 
 def number(
@@ -89,11 +96,11 @@ def number(
   above: float | None = None,
   below: float | None = None,
 ) -> Any:
-  """A field for a number, or a tuple or mapping of numbers, each finite and within the bounds.
+  """A field for a number, or a tuple or mapping of numbers, each within the bounds.
 
   Args:
     default: default of the field; dataclasses.MISSING for a required field; {} for a new empty mapping.
-    least, most: closed bounds.
+    least, most: closed bounds; -GREATEST and GREATEST if there are no others.
     above, below: open bounds.
   """
   metadata = {"range": Range(least=least, most=most, above=above, below=below)}
@@ -128,26 +135,36 @@ def check_value(value: Any, field: dataclasses.Field, key: str) -> None:
     raise UserError(f"{key}={value!r}: {words(field.type)} is needed.")
   for element in _elements(value) if value is not None else ():
     if "range" in field.metadata and element not in field.metadata["range"]:
-      raise UserError(f"{key}={value}{field.metadata['range'].complaint()}")
+      raise UserError(f"{key}={value}{field.metadata['range'].complaint(element)}")
     if "options" in field.metadata and element not in field.metadata["options"]:
       raise UserError(f"unknown {key} {element!r}: {nearest(element, field.metadata['options'])}")
 
 
 def fits(value: Any, kind: Any) -> bool:
   """Whether `value` has the type `kind`; True for any value if the type is not plain (see `words`)."""
-  parts = typing.get_args(kind)
+  parts = parts_of(kind)
   if types.NoneType in parts:
     return value is None or fits(value, without_none(kind))
   if kind in _NUMBERS:
     return isinstance(value, _NUMBERS[kind]) and not isinstance(value, bool)
   if kind in (bool, str):
     return isinstance(value, kind)
-  if typing.get_origin(kind) is tuple:
+  if is_tuple(kind):
     kinds = parts[:1] * len(value) if parts[-1] is ... and isinstance(value, tuple) else parts
     return isinstance(value, tuple) and len(value) == len(kinds) and all(map(fits, value, kinds))
   if typing.get_origin(kind) is Mapping:
     return isinstance(value, Mapping) and all(fits(element, parts[1]) for element in value.values())
   return True
+
+
+def is_tuple(kind: Any) -> bool:
+  """Whether the type `kind` is a tuple of declared types: `tuple[int, ...]`, or a NamedTuple."""
+  return typing.get_origin(kind) is tuple or (isinstance(kind, type) and issubclass(kind, tuple))
+
+
+def parts_of(kind: Any) -> tuple:
+  """The types of which `kind` is composed; (int, int) for a NamedTuple with two integers."""
+  return typing.get_args(kind) or (tuple(typing.get_type_hints(kind).values()) if is_tuple(kind) else ())
 
 
 def without_none(kind: Any) -> Any:
@@ -159,19 +176,21 @@ def without_none(kind: Any) -> Any:
 def words(kind: Any, many: bool = False) -> str:
   """The name of a plain type in an error message, for example "a tuple of 2 numbers".
 
-  Plain types are int, float, bool and str, tuples and mappings of them, and their unions with None.
+  Plain types are int, float, bool and str, tuples (also NamedTuples) and mappings of them, and their unions
+  with None.
 
   Args:
     kind: the type.
     many: whether to return the plural.
   """
   kind = without_none(kind)
-  parts = typing.get_args(kind)
+  parts = parts_of(kind)
   if kind in _WORDS:
     return _WORDS[kind][many]
-  if typing.get_origin(kind) is tuple:
+  if is_tuple(kind):
     count = "" if parts[-1] is ... else f"{len(parts)} "
-    return f"{'tuples' if many else 'a tuple'} of {count}{words(parts[0], True)}"
+    names = "" if typing.get_args(kind) else f" ({', '.join(kind._fields)})"
+    return f"{'tuples' if many else 'a tuple'} of {count}{words(parts[0], True)}{names}"
   if typing.get_origin(kind) is Mapping:
     return f"a dictionary of {words(parts[1], True)}"
   return "values" if many else "a value"

@@ -65,6 +65,23 @@ def at(place: str | AnyPath) -> epath.Path:
   return epath.Path(place)
 
 
+def check_on_disk(prefix: str, **places: str | None) -> None:
+  """Refuses addresses, which would name a local folder called "gs:", where a path on a disk is needed.
+
+  Args:
+    prefix: what precedes the names of `places` in the error message: "--" for flags, "source." for keys.
+    **places: name of a flag or key -> its value; None if it is not given.
+
+  Raises:
+    UserError: a value is an address.
+  """
+  for name, place in places.items():
+    if place and is_address(place):
+      raise UserError(
+        f"{prefix}{name}={place} is an address, which is not possible here: give a path on a disk."
+      )
+
+
 def absolute(place: str | AnyPath) -> epath.Path:
   """`place` as an absolute path; addresses are unchanged (epath would treat them as relative paths)."""
   place = epath.Path(place)

@@ -1,8 +1,11 @@
-"""Memory: freed blocks are kept for the next step, and long movies are stored in files."""
+"""Memory of the host: how much there is, freed blocks that are kept, and long movies that are files."""
 
+import contextlib
 import ctypes
 import math
+import os
 import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -28,6 +31,21 @@ def keep_memory() -> None:
   if jax.default_backend() == "cpu" and hasattr(library, "mallopt"):
     library.mallopt(_MMAP_MAX, 0)
     library.mallopt(_TRIM_THRESHOLD, -1)
+
+
+def host_memory() -> int:
+  """Bytes of memory that this process may use: the machine's, or the limit of its container if it is less."""
+  found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+  for limit in ("memory.max", "memory/memory.limit_in_bytes"):  # Of cgroups, version 2 and version 1.
+    with contextlib.suppress(OSError, ValueError):  # There is no limit.
+      found.append(int((Path("/sys/fs/cgroup") / limit).read_text()))
+  return min(found)
+
+
+def device_memory(device: jax.Device) -> int:
+  """Bytes of memory of `device`; those of the host for a CPU."""
+  stats = device.memory_stats()
+  return stats["bytes_limit"] if stats and "bytes_limit" in stats else host_memory()
 
 
 def zeros_on_disk(shape: tuple[int, ...]) -> Float32[np.ndarray, "*shape"]:

@@ -46,6 +46,12 @@ class Movie:
     """Seed and settings as one line, for the page of movies."""
     return ", ".join(f"{name} {value}" for name, value in {"seed": self.seed, **self.how}.items())
 
+  @property
+  def seconds(self) -> float:
+    """Duration of the movie."""
+    name, values = next(iter(self.clip.items()))
+    return len(values) / self.described()[name].rate
+
   def described(self) -> dict[str, Sense]:
     """The senses of the clip, by name."""
     return {sense.name: sense for sense in self.senses if sense.name in self.clip}

@@ -19,6 +19,7 @@ from stale_jax.checks import (
   check_generates,
   check_prompts,
   check_rollout,
+  check_weights,
   keys_of,
   length_of,
   micro_of,
@@ -191,8 +192,9 @@ class Model:
     Args:
       prompt: caption of the movie ("" for none), or a script, for a model that can continue frames.
       seed: seed of the noise.
-      seconds: least length; default: the length of training clips. For longer movies, a model that can
-        continue frames is rolled out; any other model denoises one longer clip.
+      seconds: least length; default: the length of training clips; for scripts, this length after the start
+        of the last prompt. For longer movies, a model that can continue frames is rolled out; any other
+        model denoises one longer clip.
       first: sense -> [conditioning frames, *shape], the first frames of the movie (`config.first`).
       fps, motion: micro-conditions: frames per second, and mean speed of the fastest tenth of the
         picture (`data.micro`), for a model trained with `config.model.micro`.
@@ -202,13 +204,14 @@ class Model:
       **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
-      UserError: there is no prompt, a setting is unknown or out of range, or the budget is too small.
+      UserError: there is no prompt, a setting is unknown or out of range, the movie ends before its script, or
+        the budget is too small.
     """
     check_generates(self.system, self.name)
     alone = isinstance(prompt, str) or not isinstance(prompt, Sequence)
     prompts = [prompt] if alone else list(prompt)
     check_prompts(self.system, prompts, self.name)
-    frames, rate = length_of(self.system, self.source, seconds, fps)
+    frames, rate = length_of(self.system, self.source, prompts, seconds, fps)
     rolls = self.goes_on and (frames > self.frames or any(not isinstance(text, str) for text in prompts))
     micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}
     micro_of(self.system, micro, len(prompts), self.name)
@@ -339,7 +342,8 @@ def load(
       the same calls, and all receive the results.
 
   Raises:
-    UserError: there is no model at `path`, or `turns`, `forms` or `mesh` does not fit it or the devices.
+    UserError: there is no model at `path`, its weights are not finite, or `turns`, `forms` or `mesh` does not
+      fit it or the devices.
   """
   keep_memory()
   keep_compiled()
@@ -388,4 +392,5 @@ def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | No
     params = jax.tree.map(jnp.asarray, params)
   elif mesh_of(params) is None:
     params = sharded(mesh, jax.tree.map(np.asarray, params), system.network.declared)
+  check_weights(params, name)
   return Model(system, params, name, scores, chosen)

@@ -46,15 +46,22 @@ class Script:
     (_, first), *rest = self.parts
     return "; ".join([first, *(f"from {time:g} s {prompt}" for time, prompt in rest)])
 
+  @property
+  def last(self) -> float:
+    """The second at which the last prompt begins."""
+    return self.parts[-1][0]
+
   def frames(self, rate: float, given: int = 0) -> FrameScript:
     """Converts the starts from seconds to frames.
 
     Args:
       rate: frames per second.
-      given: number of conditioning frames. Frame 0 is the frame after them; earlier starts become 0.
+      given: number of conditioning frames. Frame 0 is the frame after them. Of the prompts that begin within
+        the conditioning frames, the last one applies from frame 0, and the others are left out.
     """
-    starts = ((math.ceil(time * rate - 1e-9), prompt) for time, prompt in self.parts)
-    return tuple((max(start - given, 0), prompt) for start, prompt in starts)
+    starts = [(math.ceil(time * rate - 1e-9) - given, prompt) for time, prompt in self.parts]
+    begun = sum(start <= 0 for start, _ in starts) if given else 1
+    return tuple((max(start, 0), prompt) for start, prompt in starts[begun - 1 :])
 
 
 def prompt_at(script: str | FrameScript, frame: int) -> str:
@@ -68,6 +75,30 @@ def turns(script: str | FrameScript) -> tuple[int, ...]:
   """The frames at which the prompt changes."""
   starts = () if isinstance(script, str) else sorted({start for start, _ in script if start > 0})
   return tuple(start for start in starts if prompt_at(script, start) != prompt_at(script, start - 1))
+
+
+def check_applied(script: str | FrameScript, frames: int, first: int, step: int) -> None:
+  """Checks that every prompt of a script is used by a sampler whose prompt changes only between chunks.
+
+  Args:
+    script: the script.
+    frames: number of frames of the movie.
+    first: number of frames of the first chunk.
+    step: number of frames of each later chunk.
+
+  Raises:
+    UserError: no chunk begins while a prompt applies, so that the prompt would never be used.
+  """
+  if isinstance(script, str):
+    return
+  ends = [*(start for start, _ in script[1:]), frames]
+  for (start, prompt), end in zip(script, ends, strict=True):
+    chunk = 0 if start <= 0 else first + step * max(0, -(-(start - first) // step))
+    if chunk >= min(end, frames):
+      raise UserError(
+        f"the prompt {prompt!r} would be left out: it applies from frame {start} to {end}, the movie has "
+        f"{frames} frames, and the prompt can only change every {step}; give it more time."
+      )
 
 
 def captions(

@@ -37,8 +37,8 @@ class Section:
     """Whether the section has a key `name`."""
     return "" not in self.variants
 
-  def variant(self, values: Mapping[str, Any]) -> str:
-    """The variant of `values`, a section of a config; the name may be unknown."""
+  def variant(self, values: Mapping[str, Any]) -> Any:
+    """The variant of `values`, a section of a config; the name may be unknown, or no text."""
     return values.get("name") or self.default if self.is_named else ""
 
   def fields(self, variant: str) -> dict[str, dataclasses.Field]:
@@ -54,7 +54,7 @@ class Section:
     """The first line of the docstring of a variant."""
     return first_line(self.variants[variant])
 
-  def complete(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+  def complete(self, values: Any, where: str) -> dict[str, Any]:
     """`values` with all keys of the variant, in the order of its fields; missing required keys stay missing.
 
     A value of None counts as missing.
@@ -64,19 +64,22 @@ class Section:
       where: name of the section in error messages.
 
     Raises:
-      UserError: a key or the variant is unknown, or a value has the wrong type or is out of range.
+      UserError: `values` is no mapping, a key or the variant is unknown, or a value has the wrong type or is
+        out of range.
     """
+    check_section(values, where)
     values = {key: value for key, value in values.items() if value is not None}
     name = self.variant(values)
-    if name not in self.variants:
-      raise UserError(f"unknown {where}.name {name!r}: {nearest(name, self.variants)}")
+    if not isinstance(name, str) or name not in self.variants:
+      raise UserError(f"unknown {where}.name {name!r}: {nearest(str(name), self.variants)}")
     fields, whole = self.fields(name), {"name": name} if self.is_named else {}
     check_keys(values, (*fields, *whole), where)
     for key, field in fields.items():
       if key in self.nested:
         whole[key] = self.nested[key].complete(values.get(key, {}), f"{where}.{key}")
       elif key in self.each:
-        stated = plain(values.get(key, {}), dict)
+        stated = values.get(key, {})
+        check_section(stated, f"{where}.{key}")
         whole[key] = {n: self.each[key].complete(x, f"{where}.{key}.{n}") for n, x in stated.items()}
       elif key in values:
         whole[key] = plain(values[key], field.type)
@@ -93,6 +96,12 @@ class Section:
   def missing(self, whole: Mapping[str, Any]) -> dict[str, dataclasses.Field]:
     """The required keys that a completed section lacks."""
     return {key: field for key, field in self.unset(whole).items() if is_required(field)}
+
+
+def check_section(values: Any, where: str) -> None:
+  """Raises UserError unless `values`, the section `where` of a config, has keys."""
+  if not isinstance(values, Mapping):
+    raise UserError(f"{where}={values!r}: a section is needed, a dictionary of keys.")
 
 
 def only(cls: type, *filled: str, is_optional: bool = False) -> Section:

@@ -7,6 +7,7 @@ from typing import Any
 from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.sampling import Story
+from stale_jax.script import Script
 from stale_jax.system import System
 
 _KNOWN = {field.name for field in dataclasses.fields(Story)}
@@ -23,10 +24,12 @@ def story_of(overrides: Mapping[str, Any]) -> tuple[Story, dict[str, Any]]:
   return construct(Story, given, "story"), rest
 
 
-def check_story(system: System, prompts: Sequence[str], name: str) -> None:
-  """Raises UserError if a prompt is empty or missing, or the network cannot attend across panels."""
+def check_story(system: System, prompts: Sequence[str | Script], name: str) -> None:
+  """Raises UserError if a prompt is empty, missing or a script, or the network cannot see other panels."""
   if not prompts:
     raise UserError("a story needs one prompt per panel; none is given.")
+  if any(not isinstance(prompt, str) for prompt in prompts):
+    raise UserError("a story does not support scripts: give one prompt per panel.")
   if not all(prompts):
     raise UserError("a prompt is empty; describe each panel of the story.")
   if system.network.forms != "none" or system.network.merge:

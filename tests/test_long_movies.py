@@ -41,6 +41,46 @@ def test_a_script_asks_for_something_else_from_when_it_says(model):
   assert told.prompt == f"{PROMPTS[0]}; from 0.75 s {PROMPTS[1]}"
 
 
+def test_a_movie_is_long_enough_for_its_script(model):
+  script = Script(((0, PROMPTS[0]), (1.25, PROMPTS[1])))
+  movie = model.generate(script, 3, **SHORT)
+  assert len(movie.clip["sight"]) == 10 + model.frames and movie.seconds == (10 + model.frames) / 8
+  told = model.generate(script, 3, seconds=movie.seconds, **SHORT)
+  np.testing.assert_array_equal(movie.clip["sight"], told.clip["sight"])
+  plain = model.generate(PROMPTS[0], 3, seconds=movie.seconds, **SHORT)
+  assert np.abs(movie.clip["sight"][10:] - plain.clip["sight"][10:]).max() > 0.01
+  longer = Script(((0, PROMPTS[1]), (2, PROMPTS[0])))
+  movies = model.generate([script, PROMPTS[0], longer], 3, **SHORT)
+  assert {len(movie.clip["sight"]) for movie in movies} == {16 + model.frames}
+  assert len(model.generate(Script(((0, PROMPTS[0]),)), 3, **SHORT).clip["sight"]) == model.frames
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.25])
+def test_a_movie_that_is_too_short_for_its_script_is_refused(model, seconds):
+  script = Script(((0, PROMPTS[0]), (1.25, PROMPTS[1])))
+  with pytest.raises(
+    UserError, match=f"seconds={seconds}, but the last prompt .* at second 1.25: .* example 1.75"
+  ):
+    model.generate([PROMPTS[0], script], 3, seconds=seconds, **SHORT)
+  assert len(model.generate(script, 3, seconds=1.375, **SHORT).clip["sight"]) == 11
+
+
+@pytest.mark.parametrize("how", ["causal", "windows"])
+def test_a_prompt_that_a_rollout_would_leave_out_is_refused(model, how):
+  told = [(0, PROMPTS[0]), (6, PROMPTS[1])]
+  settings = {"how": how, **({"chunk": 2} if how == "causal" else {"conditioning_frames": 2}), **SHORT}
+  whole = model if how == "causal" else made(first__share=0.5, first__frames=2)
+  assert len(list(whole.rollout([told], [0], frames=8, **settings))) > 1
+  for script in (told, [(0, PROMPTS[0]), (1, PROMPTS[1]), (2, PROMPTS[0])]):
+    with pytest.raises(UserError, match="would be left out"):
+      list(whole.rollout([script], [0], frames=6, **settings))
+
+
+def test_a_story_has_no_scripts(model):
+  with pytest.raises(UserError, match="a story does not support scripts"):
+    model.story([PROMPTS[0], Script(((0, PROMPTS[1]), (1, PROMPTS[0])))])
+
+
 def test_a_long_movie_begins_with_the_frames_it_is_given(model):
   picture = np.random.default_rng(0).uniform(-1, 1, (1, 12, 12, 3)).astype(np.float32)
   movie = model.generate(PROMPTS[0], 3, seconds=1, first={"sight": picture}, **SHORT)

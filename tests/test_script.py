@@ -3,7 +3,7 @@
 import pytest
 
 from stale_jax.errors import UserError
-from stale_jax.script import Script, read_script
+from stale_jax.script import Script, check_applied, prompt_at, read_script
 
 
 def test_a_script_says_which_prompt_is_from_when_on(tmp_path):
@@ -51,3 +51,40 @@ def test_what_is_no_script_is_told_in_a_line(tmp_path, text, words):
     read_script(path)
   with pytest.raises(UserError, match="cannot read"):
     read_script(tmp_path / "none.yaml")
+
+
+def test_prompts_within_the_conditioning_frames_are_left_out():
+  script = Script(((0, "a"), (0.25, "b"), (0.5, "c"), (2, "d")))
+  assert script.frames(8.0, 4) == ((0, "c"), (12, "d")) and script.frames(8.0, 3) == (
+    (0, "b"),
+    (1, "c"),
+    (13, "d"),
+  )
+  assert script.frames(1.0) == ((0, "a"), (1, "b"), (1, "c"), (2, "d"))  # `check_applied` names what is lost.
+
+
+@pytest.mark.parametrize(
+  ("starts", "frames", "first", "step", "lost"),
+  [
+    ((0, 5, 11), 12, 1, 1, None),
+    ((0, 5, 12), 12, 1, 1, "p12"),
+    ((0, 5, 5), 12, 1, 1, "p5"),
+    ((0, 4, 10), 12, 2, 2, None),
+    ((0, 4, 11), 12, 2, 2, "p11"),
+    ((0, 3, 4), 12, 2, 2, "p3"),
+    ((0, 3, 5), 12, 2, 2, None),  # From frame 4 on.
+    ((0, 1, 9), 12, 8, 3, None),  # From frame 8, and from frame 11.
+    ((0, 1, 8), 12, 8, 3, "p1"),
+    ((0, 1, 9), 11, 8, 3, "p9"),
+  ],
+)
+def test_a_prompt_that_no_chunk_begins_with_is_named(starts, frames, first, step, lost):
+  script = tuple((start, f"p{start}") for start in starts)
+  begins = [0, *range(first, frames, step)]
+  told = {prompt_at(script, frame) for frame in begins}
+  assert (lost is None) == (told == {f"p{start}" for start in starts} and len(set(starts)) == len(starts))
+  if lost is None:
+    check_applied(script, frames, first, step)
+    return
+  with pytest.raises(UserError, match=f"the prompt '{lost}' would be left out"):
+    check_applied(script, frames, first, step)

@@ -21,7 +21,7 @@ class Mixed:
   """
 
   sources: Mapping[str, Any]
-  weights: Mapping[str, float] = number({}, least=0)
+  weights: Mapping[str, float] = number({}, least=0, most=1e6)
 
   def __post_init__(self):
     check_fields(self, "source")

@@ -8,6 +8,7 @@ from stale_jax.config.schema import ROOT, is_autoencoder, sections_of
 from stale_jax.construct import check_keys
 from stale_jax.errors import UserError
 from stale_jax.renamed import with_new_names
+from stale_jax.sections import check_section
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,13 +25,13 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
   for name in ("senses", *(name for name, section in sections.items() if section.default is None)):
     if config.get(name) is None:
       raise UserError(f"the config lacks the section {name!r}, which is required.")
+  stated = {name: {} if config.get(name) is None else config[name] for name in sections}
+  for name, values in stated.items():
+    check_section(values, name)
   tree = ROOT.complete({key: config.get(key) for key in root}, "config")
   for name, section in sections.items():
-    stated = config.get(name)
-    if stated is None and section.is_optional:
-      tree[name] = None
-    else:
-      tree[name] = section.complete(with_new_names(name, stated or {}), name)
+    is_off = section.is_optional and config.get(name) is None
+    tree[name] = None if is_off else section.complete(with_new_names(name, stated[name]), name)
   return tree
 
 

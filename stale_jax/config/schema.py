@@ -105,7 +105,8 @@ AUTOENCODER = {
 
 def is_autoencoder(config: Mapping[str, Any]) -> bool:
   """Whether the config's network is an autoencoder."""
-  return (config.get("model") or {}).get("name") == "autoencoder"
+  model = config.get("model")
+  return isinstance(model, Mapping) and model.get("name") == "autoencoder"
 
 
 def sections_of(config: Mapping[str, Any]) -> dict[str, Section]:

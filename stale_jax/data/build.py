@@ -38,9 +38,13 @@ def build_senses(names: Sequence[str], source: Source) -> tuple[Sense, ...]:
   """Selects the senses of `source` with the given names, in the order of `names`.
 
   Raises:
-    UserError: the source has no sense with one of the names.
+    UserError: the source has no sense with one of the names, a name occurs twice, or there are none.
   """
   for name in names:
     if name not in source.senses:
       raise UserError(f"the source has no sense {name!r}: {nearest(name, source.senses)}")
+  if not names or len(set(names)) < len(names):
+    raise UserError(
+      f"senses={tuple(names)}: name at least one sense, and each once; valid: {', '.join(source.senses)}."
+    )
   return tuple(source.senses[name] for name in names)

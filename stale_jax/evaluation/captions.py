@@ -12,7 +12,7 @@ from stale_jax.errors import UserError
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.kernel_distance import kernel_distance
 from stale_jax.evaluation.memorisation import nearest_ratio
-from stale_jax.evaluation.needs import digits_of
+from stale_jax.evaluation.needs import digits_of, finite
 from stale_jax.evaluation.reader import Reading, fitted_reader, glyphs, still, track
 from stale_jax.evaluation.senses import agreement
 
@@ -86,7 +86,7 @@ def evaluate_captions(model, clips: int = 480, seed: int = 0, **overrides) -> tu
   ]
   order = np.random.default_rng(0).permutation(len(combinations))
   wanted = [combinations[order[i % len(combinations)]] for i in range(clips)]
-  clip = model.sample([caption(w) for w in wanted], [seed + i for i in range(clips)], **overrides)
+  clip = finite(model.sample([caption(w) for w in wanted], [seed + i for i in range(clips)], **overrides))
   labels = {name: np.array([w[name] for w in wanted]) for name in LABELS}
 
   reader = fitted_reader(dataclasses.replace(source, split="train"))

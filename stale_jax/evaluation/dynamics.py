@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from stale_jax.clip import Clip
 from stale_jax.errors import UserError
+from stale_jax.evaluation.needs import finite
 
 ABOUT = {
   "defect": "rms error of a frame against the prediction from the frame before, divided by the rms step; 0 "
@@ -114,7 +115,7 @@ def evaluate_dynamics(model, clips: int = 512, seed: int = 0, **overrides) -> tu
   test, labels = _stack(examples, sense)
   train, train_labels = _stack([dataclasses.replace(source, split="train")[i] for i in range(clips)], sense)
   seeds = [seed + i for i in range(clips)]
-  clip = jax.device_get(model.sample([e["caption"] for e in examples], seeds, **overrides))
+  clip = finite(jax.device_get(model.sample([e["caption"] for e in examples], seeds, **overrides)))
   order = np.random.default_rng(0).permuted(np.tile(np.arange(test.shape[1]), (clips, 1)), axis=1)
   shuffled = np.take_along_axis(test, order[..., None], 1)
   return {

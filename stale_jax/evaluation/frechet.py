@@ -3,15 +3,20 @@
 import numpy as np
 from jaxtyping import Float
 
+from stale_jax.evaluation.feature_sets import checked
 
-def frechet(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m features"]) -> float:
+
+def frechet(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m length"]) -> float:
   """|mean_a - mean_b|^2 + tr(cov_a + cov_b - 2 (cov_a cov_b)^(1/2)) of Gaussians fitted to the sets.
 
   The estimate is biased upwards, more so the fewer rows a set has: compare values at equal numbers only, or
   use `kernel_distance`, which is unbiased.
+
+  Raises:
+    UserError: as `feature_sets.checked`: too few clips, different features, or values that are not finite.
   """
-  a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-  cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+  a, b = checked(a, b)
+  cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))  # A number if there is one feature.
   # The product of two covariances has real non-negative eigenvalues; imaginary and negative parts are
   # rounding errors.
   eigenvalues = np.linalg.eigvals(cov_a @ cov_b).real

@@ -3,8 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
+from stale_jax.evaluation.feature_sets import checked
 
-def kernel_distance(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m features"]) -> float:
+
+def kernel_distance(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m length"]) -> float:
   """Unbiased estimate of the squared maximum mean discrepancy (MMD) of two sets of features.
 
   The kernel is that of the kernel inception distance, k(x, y) = (x·y / features + 1)^3. The estimate is
@@ -20,8 +22,11 @@ def kernel_distance(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m 
 
   Returns:
     The estimate; the lower, the more alike the two distributions are.
+
+  Raises:
+    UserError: as `feature_sets.checked`: too few clips, different features, or values that are not finite.
   """
-  a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+  a, b = checked(a, b)
   return float(_mean_of_pairs(a) + _mean_of_pairs(b) - 2 * _kernel(a, b).mean())
 
 

@@ -1,5 +1,8 @@
-"""Checks that a model was trained on the source that a suite needs."""
+"""Checks of what a suite needs: the source that the model was trained on, and clips with finite values."""
 
+import numpy as np
+
+from stale_jax.clip import Clip
 from stale_jax.data.source import Source
 from stale_jax.errors import UserError
 
@@ -20,3 +23,14 @@ def digits_of(suite: str, source: Source, system) -> Source:
       f"the suite {suite!r} needs a model with sight (image frames) that was trained on the source 'digits'."
     )
   return source
+
+
+def finite(clip: Clip) -> Clip:
+  """Returns generated clips unchanged; raises UserError if they hold values that are not finite."""
+  bad = [name for name, x in clip.items() if not np.isfinite(x).all()]
+  if bad:
+    raise UserError(
+      f"the model generates NaN or infinite values ({', '.join(bad)}), which cannot be measured: change the "
+      "settings of sampling, or train the model anew."
+    )
+  return clip

@@ -31,7 +31,7 @@ def linear_code(
 ) -> Float[np.ndarray, "m values"]:
   """`test` encoded and decoded with the first `channels` principal components of `train`."""
   mean = train.mean(0)
-  _, vectors = np.linalg.eigh(np.cov(train, rowvar=False))
+  _, vectors = np.linalg.eigh(np.atleast_2d(np.cov(train, rowvar=False)))
   components = vectors[:, -channels:]
   return mean + (test - mean) @ components @ components.T
 

@@ -11,6 +11,7 @@ import numpy as np
 from stale_jax.clip import Clip
 from stale_jax.errors import UserError
 from stale_jax.evaluation.liveliness import Liveliness, change_of
+from stale_jax.evaluation.needs import finite
 from stale_jax.evaluation.reader import fitted_reader
 
 WINDOWS = 12  # Default number of windows of a rollout.
@@ -103,9 +104,9 @@ def _made(model, prompts, seeds, windows: int, overrides) -> Iterator[np.ndarray
   frames = windows * model.frames
   if model.goes_on:
     for clip in model.rollout(prompts, seeds, frames=frames, **overrides):
-      yield clip["sight"]
+      yield finite(clip)["sight"]
   else:
-    yield model.sample(prompts, seeds, frames=frames, **overrides)["sight"]
+    yield finite(model.sample(prompts, seeds, frames=frames, **overrides))["sight"]
 
 
 def _real(source, clips: int, windows: int) -> tuple[np.ndarray, int]:

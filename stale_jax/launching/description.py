@@ -40,7 +40,7 @@ class Run:
   config: str
   workdir: str
   topology: str
-  slices: int = number(1, least=1)
+  slices: int = number(1, least=1, most=1 << 16)
   overrides: tuple[str, ...] = ()
   restarts: int = number(50, least=0)
   image: str = ""
@@ -53,7 +53,7 @@ class Run:
   directory: str = ""
   partition: str = ""
   account: str = ""
-  hours: float = number(0.0, least=0)
+  hours: float = number(0.0, least=0, most=8760)
 
   def __post_init__(self):
     check_fields(self, "run")

@@ -3,7 +3,6 @@
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from stale_jax.files import AnyPath, write_whole
@@ -91,7 +90,7 @@ def write_data_card(path: AnyPath, said: Mapping[str, Any]) -> None:
     f"</section>"
     f'<section class="movie"><h2>Settings</h2><table>{_settings(said["settings"])}</table></section></main>'
   )
-  write_whole(Path(path), document(html.escape(said["name"]), body, _STYLE))
+  write_whole(path, document(html.escape(said["name"]), body, _STYLE))
 
 
 def _many(n: int, what: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.errors import UserError
-from stale_jax.files import AnyPath, make_folder
+from stale_jax.files import AnyPath, is_address, make_folder, write_whole
 from stale_jax.media.arrays import write_arrays
 from stale_jax.media.sem import write_sem
 from stale_jax.media.video import suffix, write_video
@@ -32,7 +32,7 @@ def save_movie(
   sight, and no stem.sem.xml without a sensory effect.
 
   Args:
-    folder: created if it does not exist.
+    folder: a path, or gs://BUCKET/FOLDER; created if it does not exist.
     stem: name of the files, without their endings.
     clip: sense -> [frames, *shape].
     senses: sense -> its description.
@@ -48,7 +48,7 @@ def save_movie(
   video = stem + suffix(codec)
   folder = make_folder(folder)
   # The files are written into a temporary folder, and moved when all are complete.
-  making = Path(tempfile.mkdtemp(prefix=".movie-", dir=folder))
+  making = Path(tempfile.mkdtemp(prefix=".movie-", dir=None if is_address(folder) else folder))
   try:
     if "sight" in clip:
       write_video(making / video, clip, senses, codec)
@@ -58,7 +58,10 @@ def save_movie(
       if not (making / name).exists():  # A file of an earlier movie with this name.
         (folder / name).unlink(missing_ok=True)
     for path in making.iterdir():
-      os.replace(path, folder / path.name)
+      if is_address(folder):
+        write_whole(folder / path.name, path.read_bytes())
+      else:
+        os.replace(path, folder / path.name)
   except OSError as error:
     raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
   except av.FFmpegError as error:

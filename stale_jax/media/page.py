@@ -138,4 +138,4 @@ def write_page(
     f"<pre>{html.escape(command)}</pre></section></main>"
   )
   script = f"<script>{_asset('movie.js')}</script>"
-  write_whole(Path(path), document("Stale movies", body + script))
+  write_whole(path, document("Stale movies", body + script))

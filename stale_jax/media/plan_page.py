@@ -3,7 +3,6 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from stale_jax.files import AnyPath, write_whole
@@ -154,7 +153,7 @@ def write_plan(
     f'<section class="movie"><h3>Warnings</h3><ul>{warnings or "<li>none</li>"}</ul>'
     f"<h3>Command that made this page</h3><pre>{html.escape(command)}</pre></section></main>"
   )
-  write_whole(Path(path), document("Plan", body, _STYLE))
+  write_whole(path, document("Plan", body, _STYLE))
 
 
 _TIMES = {

@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -68,4 +67,4 @@ def write_story(
     f'<section class="movie"><h3>How it was made</h3><p class="facts">{html.escape(about)}</p>'
     f"<pre>{html.escape(command)}</pre></section></main>"
   )
-  write_whole(Path(path), document("A story", body, _STYLE))
+  write_whole(path, document("A story", body, _STYLE))

@@ -128,15 +128,15 @@ class Autoencoder(nn.Module):
     dtype: dtype of the computation; parameters are float32.
   """
 
-  space: int = number(4, least=2)
-  time: int = number(2, least=1)
-  channels: int = number(4, least=1)
+  space: int = number(4, least=2, most=1 << 16)
+  time: int = number(2, least=1, most=1 << 16)
+  channels: int = number(4, least=1, most=1 << 16)
   bottleneck: str = choice("kl", BOTTLENECKS)
-  levels: tuple[int, ...] = number((), least=2)
-  width: int = number(32, least=1)
-  depth: int = number(1, least=1)
+  levels: tuple[int, ...] = number((), least=2, most=1 << 16)
+  width: int = number(32, least=1, most=1 << 20)
+  depth: int = number(1, least=1, most=10_000)
   adversary: bool = False
-  text_length: int = number(4, least=1)
+  text_length: int = number(4, least=1, most=1 << 20)
   dtype: str = choice("float32", DTYPES)
 
   # The parameters have no declarations (`models.parameters`): Muon orthogonalises no update, and sharding

@@ -74,20 +74,20 @@ class Transformer(nn.Module):
   """
 
   senses: tuple[Sense, ...]
-  width: int = number(160, least=1)
-  side_width: int = number(32, least=1)
-  text_width: int = number(64, least=1)
-  condition_width: int = number(96, least=1)
-  depth: int = number(6, least=1)
-  heads: int = number(4, least=1)
-  text_length: int = number(48, least=1)
+  width: int = number(160, least=1, most=1 << 20)
+  side_width: int = number(32, least=1, most=1 << 20)
+  text_width: int = number(64, least=1, most=1 << 20)
+  condition_width: int = number(96, least=1, most=1 << 20)
+  depth: int = number(6, least=1, most=10_000)
+  heads: int = number(4, least=1, most=1 << 16)
+  text_length: int = number(48, least=1, most=1 << 20)
   dtype: str = choice("float32", DTYPES)
   labels: int = number(0, least=0)
   emoji: str = ""
   token_drop: float = number(0.0, least=0, below=1)
   text_noise: float = number(0.0, least=0)
   forms: str = choice("none", ("none", *MODES))
-  turns: int = number(0, least=0)
+  turns: int = number(0, least=0, most=10_000)
   merge: bool = False
   mask: bool = False
   attention: str = choice("auto", ("auto", *BACKENDS))

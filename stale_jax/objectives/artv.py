@@ -73,7 +73,7 @@ class Artv:
   noise: float = number(0.5, least=0, most=1)
   drop: float = number(0.1, least=0, most=1)
   mask: bool = True
-  copy: float = number(0.01, least=0)
+  copy: float = number(0.01, least=0, most=1e6)
 
   def __post_init__(self):
     check_fields(self, "artv")

@@ -27,7 +27,7 @@ class ConditionCorruption:
   """
 
   captions: float = number(0.0, least=0, most=1)
-  embedding: float = number(0.0, least=0)
+  embedding: float = number(0.0, least=0, most=1000)
 
   def __post_init__(self):
     check_fields(self, "corruption")

@@ -78,7 +78,7 @@ class Cringe(Objective):
   """
 
   labels: Mapping[str, int]
-  weight: float = number(0.1, least=0)
+  weight: float = number(0.1, least=0, most=1e6)
   emoji: str = "😂"
 
   def __post_init__(self):

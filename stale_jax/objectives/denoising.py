@@ -23,7 +23,7 @@ class Denoising(Objective):
   """
 
   process: Process
-  weights: Mapping[str, float] = number({}, least=0)
+  weights: Mapping[str, float] = number({}, least=0, most=1e6)
 
   def __post_init__(self):
     check_fields(self, "objective")

@@ -82,9 +82,9 @@ class DoG:
   """
 
   process: Process
-  weight: float = number(1.0, least=0)
-  bands: int = number(BANDS, least=2)
-  weights: Mapping[str, float] = number({}, least=0)
+  weight: float = number(1.0, least=0, most=1e6)
+  bands: int = number(BANDS, least=2, most=32)
+  weights: Mapping[str, float] = number({}, least=0, most=1e6)
 
   def __post_init__(self):
     check_fields(self, "dog")

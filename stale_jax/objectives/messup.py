@@ -29,7 +29,7 @@ class MessUp:
     drop: share of the sense tokens to which no token attends, drawn for each token of each example.
   """
 
-  noise: float = number(0.0, least=0)
+  noise: float = number(0.0, least=0, most=1000)
   drop: float = number(0.0, least=0, below=1)
 
   def __post_init__(self):

@@ -42,10 +42,10 @@ class Reconstruction:
     UserError: a negative weight, or fewer than two bands.
   """
 
-  feature: float = number(0.5, least=0)
-  kl: float = number(1e-3, least=0)
-  adversarial: float = number(0.0, least=0)
-  bands: int = number(BANDS, least=2)
+  feature: float = number(0.5, least=0, most=1e6)
+  kl: float = number(1e-3, least=0, most=1e6)
+  adversarial: float = number(0.0, least=0, most=1e6)
+  bands: int = number(BANDS, least=2, most=32)
 
   def __post_init__(self):
     check_fields(self, "objective")

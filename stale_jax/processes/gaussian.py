@@ -129,10 +129,10 @@ class EDM(UnitVariance):
     UserError: sigma_min is not below sigma_max.
   """
 
-  sigma_min: float = number(0.002, above=0)
-  sigma_max: float = number(80.0, above=0)
-  rho: float = number(7.0, above=0)
-  sigma_data: float = number(0.5, above=0)
+  sigma_min: float = number(0.002, least=1e-6, most=1e6)
+  sigma_max: float = number(80.0, least=1e-6, most=1e6)
+  rho: float = number(7.0, least=1, most=1000)
+  sigma_data: float = number(0.5, least=1e-6, most=1e6)
 
   def __post_init__(self):
     check_fields(self, "process")

@@ -146,7 +146,7 @@ class Reflected:
   mixes_noise: ClassVar[bool] = False  # Noise is reflected at the walls, not added.
   draws_noise: ClassVar[bool] = True
   is_discrete: ClassVar[bool] = False
-  sigma_min: float = number(0.01, above=0)
+  sigma_min: float = number(0.01, least=1e-6, most=3)
   sigma_max: float = number(1.6, above=0)
 
   def __post_init__(self):

@@ -61,8 +61,8 @@ class LogitNormal(_Density):
     std: standard deviation of logit(1 - t); the paper's s.
   """
 
-  mean: float = number(-1.5)
-  std: float = number(1.5, above=0)
+  mean: float = number(-1.5, least=-100, most=100)
+  std: float = number(1.5, above=0, most=100)
 
   def quantile(self, u):
     # ndtri is infinite at the ends, where the density is 0.
@@ -102,7 +102,7 @@ class Shifted(_Density):
     factor: see `shift`; above 1 it favours times near the noise.
   """
 
-  factor: float = number(6.0, above=0)
+  factor: float = number(6.0, least=1e-3, most=1000)
 
   def quantile(self, u):
     return shift(u, self.factor)

@@ -29,11 +29,11 @@ class Sampling:
   """
 
   solver: str = choice("euler", SOLVERS)
-  steps: int = number(20, least=1)
-  guidance: float = number(2.5)
+  steps: int = number(20, least=1, most=100_000)
+  guidance: float = number(2.5, least=-1000, most=1000)
   interval: tuple[float, float] = number((0.0, 1.0), least=0, most=1)
-  shift: float = number(6.0, above=0)
-  batch: int = number(8, least=1)
+  shift: float = number(6.0, least=1e-3, most=1000)
+  batch: int = number(8, least=1, most=1 << 16)
 
   def __post_init__(self):
     check_fields(self, "sampling")

@@ -51,7 +51,7 @@ class Ema:
 
   decay: float = number(0.999, least=0, most=1)
   tracks: tuple[float, ...] = number((0.05, 0.10), above=0, most=12**-0.5)
-  snapshots: int = number(0, least=0)
+  snapshots: int = number(0, least=0, most=10_000)
 
   def __post_init__(self):
     check_fields(self, "ema")

@@ -47,12 +47,12 @@ class AdamW:
     clip: maximum global norm of the gradient.
   """
 
-  learning_rate: float = number(2e-3, least=0)
+  learning_rate: float = number(2e-3, least=0, most=100)
   warmup: int = number(200, least=0)
   schedule: str = choice("cosine", DECAYS)
   b1: float = number(0.9, least=0, below=1)
   b2: float = number(0.99, least=0, below=1)
-  weight_decay: float = number(0.01, least=0)
+  weight_decay: float = number(0.01, least=0, most=1000)
   clip: float = number(1.0, above=0)
 
   def __post_init__(self):
@@ -81,7 +81,7 @@ class Muon(AdamW):
     momentum: momentum of the orthogonalised matrices.
   """
 
-  matrix_learning_rate: float = number(0.02, least=0)
+  matrix_learning_rate: float = number(0.02, least=0, most=100)
   momentum: float = number(0.95, least=0, below=1)
 
   def build(self, steps: int, declared: Any = None) -> optax.GradientTransformation:

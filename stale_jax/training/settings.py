@@ -41,11 +41,11 @@ class TrainingSettings:
   checkpoint_every: int = number(500, least=1)
   skips: int = number(10, least=0)
   keep: int = number(3, least=1)
-  processes: int = number(1, least=1)
-  silence: float = number(100.0, least=1)
+  processes: int = number(1, least=1, most=1 << 20)
+  silence: float = number(100.0, least=1, most=86400)
   deterministic: bool = True
   new_data: bool = False
-  workers: int = number(0, least=0)
+  workers: int = number(0, least=0, most=1024)
 
   def __post_init__(self):
     check_fields(self, "training")

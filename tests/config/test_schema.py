@@ -139,7 +139,7 @@ def test_a_key_that_is_none_names_the_nearest(path, words):
     ({"training": {"keep": True}}, "training.keep=True: a whole number is needed"),
     ({"training": {"caption_dropout": 1}}, "must be at least 0 and less than 1"),
     ({"sampling": {"interval": (0.5,)}}, "a tuple of 2 numbers is needed"),
-    ({"sampling": {"shift": math.inf}}, "sampling.shift=inf: a positive number is needed"),
+    ({"sampling": {"shift": math.inf}}, "sampling.shift=inf must lie from 0.001 to 1000"),
     ({"model": {"remat": "dot"}}, "unknown model.remat 'dot': did you mean 'dots'"),
     ({"objective": {"weights": {"touch": "x"}}}, "a dictionary of numbers is needed"),
     ({"seed": -1}, "seed=-1 must lie from 0"),

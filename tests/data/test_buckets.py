@@ -155,7 +155,7 @@ def test_a_rate_is_drawn_of_those_that_a_video_is_long_enough_for(folder):
 
 def test_what_cannot_be_is_named(folder):
   for fields, words in (
-    ({"buckets": ((4, 16),)}, "each bucket must be"),
+    ({"buckets": ((4, 16),)}, r"of 3 whole numbers \(frames, height, width\) is needed"),
     ({"buckets": ((4, 16, 24), (4, 16, 20))}, r"patch.*\(4, 16, 20\)"),
     ({"images": 1.5}, "images=1.5"),
     ({"size": 1 << 30}, "2\\^31"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
+from stale_jax.errors import UserError
 from stale_jax.evaluation import frechet, kernel_distance
 
 
@@ -14,6 +15,34 @@ def test_frechet_is_its_formula():
   want = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a + cov_b - 2 * sqrtm(cov_a @ cov_b).real)
   assert frechet(a, b) == pytest.approx(want, rel=1e-8)
   assert frechet(a, a) == pytest.approx(0, abs=1e-8)
+
+
+def test_one_feature_is_a_gaussian_on_the_line():
+  rng = np.random.default_rng(0)
+  a, b = rng.normal(1.0, 2.0, (300, 1)), rng.normal(-1.0, 0.5, (200, 1))
+  want = (a.mean() - b.mean()) ** 2 + (a.std(ddof=1) - b.std(ddof=1)) ** 2
+  assert frechet(a, b) == pytest.approx(want, rel=1e-9)
+  assert frechet(np.ones((2, 1)), np.full((3, 1), 4.0)) == pytest.approx(9.0)
+  assert np.isfinite(kernel_distance(a, b))
+
+
+@pytest.mark.parametrize("distance", [frechet, kernel_distance])
+@pytest.mark.parametrize(
+  ("a", "b", "words"),
+  [
+    (np.ones((1, 4)), np.ones((5, 4)), r"a set has 1 clip\(s\): at least 2"),
+    (np.ones((5, 4)), np.ones((0, 4)), r"a set has 0 clip\(s\): at least 2"),
+    (np.ones((1, 1)), np.ones((1, 1)), r"a set has 1 clip\(s\): at least 2"),
+    (np.ones((5, 4)), np.ones((5, 3)), "4 and 3 features"),
+    (np.ones((5, 0)), np.ones((5, 0)), "0 and 0 features"),
+    (np.diag([1, np.nan, 1, np.inf]), np.ones((5, 4)), "the features of 2 of 4 clips are not finite"),
+    (np.ones((5, 4)), np.full((3, 4), np.nan), "the features of 3 of 3 clips are not finite"),
+  ],
+)
+def test_sets_without_a_distance_are_one_line(distance, a, b, words):
+  with pytest.raises(UserError, match=words) as caught:
+    distance(a, b)
+  assert "\n" not in str(caught.value)
 
 
 def test_kernel_distance_by_brute_force():

@@ -108,6 +108,8 @@ def test_what_cannot_code_is_refused(coders, tmp_path):
     build_latents({"source": DIGITS, "autoencoder": str(tmp_path / "nothing")})
   with pytest.raises(UserError, match="must divide"):
     latents(coders, tmp_path, patch=3)
+  with pytest.raises(UserError, match="source.cache=gs://bucket/x is an address"):
+    latents(coders, "gs://bucket/x")
 
 
 def test_what_is_cached_keeps_its_name(tmp_path):

@@ -6,11 +6,8 @@ For a video NAME.mp4, each sense is read from the first of these files that cont
   NAME.sem.xml  MPEG-V Sensory Effect Metadata (ISO/IEC 23005-3), any edition
   NAME.hjif     MPEG haptics (ISO/IEC 23090-31), for touch
 
-Channels are selected by name. In MPEG-V, the channels of touch are vibration (or its location: left, right,
-top, bottom), wind, temperature, spray, fog, light, flash and tactile. The channel of smell is the last word
-of the scent. MPEG-V has no taste: a spraying type that ends in ":taste:NAME" is read as the channel NAME of
-taste. In MPEG haptics, a channel's name is its description. A channel without data is -1 in all frames; a
-sense without data is absent.
+Channels are selected by name; `data.decode.effects` lists those of MPEG-V. In MPEG haptics, a channel's name
+is its description. A channel without data is -1 in all frames; a sense without data is absent.
 """
 
 import functools
@@ -27,15 +24,13 @@ from jaxtyping import Float, Real
 
 from stale_jax.clip import Sense
 from stale_jax.data.decode.container import Unreadable
+from stale_jax.data.decode.effects import Event, read_effects
 from stale_jax.data.storage import beside, read, version
 from stale_jax.files import AnyPath
 
 # Exceptions that the parsers raise on malformed files.
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, EOFError, ZeroDivisionError)
 _BROKEN += (RecursionError, ET.ParseError, zipfile.BadZipFile, zlib.error)
-_TOUCH = {"VibrationType": "vibration", "WindType": "wind", "TemperatureType": "temperature"}
-_TOUCH |= {"FogType": "fog", "LightType": "light", "FlashType": "flash", "TactileType": "tactile"}
-_WALLS = ("left", "right", "top", "bottom")
 _TRANSIENT = 0.05  # Duration assigned to a haptic transient, in seconds.
 
 ENDINGS_OF_TRACKS = (".npz", ".json", ".sem.xml", ".hjif")
@@ -111,62 +106,17 @@ def _sampled(values: np.ndarray, rate: float, times: Frames) -> Frames:
 
 @functools.lru_cache(maxsize=256)
 def _effects(path: str, changed: int) -> Track:
-  root = ET.fromstring(_bytes(path))
-  scale = float({_local(key): value for key, value in root.attrib.items()}["timeScale"])
-  events: dict[str, dict[str, list]] = {}
-  for pts, attributes in _walk(root, 0.0):
-    if (kind := _kind(attributes)) is None:
-      continue
-    sense, channel = kind
-    low, high = map(float, attributes.get("intensity-range", "0 100").split())
-    level = (
-      (float(attributes["intensity-value"]) - low) / (high - low) if "intensity-value" in attributes else 1
-    )
-    level = level if attributes.get("activate", "true") in ("true", "1") else 0
-    seconds = float(attributes["duration"]) / scale if "duration" in attributes else np.inf
-    events.setdefault(sense, {}).setdefault(channel, []).append((pts / scale, seconds, level))
   return {
-    sense: {channel: functools.partial(_level, sorted(each)) for channel, each in channels.items()}
-    for sense, channels in events.items()
+    sense: {channel: functools.partial(_level, events) for channel, events in channels.items()}
+    for sense, channels in read_effects(_bytes(path)).items()
   }
 
 
-def _walk(element, pts: float):
-  """Yields (time in ticks, attributes without namespaces) of each effect. Effects inherit a group's time."""
-  attributes = {_local(key): value for key, value in element.attrib.items()}
-  pts = float(attributes.get("pts", pts))
-  if _local(element.tag) == "Effect":
-    yield pts, attributes
-  for child in element:
-    if _local(child.tag) != "Declarations":
-      yield from _walk(child, pts)
-
-
-def _local(name: str) -> str:
-  """The XML name without its namespace."""
-  return name.rsplit("}", 1)[-1]
-
-
-def _kind(attributes: Mapping[str, str]) -> tuple[str, str] | None:
-  """The sense and channel of an effect; None if its type is not supported."""
-  kind = attributes.get("type", "").rsplit(":", 1)[-1]
-  if kind == "ScentType":
-    return "smell", attributes["scent"].rsplit(":", 1)[-1]
-  if kind == "SprayingType":
-    taste, _, name = attributes.get("sprayingType", "").rpartition(":")
-    return ("taste", name) if taste.endswith(":taste") else ("touch", "spray")
-  if kind == "VibrationType":
-    location = attributes.get("location", "").rsplit("-NS:", 1)[-1].split(":")
-    walls = [word for word in location if word in _WALLS]
-    return "touch", walls[0] if walls else "vibration"
-  return ("touch", _TOUCH[kind]) if kind in _TOUCH else None
-
-
-def _level(events: list[tuple[float, float, float]], times: Frames) -> Frames:
+def _level(events: list[Event], times: Frames) -> Frames:
   """The level, at each time, of the effect that started last; 0 if it has ended, or if none has started.
 
   Args:
-    events: (start in seconds, duration in seconds, level) of each effect, sorted by start.
+    events: in order of start.
     times: in seconds.
   """
   starts, seconds, levels = np.array(events).T

@@ -29,7 +29,7 @@ from stale_jax.data.source import Source, Spread, in_threads
 from stale_jax.data.sources.check import SPLITS
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
-from stale_jax.files import make_folder, write_whole
+from stale_jax.files import check_on_disk, make_folder, write_whole
 from stale_jax.models.autoencoder import lengthen
 
 _BATCH = 32
@@ -73,6 +73,7 @@ class CodedSource(Source):
 
   def __post_init__(self):
     check_fields(self, "source")
+    check_on_disk("source.", cache=self.cache)
     if self._shape[1] % self.patch or self._shape[2] % self.patch:
       raise UserError(
         f"source.patch={self.patch} must divide height and width of the latents, {self._shape[1:3]}."

@@ -106,10 +106,10 @@ class Digits(Source):
   split: str = choice("train", SPLITS)
   seed: int = number(0, least=0)
   size: int = number(1 << 24, least=1)
-  canvas: int = number(16, least=12)
-  frames: int = number(8, least=1)
+  canvas: int = number(16, least=12, most=4096)
+  frames: int = number(8, least=1, most=1 << 20)
   patch: int = number(4, least=1)
-  rate: float = number(8.0, above=0)
+  rate: float = number(8.0, least=0.001, most=10_000)
   leak: float = number(0.0, least=0, most=1)
   background: float = number(0.0, least=0, most=1)
 

@@ -91,9 +91,9 @@ class Lorenz(DynamicalSystem):
   split: str = choice("train", SPLITS)
   seed: int = number(0, least=0)
   size: int = number(1 << 24, least=1)
-  frames: int = number(64, least=1)
+  frames: int = number(64, least=1, most=1 << 20)
   patch: int = number(4, least=1)
-  stride: int = number(10, least=1)
+  stride: int = number(10, least=1, most=10_000)
 
   def __post_init__(self):
     check_fields(self, "source")

@@ -36,13 +36,13 @@ class Noise(Source):
   has_test_split: ClassVar[bool] = False
   seed: int = number(0, least=0)
   size: int = number(1 << 24, least=1)
-  frames: int = number(21, least=1)
-  height: int = number(60, least=1)
-  width: int = number(104, least=1)
-  channels: int = number(16, least=1)
+  frames: int = number(21, least=1, most=1 << 20)
+  height: int = number(60, least=1, most=1 << 16)
+  width: int = number(104, least=1, most=1 << 16)
+  channels: int = number(16, least=1, most=1 << 16)
   patch: tuple[int, ...] = number((1, 2, 2), least=1)
-  rate: float = number(4.0, above=0)
-  caption: int = number(64, least=0)
+  rate: float = number(4.0, least=0.001, most=10_000)
+  caption: int = number(64, least=0, most=1 << 20)
 
   def __post_init__(self):
     check_fields(self, "source")

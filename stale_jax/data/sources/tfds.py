@@ -85,7 +85,7 @@ class Tfds(Videos):
   video: str = "video"
   caption: str = ""
   label: str = ""
-  recorded_rate: float = number(25.0, above=0)
+  recorded_rate: float = number(25.0, least=0.001, most=10_000)
 
   @property
   def labels(self) -> dict[str, int]:

@@ -73,13 +73,13 @@ class Videos(Source):
   split: str = choice("train", SPLITS)
   seed: int = number(0, least=0)
   size: int = number(1 << 24, least=1)
-  frames: int = number(16, least=1)
-  height: int = number(64, least=1)
-  width: int = number(64, least=1)
-  buckets: tuple[Bucket, ...] = number((), least=1)
+  frames: int = number(16, least=1, most=1 << 20)
+  height: int = number(64, least=1, most=1 << 16)
+  width: int = number(64, least=1, most=1 << 16)
+  buckets: tuple[Bucket, ...] = number((), least=1, most=1 << 20)
   images: float = number(0.0, least=0, most=1)
-  rate: float = number(8.0, above=0)
-  rates: tuple[float, ...] = number((), above=0)
+  rate: float = number(8.0, least=0.001, most=10_000)
+  rates: tuple[float, ...] = number((), least=0.001, most=10_000)
   patch: tuple[int, ...] = number((4, 8, 8), least=1)
   hearing: bool = True
   hdr: str = choice("tone_map", HDR_CHOICES)
@@ -88,8 +88,6 @@ class Videos(Source):
 
   def __post_init__(self):
     check_fields(self, "source")
-    if any(len(bucket) != 3 for bucket in self.buckets):
-      raise UserError(f"source.buckets={self.buckets}: each bucket must be (frames, height, width).")
     if self.buckets:
       first, *_ = buckets = tuple(Bucket(*bucket) for bucket in self.buckets)
       for name, value in {"buckets": buckets, **first._asdict()}.items():

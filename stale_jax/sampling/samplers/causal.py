@@ -67,6 +67,7 @@ class CausalRollout:
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
     programs = self.programs(request.settings, request.story)
+    request.check_scripts(self.rollout.chunk, self.rollout.chunk)
     # All movies in a cache are treated alike, so movies whose prompts change at different frames need
     # different caches.
     together: dict[tuple[int, ...], list[int]] = {}

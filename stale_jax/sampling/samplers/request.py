@@ -13,7 +13,7 @@ from stale_jax.errors import UserError
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story
-from stale_jax.script import FrameScript, captions, turns
+from stale_jax.script import FrameScript, captions, check_applied, turns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,11 @@ class Request:
       first=self.first and {name: x[rows] for name, x in self.first.items()},
       micro={name: x[rows] for name, x in self.micro.items()},
     )
+
+  def check_scripts(self, first: int, step: int) -> None:
+    """Raises UserError unless chunks of `first`, then `step` frames use every prompt of the scripts."""
+    for prompt in self.prompts:
+      check_applied(prompt, self.frames, first, step)
 
   def contexts(self, length: int) -> Callable[[int], Context]:
     """Returns a function from the index of a frame to the context at this frame.

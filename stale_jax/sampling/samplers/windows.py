@@ -66,6 +66,9 @@ class Windows:
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
     refuse(request, "windows", budget=True, story=True)
+    kept = self.conditioning_frames
+    begun = {name: x[:, -kept:] for name, x in request.first.items()} if request.first else None
+    request.check_scripts(self.frames - (length(begun) if begun else 0), self.frames - kept)
     run = compiled(ClipProgram.run)
     program = clip_program(self.network, self.process, self.senses, request.settings)
     context = request.contexts(self.network.text_length)
@@ -77,8 +80,6 @@ class Windows:
       clip = run(program, params, context(frame), own, times, guidance, steps, last, noised)
       return on_host(clip)
 
-    kept = self.conditioning_frames
-    begun = {name: x[:, -kept:] for name, x in request.first.items()} if request.first else None
     return windows(draw, request.frames, kept, begun)
 
 

@@ -46,8 +46,8 @@ class GRPO:
   """
 
   group: int = number(8, least=2)
-  kappa: float = number(0.2)
-  beta: float = number(1.0)
+  kappa: float = number(0.2, least=-1000, most=1000)
+  beta: float = number(1.0, least=-1000, most=1000)
 
   def __post_init__(self):
     check_fields(self, "grpo")

@@ -60,7 +60,7 @@ class SelfForcing:
 
   frames: int = number(0, least=0)
   every: int = number(5, least=1)
-  guidance: float = number(3.0)
+  guidance: float = number(3.0, least=-1000, most=1000)
   interval: tuple[float, float] = number((0.0, 1.0), least=0, most=1)
 
   def __post_init__(self):
