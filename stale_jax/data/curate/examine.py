@@ -20,7 +20,7 @@ from stale_jax.data.decode.video import Probe, frames_at, probe, read_frames
 VERSION = 4
 
 _SMALL, _MIDDLE = 64, 240  # Shorter side of the pictures for cuts, and for other measurements, in pixels.
-_FASTEST = 1 / 30  # Share of the picture that must move; a hand before a fixed camera is small.
+_MOVING = 1 / 30  # Share of the picture that must move; a hand before a fixed camera is small.
 _EVERY = 0.25  # Seconds between successive pictures that are measured.
 _TRIM = 2  # Pictures removed on either side of a cut, because codecs mix the scenes there.
 _FASTEST = 60.0  # Greatest number of pictures per second that are read to find cuts.
@@ -130,7 +130,7 @@ def _measure(path: str, properties: Probe, start: float, end: float) -> dict:
   half = (grey.shape[2] // 2, grey.shape[1] // 2)
   small = np.stack([cv2.resize(frame, half, interpolation=cv2.INTER_AREA) for frame in grey])
   return {
-    "motion": round(clip_speed(small, _EVERY, _FASTEST), 5),
+    "motion": round(clip_speed(small, _EVERY, _MOVING), 5),
     "light": round(float(np.median(np.percentile(grey, 90, (1, 2)))) / 255, 4),
     "text": round(float(np.median([text_area(grey[i]) for i in (0, len(grey) // 2, -1)])), 4),
     "look": look_of(grey).to_text(),

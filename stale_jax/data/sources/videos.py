@@ -213,12 +213,7 @@ class Videos(Source):
 
   def seconds(self, file: File) -> float:
     """The duration of `file` in seconds. Raises Unreadable."""
-    if isinstance(file, bytes):
-      return seconds_of(file)
-    seconds, fault = _seconds(file)
-    if fault:
-      raise Unreadable(*fault)
-    return seconds
+    return seconds_of(file) if isinstance(file, bytes) else _known_seconds(file)
 
   def cut(self, file: File, window: Window) -> dict[str, np.ndarray]:
     """The clip in `window`, sense -> [frames, *shape], with sight as uint8. Raises Unreadable."""
@@ -290,6 +285,14 @@ def flat_sense(name: str, channels: tuple[str, ...], source: Videos) -> Sense:
   """A sense whose frames are vectors with one value for each channel, at the frame rate of `source`."""
   shape, patch = (len(channels),), source.patch[:1]
   return Sense(name=name, shape=shape, rate=source.rate, patch=patch, channels=tuple(channels))
+
+
+def _known_seconds(path: str) -> float:
+  """The duration of a file, which is read once, also if that fails. Raises Unreadable."""
+  seconds, fault = _seconds(path)
+  if fault:
+    raise Unreadable(*fault)
+  return seconds
 
 
 @functools.lru_cache(maxsize=1 << 16)
