@@ -204,8 +204,7 @@ class Model:
       **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
-      UserError: there is no prompt, a setting is unknown or out of range, the movie ends before its script,
-        or the budget is too small.
+      UserError: a prompt or setting is invalid, the movie ends before its script, or the budget is too small.
     """
     check_generates(self.system, self.name)
     alone = isinstance(prompt, str) or not isinstance(prompt, Sequence)

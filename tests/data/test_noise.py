@@ -29,7 +29,11 @@ def test_tokens_are_counted_by_its_patch():
 
 @pytest.mark.parametrize(
   ("changes", "words"),
-  [({"patch": (1, 3, 2)}, "must divide"), ({"rate": 0.0}, "positive"), ({"channels": 0}, "at least 1")],
+  [
+    ({"patch": (1, 3, 2)}, "must divide"),
+    ({"rate": 0.0}, "must lie from 0.001"),
+    ({"channels": 0}, "must lie from 1"),
+  ],
 )
 def test_misuse(changes, words):
   with pytest.raises(UserError, match=words):
