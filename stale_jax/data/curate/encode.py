@@ -1,5 +1,6 @@
 """Encodes a clip as a small video file that decodes fast, from which training reads (a mezzanine file)."""
 
+import functools
 import importlib
 import math
 import os
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from stale_jax.data.curate.result_cache import PARTIAL
+from stale_jax.data.curate.vision_endpoint import ask_for_caption
 from stale_jax.data.decode.mux import SOUND_RATE, mux
 from stale_jax.data.decode.sound import read_sound
 from stale_jax.data.decode.video import frames_at, probe, read_frames
@@ -39,7 +41,7 @@ def encode(
     out: the file to write.
     start, end: the clip, in seconds of the video.
     short_side, most_rate: see `Settings`.
-    captioner: "module:function" of a `Captioner`, or "" for none.
+    captioner: name of a `Captioner` (see `find_captioner`), or "" for none.
     known: the video's metadata (`Described`) as JSON, for the captioner; otherwise unused.
 
   Returns:
@@ -87,12 +89,18 @@ def encode(
 
 
 def find_captioner(name: str) -> Captioner:
-  """Imports the captioner "module:function". Raises UserError if it does not exist or is not callable."""
+  """The captioner "module:function", or the one that asks a vision model, "openai:MODEL".
+
+  Raises:
+    UserError: it does not exist or is not callable.
+  """
   module, _, function = name.partition(":")
+  if module == "openai" and function:
+    return functools.partial(ask_for_caption, function)
   try:
     captioner = getattr(importlib.import_module(module), function)
   except (ImportError, AttributeError, ValueError) as error:
-    raise UserError(f"there is no captioner {name!r} (MODULE:FUNCTION): {error}") from error
+    raise UserError(f"there is no captioner {name!r} (MODULE:FUNCTION or openai:MODEL): {error}") from error
   if not callable(captioner):
     raise UserError(f"the captioner {name!r} is not a function.")
   return captioner
