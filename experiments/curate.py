@@ -38,8 +38,8 @@ SALT = flags.DEFINE_string(
 CAPTIONER = flags.DEFINE_string(
   "captioner",
   "",
-  "What writes the caption of a clip from four of its pictures: openai:MODEL asks the vision model MODEL at the "
-  "address in OPENAI_BASE_URL; MODULE:FUNCTION calls a function of yours.",
+  "What writes the caption of a clip from four of its pictures: openai:MODEL asks the vision model MODEL at "
+  "the address in OPENAI_BASE_URL; MODULE:FUNCTION calls a function of yours.",
 )
 NAME = flags.DEFINE_string("name", "Data card", "Title of the card.")
 LEAST_SECONDS = flags.DEFINE_float("least_seconds", 1.0, "Least length of a clip, in seconds.")
