@@ -16,8 +16,10 @@ from tests.programs import ROOT, finish
 HOSTS = 2
 NO_TRAINING = {"__init__", "base", "launch_h100", "launch_v5e", "of_run"}
 VARIANTS = {
+  "autoencoder_real_gpu": ("folder", "shards"),
   "autoencoder_videos": ("folder", "shards"),
   "latent_videos": ("folder", "shards"),
+  "real_gpu": ("folder", "shards", "plan"),
   "stale_1b": ("480p", "720p"),
   "stale_14b": ("480p", "720p"),
 }
@@ -38,6 +40,7 @@ TINY = {
 ONE_DEVICE = {"mesh.fsdp": 1, "mesh.context": 1, "mesh.ulysses": 1, "model.attention": "xla"}
 LARGE = {**TINY, **ONE_DEVICE, "source.frames": 2, "source.height": 4, "source.width": 4}
 VIDEO = {"height": 16, "width": 16}
+SECOND = {**VIDEO, "frames": 5}  # Of configs whose clips last longer than the videos.
 # The run whose weights each begins with, or is in the space of.
 BEGINS_WITH = {
   "digits_self_forcing": "digits_causal",
@@ -47,6 +50,8 @@ BEGINS_WITH = {
   "latent_digits": "autoencoder_digits",
   "latent_videos:folder": "autoencoder_videos:folder",
   "latent_videos:shards": "autoencoder_videos:shards",
+  "real_gpu:folder": "autoencoder_real_gpu:folder",
+  "real_gpu:shards": "autoencoder_real_gpu:shards",
 }
 
 
@@ -70,15 +75,16 @@ class Runs:
     name, _, variant = config.partition(":")
     before = BEGINS_WITH.get(config)
     start = {"training.init_from": self.launch(before)} if before else {}
-    if name.startswith("stale_"):
+    if name.startswith("stale_") or variant == "plan":
       return {**SHORT, **LARGE}
     videos = self.sources[variant or ("folder" if name == "folder" else "shards")]
+    size = SECOND if "real" in name else VIDEO
     if name.startswith("autoencoder"):
-      data = {f"source.{key}": value for key, value in {**VIDEO, "path": videos}.items()}
+      data = {f"source.{key}": value for key, value in {**size, "path": videos}.items()}
       small = {"source.canvas": 16, "source.frames": 3} if name == "autoencoder_digits" else data
       return {**SHORT, **small, "model.width": 8}
-    if name.startswith("latent"):
-      data = {f"source.source.{key}": value for key, value in {**VIDEO, "path": videos}.items()}
+    if name.startswith(("latent", "real")):
+      data = {f"source.source.{key}": value for key, value in {**size, "path": videos}.items()}
       small = {"source.source.canvas": 16, "source.source.frames": 3} if name == "latent_digits" else data
       cache = {"source.cache": self.folder / "cache", "source.size": 4}
       return {**SHORT, **TINY, **small, **cache, "source.autoencoder": start["training.init_from"]}
