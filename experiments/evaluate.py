@@ -30,6 +30,7 @@ SUITE_SUMMARIES = {
   "labels": "how well a model trained with cr-hinge predicts the labels of clips.",
   "likelihood": "bits per dimension of held-out clips.",
   "liveliness": "do movies longer than the training clips keep moving?",
+  "memorisation": "are generated clips copies of training clips?",
   "reconstruction": "how closely an autoencoder reconstructs held-out clips.",
 }
 LIST = flags.DEFINE_boolean("list", False, "Lists the suites and exits.")

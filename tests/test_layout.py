@@ -51,6 +51,7 @@ FOREIGN = {
   "data/curate/describe.py": (1, "JSON of others"),
   "data/curate/encode.py": (2, "a function that a setting names"),
   "data/curate/provenance.py": (1, "JSON of others"),
+  "data/curate/vision_endpoint.py": (1, "JSON of others"),
   "data/curate/stage.py": (1, "what Beam raises of wrong flags"),
   "data/decode/tracks.py": (1, "what parsers raise of broken files"),
   "data/sources/tfds.py": (1, "features of tensorflow_datasets"),

@@ -11,6 +11,7 @@ from stale_jax.evaluation.kernel_distance import kernel_distance
 from stale_jax.evaluation.labels import evaluate_labels, reward, score
 from stale_jax.evaluation.likelihood import clip_bits, evaluate_likelihood
 from stale_jax.evaluation.liveliness import Liveliness, change_of
+from stale_jax.evaluation.memorisation import evaluate_memorisation
 from stale_jax.evaluation.reader import Reader, Reading
 from stale_jax.evaluation.reconstruction import evaluate_reconstruction
 from stale_jax.evaluation.rollouts import evaluate_liveliness
@@ -34,6 +35,7 @@ __all__ = [
   "evaluate_labels",
   "evaluate_likelihood",
   "evaluate_liveliness",
+  "evaluate_memorisation",
   "evaluate_reconstruction",
   "f1",
   "frechet",

@@ -11,6 +11,7 @@ from stale_jax.evaluation import (
   dynamics,
   labels,
   likelihood,
+  memorisation,
   reconstruction,
   rollouts,
 )
@@ -59,6 +60,7 @@ SUITES = {
   "labels": Suite(labels.evaluate_labels, labels.ABOUT, samples=False),
   "liveliness": Suite(rollouts.evaluate_liveliness, rollouts.ABOUT, panels=rollouts.panels),
   "likelihood": Suite(likelihood.evaluate_likelihood, likelihood.ABOUT, samples=False),
+  "memorisation": Suite(memorisation.evaluate_memorisation, memorisation.ABOUT),
   "contamination": Suite(
     contamination.evaluate_contamination, contamination.ABOUT, samples=False, compares=True
   ),
