@@ -8,7 +8,6 @@ Clips of one fixed camera share all of their keys. In a band with many clips, a 
 only with the clips whose motion is most similar to its own. Such bands are counted.
 """
 
-import functools
 import json
 import os
 import uuid
@@ -20,7 +19,7 @@ from jaxtyping import Float32, UInt8, UInt32
 
 from stale_jax.data.curate.components import write_edges
 from stale_jax.data.curate.judge import video_of
-from stale_jax.data.curate.likeness import Compared, Look, likeness
+from stale_jax.data.curate.likeness import SIDE, Compared, Look, likeness
 from stale_jax.data.curate.stage import Step, run_stage
 
 _LOW_BITS = 31  # Bits of a code from which the keys are made.
@@ -41,7 +40,7 @@ class LookTable:
 
   def __init__(self, folder: Path):
     self.nodes = (folder / "nodes.txt").read_text(encoding="utf-8").splitlines()
-    self._pictures = np.load(folder / "pictures.npy", mmap_mode="r")
+    self._pictures = (folder / "pictures").open("rb", buffering=0)
     self._ends = np.load(folder / "ends.npy")
 
   @staticmethod
@@ -49,7 +48,8 @@ class LookTable:
     """Writes a table."""
     (folder / "nodes.txt").write_text("".join(f"{node}\n" for node in nodes), encoding="utf-8")
     pictures = [look.pictures for look in looks]
-    np.save(folder / "pictures.npy", np.concatenate(pictures) if looks else np.zeros((0, 16, 16), np.uint8))
+    with (folder / "pictures").open("wb") as file:
+      file.writelines(each.tobytes() for each in pictures)
     np.save(folder / "ends.npy", np.cumsum([0, *map(len, pictures)]))
     codes = [look.codes for look in looks]
     np.save(folder / "codes.npy", np.concatenate(codes) if looks else np.zeros(0, np.uint64))
@@ -58,7 +58,13 @@ class LookTable:
 
   def compared(self, row: int) -> Compared:
     """The clip at `row`."""
-    return Compared(np.array(self._pictures[self._ends[row] : self._ends[row + 1]]))
+    begin, end = (int(end) * SIDE**2 for end in self._ends[row : row + 2])
+    data = os.pread(self._pictures.fileno(), end - begin, begin)
+    return Compared(np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE))
+
+  def close(self) -> None:
+    """Closes the file of the pictures."""
+    self._pictures.close()
 
 
 class LookTables:
@@ -79,6 +85,7 @@ class LookTables:
       for row, node in enumerate(table.nodes):
         if (name := node.rpartition(" ")[2]) in wanted:
           found[name] = table.compared(row)
+      table.close()
     return [found[clip] for clip in clips if clip in found]
 
 
@@ -216,14 +223,26 @@ class _Compare(Step):
   def reduce(self, key: int, values: Sequence[bytes], folder: Path) -> None:
     """See `Step`."""
     pairs = np.unique(np.frombuffer(b"".join(values), np.uint32).reshape(-1, 4), axis=0)
-    table = functools.cache(lambda part: LookTable(Path(self._tables[part])))
-    clip = functools.lru_cache(2048)(lambda part, row: table(part).compared(row))
-    edges = set()
-    for part, row, part2, row2 in pairs.tolist():
-      one, other = table(part).nodes[row], table(part2).nodes[row2]
-      # Clips of one video may look alike because they show the same place and person.
-      if video_of(one) != video_of(other) and (
-        likeness(clip(part, row), clip(part2, row2), self._likest) >= self._likest
-      ):
-        edges |= {(one, other), (f"video {video_of(one)}", f"video {video_of(other)}")}
+    own, edges = LookTable(Path(self._tables[key])), set()
+    for part in np.unique(pairs[:, 2]).tolist():
+      table = own if part == key else LookTable(Path(self._tables[part]))
+      for row, others in _by_row(pairs[pairs[:, 2] == part]):
+        clip = own.compared(row)
+        for row2 in others:
+          one, other = own.nodes[row], table.nodes[row2]
+          # Clips of one video may look alike because they show the same place and person.
+          if video_of(one) == video_of(other):
+            continue
+          if likeness(clip, table.compared(row2), self._likest) >= self._likest:
+            edges |= {(one, other), (f"video {video_of(one)}", f"video {video_of(other)}")}
+      if table is not own:
+        table.close()
+    own.close()
     write_edges(folder, sorted(edges))
+
+
+def _by_row(pairs: UInt32[np.ndarray, "pairs 4"]) -> Iterator[tuple[int, list[int]]]:
+  """Groups sorted pairs by their first clip: (its row, the rows of the second clips)."""
+  rows, begin = np.unique(pairs[:, 1], return_index=True)
+  for row, others in zip(rows.tolist(), np.split(pairs[:, 3], begin[1:]), strict=True):
+    yield row, others.tolist()
