@@ -5,7 +5,7 @@ python -m experiments.train --config=configs/autoencoder_real_gpu.py --workdir=r
 python -m experiments.evaluate --workdir=runs/autoencoder_real_gpu --suite=reconstruction --sheet=coded.png
 
 DIR is a folder of videos; with configs/autoencoder_real_gpu.py:shards it is a set of curated clips,
-OUTPUT/clips/1.0.0. Hardware: one GPU of 24 GB or more; docs/plans has what a step needs, by the compiler.
+OUTPUT/clips/1.0.0. Hardware: one GPU; how much memory a step needs has not been measured.
 Time and result: none, it has not been run at this size.
 """
 

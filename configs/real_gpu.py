@@ -6,7 +6,7 @@ python -m experiments.train --config=configs/real_gpu.py --workdir=runs/real_gpu
 DIR is a folder of videos, with or without captions; with configs/real_gpu.py:shards it is a set of curated
 clips, OUTPUT/clips/1.0.0. First train configs/autoencoder_real_gpu.py. configs/real_gpu.py:plan has noise of
 the same shape in place of the latents, for plans without data. Hardware: one GPU of 24 to 80 GB; docs/plans
-has what a step needs, by the compiler. Time and result: none, it has not been run at this size.
+has what a step of the plan needs, by the compiler. Time and result: none, it has not been run at this size.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +32,7 @@ def get_config(source: str = "folder") -> ConfigDict:
     )
     config.objective.weights = {"sound": 0.2}
   config.times.update(mean=-1.5, std=1.5)
-  # 366 million parameters; heads are 128 wide, as wide as the matrix units of a GPU.
+  # 366 million parameters.
   config.model.update(
     width=1024,
     side_width=64,

@@ -174,8 +174,11 @@ def read_research(path: str | Path) -> tuple[list[Described], list[str]]:
     where = f"{path}, line {number}"
     try:
       answer = _object(decode_text(line, where), where)
-      data = answer.get("data")
-      for video in data.get("videos", ()) if isinstance(data, dict) else [answer]:
+      inner = answer.get("data")
+      found = (inner.get("videos") or []) if isinstance(inner, dict) else [answer]
+      if not isinstance(found, list):
+        raise UserError(f"{where}: data.videos is of type {type(found).__name__}; expected a list.")
+      for video in found:
         described = from_research(video, where)
         if not described.source_id:
           raise UserError(f"{where}: the video has no id.")
@@ -303,7 +306,10 @@ class _Fields:
     return [_whole(str(word)) for word in self._of(key, (list,), []) if word]
 
   def number(self, key: str) -> float:
-    return float(self._of(key, (int, float), 0.0))
+    try:
+      return float(self._of(key, (int, float), 0.0))
+    except OverflowError as error:
+      raise UserError(f"{self._where}: {key} is too large a number.") from error
 
   def object(self, key: str) -> dict:
     return self._of(key, (dict,), {})

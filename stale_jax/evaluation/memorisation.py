@@ -75,18 +75,21 @@ def evaluate_memorisation(model, clips: int = 64, seed: int = 0, **overrides) ->
       test = source.test_split()
       _ = test[0]
       held_out = test
-  train = _some(source, range(size))
-  unseen = _some(held_out, range(size, size + clips) if held_out is source else range(clips))
+  first = size if held_out is source else 0
+  train, unseen = _some(source, range(size)), _some(held_out, range(first, first + clips))
+  if not train or not unseen:
+    raise UserError("the suite 'memorisation' needs training and held-out clips with sight.")
   asked = [train[int(k)] for k in np.random.default_rng(seed).integers(0, len(train), clips)]
-  prompts = [example["caption"] for example in asked]
+  prompts = [caption for caption, _ in asked]
   made = finite(jax.device_get(model.sample(prompts, [seed + i for i in range(clips)], **overrides)))
-  frames = min(made["sight"].shape[1], *(len(example["clip"]["sight"]) for example in (*train, *unseen)))
+  pooled = list(map(_pooled, made["sight"]))
+  frames = min(len(sight) for sight in (*pooled, *(one for _, one in (*train, *unseen))))
   generated, known, other = (
-    np.stack([_pooled(sight[:frames]) for sight in some])
-    for some in (made["sight"], *([e["clip"]["sight"] for e in each] for each in (train, unseen)))
+    np.stack([sight[:frames].ravel() for sight in some])
+    for some in (pooled, [sight for _, sight in train], [sight for _, sight in unseen])
   )
   nearest = [int(np.square(known - one).sum(1).argmin()) for one in generated]
-  captions = [example["caption"] for example in train]
+  captions = [caption for caption, _ in train]
   return {
     "nearest": nearest_ratio(generated, other, known),
     "caption": float(np.mean([captions[k] == prompt for k, prompt in zip(nearest, prompts, strict=True)])),
@@ -95,15 +98,22 @@ def evaluate_memorisation(model, clips: int = 64, seed: int = 0, **overrides) ->
   }, made
 
 
-def _some(source: Source, indices: range) -> list[dict[str, Any]]:
-  """The examples at `indices` that have sight."""
-  examples = [source[int(index) % len(source)] for index in indices]
-  return [example for example in examples if "sight" in example["clip"]]
+def _some(source: Source, indices: range) -> list[tuple[str, Float[np.ndarray, "frames rows columns 3"]]]:
+  """(caption, small pictures) of the examples at `indices` that have sight, all of the first clip size.
+
+  Raises:
+    UserError: the source has too few examples.
+  """
+  count = len(source) // max(1, len(source.sizes))
+  if indices.stop > count:
+    raise UserError(f"the source has {count} clips, of which {indices.stop} are needed: give fewer --clips.")
+  examples = (source[index] for index in indices)
+  return [(e["caption"], _pooled(e["clip"]["sight"])) for e in examples if "sight" in e["clip"]]
 
 
-def _pooled(sight: Float[np.ndarray, "frames height width 3"]) -> Float[np.ndarray, "values"]:
-  """The clip with blocks of pixels averaged, to at most _ROWS rows and columns, in one row of numbers."""
+def _pooled(sight: Float[np.ndarray, "frames height width 3"]) -> Float[np.ndarray, "frames rows columns 3"]:
+  """The clip with blocks of pixels averaged, to at most _ROWS rows and columns."""
   frames, height, width, _ = sight.shape
   down, across = -(-height // _ROWS), -(-width // _ROWS)
   cut = np.asarray(sight, np.float32)[:, : height // down * down, : width // across * across]
-  return cut.reshape(frames, height // down, down, width // across, across, 3).mean((2, 4)).ravel()
+  return cut.reshape(frames, height // down, down, width // across, across, 3).mean((2, 4))

@@ -22,6 +22,7 @@ from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, one_line
 
 _KEY = "lock"
+_ANSWER = 30.0  # Seconds within which the bucket must answer.
 
 
 class Lease:
@@ -40,7 +41,7 @@ class Lease:
     self._folder, self._say, self._renewal, self._expiry = folder, say, renewal, expiry
     bucket, _, path = str(folder).removeprefix("gs://").partition("/")
     spec = {"driver": "gcs", "bucket": bucket, "path": path.rstrip("/") + "/"}
-    self._store = tensorstore.KvStore.open(spec).result()
+    self._store = tensorstore.KvStore.open(spec).result(_ANSWER)
     self._id = uuid.uuid4().hex
     self._writing, self._released = threading.Lock(), threading.Event()
     self._thread = threading.Thread(target=self._keep_renewing, daemon=True)
@@ -63,7 +64,7 @@ class Lease:
   def _acquire(self) -> str | None:
     watched, since, is_told = None, 0.0, False
     while True:
-      found = self._store.read(_KEY).result()
+      found = self._store.read(_KEY).result(_ANSWER)
       age = time.monotonic() - since
       has_expired = found.stamp.generation == watched and age > self._expiry
       if self._is_free(found) or has_expired:
@@ -88,7 +89,7 @@ class Lease:
   def _write(self, generation: bytes) -> bool:
     """Writes the lease if it still has this generation; returns whether it is now that of this process."""
     begun = time.monotonic()
-    written = self._store.write(_KEY, self._content, if_equal=generation).result().generation
+    written = self._store.write(_KEY, self._content, if_equal=generation).result(_ANSWER).generation
     if not written:
       return False
     self._generation, self._renewed = written, begun
@@ -99,7 +100,7 @@ class Lease:
     with self._writing:
       if self._released.is_set() or self._taken_by or self._write(self._generation):
         return
-      found = self._store.read(_KEY).result()
+      found = self._store.read(_KEY).result(_ANSWER)
       if self._is_free(found):
         self._write(found.stamp.generation)
       else:
@@ -122,7 +123,7 @@ class Lease:
     """See `Lock`."""
     self._released.set()
     with self._writing, contextlib.suppress(Exception):  # It expires.
-      self._store.write(_KEY, None, if_equal=self._generation).result()
+      self._store.write(_KEY, None, if_equal=self._generation).result(_ANSWER)
 
 
 def _holder(content: bytes) -> str:

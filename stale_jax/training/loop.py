@@ -105,7 +105,7 @@ def _train(
   with locked(workdir, say) as check_lock:
     check_config(config, workdir)
     keep_manifest(experiment.data.source, workdir, settings.new_data, say)
-    # Saved configs are without it, since it holds for one start of the run.
+    # `new_data` applies to this start only, so it is not saved.
     config = {**config, "training": {**config["training"], "new_data": False}}
     checkpoints = Checkpointer(workdir, settings.keep)
     feed = Feed(experiment, program)
@@ -147,6 +147,7 @@ def _train(
     )
     state = run.go(state, stopping)
     if int(state.step) == settings.steps:
+      check_lock()
       save_weights(workdir / "weights.safetensors", state.ema, config)
     return state
 

@@ -265,3 +265,18 @@ def test_names_that_are_not_utf8_have_a_share_and_a_hash():
   described = Described(source_id="caf\udce9", uploader="caf\udce9")
   assert 0 <= share_of("caf\udce9") < 1 and are_held_out([described], 1.0) == [True]
   assert len(anonymous(described, "salt").uploader) == 32
+
+
+@pytest.mark.parametrize(
+  "line",
+  [
+    '{"data": {"videos": null}}',
+    '{"data": {"videos": 3}}',
+    '{"id": 1, "video_duration": 1' + "0" * 400 + "}",
+  ],
+)
+def test_lines_of_other_shapes_are_skipped(tmp_path, line):
+  path = tmp_path / "videos.jsonl"
+  path.write_text(f'{line}\n{{"id": 7, "video_description": "a cat"}}\n')
+  videos, skipped = read_research(path)
+  assert [video.caption for video in videos] == ["a cat"] and len(skipped) == ("null" not in line)

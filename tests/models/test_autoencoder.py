@@ -162,7 +162,7 @@ SIGHT = Sense(name="sight", shape=(16, 16, 3), rate=8.0, patch=(1, 4, 4), channe
     ({"space": 2, "time": 4}, 5, "more than model.space"),
     ({"time": 2}, 8, "for example 7"),
     ({"space": 32}, 5, "not a multiple"),
-    ({"depth": 0}, 5, "at least 1"),
+    ({"depth": 0}, 5, "must lie from 1"),
   ],
 )
 def test_what_does_not_fit_is_named(section, frames, words):

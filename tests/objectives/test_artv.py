@@ -171,7 +171,7 @@ def test_the_cost_of_the_mask_is_in_the_loss_and_its_weight_counts():
   ("changes", "words"),
   [
     ({"noise": 2.0}, "artv.noise=2.0 must lie from 0 to 1"),
-    ({"copy": -1.0}, "artv.copy=-1.0: at least 0 is needed"),
+    ({"copy": -1.0}, "artv.copy=-1.0 must lie from 0"),
     ({"drp": 0.1}, "did you mean 'drop'"),
     ({"source__patch": 2}, "set source.patch=1"),
     ({"first__share": 0.5}, "leave first.share"),

@@ -230,7 +230,7 @@ def test_loss_falls_weights_travel_and_a_run_starts_from_them(tmp_path):
   one = load(tmp_path / "a").generate("a red two", seed=3)
   two = load(tmp_path / "w.safetensors").generate("a red two", seed=3)
   np.testing.assert_allclose(one.clip["sight"], two.clip["sight"], atol=0.02)
-  with pytest.raises(UserError, match="empty"):
+  with pytest.raises(UserError, match="white space"):
     load(tmp_path / "a").generate("  ")
   with pytest.raises(UserError, match="no run in"):
     load(tmp_path)

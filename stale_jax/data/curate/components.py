@@ -5,6 +5,7 @@ sends them to the groups of both nodes, and does the same within each group. The
 changes: then each node has one edge, to the first node of its component.
 """
 
+import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def components(folders: Sequence[Path], out: Path, files: int, options: Sequence
     Folders with edges, one from each node that is not the first of its component to the first node.
   """
   before = None
-  for number in range(1_000_000):
+  for number in itertools.count():
     folders = run_stage(_Round(files), list(map(str, folders)), out / f"round-{number}", options)
     edges = len(folders), sum(int((folder / "sum").read_text()) for folder in folders)
     if files == 1 or edges == before:

@@ -1,27 +1,26 @@
 """Statistics of curation: numbers of files and clips by outcome, and contamination between the splits."""
 
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from stale_jax.data.captions import longer_than
 from stale_jax.data.curate.judge import REASONS
-from stale_jax.data.curate.likeness import likeness
-from stale_jax.data.curate.link import LookTables
+from stale_jax.data.curate.likeness import Compared, likeness
+from stale_jax.data.curate.link import pictures_of
 
 # Captions of more bytes are cut by the models of configs/shards.py and of configs/stale_14b.py.
 _BYTES = (95, 511)
-# Captions of more bytes are cut by the models of configs/shards.py and of configs/stale_14b.py.
-_BYTES = (95, 511)
 # At most this many test clips are each compared with at most this many training clips.
-_TESTED, _AGAINST = 50, 1000
+_TESTED, _AGAINST = 50, 200
 
 
 def count_outcomes(
   reports: Iterable[Mapping[str, Any]],
   clips: Iterable[Mapping[str, Any]],
   broken_lines: int,
-  looks: LookTables,
+  tables: Sequence[Path],
   most_likeness: float,
 ) -> dict[str, Any]:
   """Counts files, clips and seconds by outcome: kept, or the reason why they were left out.
@@ -30,7 +29,7 @@ def count_outcomes(
     reports: the reports of all files, without the clips, see `scan`.
     clips: the clips of all readable files, see `encode_clips`.
     broken_lines: number of lines (or whole files) of TikTok's Research API that could not be parsed.
-    looks: the looks of the clips.
+    tables: folders with the looks of the clips, see `link.LookTable`.
     most_likeness: see `Settings`.
 
   Returns:
@@ -72,7 +71,7 @@ def count_outcomes(
     "kept_seconds": round(kept_seconds, 2),
     "train": count["train"],
     "test": count["test"],
-    "contamination": _contamination(clips, looks, most_likeness),
+    "contamination": _contamination(clips, tables, most_likeness),
     "without_caption": count["without_caption"],
     "long_captions": long_captions,
     "broken_metadata": count["broken"] + broken_lines,
@@ -80,11 +79,11 @@ def count_outcomes(
 
 
 def _contamination(
-  clips: Iterable[Mapping[str, Any]], looks: LookTables, most_likeness: float
+  clips: Iterable[Mapping[str, Any]], tables: Sequence[Path], most_likeness: float
 ) -> dict[str, Any]:
   """Counts uploaders, videos, clusters and near-duplicates that are in both splits.
 
-  As a check on the deduplication, the first 50 test clips are compared with the first 1,000 training clips,
+  As a check on the deduplication, the first 50 test clips are compared with the first 200 training clips,
   all pairs.
   """
   names = {key: {"test": set(), "train": set()} for key in ("uploaders", "videos", "clusters")}
@@ -97,8 +96,11 @@ def _contamination(
         names[key][split] |= values - {""}
       if len(first[split]) < (_TESTED if split == "test" else _AGAINST):
         first[split].append(clip["id"])
-  test, train = looks.compared(first["test"]), looks.compared(first["train"])
-  nearest = [max(likeness(one, other) for other in train) for one in test] if train else []
+  test, train = pictures_of(tables, first["test"]), pictures_of(tables, first["train"])
+  nearest = [-1.0] * len(test) if train else []
+  for one in map(Compared, train):
+    values = [likeness(one, Compared(other), most_likeness) for other in test]
+    nearest = list(map(max, nearest, values))
   return {
     **{key: len(of["test"] & of["train"]) for key, of in names.items()},
     "near_duplicates": sum(value >= most_likeness for value in nearest),

@@ -4,6 +4,7 @@ import functools
 import importlib
 import math
 import os
+import uuid
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -69,7 +70,7 @@ def encode(
     indices = np.linspace(0, len(times) - 1, _SHOWN).round().astype(int)
     pictures = read_frames(path, times[indices], height, width)
     written["caption"] = _caption(captioner, pictures, from_json(known))
-  partial = Path(out).with_name(f"{PARTIAL}{os.getpid()}-{Path(out).name}")
+  partial = Path(out).with_name(f"{PARTIAL}{uuid.uuid4().hex}-{Path(out).name}")
   partial.parent.mkdir(parents=True, exist_ok=True)
   try:
     mux(

@@ -74,7 +74,8 @@ class EncodeClips(Isolated):
         result["bytes"] = out.stat().st_size
       except Unreadable as error:
         result = {"reason": error.reason}
-      cache.put(key, result)
+      if result.get("reason") != "too_slow":  # A captioner may be faster the next time.
+        cache.put(key, result)
     return {"file": str(out), **result}
 
 

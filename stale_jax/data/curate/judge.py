@@ -25,7 +25,7 @@ REASONS = {
   "dark": "dark: even the brightest tenth of its pixels is dark",
   "static": "static: a photograph or a slide",
   "text": "covered with text",
-  "duplicate": "a near-duplicate of a clip that is kept",
+  "duplicate": "a near-duplicate of a clip of a larger video",
   "unencodable": "readable, but encoding it failed",
 }
 
@@ -142,8 +142,8 @@ class Judge(Step):
     write_lines(folder / "reports.jsonl", [_without_clips(report) for report in reports])
     write_lines(folder / "clips.jsonl", clips)
     ends = np.cumsum([0, *(len(line) for line in (folder / "clips.jsonl").read_bytes().splitlines(True))])
-    edges = [*ends[: -1 : self._slice_clips].tolist(), int(ends[-1])]
-    (folder / "slices.json").write_text(json.dumps(list(itertools.pairwise(edges))))
+    bounds = [*ends[: -1 : self._slice_clips].tolist(), int(ends[-1])]
+    (folder / "slices.json").write_text(json.dumps(list(itertools.pairwise(bounds))))
 
   def _part(self, node: str) -> int:
     """The part of the video of a node, which is "clip QUALITY VIDEO_NUMBER" or "video VIDEO"."""

@@ -56,37 +56,27 @@ class LookTable:
     np.save(folder / "rows.npy", np.repeat(np.arange(len(looks), dtype=np.uint32), [len(c) for c in codes]))
     np.save(folder / "motion.npy", np.array([_motion(p) for p in pictures], np.float32).reshape(-1, 4))
 
-  def compared(self, row: int) -> Compared:
-    """The clip at `row`."""
+  def pictures(self, row: int) -> UInt8[np.ndarray, "times 16 16"]:
+    """The pictures of the clip at `row`."""
     begin, end = (int(end) * SIDE**2 for end in self._ends[row : row + 2])
     data = os.pread(self._pictures.fileno(), end - begin, begin)
-    return Compared(np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE))
+    return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
 
   def close(self) -> None:
     """Closes the file of the pictures."""
     self._pictures.close()
 
 
-class LookTables:
-  """The looks of the clips of several parts, by the ids of the clips.
-
-  Args:
-    folders: folders with a `LookTable` each.
-  """
-
-  def __init__(self, folders: Sequence[Path]):
-    self._folders = folders
-
-  def compared(self, clips: Sequence[str]) -> list[Compared]:
-    """The clips with the given ids; clips that were left out before the comparison are absent."""
-    wanted, found = set(clips), {}
-    for folder in self._folders:
-      table = LookTable(folder)
-      for row, node in enumerate(table.nodes):
-        if (name := node.rpartition(" ")[2]) in wanted:
-          found[name] = table.compared(row)
-      table.close()
-    return [found[clip] for clip in clips if clip in found]
+def pictures_of(folders: Sequence[Path], clips: Sequence[str]) -> list[UInt8[np.ndarray, "times 16 16"]]:
+  """The pictures of clips, from the tables in `folders`; clips that were not to be compared are absent."""
+  wanted, found = set(clips), {}
+  for folder in folders:
+    table = LookTable(folder)
+    for row, node in enumerate(table.nodes):
+      if (name := node.rpartition(" ")[2]) in wanted:
+        found[name] = table.pictures(row)
+    table.close()
+  return [found[clip] for clip in clips if clip in found]
 
 
 def _motion(pictures: UInt8[np.ndarray, "times 16 16"]) -> Float32[np.ndarray, "4"]:
@@ -159,8 +149,7 @@ class _Bands(Step):
   def reduce(self, key: int, values: Sequence[bytes], folder: Path) -> None:
     """See `Step`."""
     entries = np.concatenate([np.load(path.decode()) for path in values])
-    entries = entries[np.lexsort((entries["row"], entries["part"], entries["motion"], entries["key"]))]
-    pairs, hot = _pairs(entries)
+    pairs, hot = _pairs(_sorted(entries))
     np.save(folder / "pairs.npy", pairs)
     (folder / "hot.json").write_text(json.dumps(hot))
 
@@ -170,6 +159,19 @@ def _mixed(keys: np.ndarray) -> UInt32[np.ndarray, "n"]:
   for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
     keys = (keys ^ (keys >> np.uint64(33))) * np.uint64(factor)
   return (keys ^ (keys >> np.uint64(33))).astype(np.uint32)
+
+
+def _sorted(entries: np.ndarray) -> np.ndarray:
+  """The entries, sorted by key and motion; in large bands, one entry for each clip, with equal codes.
+
+  A clip before a fixed camera may have many codes in a band, which would take the places of other clips.
+  """
+  _, band, count = np.unique(entries["key"], return_inverse=True, return_counts=True)
+  large = count[band] > _NEIGHBOURS
+  many = entries[large]
+  many["code"] = 0
+  entries = np.concatenate([entries[~large], np.unique(many)])
+  return entries[np.lexsort((entries["row"], entries["part"], entries["motion"], entries["key"]))]
 
 
 def _pairs(entries: np.ndarray) -> tuple[UInt32[np.ndarray, "pairs 4"], int]:
@@ -227,13 +229,13 @@ class _Compare(Step):
     for part in np.unique(pairs[:, 2]).tolist():
       table = own if part == key else LookTable(Path(self._tables[part]))
       for row, others in _by_row(pairs[pairs[:, 2] == part]):
-        clip = own.compared(row)
+        clip = Compared(own.pictures(row))
         for row2 in others:
           one, other = own.nodes[row], table.nodes[row2]
           # Clips of one video may look alike because they show the same place and person.
           if video_of(one) == video_of(other):
             continue
-          if likeness(clip, table.compared(row2), self._likest) >= self._likest:
+          if likeness(clip, Compared(table.pictures(row2)), self._likest) >= self._likest:
             edges |= {(one, other), (f"video {video_of(one)}", f"video {video_of(other)}")}
       if table is not own:
         table.close()

@@ -21,12 +21,14 @@ class Place:
     work: folder of the caches and temporary files.
     salt: secret for hashing names (see `run.read_salt`).
     parts: number of parts into which the videos are divided by their ids.
+    run: a name that no other run has.
   """
 
   root: str
   work: str
   salt: str
   parts: int
+  run: str
 
   def cache(self, kind: str) -> ResultCache:
     """The cache of the results of one kind: "examined", "encoded" or "thumbnails"."""
@@ -35,7 +37,7 @@ class Place:
   @property
   def scratch(self) -> Path:
     """The folder of temporary files, which exists only during a run."""
-    return Path(self.work) / "scratch"
+    return Path(self.work) / f"scratch-{self.run}"
 
   def part_of(self, video: str) -> int:
     """The part of the video with an id."""

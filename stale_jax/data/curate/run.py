@@ -12,6 +12,7 @@ import fcntl
 import json
 import secrets
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from stale_jax.data.curate.describe import find_files, read_all_research, resear
 from stale_jax.data.curate.encode import find_captioner
 from stale_jax.data.curate.encode_clips import EncodeClips
 from stale_jax.data.curate.judge import REASONS, Judge
-from stale_jax.data.curate.link import LookTables, link
+from stale_jax.data.curate.link import link
 from stale_jax.data.curate.place import Lines, Place, parts_for
 from stale_jax.data.curate.result_cache import PARTIAL, key_of
 from stale_jax.data.curate.scan import Scan
@@ -82,9 +83,17 @@ def curate(
     find_captioner(captioner)
   open_pipeline(list(beam) if beam else local_options(workers))  # Checks the flags before writing anything.
   make_folder(output)
-  place = Place(root=str(source), work=str(output / "work"), salt=salt, parts=parts_for(len(files)))
+  place = Place(
+    root=str(source),
+    work=str(output / "work"),
+    salt=salt,
+    parts=parts_for(len(files)),
+    # Workers of an earlier run that was killed may still write into its folder.
+    run=uuid.uuid4().hex,
+  )
   with _locked(Path(place.work)):
-    shutil.rmtree(place.scratch, ignore_errors=True)
+    for old in Path(place.work).glob("scratch*"):
+      shutil.rmtree(old, ignore_errors=True)
     for unfinished in Path(place.work).glob(f"*/*/{PARTIAL}*"):
       unfinished.unlink(missing_ok=True)
     place.scratch.mkdir(parents=True)
@@ -107,8 +116,7 @@ def curate(
     say("{} videos, {} clips, {} to keep".format(*numbers))
     encoded = run.encode(judged)
     clips = Lines([folder / "clips.jsonl" for folder in encoded])
-    looks = LookTables(scanned)
-    counts = count_outcomes(reports, clips, broken_lines, looks, settings.most_likeness)
+    counts = count_outcomes(reports, clips, broken_lines, scanned, settings.most_likeness)
     counts["hot_bands"] = hot
     run.write(output / "clips", encoded)
     say(f"{counts['kept']} clips written")

@@ -43,9 +43,9 @@ class Settings:
   hdr: str = "tone_map"
 
   def __post_init__(self):
-    if not 0 < self.least_seconds <= self.most_seconds / 2:
+    if not 0.5 <= self.least_seconds <= self.most_seconds / 2:  # Motion needs two pictures.
       raise UserError(
-        f"least_seconds={self.least_seconds} must be positive and at most half of "
+        f"least_seconds={self.least_seconds} must be at least 0.5 and at most half of "
         f"most_seconds={self.most_seconds}."
       )
     for name in ("least_motion", "least_light", "most_text", "most_likeness", "test_share"):

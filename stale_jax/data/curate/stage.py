@@ -10,7 +10,7 @@ hashes of strings differ between its workers.)
 """
 
 import abc
-import json
+import base64
 import os
 import re
 import shutil
@@ -23,6 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from stale_jax.data.curate.result_cache import PARTIAL
 from stale_jax.errors import UserError
+from stale_jax.files import FULL
 
 # Surrounds the message of a UserError in the text of an exception, which runners put into others.
 _MARK = "=#=stale_jax=#="
@@ -78,7 +79,7 @@ def run_stage(step: Step, lines: Sequence[str], out: Path, options: Sequence[str
     pipeline.run().wait_until_finish()
   except Exception as error:  # Runners wrap the exceptions of workers in exceptions of their own.
     if message := re.search(f"{_MARK}(.*?){_MARK}", str(error), re.DOTALL):
-      raise UserError(json.loads(message[1])) from error
+      raise UserError(base64.b64decode(message[1]).decode()) from error
     raise
   return sorted(out.glob("[0-9]*"))
 
@@ -141,5 +142,7 @@ class _Reduce(beam.DoFn):
 
 
 def _marked(error: UserError | OSError) -> RuntimeError:
-  words = f"{error.strerror}: free some space and run again." if isinstance(error, OSError) else str(error)
-  return RuntimeError(f"{_MARK}{json.dumps(words)}{_MARK}")
+  words = str(error)
+  if isinstance(error, OSError) and error.errno in FULL:
+    words = f"{error.strerror}: free some space and run again."
+  return RuntimeError(f"{_MARK}{base64.b64encode(words.encode(errors='replace')).decode()}{_MARK}")

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from stale_jax.data.metadata import Described
+from stale_jax.data.metadata import Described, without_mentions
 from stale_jax.errors import UserError
 
 _ASK = (
@@ -26,11 +26,9 @@ _ASK = (
 )
 _HINT = " The uploader's caption, which may say nothing about the clip, is: "
 _SIDE = 512  # Greatest side of the pictures that are sent, in pixels.
-_SECONDS, _TRIES, _PAUSE = (
-  25.0,
-  3,
-  2.0,
-)  # Time limit of a request, number of tries, and pause before the next.
+_SECONDS = 15.0  # Time limit of a request.
+_TRIES = 5  # Tries, with pauses of _PAUSE, 2 _PAUSE, 4 _PAUSE, ... seconds between them.
+_PAUSE = 2.0
 _TOKENS = 200  # Greatest length of an answer.
 # Answers after which another try may succeed: too many requests, and failures of the server.
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
@@ -54,12 +52,17 @@ def ask_for_caption(model: str, pictures: UInt8[np.ndarray, "4 height width 3"],
   base = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1").rstrip("/")
   answer = _post(f"{base}/chat/completions", body)
   try:
-    caption = answer["choices"][0]["message"]["content"].strip().strip('"')
+    choice = answer["choices"][0]
+    caption, is_cut = choice["message"]["content"].strip().strip('"'), choice.get("finish_reason") == "length"
   except (KeyError, IndexError, TypeError, AttributeError) as error:
     raise UserError(f"{base} gave no caption, but {_cut(json.dumps(answer))}") from error
+  if is_cut:
+    raise UserError(
+      f"{base} gave a caption of more than {_TOKENS} tokens; choose another model than {model!r}."
+    )
   if not caption:
     raise UserError(f"{base} gave an empty caption; choose another model than {model!r}.")
-  return caption
+  return without_mentions(caption)
 
 
 def _post(address: str, body: dict[str, Any]) -> Any:
@@ -67,20 +70,20 @@ def _post(address: str, body: dict[str, Any]) -> Any:
   headers = {"Content-Type": "application/json"}
   if key := os.environ.get("OPENAI_API_KEY"):
     headers["Authorization"] = f"Bearer {key}"
-  for last in (False,) * (_TRIES - 1) + (True,):
+  for number in range(1, _TRIES + 1):
     try:
       request = urllib.request.Request(address, json.dumps(body).encode(), headers)
       with urllib.request.urlopen(request, timeout=_SECONDS) as response:
         return json.loads(response.read())
     except urllib.error.HTTPError as error:
-      if last or error.code not in _TRANSIENT:
+      if number == _TRIES or error.code not in _TRANSIENT:
         raise UserError(
           f"{address} answers {error.code}: {_cut(error.read().decode(errors='replace'))}"
         ) from error
     except (OSError, ValueError) as error:
-      if last:
+      if number == _TRIES:
         raise UserError(f"{address} cannot be used (set OPENAI_BASE_URL): {_cut(str(error))}") from error
-    time.sleep(_PAUSE)
+    time.sleep(_PAUSE * 2 ** (number - 1))
   raise AssertionError
 
 

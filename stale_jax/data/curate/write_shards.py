@@ -4,6 +4,7 @@ The input is a folder with the clips.jsonl of `encode_clips`. The result of a gr
 `shard`, and size.json: its numbers of records and bytes.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,8 @@ class WriteShards(Step):
 
   def map(self, line: str) -> Iterator[tuple[int, bytes]]:
     """See `Step`."""
-    firsts = dict(zip(self._shards, (sum([*self._shards.values()][:k]) for k in range(9)), strict=False))
+    counts = self._shards.values()
+    firsts = dict(zip(self._shards, itertools.accumulate(counts, initial=0), strict=False))
     for clip in Lines([Path(line) / "clips.jsonl"]):
       if not clip["reason"]:
         number = firsts[clip["split"]] + int(share_of(clip["id"]) * self._shards[clip["split"]])

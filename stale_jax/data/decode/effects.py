@@ -8,6 +8,7 @@ Times are those of the XML streaming instructions (ISO/IEC 21000-7): `pts`, `pts
 or `absTime` in the schemes mp7t and npt. Elements, effects and time schemes that are not known are skipped.
 """
 
+import itertools
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -20,6 +21,7 @@ _WALLS = ("left", "right", "top", "bottom")
 # Type of an effect -> the attribute that selects its channel.
 _SELECTORS = {"ScentType": "scent", "SprayingType": "sprayingType", "VibrationType": "location"}
 _TRUE = ("true", "1")
+_MOST = 1_000_000  # Greatest number of effects in a file.
 _CLOCK = re.compile(r"T?(\d+):(\d+):(\d+(?:\.\d+)?)(?::(\d+)F(\d+))?")  # T00:01:02:3F25 is 62 s and 3/25 s.
 
 
@@ -84,7 +86,10 @@ class _File:
 
   def effects(self) -> list[tuple[float, float | None, dict[str, str]]]:
     """(start in seconds, ticks per second, attributes) of each effect, in order of the file."""
-    return list(self._walk(self.root, {}, 0.0, None, "mp7t", ()))
+    found = list(itertools.islice(self._walk(self.root, {}, 0.0, None, "mp7t", ()), _MOST + 1))
+    if len(found) > _MOST:  # References to groups of references multiply.
+      raise ValueError(f"it has more than {_MOST} effects")
+    return found
 
   def _walk(self, element, inherited, start: float, scale, scheme: str, followed: tuple) -> Iterator[tuple]:
     tag, own = _local(element.tag), _attributes(element)

@@ -54,9 +54,9 @@ PICTURES = np.stack([np.full((600, 1000, 3), (60 * k, 20, 200 - 40 * k), np.uint
 
 
 def test_the_request_has_the_pictures_and_the_caption(endpoint):
-  endpoint.answers = [(503, "busy"), said('  "A red field grows darker."\n')]
+  endpoint.answers = [(503, "busy"), said('  "A red field of @farmer grows darker."\n')]
   caption = find_captioner("openai:some/model:7b")(PICTURES, Described(caption="#fyp"))
-  assert caption == "A red field grows darker." and len(endpoint.asked) == 2
+  assert caption == "A red field of @ grows darker." and len(endpoint.asked) == 2
   path, headers, body = endpoint.asked[1]
   assert path == "/v1/chat/completions" and headers["Authorization"] == "Bearer a key"
   assert body["model"] == "some/model:7b"
@@ -72,10 +72,11 @@ def test_the_request_has_the_pictures_and_the_caption(endpoint):
   ("answer", "words", "tries"),
   [
     ((401, '{"error":\n "no such key"}'), '401: {"error": "no such key"}', 1),
-    ((500, "broken"), "500: broken", 3),
-    ((200, "not JSON"), "cannot be used", 3),
+    ((500, "broken"), "500: broken", 5),
+    ((200, "not JSON"), "cannot be used", 5),
     ((200, '{"choices": []}'), "gave no caption, but", 1),
     (said("  "), "empty caption", 1),
+    ((200, '{"choices": [{"message": {"content": "A red"}, "finish_reason": "length"}]}'), "200 tokens", 1),
   ],
 )
 def test_an_endpoint_that_fails_is_one_line(endpoint, answer, words, tries):
