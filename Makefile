@@ -37,7 +37,7 @@ plans: .venv/installed
 	    $(BIN)/python -m experiments.plan --config=configs/$$config.py:$$size --topology=$$on \
 	      --json=docs/plans/$${config}_$${size}_$${on%%:*}-256.json; done; done; done
 
-# The same on machines with eight H100.
+# The same on machines with eight H100, and for real videos on one GPU.
 plans-gpu: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cuda]'
 	mkdir -p docs/plans
@@ -50,6 +50,10 @@ plans-gpu: .venv/installed
 	$(BIN)/python -m experiments.plan --config=configs/stale_14b.py:720p --topology=h100:8 --num_slices=16 \
 	  --config.mesh.data=1 --config.mesh.fsdp=16 --config.mesh.context=8 --config.mesh.ulysses=8 \
 	  --config.training.batch=16 --json=docs/plans/stale_14b_720p_h100-128.json
+	for gpu in l4 a100; do \
+	  $(BIN)/python -m experiments.plan --config=configs/real_gpu.py:plan --topology=$$gpu:1 \
+	    --json=docs/plans/real_gpu_$$gpu-1.json || exit; \
+	done
 
 # Runs all benchmarks of a GPU, into docs/results/gpu_*.json. Each has a time limit, and one that fails does not
 # stop the others: at most 290 seconds after the installation.
