@@ -5,6 +5,7 @@ import pytest
 
 from stale_jax.errors import UserError
 from stale_jax.script import Script
+from stale_jax.story import check_story
 from stale_jax.testing.models import drawn
 from tests import micro
 
@@ -78,7 +79,7 @@ def test_a_prompt_that_a_rollout_would_leave_out_is_refused(model, how):
 
 def test_a_story_has_no_scripts(model):
   with pytest.raises(UserError, match="a story does not support scripts"):
-    model.story([PROMPTS[0], Script(((0, PROMPTS[1]), (1, PROMPTS[0])))])
+    check_story(model.system, [PROMPTS[0], Script(((0, PROMPTS[1]), (1, PROMPTS[0])))], model.name)
 
 
 def test_a_long_movie_begins_with_the_frames_it_is_given(model):
