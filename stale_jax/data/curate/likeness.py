@@ -39,8 +39,9 @@ _SHORTEST = 3  # Least number of overlapping pictures.
 # between clips in which nothing moves.
 _NOISE = 0.25
 _BLUR = np.array([0.25, 0.5, 0.25], np.float32)
-# Crops are compared if the likeness without crops is at least this share of the one asked for.
-_UNCROPPED = 0.15
+# Crops are compared if the likeness without crops is at least this share of the one asked for. The least that
+# was measured on copies with crops of up to 8% is .54.
+_UNCROPPED = 0.5
 # (row, column) of the coefficients, lowest frequencies first. The first 31 are used for band keys.
 _COEFFICIENTS = [(row, column) for row in range(8) for column in (0, 2, 4, 6) if row + column]
 _COEFFICIENTS.sort(key=lambda at: (sum(at), at[1]))
@@ -147,7 +148,11 @@ class Compared:
 
   @functools.cached_property
   def _cropped(self) -> Float32[np.ndarray, "crops times 16 16"]:
-    return np.einsum("cij,tjk,clk->ctil", _DOWN, self._pictures[0], _ACROSS, optimize=True)
+    # Two products of matrices, one for all crops and one for each; einsum takes nine times as long.
+    times = self._pictures.shape[1]
+    rows = _DOWN.reshape(-1, SIDE) @ self._pictures[0].transpose(1, 0, 2).reshape(SIDE, -1)
+    both = rows.reshape(len(_CROPS), -1, SIDE) @ _ACROSS.transpose(0, 2, 1)
+    return np.ascontiguousarray(both.reshape(-1, SIDE, times, SIDE).transpose(0, 2, 1, 3))
 
 
 class _Movie(NamedTuple):

@@ -24,7 +24,7 @@ from stale_jax.data.curate.stage import Step, run_stage
 
 _LOW_BITS = 31  # Bits of a code from which the keys are made.
 _BANDS = [[bit for bit in range(_LOW_BITS) if bit % 4 != band] for band in range(4)]
-_DIFFERENT = 10  # Greatest number of the 64 bits in which two codes of compared clips may differ.
+_DIFFERENT = 8  # Greatest number of the 64 bits in which two codes of compared clips may differ.
 # In a band with more clips than this, a clip is compared only with as many clips of similar motion.
 _NEIGHBOURS = 200
 _ENTRY = np.dtype([("key", "u4"), ("motion", "f4"), ("code", "u8"), ("part", "u4"), ("row", "u4")])
