@@ -16,21 +16,23 @@ from configs import autoencoder_real_gpu, base
 
 
 def get_config(source: str = "folder") -> ConfigDict:
-  config = base.get_config("noise" if source == "plan" else "latents", times="logit_normal", optimizer="muon")
+  start = "noise" if source == "plan" else "folder"
+  config = base.get_config(start, times="logit_normal", optimizer="muon")
   if source == "plan":
     # 17 frames are 1 + 16 / 4 = 5 latent frames.
     config.source.update(frames=5, height=32, width=32, channels=16, patch=(1, 2, 2), rate=4.0)
   else:
     config.senses = ("sight", "sound")
-    config.source.update(
-      source={**autoencoder_real_gpu.get_config(source).source.to_dict(), "hearing": True},
-      autoencoder="runs/autoencoder_real_gpu",
-      cache="runs/real_gpu_latents",
+    config.source = {
+      "name": "latents",
+      "source": {**autoencoder_real_gpu.get_config(source).source.to_dict(), "hearing": True},
+      "autoencoder": "runs/autoencoder_real_gpu",
+      "cache": "runs/real_gpu_latents",
       # Windows of the videos to encode, once each.
-      size=65_536,
+      "size": 65_536,
       # 16x16 tokens a latent frame.
-      patch=2,
-    )
+      "patch": 2,
+    }
     config.objective.weights = {"sound": 0.2}
   config.times.update(mean=-1.5, std=1.5)
   # 366 million parameters.
