@@ -42,8 +42,8 @@ def at(place: str | AnyPath) -> epath.Path:
   """`place` as an absolute path on a disk, or as gs://BUCKET/FOLDER after checking that the bucket exists.
 
   Raises:
-    UserError: the address is of another kind, the bucket does not answer, or the path is not valid UTF-8,
-      which the library that writes checkpoints needs.
+    UserError: the address is not in Google Cloud Storage; the bucket does not answer; or the path is not
+      valid UTF-8, which the library that writes checkpoints needs.
   """
   try:
     os.fspath(place).encode()

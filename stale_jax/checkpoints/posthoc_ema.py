@@ -141,7 +141,7 @@ def excavate(snapshots: Sequence[Snapshot], std: float) -> Any:
     The averaged parameters, in float32.
 
   Raises:
-    UserError: as `weights_of`, or a snapshot cannot be read or is of another model.
+    UserError: as `weights_of`; a snapshot cannot be read; or the snapshots are of different models.
   """
   weights, _ = weights_of(snapshots, std)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def silence() -> None:
-  """Drops these traces from now on. The error that is raised and errors of other code, are not affected."""
+  """Drops these traces from now on. The error that is raised, and errors of other code, are not affected."""
   logging.getLogger("absl").addFilter(_is_not_of_orbax)
   logging.getLogger("asyncio").addFilter(_is_not_of_a_checkpoint)
   warnings.filterwarnings("ignore", "coroutine '_read_.*' was never awaited", RuntimeWarning)

@@ -43,7 +43,7 @@ def content_hashes(folder: str, paths: Sequence[str], spread: Spread = in_thread
     known = json.loads(store.read_text())
   found = spread(lambda k: _hashed(paths[k], known.get(paths[k])), len(paths))
   settled = {path: one for path, one in zip(paths, found, strict=True) if one[0]}
-  # Whatever this process has to add: all processes must call `spread`, and their caches may differ.
+  # Called even if nothing is new here: all processes must call `spread`, and their caches may differ.
   spread(lambda _: _keep(store, known, settled), 1)
   return [hashed for _, hashed in found]
 
@@ -65,7 +65,7 @@ def _hashed(path: str, known: Sequence | None) -> list:
 
 
 def _keep(store: Path, known: Mapping[str, list], settled: Mapping[str, list]) -> None:
-  """Adds the hashes `settled` to those that the file `store` holds, `known`."""
+  """Writes the hashes `known` and `settled` to the file `store`, unless all of `settled` are known."""
   if all(known.get(path) == one for path, one in settled.items()):
     return
   with contextlib.suppress(UserError):  # Without the cache, files are only read again.

@@ -6,9 +6,8 @@ import threading
 _LOCK = threading.Lock()
 _PRINTED: set[str] = set()
 _NAMED: set[str] = set()  # Files that are left out.
-_MOST_NAMED = (
-  1000  # Further files are not named, so that neither the log nor the memory of this process grows.
-)
+# Further files are not named, so that neither the log nor the memory of this process grows.
+_MOST_NAMED = 1000
 
 
 def print_once(message: str) -> None:

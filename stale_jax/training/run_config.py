@@ -5,10 +5,10 @@ sampled: the data, the network, the noising process, and the times and condition
 draws. Fixed, too, is what decides which arrays a checkpoint holds: the optimizer, the averages of
 `ema.tracks`, and the kind of training.
 
-All other settings may change, also those that decide how well a model is trained: its length, learning rate,
-batch size and seed, the weights of objectives and sources, corruption, and what is dropped. So may settings
-that only decide where or how something is computed (the mesh, `model.attention`, `model.remat`), where files
-are kept (`source.cache`), and the defaults of sampling. Takedowns must be obeyed at any time.
+All other settings may change. Some affect how well the model is trained: the number of steps, learning rate,
+batch size and seed, the weights of objectives and sources, corruption, and dropout of conditions. Others only
+decide where or how something is computed (the mesh, `model.attention`, `model.remat`) or where files are kept
+(`source.cache`), or are defaults of sampling. Takedowns must be obeyed at any time.
 """
 
 import os

@@ -3,9 +3,9 @@
 `media.write_data_card` renders the content as HTML.
 """
 
+import bisect
 import collections
 import dataclasses
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -124,11 +124,11 @@ def shown(
     chosen pseudo-randomly by their ids. A near-duplicate has two thumbnails, followed by two of the clip that
     is kept instead.
   """
-  chosen = {}
-  for reason in ("", *REASONS):
-    candidates = (clip for clip in clips if clip["reason"] == reason)
-    count = _EXAMPLES if reason else _SAMPLES
-    chosen[reason] = heapq.nsmallest(count, candidates, key=lambda c: (share_of(c["id"]), c["id"]))
+  chosen = {reason: [] for reason in ("", *REASONS)}
+  for clip in clips:
+    some = chosen[clip["reason"]]
+    bisect.insort(some, clip, key=lambda c: (share_of(c["id"]), c["id"]))
+    del some[_EXAMPLES if clip["reason"] else _SAMPLES :]
   wanted = {clip["cluster"] for clip in chosen["duplicate"]}
   kept_of = {clip["id"]: clip for clip in clips if clip["id"] in wanted}
   out, process = {}, IsolatedProcess()

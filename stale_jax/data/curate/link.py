@@ -90,20 +90,22 @@ def _motion(pictures: UInt8[np.ndarray, "times 16 16"]) -> Float32[np.ndarray, "
     return np.zeros(4, np.float32)
   largest = np.abs(change[(change**2).sum((1, 2)).argmax()])
   weight = largest / max(largest.sum(), 1e-6)
-  place = np.arange(16) - 7.5
+  place = np.arange(SIDE) - (SIDE - 1) / 2
   beside = np.abs((weight.sum(0) * place).sum())
   brightness = np.abs(change.mean((1, 2))).max()
   return np.array([largest.mean(), (weight.sum(1) * place).sum(), beside, brightness], np.float32)
 
 
-def link(tables: Sequence[Path], out: Path, options: Sequence[str], likest: float) -> tuple[list[Path], int]:
-  """Finds the pairs of clips whose likeness is at least `likest`.
+def link(
+  tables: Sequence[Path], out: Path, options: Sequence[str], most_likeness: float
+) -> tuple[list[Path], int]:
+  """Finds the pairs of clips whose likeness is at least `most_likeness`.
 
   Args:
     tables: folders with a `LookTable` each.
     out: a folder for the results.
     options: Beam's flags.
-    likest: see `Settings.most_likeness`.
+    most_likeness: see `Settings.most_likeness`.
 
   Returns:
     Folders with edges between near-duplicate clips, and between their videos (see `components`); and the
@@ -114,7 +116,7 @@ def link(tables: Sequence[Path], out: Path, options: Sequence[str], likest: floa
   lines = [json.dumps([part, path]) for part, path in enumerate(paths)]
   pairs = run_stage(_Bands(out / "bands", len(paths)), lines, out / "pairs", options)
   hot = sum(json.loads((folder / "hot.json").read_text()) for folder in pairs)
-  return run_stage(_Compare(paths, likest), list(map(str, pairs)), out / "links", options), hot
+  return run_stage(_Compare(paths, most_likeness), list(map(str, pairs)), out / "links", options), hot
 
 
 class _Bands(Step):
@@ -213,8 +215,8 @@ def _pairs(entries: np.ndarray) -> tuple[UInt32[np.ndarray, "pairs 4"], int]:
 class _Compare(Step):
   """Maps a file of pairs to the parts of their first clips; reduces a part to the near-duplicates in it."""
 
-  def __init__(self, tables: tuple[str, ...], likest: float):
-    self._tables, self._likest = tables, likest
+  def __init__(self, tables: tuple[str, ...], most_likeness: float):
+    self._tables, self._most_likeness = tables, most_likeness
 
   def map(self, line: str) -> Iterator[tuple[int, bytes]]:
     """See `Step`."""
@@ -235,7 +237,7 @@ class _Compare(Step):
           # Clips of one video may look alike because they show the same place and person.
           if video_of(one) == video_of(other):
             continue
-          if likeness(clip, Compared(table.pictures(row2)), self._likest) >= self._likest:
+          if likeness(clip, Compared(table.pictures(row2)), self._most_likeness) >= self._most_likeness:
             edges |= {(one, other), (f"video {video_of(one)}", f"video {video_of(other)}")}
       if table is not own:
         table.close()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def parts_for(videos: int) -> int:
   return min(_MOST_PARTS, -(-videos // _PART))
 
 
-def write_lines(path: Path, rows: Sequence[Any]) -> None:
+def write_lines(path: Path, rows: Iterable[Any]) -> None:
   """Writes each row as a line of JSON, which preserves all bytes of file names."""
   with path.open("w", encoding="utf-8") as file:
     file.writelines(json.dumps(row) + "\n" for row in rows)

@@ -6,6 +6,7 @@ OUTPUT/work          cached results, with which an interrupted run resumes and a
                      folder contains the paths of the files and must not be published
 """
 
+import collections
 import contextlib
 import dataclasses
 import fcntl
@@ -25,7 +26,7 @@ from stale_jax.data.curate.encode import find_captioner
 from stale_jax.data.curate.encode_clips import EncodeClips
 from stale_jax.data.curate.judge import REASONS, Judge
 from stale_jax.data.curate.link import link
-from stale_jax.data.curate.place import Lines, Place, parts_for
+from stale_jax.data.curate.place import Lines, Place, parts_for, write_lines
 from stale_jax.data.curate.result_cache import PARTIAL, key_of
 from stale_jax.data.curate.scan import Scan
 from stale_jax.data.curate.settings import Settings
@@ -108,12 +109,8 @@ def curate(
     judged, hot = run.judge(scanned)
     reports = Lines([folder / "reports.jsonl" for folder in judged])
     clips = Lines([folder / "clips.jsonl" for folder in judged])
-    numbers = [
-      sum("reason" not in r for r in reports),
-      sum(1 for _ in clips),
-      sum(not c["reason"] for c in clips),
-    ]
-    say("{} videos, {} clips, {} to keep".format(*numbers))
+    videos, reasons = sum("reason" not in r for r in reports), collections.Counter(c["reason"] for c in clips)
+    say(f"{videos} videos, {reasons.total()} clips, {reasons['']} to keep")
     encoded = run.encode(judged)
     clips = Lines([folder / "clips.jsonl" for folder in encoded])
     counts = count_outcomes(reports, clips, broken_lines, scanned, settings.most_likeness)
@@ -231,9 +228,7 @@ def read_salt(path: str | Path | None) -> str:
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
   """Writes each row as one line of JSON, with those of its fields that `fields` lists."""
   partial = path.with_name(PARTIAL + path.name)
-  with partial.open("w", encoding="utf-8") as file:
-    for row in rows:
-      file.write(json.dumps({field: row[field] for field in fields if field in row}) + "\n")
+  write_lines(partial, ({field: row[field] for field in fields if field in row} for row in rows))
   partial.replace(path)
 
 
