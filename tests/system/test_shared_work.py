@@ -31,7 +31,7 @@ coded._CHUNK = {CHUNK}
 read, measured, encoded = [], [], []
 describe, probe, encode = folder.read_described, videos.probe, coded.CodedSource._encode_into
 folder.read_described = lambda path: read.append(path) or describe(path)
-videos.probe = lambda path: measured.append(path) or probe(path)
+videos.probe = lambda path, hdr: measured.append(path) or probe(path, hdr)
 coded.CodedSource._encode_into = lambda self, *a: encoded.append(a[1].start) or encode(self, *a)
 of_folder, of_latents = ast.literal_eval(sys.argv[1])
 with hosts.join_processes({{"training": {{"processes": 2}}}}):
