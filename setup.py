@@ -54,6 +54,7 @@ setup(
     "scipy",
     "tensorboardX",
     "tensorflow-datasets",
+    "threadpoolctl",
   ],
   extras_require={
     "tpu": ["jax[tpu]>=0.10,<0.13"],

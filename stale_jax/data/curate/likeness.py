@@ -22,7 +22,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import scipy.fft
-from jaxtyping import Float32, UInt8, UInt64
+from jaxtyping import Bool, Float32, UInt8, UInt64
 
 SIDE = 16  # Height and width of the pictures.
 BITS = 64  # Bits of a code.
@@ -38,7 +38,8 @@ _SHORTEST = 3  # Least number of overlapping pictures.
 # Standard deviation of the noise of a codec in the small pictures, in grey levels. It counts as a difference
 # between clips in which nothing moves.
 _NOISE = 0.25
-_BLUR = np.array([0.25, 0.5, 0.25], np.float32)
+# Blurs a side of a small picture with the weights 1, 2, 1. Beyond its edge a picture is reflected.
+_BLUR = cv2.filter2D(np.eye(SIDE, dtype=np.float32), -1, np.float32([[0.25], [0.5], [0.25]]))
 # Crops are compared if the likeness without crops is at least this share of the one asked for. The least that
 # was measured on copies with crops of up to 8% is .54.
 _UNCROPPED = 0.5
@@ -122,9 +123,7 @@ class Compared:
   """The pictures of a clip and of its crops, prepared for the comparison with many other clips."""
 
   def __init__(self, pictures: UInt8[np.ndarray, "times 16 16"]):
-    # Blurring removes what depends on where small things lie between the pixels, which a crop changes.
-    blurred = [cv2.sepFilter2D(picture.astype(np.float32), -1, _BLUR, _BLUR) for picture in pictures]
-    self._pictures = np.stack(blurred)[None]
+    self._pictures = _blurred(pictures)[None]
 
   @functools.cached_property
   def whole(self) -> "_Movie":
@@ -156,7 +155,9 @@ class Compared:
 
 
 class _Movie(NamedTuple):
-  """Versions of a clip. Sums over a range of times are differences of cumulative sums.
+  """Versions of a clip, or several clips of one length.
+
+  Sums over a range of times are differences of cumulative sums.
 
   Attributes:
     sums: cumulative sums over time of the pictures, each minus its mean.
@@ -169,15 +170,25 @@ class _Movie(NamedTuple):
   energy: Float32[np.ndarray, "versions times"]
 
 
+def _blurred(pictures: UInt8[np.ndarray, "*n 16 16"]) -> Float32[np.ndarray, "*n 16 16"]:
+  """The pictures without what depends on where small things lie between the pixels, which a crop changes."""
+  return _BLUR @ pictures.astype(np.float32) @ _BLUR.T
+
+
 def _movie(pictures: Float32[np.ndarray, "versions times 16 16"]) -> _Movie:
   flat = pictures.reshape(*pictures.shape[:2], -1)
   flat = flat - flat.mean(-1, keepdims=True)
   changes = np.diff(flat, axis=1)
-  return _Movie(
-    sums=np.pad(flat.cumsum(1), ((0, 0), (1, 0), (0, 0))),
-    changes=changes,
-    energy=np.pad((changes**2).sum(-1).cumsum(1), ((0, 0), (1, 0))),
-  )
+  energy = np.einsum("vtp,vtp->vt", changes, changes)
+  return _Movie(sums=_cumulated(flat), changes=changes, energy=_cumulated(energy))
+
+
+def _cumulated(x: Float32[np.ndarray, "versions times *n"]) -> Float32[np.ndarray, "versions times+1 *n"]:
+  """Sums of `x` over all times before each time; a loop is several times as fast as `np.cumsum`."""
+  sums = np.zeros((len(x), x.shape[1] + 1, *x.shape[2:]), np.float32)
+  for time in range(x.shape[1]):
+    np.add(sums[:, time], x[:, time], out=sums[:, time + 1])
+  return sums
 
 
 def likeness(one: Compared, other: Compared, least: float = 0.0) -> float:
@@ -190,28 +201,40 @@ def likeness(one: Compared, other: Compared, least: float = 0.0) -> float:
   best = -1.0
   for mirrored in (False, True):
     turned = other.mirrored if mirrored else other.whole
-    whole = _correlation(one.whole, turned)
+    whole = _correlations(one.whole, turned).max()
     best = max(best, whole)
     if whole >= _UNCROPPED * least:
       crops = other.mirrored_crops if mirrored else other.crops
-      best = max(best, _correlation(one.crops, turned), _correlation(one.whole, crops))
-  return best
+      best = max(best, _correlations(one.crops, turned).max(), _correlations(one.whole, crops).max())
+  return float(best)
 
 
-def _correlation(a: _Movie, b: _Movie) -> float:
-  """The greatest likeness over all shifts in time, and over all versions of `a` and `b`; one has only one."""
+def may_be_alike(
+  ones: UInt8[np.ndarray, "pairs times 16 16"],
+  others: UInt8[np.ndarray, "pairs times2 16 16"],
+  least: float,
+) -> Bool[np.ndarray, "pairs"]:
+  """Which of many pairs of clips may have a likeness of at least `least`, judged without crops."""
+  one, others = _movie(_blurred(ones)), _blurred(others)
+  best = np.maximum(*(_correlations(one, _movie(turned)) for turned in (others, others[..., ::-1])))
+  return best >= _UNCROPPED * least
+
+
+def _correlations(a: _Movie, b: _Movie) -> Float32[np.ndarray, "versions"]:
+  """The greatest likeness over all shifts of each pair of versions; `a` or `b` may have only one version."""
   m, n = a.sums.shape[1] - 1, b.sums.shape[1] - 1
   need = max(min(_SHORTEST, m, n), math.ceil(_OVERLAP * min(m, n)))
   shifts = np.arange(need - n, m - need + 1)  # Picture t of `b` is compared with picture t + shift of `a`.
   first = np.maximum(shifts, 0)
   count = np.minimum(m - first, n - np.maximum(-shifts, 0))
   second = first - shifts
-  means = [(x.sums[:, k + count] - x.sums[:, k]) / count[:, None] for x, k in ((a, first), (b, second))]
+  length = count.astype(np.float32)
+  means = [(x.sums[:, k + count] - x.sums[:, k]) / length[:, None] for x, k in ((a, first), (b, second))]
   noise = _NOISE**2 * SIDE**2
   still = [(mean**2).sum(-1) + noise for mean in means]
   pictures = ((means[0] * means[1]).sum(-1) + noise) / np.sqrt(still[0] * still[1])
   products = a.changes @ b.changes.transpose(0, 2, 1)
   along = np.stack([np.trace(products, -shift, 1, 2) for shift in shifts], -1)
-  noise = 2 * noise * (count - 1)  # A change has the noise of two pictures.
+  noise = 2 * noise * (length - 1)  # A change has the noise of two pictures.
   moving = [x.energy[:, k + count - 1] - x.energy[:, k] + noise for x, k in ((a, first), (b, second))]
-  return float(np.minimum(pictures, along / np.sqrt(moving[0] * moving[1])).max())
+  return np.minimum(pictures, along / np.sqrt(moving[0] * moving[1])).max(-1)

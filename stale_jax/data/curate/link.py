@@ -8,6 +8,8 @@ Clips of one fixed camera share all of their keys. In a band with many clips, a 
 only with the clips whose motion is most similar to its own. Such bands are counted.
 """
 
+import functools
+import hashlib
 import json
 import os
 import uuid
@@ -15,11 +17,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8, UInt32
+from jaxtyping import Float32, Int64, UInt8, UInt32
+from threadpoolctl import threadpool_limits
 
 from stale_jax.data.curate.components import write_edges
 from stale_jax.data.curate.judge import video_of
-from stale_jax.data.curate.likeness import SIDE, Compared, Look, likeness
+from stale_jax.data.curate.likeness import SIDE, Compared, Look, likeness, may_be_alike
 from stale_jax.data.curate.stage import Step, run_stage
 
 _LOW_BITS = 31  # Bits of a code from which the keys are made.
@@ -28,6 +31,7 @@ _DIFFERENT = 8  # Greatest number of the 64 bits in which two codes of compared 
 # In a band with more clips than this, a clip is compared only with as many clips of similar motion.
 _NEIGHBOURS = 200
 _ENTRY = np.dtype([("key", "u4"), ("motion", "f4"), ("code", "u8"), ("part", "u4"), ("row", "u4")])
+_PICTURES = 1 << 11  # Pictures of each side that are compared at once.
 _CHUNK = 1 << 22  # Pairs of entries that are held in memory before repeated ones are removed.
 
 
@@ -35,18 +39,27 @@ class LookTable:
   """The looks of the clips of a part, in files that are read in parts.
 
   Attributes:
-    nodes: name of each clip in the graph of near-duplicates (see `judge.clip_node`).
+    videos: a hash of the name of each clip's video.
+    lengths: number of pictures of each clip.
   """
 
   def __init__(self, folder: Path):
-    self.nodes = (folder / "nodes.txt").read_text(encoding="utf-8").splitlines()
+    self._folder = folder
     self._pictures = (folder / "pictures").open("rb", buffering=0)
     self._ends = np.load(folder / "ends.npy")
+    self.videos, self.lengths = np.load(folder / "videos.npy"), np.diff(self._ends)
+
+  @functools.cached_property
+  def nodes(self) -> list[str]:
+    """The name of each clip in the graph of near-duplicates (see `judge.clip_node`)."""
+    return (self._folder / "nodes.txt").read_text(encoding="utf-8").splitlines()
 
   @staticmethod
   def write(folder: Path, nodes: Sequence[str], looks: Sequence[Look]) -> None:
     """Writes a table."""
     (folder / "nodes.txt").write_text("".join(f"{node}\n" for node in nodes), encoding="utf-8")
+    hashes = [hashlib.blake2b(video_of(node).encode(), digest_size=8).digest() for node in nodes]
+    np.save(folder / "videos.npy", np.frombuffer(b"".join(hashes), np.uint64))
     pictures = [look.pictures for look in looks]
     with (folder / "pictures").open("wb") as file:
       file.writelines(each.tobytes() for each in pictures)
@@ -230,23 +243,40 @@ class _Compare(Step):
     own, edges = LookTable(Path(self._tables[key])), set()
     for part in np.unique(pairs[:, 2]).tolist():
       table = own if part == key else LookTable(Path(self._tables[part]))
-      for row, others in _by_row(pairs[pairs[:, 2] == part]):
-        clip = Compared(own.pictures(row))
-        for row2 in others:
-          one, other = own.nodes[row], table.nodes[row2]
-          # Clips of one video may look alike because they show the same place and person.
-          if video_of(one) == video_of(other):
-            continue
-          if likeness(clip, Compared(table.pictures(row2)), self._most_likeness) >= self._most_likeness:
-            edges |= {(one, other), (f"video {video_of(one)}", f"video {video_of(other)}")}
+      rows = pairs[pairs[:, 2] == part][:, (1, 3)]
+      # Clips of one video may look alike because they show the same place and person.
+      rows = rows[own.videos[rows[:, 0]] != table.videos[rows[:, 1]]]
+      # There is a worker for each core; threads of small matrix products would only wait for one another.
+      with threadpool_limits(1):
+        alike = list(self._alike(own, table, rows))
+      for row, row2 in alike:
+        one, other = own.nodes[row], table.nodes[row2]
+        edges |= {(one, other), (f"video {video_of(one)}", f"video {video_of(other)}")}
       if table is not own:
         table.close()
     own.close()
     write_edges(folder, sorted(edges))
 
+  def _alike(
+    self, table: LookTable, other: LookTable, rows: UInt32[np.ndarray, "pairs 2"]
+  ) -> Iterator[tuple[int, int]]:
+    """Yields those of `rows`, pairs of a row of `table` and a row of `other`, whose clips are alike."""
+    least = self._most_likeness
+    lengths = np.stack([table.lengths[rows[:, 0]], other.lengths[rows[:, 1]]], -1)
+    for chunk in _chunks(rows, lengths):
+      ones = np.stack([table.pictures(row) for row in chunk[:, 0].tolist()])
+      others = np.stack([other.pictures(row) for row in chunk[:, 1].tolist()])
+      for k in np.flatnonzero(may_be_alike(ones, others, least)):
+        if likeness(Compared(ones[k]), Compared(others[k]), least) >= least:
+          yield tuple(chunk[k].tolist())
 
-def _by_row(pairs: UInt32[np.ndarray, "pairs 4"]) -> Iterator[tuple[int, list[int]]]:
-  """Groups sorted pairs by their first clip: (its row, the rows of the second clips)."""
-  rows, begin = np.unique(pairs[:, 1], return_index=True)
-  for row, others in zip(rows.tolist(), np.split(pairs[:, 3], begin[1:]), strict=True):
-    yield row, others.tolist()
+
+def _chunks(
+  rows: UInt32[np.ndarray, "pairs 2"], lengths: Int64[np.ndarray, "pairs 2"]
+) -> Iterator[UInt32[np.ndarray, "some 2"]]:
+  """Divides `rows` into pairs with equal `lengths`, few enough to be compared at once."""
+  each, begin = np.unique(lengths, axis=0, return_inverse=True)
+  for number, both in enumerate(each):
+    chosen, size = rows[begin == number], max(1, _PICTURES // int(both.max()))
+    for first in range(0, len(chosen), size):
+      yield chosen[first : first + size]
