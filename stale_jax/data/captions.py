@@ -18,10 +18,10 @@ def describe_captions(captions: Sequence[str], text_length: int) -> list[str]:
   lines = []
   if missing and missing == count:
     lines.append(
-      f"captions: none of {count} videos has one; the model learns without text: generate with --prompt=''."
+      f"captions: none of {count} examples has one; the model learns without text: generate with --prompt=''."
     )
   elif missing:
-    lines.append(f"captions: {missing} of {count} videos have none.")
+    lines.append(f"captions: {missing} of {count} examples have none.")
   if long:
     longest = max(len(caption.encode()) for caption in captions)
     lines.append(

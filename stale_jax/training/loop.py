@@ -20,6 +20,7 @@ from stale_jax.files import FULL, AnyPath, at
 from stale_jax.hosts import leads, spread
 from stale_jax.mesh import on_host
 from stale_jax.progress import Stage
+from stale_jax.training.absent import AbsentSenses
 from stale_jax.training.begin import first_state, load_params
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.feed import Feed
@@ -144,6 +145,7 @@ def _train(
       flops=functools.cache(functools.partial(step_flops, experiment)),
       evaluate=evaluate,
       check_lock=check_lock,
+      absent=AbsentSenses(tuple(sense.name for sense in experiment.data.senses), say),
     )
     state = run.go(state, stopping)
     if int(state.step) == settings.steps:
@@ -170,6 +172,7 @@ class _Run:
     flops: returns the model FLOPs of a step, or None if they are not counted.
     evaluate: evaluates averaged parameters; None: they are not evaluated.
     check_lock: raises UserError if another run has taken over the folder.
+    absent: the senses that no example has.
     compiled: shapes of the batches for which the step has been compiled.
   """
 
@@ -187,6 +190,7 @@ class _Run:
   flops: Callable[[], float | None]
   evaluate: Callable[[Any], Evaluation] | None
   check_lock: Callable[[], None]
+  absent: AbsentSenses
   compiled: set[tuple] = dataclasses.field(default_factory=set)
 
   def go(self, state: State, stopping: Callable[[int], bool]) -> State:
@@ -243,6 +247,7 @@ class _Run:
       self._report_skipped(skipped)
     if logging:
       scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
+      self.absent.logged(scalars, self._is_last(step))
       self.metrics.write(step, {**scalars, "skipped_steps": skipped.total}, self.flops())
 
   def _evaluate(self, step: int, state: State) -> None:

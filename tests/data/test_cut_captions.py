@@ -19,6 +19,6 @@ def test_captions_that_are_cut_are_counted():
 
 
 def test_missing_captions_are_counted():
-  assert describe_captions(["", "a", ""], 96) == ["captions: 2 of 3 videos have none."]
+  assert describe_captions(["", "a", ""], 96) == ["captions: 2 of 3 examples have none."]
   [line] = describe_captions(["", ""], 96)
-  assert "none of 2 videos" in line and "--prompt=''" in line
+  assert "none of 2 examples" in line and "--prompt=''" in line

@@ -265,6 +265,6 @@ def test_a_run_is_not_resumed_on_other_data_unless_told_so(videos, tmp_path, cap
   state = train(config.to_dict(), workdir)
   said = capsys.readouterr().out
   assert int(state.step) == 3 and np.isfinite(jax.tree.leaves(state.ema)[0]).all()
-  assert "1 added (aa.mp4), 1 changed (b.mp4)" in said and "1 of 4 videos have none" in said
+  assert "1 added (aa.mp4), 1 changed (b.mp4)" in said and "1 of 4 examples have none" in said
   assert "1 of 4 are longer than 95 bytes, the longest has 149" in said
   assert load(str(workdir)).generate("", steps=2).clip["sight"].shape == (4, 16, 16, 3)
