@@ -18,7 +18,7 @@ def mux(
   pictures: Iterable[UInt8[np.ndarray, "height width 3"]],
   size: tuple[int, int],
   rate: Fraction,
-  wave: Float[np.ndarray, "samples"] | None = None,
+  wave: Float[np.ndarray, "samples *ears"] | None = None,
   *,
   container: str,
   codec: tuple[str, Mapping[str, str]],
@@ -31,7 +31,8 @@ def mux(
     pictures: RGB pictures. The iterable is consumed one picture at a time.
     size: (height, width) of the pictures, both even.
     rate: pictures per second.
-    wave: mono sound in [-1, 1], SOUND_RATE samples per second; None for no sound track.
+    wave: mono sound [samples] or stereo sound [samples, (left, right)], in [-1, 1], SOUND_RATE samples per
+      second; None for no sound track.
     container: "mp4" or "webm".
     codec: name of FFmpeg's video encoder, and its options.
     sound_codec: name of FFmpeg's audio encoder.
@@ -39,10 +40,11 @@ def mux(
   Raises:
     av.codec.codec.UnknownCodecError: this FFmpeg lacks one of the encoders.
   """
+  layout = "mono" if wave is None or wave.ndim == 1 else "stereo"
   options = {"movflags": "+faststart"} if container == "mp4" else {}
   with av.open(str(path), "w", format=container, options=options) as file:
     video = file.add_stream(codec[0], rate=rate, options=dict(codec[1]))
-    audio = None if wave is None else file.add_stream(sound_codec, rate=SOUND_RATE, layout="mono")
+    audio = None if wave is None else file.add_stream(sound_codec, rate=SOUND_RATE, layout=layout)
     video.height, video.width = size
     video.pix_fmt = "yuv420p"
     # State the colour space: players guess differently if the file does not.
@@ -55,11 +57,11 @@ def mux(
       file.mux(video.encode(frame))
     file.mux(video.encode(None))
     if audio is not None:
-      frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[None]), format="flt", layout="mono")
+      frame = av.AudioFrame.from_ndarray(wave.reshape(1, -1), format="flt", layout=layout)
       frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, 0, Fraction(1, SOUND_RATE)
       resampler = av.AudioResampler(
         format=audio.format,
-        layout="mono",
+        layout=layout,
         rate=SOUND_RATE,
         frame_size=audio.codec_context.frame_size or _SAMPLES,
       )
