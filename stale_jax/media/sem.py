@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Real
 
 from stale_jax.clip import Sense, intensity
+from stale_jax.data.decode.effects import LOCATIONS
 from stale_jax.files import AnyPath
 
 SEDL = "urn:mpeg:mpeg-v:2010:01-SEDL-NS"
@@ -19,7 +20,6 @@ _SCENT = "urn:mpeg:mpeg-v:01-SI-ScentCS-NS:"
 _LOCATION = "urn:mpeg:mpeg-v:01-SI-LocationCS-NS:"
 # MPEG-V has no effect for taste: taste is written as a spray with our own classification term.
 _TASTE = "urn:stale_jax:taste:"
-_WALLS = {"left": "left:*:*", "right": "right:*:*", "top": "*:top:*", "bottom": "*:bottom:*"}
 _ON, _OFF = 0.2, 0.1  # Intensities at which an effect starts and ends.
 _HOLD = 0.1  # An effect ends and a new one starts if the intensity changes by more than this.
 _LEAST = 0.1  # Minimal duration of an effect in seconds, since devices are slow.
@@ -28,7 +28,7 @@ _LEAST = 0.1  # Minimal duration of an effect in seconds, since devices are slow
 def _attributes(sense: str, channel: str) -> dict[str, str] | None:
   """XML attributes of the effects of a channel; None for senses without an effect type."""
   if sense == "touch":
-    location = _WALLS.get(channel)
+    location = LOCATIONS.get(channel)
     return {"type": "sev:VibrationType"} | ({"location": _LOCATION + location} if location else {})
   if sense == "smell":
     return {"type": "sev:ScentType", "scent": _SCENT + channel}

@@ -8,6 +8,7 @@ import pytest
 from lxml import etree
 
 from stale_jax.data import Digits
+from stale_jax.data.decode.effects import read_effects
 from stale_jax.data.sources.digits import PITCHES
 from stale_jax.errors import UserError
 from stale_jax.media import (
@@ -20,7 +21,7 @@ from stale_jax.media import (
 )
 from stale_jax.media.picture import enlarge, to_bytes
 from stale_jax.media.sem import SEDL, SI, XSI, _runs
-from tests.media.examples import CLIP, EXAMPLE, SENSES, movie
+from tests.media.examples import BODY, CLIP, EXAMPLE, SENSES, decaying, movie, sense, walk
 
 
 def decode(path):
@@ -84,6 +85,28 @@ def test_sound_is_aligned_within_a_millisecond(tmp_path, codec, suffix):
     assert float(first.pts * first.time_base) == pytest.approx(
       -1024 / 48000 if codec == "h264" else -0.0065, abs=1e-3
     )
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("vp9", ".webm")])
+def test_a_file_keeps_both_ears(tmp_path, codec, suffix):
+  steps = walk()
+  write_video(tmp_path / f"a{suffix}", steps.clip, steps.described(), codec)
+  with av.open(str(tmp_path / f"a{suffix}")) as file:
+    assert file.streams.audio[0].layout.name == "stereo"
+    heard = np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], 1)
+  assert heard.shape[0] == 2 and abs(heard.shape[1] - 96000) <= 1024
+  # The left ear hears the step twice as loud as the right ear: four times the energy.
+  want = synthesise(steps.clip["sound"], steps.described()["sound"])
+  for first, last in ((8, 12), (12, 16)):
+    frames = slice(6000 * first, 6000 * last)
+    left, right = np.square(heard[:, frames].astype(np.float64)).sum(1)
+    assert left / right == pytest.approx(4, rel=0.1)
+    assert left == pytest.approx(np.square(want[frames, 0].astype(np.float64)).sum(), rel=0.15)
+  assert np.abs(heard[:, : 6000 * 8 - 2000]).max() < 0.01
+  # One ear is still one channel.
+  write_video(tmp_path / f"b{suffix}", CLIP, SENSES, codec)
+  with av.open(str(tmp_path / f"b{suffix}")) as file:
+    assert file.streams.audio[0].layout.name == "mono"
 
 
 @pytest.mark.parametrize("rate", [7.3, 23.976, 30000 / 1001])
@@ -181,6 +204,24 @@ def test_effects_are_valid_and_at_the_right_time(tmp_path):
       felt[start : start + frames, wall] = int(effect.get("intensity-value")) / 100
   level = (CLIP["touch"] + 1) / 2
   np.testing.assert_allclose(felt, np.where(level >= 0.1, level, 0), atol=0.05)
+
+
+def test_touch_of_a_body_is_a_vibration_at_its_place(tmp_path):
+  touch = np.stack([decaying(16, (2 + i, 1.0)) for i in range(5)], -1)
+  write_sem(tmp_path / "a.xml", {"touch": touch}, {"touch": sense("touch", *BODY)})
+  places = {
+    effect.get("location"): int(effect.get(f"{{{SI}}}pts")) // 11250
+    for effect in etree.parse(str(tmp_path / "a.xml")).getroot().findall(f"{{{SEDL}}}Effect")[::-1]
+  }
+  terms = ["left:bottom", "right:bottom", "left:middle", "right:middle", "center:middle"]
+  assert places == {
+    f"urn:mpeg:mpeg-v:01-SI-LocationCS-NS:{term}:midway": 2 + i for i, term in enumerate(terms)
+  }
+  # It is read as the channels that were written.
+  read = read_effects((tmp_path / "a.xml").read_bytes())["touch"]
+  assert {name: (events[0].start, events[0].level) for name, events in read.items()} == {
+    name: ((2 + i) / 8, 1.0) for i, name in enumerate(BODY)
+  }
 
 
 def test_effects_neither_flicker_nor_miss_an_impact():

@@ -1,7 +1,7 @@
 """Reads MPEG-V Sensory Effect Metadata (SEM, ISO/IEC 23005-3) of any edition.
 
-The channels of touch are vibration (or its location: left, right, top, bottom), wind, temperature, spray,
-fog, light, flash and tactile. The channel of smell is the last word of the scent. MPEG-V has no taste: a
+The channels of touch are vibration (or its location, see `LOCATIONS`), wind, temperature, spray, fog, light,
+flash and tactile. The channel of smell is the last word of the scent. MPEG-V has no taste: a
 spraying type that ends in ":taste:NAME" is read as the channel NAME of taste.
 
 Times are those of the XML streaming instructions (ISO/IEC 21000-7): `pts`, `ptsDelta` after the last anchor,
@@ -17,7 +17,20 @@ from typing import NamedTuple
 
 _TOUCH = {"VibrationType": "vibration", "WindType": "wind", "TemperatureType": "temperature"}
 _TOUCH |= {"FogType": "fog", "LightType": "light", "FlashType": "flash", "TactileType": "tactile"}
-_WALLS = ("left", "right", "top", "bottom")
+# Channel of touch -> its term in LocationCS (ISO/IEC 23005-6): place across, in height and in depth; "*" is
+# any. The scheme has no parts of the body: they are places around the middle of the user.
+LOCATIONS = {
+  "left": "left:*:*",
+  "right": "right:*:*",
+  "top": "*:top:*",
+  "bottom": "*:bottom:*",
+  "left foot": "left:bottom:midway",
+  "right foot": "right:bottom:midway",
+  "left hand": "left:middle:midway",
+  "right hand": "right:middle:midway",
+  "body": "center:middle:midway",
+}
+_CHANNELS = {location: channel for channel, location in LOCATIONS.items()}
 # Type of an effect -> the attribute that selects its channel.
 _SELECTORS = {"ScentType": "scent", "SprayingType": "sprayingType", "VibrationType": "location"}
 _TRUE = ("true", "1")
@@ -179,7 +192,7 @@ def _channel(kind: str, attributes: Mapping[str, str]) -> tuple[str, str] | None
     taste, _, name = attributes.get("sprayingType", "").rpartition(":")
     return ("taste", name) if taste.endswith(":taste") else ("touch", "spray")
   if kind == "VibrationType":
-    location = attributes.get("location", "").rsplit("-NS:", 1)[-1].split(":")
-    walls = [word for word in location if word in _WALLS]
-    return "touch", walls[0] if walls else "vibration"
+    location = attributes.get("location", "").rsplit("-NS:", 1)[-1]
+    walls = [word for word in location.split(":") if word in LOCATIONS]
+    return "touch", _CHANNELS.get(location, walls[0] if walls else "vibration")
   return ("touch", _TOUCH[kind]) if kind in _TOUCH else None
