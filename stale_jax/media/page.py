@@ -9,6 +9,7 @@ import numpy as np
 
 from stale_jax.clip import Sense
 from stale_jax.files import AnyPath, write_whole
+from stale_jax.media.body import body
 from stale_jax.media.picture import png, shrink, to_bytes
 from stale_jax.media.plots import plot
 
@@ -42,8 +43,9 @@ def _movie(
 ) -> str:
   name, values = next(iter(clip.items()))
   # The attribute data-seconds tells movie.js and movie.css that there is a video.
-  playing = f' data-seconds="{len(values) / senses[name].rate:.6f}"' if video else ""
-  look = _look(clip["sight"], senses["sight"].rate, video) if video else ""
+  seconds = len(values) / senses[name].rate
+  playing = f' data-seconds="{seconds:.6f}" data-frames="{len(values)}"' if video else ""
+  look = _look(clip, senses, video) if video else ""
   plots = "".join(f"<div><h3>{html.escape(n)}</h3>{plot(clip[n], senses[n])}</div>" for n in clip)
   return (
     f'<section class="movie"{playing}><h2>{html.escape(title)}</h2><p class="facts">{html.escape(facts)}</p>'
@@ -51,11 +53,13 @@ def _movie(
   )
 
 
-def _look(sight: np.ndarray, rate: float, video: AnyPath) -> str:
-  """HTML of the video player and the storyboard."""
+def _look(clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], video: AnyPath) -> str:
+  """HTML of the video player, the touched body and the storyboard."""
+  sight, rate = clip["sight"], senses["sight"].rate
   kind = "video/webm" if video.suffix == ".webm" else "video/mp4"
   # The stride is odd: an even stride would hide part of a motion with a period of, for example, 8 frames.
-  shown = range(0, len(sight), -(-len(sight) // _MOST) | 1)
+  stride = -(-len(sight) // _MOST) | 1
+  shown = range(0, len(sight), stride)
   # Frames are converted one by one, because all large frames of a long movie would take much memory.
   board = "".join(
     f'<figure><img alt="frame {i}" src="{data_url("image/png", png(shrink(to_bytes(sight[i : i + 1]))[0]))}">'
@@ -63,10 +67,21 @@ def _look(sight: np.ndarray, rate: float, video: AnyPath) -> str:
     for i in shown
   )
   cell = next((cell for most, cell in _CELLS if len(shown) <= most), _SMALLEST)
+  touched = body(clip["touch"], senses["touch"]) if "touch" in clip else ""
   return (
-    f'<div class="look"><video controls loop muted autoplay playsinline '
-    f'src="{data_url(kind, video.read_bytes())}"></video>'
-    f'<div class="board" style="--cell:{cell}px">{board}</div></div>'
+    f'<div class="look"><div class="player"><video controls loop muted autoplay playsinline '
+    f'src="{data_url(kind, video.read_bytes())}"></video>{_controls(len(sight), "sound" in clip)}</div>'
+    f'{touched}<div class="board" data-stride="{stride}" style="--cell:{cell}px">{board}</div></div>'
+  )
+
+
+def _controls(frames: int, has_sound: bool) -> str:
+  """The controls of movie.js, which replace those of the browser; hidden without the script."""
+  sound = '<button type="button" class="sound">Sound on</button>' if has_sound else ""
+  return (
+    '<div class="controls" hidden><input class="time" aria-label="time" type="range" step="any" value="0" '
+    f'min="0" max="{frames}"><button type="button" class="play">Play</button><span class="clock"></span>'
+    f"{sound}</div>"
   )
 
 
@@ -131,11 +146,11 @@ def write_page(
     else ""
   )
   count = "One movie" if len(movies) == 1 else f"{len(movies)} movies, each"
-  body = (
+  content = (
     f'<main class="stale"><h1>Stale movies</h1><p class="lead">{count} generated in all its senses '
     f"at once, from noise.</p>{''.join(_movie(*movie) for movie in movies)}"
     f'<section class="movie">{forms}{table}<h3>Command that made this page</h3>'
     f"<pre>{html.escape(command)}</pre></section></main>"
   )
   script = f"<script>{_asset('movie.js')}</script>"
-  write_whole(path, document("Stale movies", body + script))
+  write_whole(path, document("Stale movies", content + script))

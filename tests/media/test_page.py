@@ -21,12 +21,13 @@ from stale_jax.media import (
   read_arrays,
   write_page,
 )
+from stale_jax.media.body import body
 from stale_jax.media.curves import curves
 from stale_jax.media.dots import dots
 from stale_jax.media.picture import shrink
 from stale_jax.media.plots import plot
 from stale_jax.movie import Movie
-from tests.media.examples import CLIP, SENSES, movie
+from tests.media.examples import BODY, CLIP, SENSES, decaying, movie, sense
 
 
 class Outside(HTMLParser):
@@ -88,6 +89,46 @@ def test_plots_hold_every_channel_and_escape_it():
     etree.fromstring(text)
     assert text.count("<title>") == channels and "<b>" not in text and "tone 2" in text
     assert "maximum 1.00 at 0.5 s" in text and "<span>0.25</span>" in text and "<span>1 s</span>" in text
+
+
+def test_both_ears_share_a_row():
+  ears = sense(
+    "sound", "a <b> left", "a <b> right", *(f"{i} Hz {ear}" for i in range(9) for ear in ("right", "left"))
+  )
+  values = -np.ones((4, 20))
+  values[1, :2] = 1, 0
+  values[3, 2] = 0.5
+  text = plot(values, ears)
+  svg = etree.fromstring(text[: text.index('<p class="note">')]).find(".//svg")
+  rows = {row.find("title").text: [path.get("d") for path in row.iter("path")] for row in svg.findall("g")}
+  assert len(rows) == 10 and svg.get("viewBox") == "0 0 4 10"
+  # The last row is the first channel: from its middle up for the left ear, and down for the right ear.
+  title = "a <b>: left ear maximum 1.00 at 0.125 s, right ear maximum 0.50 at 0.125 s"
+  assert list(rows)[-1] == title
+  assert rows[title] == [
+    "M0 9.50V9.500H1V9.060H2V9.500H3V9.500H4V9.50Z",
+    "M0 9.50V9.500H1V9.720H2V9.500H3V9.500H4V9.50Z",
+  ]
+  assert "0 Hz: left ear maximum 0.00 at 0 s, right ear maximum 0.75 at 0.375 s" in rows
+
+
+def test_a_body_is_lit_where_it_is_touched():
+  touch = np.stack([decaying(4, (1 + i, 1.0)) for i in range(3)], -1)
+  svg = etree.fromstring(body(touch, sense("touch", "right foot", "body", "left hand"))).find("svg")
+  lit = {part.find("title").text.split(":")[0]: part for part in svg.findall("g[@class='on']")}
+  assert set(lit) == set(BODY)
+  assert (
+    lit["right foot"].get("data-levels") == "0 100 50 25"
+    and lit["left hand"].get("data-levels")[-3:] == "100"
+  )
+  assert (
+    lit["left foot"].get("data-levels").strip("0 ") == "" == lit["right hand"].get("data-levels").strip("0 ")
+  )
+  # It is seen from behind: its left is on the left.
+  for name in ("foot", "hand"):
+    left, right = (float(lit[f"{side} {name}"][0].get("cx")) for side in ("left", "right"))
+    assert left < 60 < right == pytest.approx(120 - left)
+  assert body(touch, sense("touch", "left", "body", "top")) == ""
 
 
 def test_a_storyboard_picture_is_the_frame_made_smaller():
