@@ -85,7 +85,8 @@ def _sustain(wave: Float[np.ndarray, "ears samples"], part: Part, frame_rate: fl
   knots = np.stack([middle - flat, middle + flat], -1).ravel()
   now = np.arange(wave.shape[1]) / rate
   for ear, column in zip(wave, level.T, strict=True):
-    ear += instrument(np.interp(now, knots, np.repeat(column, 2)), rate)
+    if column.any():
+      ear += instrument(np.interp(now, knots, np.repeat(column, 2)), rate)
 
 
 def _burst(part: Part, rate: int) -> Float[np.ndarray, "samples"] | None:

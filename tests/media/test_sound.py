@@ -63,6 +63,12 @@ def test_every_step_is_an_event_wherever_it_is_and_however_quiet(rate, strength)
   assert np.flatnonzero(_onsets(np.stack(levels, -1), rate)).tolist() == frames
 
 
+def test_steps_in_every_frame_are_events_if_a_frame_is_longer_than_their_decay():
+  steps = decaying(12, *((frame, 0.7) for frame in range(2, 12)), rate=4.0)
+  level = np.stack([(steps + 1) / 2] * 2, -1)
+  assert np.flatnonzero(_onsets(level, 4.0)).tolist() == list(range(2, 12))
+
+
 def test_quiet_events_are_quiet():
   loud = [
     np.abs(synthesise(panned("step", decaying(16, (4, s)), decaying(16, (4, s))), STEREO)).max()
