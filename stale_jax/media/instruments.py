@@ -1,4 +1,4 @@
-"""Waveforms of the instruments that `media.sound` plays. All are deterministic, and about as loud."""
+"""Waveforms of the instruments that `media.sound` plays: deterministic, and about equally loud."""
 
 import functools
 from collections.abc import Callable
