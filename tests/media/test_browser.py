@@ -36,12 +36,14 @@ def browser(tmp_path_factory):
   browser.close()
 
 
-@pytest.fixture
-def page(browser, tmp_path):
+@pytest.fixture(params=["h264", "vp9"])
+def page(browser, tmp_path, request):
   """The page of a walk and of a digit, whose first movie is paused at its start."""
   browser.fetched.clear()
   movies = [walk(), movie()]
-  write_page(tmp_path / "index.html", [m.page_entry(m.save(tmp_path)) for m in movies], [], "", "")
+  write_page(
+    tmp_path / "index.html", [m.page_entry(m.save(tmp_path, request.param)) for m in movies], [], "", ""
+  )
   browser.open(tmp_path / "index.html")
   browser.run("document.querySelectorAll('video').forEach((v) => { v.pause(); v.currentTime = 0; })")
   yield browser
