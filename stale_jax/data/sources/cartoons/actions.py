@@ -14,9 +14,11 @@ from stale_jax.data.sources.cartoons.skeleton import Pose, ease, stride
 TAU = 2 * math.pi
 PERIOD = 2.0  # Seconds between two throws, spells or gifts.
 RELEASE = 0.68  # Seconds from the beginning of a throw until the prop leaves the hand.
+THROW_DELAY, SPELL_DELAY = 0.15, 0.2  # Greatest delays of the beginning in seconds.
 SPELL = 0.6  # Seconds from the beginning of a spell until its stars appear.
 HAND_OVER = 0.95  # Seconds from the beginning of a gift until it changes hands.
 TO_CAR, FROM_CAR = 0.55, 1.3  # Times of the transformations.
+TOP_SPEED = 47.6  # Of a car, units per second.
 JUMP = 1.0  # Seconds from one jump to the next.
 CROUCH, LANDING = 0.3, 0.85  # Fractions of a jump at which the feet leave and reach the ground.
 WHEEL = 1.1  # Seconds in which a cartwheel turns once.
@@ -186,7 +188,7 @@ def twirls(time: float, timing: Timing) -> Pose:
 
 
 def throws(time: float, timing: Timing) -> Pose:
-  time = max(time - 0.15 * timing.phase, 0.0) % PERIOD
+  time = max(time - THROW_DELAY * timing.phase, 0.0) % PERIOD
   if time < 0.55:
     back = ease(time / 0.45)
     return Pose(
@@ -214,7 +216,7 @@ def throws(time: float, timing: Timing) -> Pose:
 
 
 def casts(time: float, timing: Timing) -> Pose:
-  time = max(time - 0.2 * timing.phase, 0.0) % PERIOD
+  time = max(time - SPELL_DELAY * timing.phase, 0.0) % PERIOD
   back = ease(time / 0.45)
   if time < SPELL:
     return Pose(
@@ -263,7 +265,7 @@ def _transformed(since: float, pace: float) -> Pose:
     )
   driving = max(since - 0.3, 0.0)
   # It gathers speed for a second.
-  x = 34 * driving**1.4 if driving < 1 else 34 + 47.6 * (driving - 1)
+  x = TOP_SPEED / 1.4 * driving**1.4 if driving < 1 else TOP_SPEED * (driving - 1 + 1 / 1.4)
   return Pose(
     x=x * pace,
     car=True,

@@ -14,6 +14,7 @@ from stale_jax.data.sources.cartoons.skeleton import (
   HIP,
   MIDDLE,
   SHIN,
+  SHOULDERS,
   THIGH,
   Pose,
   bend,
@@ -115,7 +116,7 @@ class _Body:
   def _arm(self, side: int) -> tuple[complex, complex, complex]:
     """Shoulder, elbow and hand."""
     shoulder, elbow = self._pose.arms[side]
-    root = self.trunk(7.4, (1.9 if side else -2.6) * self._actor.width)
+    root = self.trunk(SHOULDERS[side].imag, SHOULDERS[side].real * self._actor.width)
     middle = root + ARM * direction(shoulder + self._pose.lean)
     return root, middle, middle + ARM * direction(shoulder + elbow + self._pose.lean)
 

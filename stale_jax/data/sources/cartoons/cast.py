@@ -36,7 +36,7 @@ class Character:
 
   Attributes:
     garment: the word for what is coloured.
-    weight: how loud the steps are, from 0 to 1.
+    weight: how heavily it treads, from 0 to 1.
     size, width: factors of the size and of the width.
     legs: colour of the trousers; None for bare legs.
     shoes: colour of the shoes; None for that of the garment.
@@ -81,10 +81,10 @@ CHARACTERS = {
   ),
   "cop": Character(garment="uniform", weight=0.7, legs=(30, 38, 74), hat="cap", pattern="badge"),
   "girl": Character(
-    garment="dress", weight=0.3, size=0.86, dress=4.6, shoes=(200, 50, 90), hairdo="pigtails", pattern="sash"
+    garment="dress", weight=0.4, size=0.86, dress=4.6, shoes=(200, 50, 90), hairdo="pigtails", pattern="sash"
   ),
   "fairy": Character(
-    garment="tunic", weight=0.2, size=0.86, dress=4.6, shoes=None, hairdo="bun", wings=True, pattern="sash"
+    garment="tunic", weight=0.35, size=0.86, dress=4.6, shoes=None, hairdo="bun", wings=True, pattern="sash"
   ),
   "lumberjack": Character(
     garment="plaid shirt",
@@ -133,7 +133,7 @@ CHARACTERS = {
   ),
   "fan": Character(
     garment="T-shirt",
-    weight=0.35,
+    weight=0.45,
     size=0.84,
     legs=(60, 70, 110),
     shoes=(240, 240, 245),
@@ -166,6 +166,11 @@ class Actor:
   def size(self) -> float:
     """Factor of the size."""
     return self.character.size * self.scale
+
+  @property
+  def weight(self) -> float:
+    """How heavily it treads, from 0 to 1."""
+    return min(self.character.weight * self.build, 1.0)
 
   @property
   def width(self) -> float:

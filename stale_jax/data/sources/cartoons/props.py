@@ -88,6 +88,17 @@ PROPS: dict[str, Callable[[Pen, float], None]] = {
 # By how much a prop turns with the arm; the others stay upright.
 SWING = {"axe": 1.0, "wand": 1.0, "microphone": 0.8, "flower": 0.9}
 
+SCENTS = {
+  "vase": "clay",
+  "gem": "mineral",
+  "bag": "paper",
+  "axe": "wood",
+  "flower": "rose",
+  "balloon": "rubber",
+  "guitar": "varnish",
+  "microphone": "metal",
+  "wand": "ozone",
+}
 # The middle of a prop, about which it turns when it is thrown.
 MIDDLES = {
   "vase": -3.8j,

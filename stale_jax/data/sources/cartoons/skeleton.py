@@ -13,6 +13,7 @@ HIP = 11.0  # Height of the hip of a figure of size 1 that stands.
 MIDDLE = 15.0  # Height of the point around which a cartwheel turns.
 THIGH, SHIN, ARM = 5.6, 5.4, 5.4  # Lengths of the bones; an arm has two of equal length.
 ANKLE = 1.6  # Height of the ankle above the sole.
+SHOULDERS = (-2.6 + 7.4j, 1.9 + 7.4j)  # Of the far and the near arm, relative to the hip.
 
 _T = np.linspace(0, 1, 7)
 _BEZIER = np.stack([(1 - _T) ** 2, 2 * _T * (1 - _T), _T**2], -1)

@@ -12,6 +12,7 @@ from stale_jax.data.sources.cartoons.caption import caption
 from stale_jax.data.sources.cartoons.film import film
 from stale_jax.data.sources.cartoons.labels import COMBINATIONS, LABELS, Labels, World
 from stale_jax.data.sources.cartoons.pen import UNITS
+from stale_jax.data.sources.cartoons.senses import CHANNELS, senses
 from stale_jax.data.sources.cartoons.take import Take, draw_take
 from stale_jax.data.sources.check import SPLITS, check_patch
 from stale_jax.errors import UserError
@@ -72,16 +73,26 @@ class Cartoons(Source):
     return World(self.characters, self.actions, self.scenes, self.combinations)
 
   @property
+  def _half_width(self) -> float:
+    """Half of the width of the picture, in units (see `pen`)."""
+    return UNITS / 2 * self.width / min(self.height, self.width)
+
+  @property
   def senses(self) -> dict[str, Sense]:
     """The senses that clips can have, by name."""
-    sight = Sense(
-      name="sight",
-      shape=(self.height, self.width, 3),
-      rate=self.rate,
-      patch=(self.patch, self.spatial_patch, self.spatial_patch),
-      channels=("red", "green", "blue"),
-    )
-    return {"sight": sight}
+
+    def sense(name, channels, shape=(), patch=()):
+      return Sense(
+        name=name,
+        shape=(*shape, len(channels)),
+        rate=self.rate,
+        patch=(self.patch, *patch),
+        channels=channels,
+      )
+
+    size, patch = (self.height, self.width), (self.spatial_patch, self.spatial_patch)
+    others = (sense(name, channels) for name, channels in CHANNELS.items())
+    return {s.name: s for s in (sense("sight", ("red", "green", "blue"), size, patch), *others)}
 
   @property
   def labels(self) -> dict[str, int]:
@@ -99,7 +110,10 @@ class Cartoons(Source):
   def stored(self, index: int) -> dict[str, Any]:
     """The example at `index`, with sight in bytes."""
     labels, words, take = self.draw(index)
-    clip = {"sight": film(take, self.height, self.width, self.frames, self.rate)}
+    clip = {
+      "sight": film(take, self.height, self.width, self.frames, self.rate),
+      **senses(take, self.frames, self.rate, self._half_width),
+    }
     return {"clip": clip, "caption": words, "labels": labels, "index": int(index)}
 
   def caption(self, index: int) -> str:
@@ -112,5 +126,4 @@ class Cartoons(Source):
     rng = np.random.Generator(np.random.Philox(key=key))
     labels = self._world.draw(rng)
     words = caption(labels, rng)
-    half_width = UNITS / 2 * self.width / min(self.height, self.width)
-    return labels, words, draw_take(rng, labels, half_width, self.frames / self.rate)
+    return labels, words, draw_take(rng, labels, self._half_width, self.frames / self.rate)

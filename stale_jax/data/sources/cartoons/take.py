@@ -70,6 +70,10 @@ class Take:
     """1 if the first figure faces right, -1 if left."""
     return 1 if name(self.labels, "direction") == "right" else -1
 
+  def facing_of(self, role: int) -> int:
+    """1 if the first (0) or second (1) figure faces right, -1 if left."""
+    return -self.facing if role and self.action != "chases" else self.facing
+
   @property
   def camera_moves(self) -> bool:
     """Whether the camera moves."""
@@ -90,9 +94,10 @@ class Take:
     found = []
     for role, actor in enumerate(self.actors):
       x = middle + self.facing * (apart if role else -apart)
-      facing = -self.facing if role and self.action != "chases" else self.facing
       holds = prop if self.action != "gives" or holder(time) == role else "none"
-      found.append(Figure(actor, self.pose(role, time), complex(x, GROUND - role), facing, holds))
+      found.append(
+        Figure(actor, self.pose(role, time), complex(x, GROUND - role), self.facing_of(role), holds)
+      )
     return tuple(found)
 
   def _middle(self, time: float) -> float:
