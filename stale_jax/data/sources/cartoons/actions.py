@@ -211,7 +211,7 @@ def throws(time: float, timing: Timing) -> Pose:
   if since < 0:
     return pose
   air = min(since, 1.15)  # Then the prop lies on the ground.
-  place = complex(9 + 24 * air, max(26 + 12 * air - 30 * air * air, 3.0))
+  place = complex(9 + 22 * air, max(26 + 12 * air - 30 * air * air, 3.0))
   return dataclasses.replace(pose, thrown=(place, 6 * air))
 
 
@@ -318,14 +318,14 @@ SOLO: dict[str, Action] = {
 }
 PAIR: dict[str, Action] = {"chases": runs, "gives": gives, "dances_with": dances}
 ACTIONS = SOLO | PAIR
-# Actions that cover a distance, and the half width of a figure that does (with what it carries).
+# Actions that cover a distance, and how far a figure of size and width 1 extends to a side during them.
 TRAVEL = {
-  "walks": 13.0,
-  "runs": 15.5,
-  "sneaks": 14.0,
-  "jumps": 17.7,
-  "cartwheels": 22.5,
-  "to_car": 17.0,
-  "from_car": 19.0,
-  "chases": 15.0,
+  "walks": 14.0,
+  "runs": 14.6,
+  "sneaks": 16.4,
+  "jumps": 15.0,
+  "cartwheels": 17.5,
+  "to_car": 14.0,
+  "from_car": 14.0,
+  "chases": 14.6,
 }

@@ -15,6 +15,7 @@ from stale_jax.data.sources.cartoons.skeleton import (
   MIDDLE,
   SHIN,
   SHOULDERS,
+  SIZE,
   THIGH,
   Pose,
   bend,
@@ -22,7 +23,6 @@ from stale_jax.data.sources.cartoons.skeleton import (
   reach,
 )
 
-SIZE = 1.14  # Units of the picture per unit of a figure.
 GLOVE, METAL_GLOVE = (252, 252, 252), (150, 160, 176)
 WING = (206, 244, 255)
 

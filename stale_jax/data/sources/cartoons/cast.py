@@ -45,6 +45,7 @@ class Character:
     vest: colour of an open vest over the garment.
     hat: a key of `headwear.HATS`; "" for none.
     hat_colour: None for that of the garment.
+    top: how far hat and hair reach above the centre of the head.
     hairdo: "cropped", "pigtails" or "bun".
     beard: length of the beard; 0 for none.
     eyes: "plain", "mask" or "shades".
@@ -62,6 +63,7 @@ class Character:
   vest: Colour | None = None
   hat: str = ""
   hat_colour: Colour | None = None
+  top: float = 7.6
   hairdo: str = "cropped"
   beard: float = 0.0
   eyes: str = "plain"
@@ -79,12 +81,20 @@ CHARACTERS = {
     eyes="mask",
     pattern="stripes",
   ),
-  "cop": Character(garment="uniform", weight=0.7, legs=(30, 38, 74), hat="cap", pattern="badge"),
+  "cop": Character(garment="uniform", weight=0.7, legs=(30, 38, 74), hat="cap", top=8.8, pattern="badge"),
   "girl": Character(
     garment="dress", weight=0.4, size=0.86, dress=4.6, shoes=(200, 50, 90), hairdo="pigtails", pattern="sash"
   ),
   "fairy": Character(
-    garment="tunic", weight=0.35, size=0.86, dress=4.6, shoes=None, hairdo="bun", wings=True, pattern="sash"
+    garment="tunic",
+    weight=0.35,
+    size=0.86,
+    dress=4.6,
+    shoes=None,
+    hairdo="bun",
+    top=10.4,
+    wings=True,
+    pattern="sash",
   ),
   "lumberjack": Character(
     garment="plaid shirt",
@@ -103,6 +113,7 @@ CHARACTERS = {
     legs=(70, 92, 150),
     shoes=(128, 70, 34),
     hat="cowboy",
+    top=10.4,
     hat_colour=(164, 108, 56),
     vest=(120, 74, 40),
   ),
@@ -113,6 +124,7 @@ CHARACTERS = {
     legs=(86, 96, 120),
     shoes=(200, 150, 70),
     hat="helmet",
+    top=9.0,
     hat_colour=(255, 214, 40),
     pattern="reflectors",
   ),
@@ -127,9 +139,17 @@ CHARACTERS = {
     beard=8.4,
     eyes="shades",
   ),
-  "wizard": Character(garment="robe", weight=0.5, dress=9.2, hat="wizard", beard=12.5, pattern="sash"),
+  "wizard": Character(
+    garment="robe", weight=0.5, dress=9.2, hat="wizard", top=13.0, beard=12.5, pattern="sash"
+  ),
   "robot": Character(
-    garment="suit", weight=0.9, legs=(150, 160, 176), shoes=(110, 120, 140), metal=True, pattern="panel"
+    garment="suit",
+    weight=0.9,
+    legs=(150, 160, 176),
+    shoes=(110, 120, 140),
+    metal=True,
+    top=10.7,
+    pattern="panel",
   ),
   "fan": Character(
     garment="T-shirt",
@@ -138,6 +158,7 @@ CHARACTERS = {
     legs=(60, 70, 110),
     shoes=(240, 240, 245),
     hat="baseball",
+    top=9.4,
     pattern="star",
   ),
   "sailor": Character(
@@ -145,6 +166,7 @@ CHARACTERS = {
     weight=0.6,
     legs=(244, 244, 250),
     hat="sailor",
+    top=9.0,
     hat_colour=(250, 250, 255),
     pattern="sailor",
   ),

@@ -23,11 +23,11 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.data.sources.cartoons.actions import TOP_SPEED
-from stale_jax.data.sources.cartoons.body import SIZE
 from stale_jax.data.sources.cartoons.events import CONTACTS, NEAR, Event, beats, events, side_name
 from stale_jax.data.sources.cartoons.labels import name
 from stale_jax.data.sources.cartoons.props import SCENTS
 from stale_jax.data.sources.cartoons.scenes import SCENES
+from stale_jax.data.sources.cartoons.skeleton import SIZE
 from stale_jax.data.sources.cartoons.take import Figure, Take
 
 PITCHES = ("262 Hz", "294 Hz", "330 Hz", "392 Hz", "440 Hz")  # A pentatonic scale.

@@ -9,7 +9,9 @@ import math
 import numpy as np
 from jaxtyping import Complex
 
+SIZE = 1.14  # Units of the picture per unit of a figure.
 HIP = 11.0  # Height of the hip of a figure of size 1 that stands.
+HEAD = HIP + 15.6  # Height of the centre of its head.
 MIDDLE = 15.0  # Height of the point around which a cartwheel turns.
 THIGH, SHIN, ARM = 5.6, 5.4, 5.4  # Lengths of the bones; an arm has two of equal length.
 ANKLE = 1.6  # Height of the ankle above the sole.

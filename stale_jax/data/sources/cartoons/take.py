@@ -10,17 +10,22 @@ from stale_jax.data.sources.cartoons.actions import ACTIONS, PAIR, TAU, TRAVEL, 
 from stale_jax.data.sources.cartoons.backdrop import View
 from stale_jax.data.sources.cartoons.cast import BUILDS, CHARACTERS, COLOURS, HAIRS, SKINS, Actor
 from stale_jax.data.sources.cartoons.labels import Labels, name
-from stale_jax.data.sources.cartoons.skeleton import Pose
+from stale_jax.data.sources.cartoons.pen import LINE
+from stale_jax.data.sources.cartoons.skeleton import HEAD, MIDDLE, SHOULDERS, SIZE, Pose
 
 GROUND = 57.0  # y of the ground below the first figure; the second one is one unit farther.
 SCENE_LENGTH = 300.0  # The camera starts anywhere along it.
 SWAY = 4.0  # Seconds in which a moving camera sways once, so that it does not leave those who stay.
 LAG = 2.5  # How far a figure that a camera follows moves on the picture.
 PAN = 8.0  # How far a camera sways before a figure that stays.
-CROWDED_PAN = 3.5  # The same if there are two, or if one throws.
+CROWDED_PAN = 3.0  # The same if there are two, or if one throws.
 APART = {"chases": 12.2, "gives": 12.5, "dances_with": 10.5}  # Half the distance of two figures.
 SMALLER = dict.fromkeys((*PAIR, "cartwheels"), 0.92)  # Sizes of figures that need more room.
-THROWER = -14.0  # Where those who throw stand, so that one sees where to.
+THROWER = -12.5  # Where those who throw stand, so that one sees where to.
+
+
+CAR = 15.0  # Half of the length of a car.
+SHIFT, LEAST_SHIFT = 6.0, 1.5  # Bounds of the random shift of a path, if there is room.
 
 
 class Figure(NamedTuple):
@@ -147,11 +152,11 @@ def draw_take(rng: np.random.Generator, labels: Labels, half_width: float, durat
   elif action in TRAVEL and name(labels, "camera") == "still":
     timing = Timing(phase, duration)
     length = ACTIONS[action](duration, timing).x - ACTIONS[action](0.0, timing).x
-    space = max(half_width - TRAVEL[action], 1.0)
-    pace = min(1.0, 2 * space / max(length, 1e-6))
-    room = min(space - pace * length / 2, 6.0)
+    space = max(half_width - _extent(action, first), LEAST_SHIFT)
+    pace = min(1.0, 2 * (space - LEAST_SHIFT) / max(length, 1e-6))
+    room = min(space - pace * length / 2, SHIFT)
   elif action == "throws":
-    room = 2.0
+    room = LEAST_SHIFT
   # The second figure is out of step, by half a cycle if both dance.
   offsets = (0.0, 0.5 if action == "dances_with" else 0.4)
   timings = [Timing((phase + offset) % 1, duration, pace, role) for role, offset in enumerate(offsets)]
@@ -163,6 +168,14 @@ def draw_take(rng: np.random.Generator, labels: Labels, half_width: float, durat
     scroll=scroll,
     random=random,
   )
+
+
+def _extent(action: str, actor: Actor) -> float:
+  """How far a figure that travels extends to a side of its place, in units of the picture."""
+  extent = TRAVEL[action] + abs(SHOULDERS[0].real) * (actor.width - 1)
+  if action == "cartwheels":  # Hats are on the side, too.
+    extent = max(extent, HEAD - MIDDLE + actor.character.top)
+  return max(extent * SIZE * actor.size, CAR if action in ("to_car", "from_car") else 0.0) + LINE
 
 
 def _actor(labels: Labels, which: str, skin: str, hair: str, build: str) -> Actor:
