@@ -18,10 +18,10 @@ SCENE_LENGTH = 300.0  # The camera starts anywhere along it.
 SWAY = 4.0  # Seconds in which a moving camera sways once, so that it does not leave those who stay.
 LAG = 2.5  # How far a figure that a camera follows moves on the picture.
 PAN = 8.0  # How far a camera sways before a figure that stays.
-CROWDED_PAN = 3.0  # The same if there are two, or if one throws.
+CROWDED_PAN = 2.8  # The same if there are two, or if one throws.
 APART = {"chases": 12.2, "gives": 12.5, "dances_with": 10.5}  # Half the distance of two figures.
 SMALLER = dict.fromkeys((*PAIR, "cartwheels"), 0.92)  # Sizes of figures that need more room.
-THROWER = -12.5  # Where those who throw stand, so that one sees where to.
+THROWER = -12.2  # Where those who throw stand, so that one sees where to.
 
 
 CAR = 15.0  # Half of the length of a car.
