@@ -60,6 +60,7 @@ class Timing(NamedTuple):
 
 
 def walks(time: float, timing: Timing) -> Pose:
+  """Walks with swinging arms."""
   gait = GAITS["walks"]
   cycle = time / gait.period + timing.phase
   speed, swing, bob = gait.speed * timing.pace, math.cos(TAU * cycle), math.cos(2 * TAU * cycle)
@@ -75,6 +76,7 @@ def walks(time: float, timing: Timing) -> Pose:
 
 
 def runs(time: float, timing: Timing) -> Pose:
+  """Runs; both feet are in the air after each step."""
   gait = GAITS["runs"]
   cycle = time / gait.period + timing.phase
   speed, swing = gait.speed * timing.pace, math.cos(TAU * cycle)
@@ -93,6 +95,7 @@ def runs(time: float, timing: Timing) -> Pose:
 
 
 def sneaks(time: float, timing: Timing) -> Pose:
+  """Walks with bent knees, leaning forwards."""
   gait = GAITS["sneaks"]
   cycle = time / gait.period + timing.phase
   speed, swing = gait.speed * timing.pace, 0.25 * math.sin(TAU * cycle)
@@ -108,6 +111,7 @@ def sneaks(time: float, timing: Timing) -> Pose:
 
 
 def jumps(time: float, timing: Timing) -> Pose:
+  """Crouches, jumps forwards, and lands with bent knees."""
   number, share = divmod(time / JUMP + timing.phase, 1)
   far = 17.0 * timing.pace
   if share < CROUCH:
@@ -136,6 +140,7 @@ def jumps(time: float, timing: Timing) -> Pose:
 
 
 def cartwheels(time: float, timing: Timing) -> Pose:
+  """Turns sideways over the hands, once in WHEEL seconds."""
   return Pose(
     x=22.0 * timing.pace * time,
     lift=1.6,  # The radius of a hand or a shoe.
@@ -147,6 +152,7 @@ def cartwheels(time: float, timing: Timing) -> Pose:
 
 
 def dances(time: float, timing: Timing) -> Pose:
+  """Sways, and lifts and puts down one foot after the other on the beats."""
   # A foot comes down whenever cycle is an odd multiple of 1/4: on each beat of the music.
   cycle = (time / BEAT + 0.5) / 2 + timing.phase
   swing = math.sin(TAU * cycle)
@@ -165,6 +171,7 @@ def dances(time: float, timing: Timing) -> Pose:
 
 
 def waves(time: float, timing: Timing) -> Pose:
+  """Stands and waves the near hand."""
   cycle = 2 * time + timing.phase
   swing = math.sin(TAU * cycle)
   return Pose(
@@ -177,6 +184,7 @@ def waves(time: float, timing: Timing) -> Pose:
 
 
 def twirls(time: float, timing: Timing) -> Pose:
+  """Turns about the vertical axis, once in TWIRL seconds."""
   cycle = time / TWIRL + timing.phase
   face = math.cos(TAU * cycle)
   return Pose(
@@ -188,6 +196,7 @@ def twirls(time: float, timing: Timing) -> Pose:
 
 
 def throws(time: float, timing: Timing) -> Pose:
+  """Swings back, and throws what the near hand holds overhand."""
   time = max(time - THROW_DELAY * timing.phase, 0.0) % PERIOD
   if time < 0.55:
     back = ease(time / 0.45)
@@ -216,6 +225,7 @@ def throws(time: float, timing: Timing) -> Pose:
 
 
 def casts(time: float, timing: Timing) -> Pose:
+  """Raises the near hand, and points ahead as the stars appear."""
   time = max(time - SPELL_DELAY * timing.phase, 0.0) % PERIOD
   back = ease(time / 0.45)
   if time < SPELL:
@@ -239,10 +249,12 @@ def casts(time: float, timing: Timing) -> Pose:
 
 
 def to_car(time: float, timing: Timing) -> Pose:
+  """Crouches, becomes a car, and drives away."""
   return _transformed(time - TO_CAR, timing.pace)
 
 
 def from_car(time: float, timing: Timing) -> Pose:
+  """Drives up as a car, becomes a figure, and stands."""
   pose = _transformed(transformation(timing) - time, timing.pace)
   return dataclasses.replace(pose, x=-pose.x)
 
@@ -276,6 +288,7 @@ def _transformed(since: float, pace: float) -> Pose:
 
 
 def gives(time: float, timing: Timing) -> Pose:
+  """Hands over a prop, or receives it and is glad."""
   number, time = divmod(time, PERIOD)
   together = ease((time - 0.2) / 0.5) - ease((time - 1.3) / 0.4)
   bob = 0.4 + 0.4 * math.cos(TAU * time)

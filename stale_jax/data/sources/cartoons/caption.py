@@ -83,6 +83,7 @@ class _Writer:
     self._labels, self._rng = labels, rng
 
   def pick(self, words: Sequence[str]) -> str:
+    """One of `words`."""
     return words[0] if self._rng is None else words[self._rng.integers(len(words))]
 
   def person(self, which: str) -> str:
@@ -92,10 +93,12 @@ class _Writer:
     return f"{_article(self.pick(WHO[who]))} {self.pick(WEARING)} {_article(garment)}"
 
   def prop(self) -> str:
+    """What is held; "" for nothing."""
     held = name(self._labels, "prop")
     return "" if held == "none" else self.pick(HOLDS[held])
 
   def place(self, passing: bool) -> str:
+    """The scene with a preposition; `passing` if the figures cross it."""
     scene = name(self._labels, "scene")
     on_stage = scene == "stage"
     preposition = ("across" if on_stage else "through") if passing else ("on" if on_stage else "in")

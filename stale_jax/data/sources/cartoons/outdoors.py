@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+from jaxtyping import Float
+
 from stale_jax.data.sources.cartoons.backdrop import FLOOR, TINT, View, across, along, draw_sky
 from stale_jax.data.sources.cartoons.pen import Pen, mix, shape
 
@@ -62,7 +65,7 @@ def draw_city(pen: Pen, view: View) -> None:
     pen.ellipse(x + 21j, 2.3, 2.3, (255, 244, 180) if lit else (220, 226, 232), 0)
 
 
-def _draw_house(pen: Pen, x: float, vary, lit: bool) -> None:
+def _draw_house(pen: Pen, x: float, vary: Float[np.ndarray, "5"], lit: bool) -> None:
   top, wall = 20 + 12 * vary[0], _WALLS[int(vary[1] * 3)]
   pen.rectangle(x - 8, top, x + 8, 50, wall)
   pen.rectangle(x - 8.6, top - 1.6, x + 8.6, top, mix(wall, (0, 0, 0), 0.2))

@@ -1,4 +1,4 @@
-"""The source of cartoons."""
+"""A source of captioned cartoon clips, drawn from their index."""
 
 import dataclasses
 import functools
@@ -22,6 +22,8 @@ from stale_jax.fields import check_fields, choice, number
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cartoons(Source):
   """A source of labelled cartoon clips. A clip depends only on the settings and the index.
+
+  The senses follow the rules in `senses`. Pixels may differ slightly between versions of OpenCV.
 
   Attributes:
     split: "train" or "test"; their clips are drawn independently.
