@@ -22,8 +22,6 @@ CROWDED_PAN = 2.8  # The same if there are two, or if one throws.
 APART = {"chases": 12.2, "gives": 12.5, "dances_with": 10.5}  # Half the distance of two figures.
 SMALLER = dict.fromkeys((*PAIR, "cartwheels"), 0.92)  # Sizes of figures that need more room.
 THROWER = -12.2  # Where those who throw stand, so that one sees where to.
-
-
 CAR = 15.0  # Half of the length of a car.
 SHIFT, LEAST_SHIFT = 6.0, 1.5  # Bounds of the random shift of a path, if there is room.
 
