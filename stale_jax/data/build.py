@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stale_jax.clip import Sense
 from stale_jax.construct import choose, nearest
 from stale_jax.data.source import Source
+from stale_jax.data.sources.cartoons import Cartoons
 from stale_jax.data.sources.digits import Digits
 from stale_jax.data.sources.folder import Folder
 from stale_jax.data.sources.lorenz import Lorenz
@@ -15,6 +16,7 @@ from stale_jax.data.sources.tfds import Tfds
 from stale_jax.errors import UserError
 
 SOURCES = {
+  "cartoons": Cartoons,
   "digits": Digits,
   "folder": Folder,
   "lorenz": Lorenz,

@@ -37,8 +37,8 @@ class Source(abc.ABC):
 
   Attributes:
     frames: the number of frames of a clip.
-    kind: selects the evaluation that can parse the clips: "digits" (`evaluation.reader`), "trajectories" of
-      a known dynamical system (`DynamicalSystem`), or "" for none.
+    kind: selects the evaluation that can parse the clips: "digits" (`evaluation.reader`), "cartoons",
+      "trajectories" of a known dynamical system (`DynamicalSystem`), or "" for none.
     has_test_split: whether the source has a field `split`, "train" or "test".
     has_seed: whether the source has a field `seed`, with which clips are drawn at random.
     sizes: (frames, height, width) of each clip size, if there are several. The indices are divided into
