@@ -41,13 +41,25 @@ ONE_DEVICE = {"mesh.fsdp": 1, "mesh.context": 1, "mesh.ulysses": 1, "model.atten
 LARGE = {**TINY, **ONE_DEVICE, "source.frames": 2, "source.height": 4, "source.width": 4}
 VIDEO = {"height": 16, "width": 16}
 SECOND = {**VIDEO, "frames": 5}  # Of configs whose clips last longer than the videos.
+# Sizes of the clips of configs whose sources draw them.
+DIGITS, CARTOONS = {"canvas": 16, "frames": 3}, {**VIDEO, "frames": 3}
+DRAWN = {
+  "autoencoder_digits": DIGITS,
+  "latent_digits": DIGITS,
+  "autoencoder_cartoons": CARTOONS,
+  "cartoons_small": CARTOONS,
+  "cartoons": {**VIDEO, "frames": 6},
+  "cartoons_student": {**VIDEO, "frames": 6},
+}
 # The run whose weights each begins with, or is in the space of.
 BEGINS_WITH = {
   "digits_self_forcing": "digits_causal",
   "movie": "digits",
   "recipe_video": "recipe_images",
   "recipe_fine": "recipe_video",
+  "cartoons_student": "cartoons",
   "latent_digits": "autoencoder_digits",
+  "cartoons_small": "autoencoder_cartoons",
   "latent_videos:folder": "autoencoder_videos:folder",
   "latent_videos:shards": "autoencoder_videos:shards",
   "real_gpu:folder": "autoencoder_real_gpu:folder",
@@ -80,17 +92,17 @@ class Runs:
     videos = self.sources[variant or ("folder" if name == "folder" else "shards")]
     size = SECOND if "real" in name else VIDEO
     if name.startswith("autoencoder"):
-      data = {f"source.{key}": value for key, value in {**size, "path": videos}.items()}
-      small = {"source.canvas": 16, "source.frames": 3} if name == "autoencoder_digits" else data
-      return {**SHORT, **small, "model.width": 8}
-    if name.startswith(("latent", "real")):
-      data = {f"source.source.{key}": value for key, value in {**size, "path": videos}.items()}
-      small = {"source.source.canvas": 16, "source.source.frames": 3} if name == "latent_digits" else data
+      small = DRAWN.get(name, {**size, "path": videos})
+      return {**SHORT, **{f"source.{key}": value for key, value in small.items()}, "model.width": 8}
+    if name.startswith(("latent", "real")) or name == "cartoons_small":
+      small = DRAWN.get(name, {**size, "path": videos})
+      small = {f"source.source.{key}": value for key, value in small.items()}
       cache = {"source.cache": self.folder / "cache", "source.size": 4}
       return {**SHORT, **TINY, **small, **cache, "source.autoencoder": start["training.init_from"]}
     if name in ("folder", "shards") or name.startswith("recipe"):
       return {**SHORT, **TINY, **start, **{f"source.{k}": v for k, v in {**VIDEO, "path": videos}.items()}}
-    return {**SHORT, **TINY, **start}
+    small = {f"source.{key}": value for key, value in DRAWN.get(name, {}).items()}
+    return {**SHORT, **TINY, **small, **start, "training.workers": 0}
 
   def launch(self, config: str) -> Path:
     """Takes a config through the launcher and trains what comes out for a step; returns its folder."""
