@@ -37,7 +37,7 @@ plans: .venv/installed
 	    $(BIN)/python -m experiments.plan --config=configs/$$config.py:$$size --topology=$$on \
 	      --json=docs/plans/$${config}_$${size}_$${on%%:*}-256.json; done; done; done
 
-# The same on machines with eight H100, and for real videos on one GPU.
+# The same on machines with eight H100, and for real videos and cartoons on one GPU.
 plans-gpu: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cuda]'
 	mkdir -p docs/plans
@@ -54,6 +54,8 @@ plans-gpu: .venv/installed
 	  $(BIN)/python -m experiments.plan --config=configs/real_gpu.py:plan --topology=$$gpu:1 \
 	    --json=docs/plans/real_gpu_$$gpu-1.json || exit; \
 	done
+	$(BIN)/python -m experiments.plan --config=configs/cartoons.py --topology=h200:1 \
+	  --json=docs/plans/cartoons_h200-1.json
 
 # Runs all benchmarks of a GPU, into docs/results/gpu_*.json. Each has a time limit, and one that fails does not
 # stop the others: at most 290 seconds after the installation.
