@@ -2,8 +2,8 @@
 
 python -m experiments.train --config=configs/cartoons.py --workdir=runs/cartoons
 
-Hardware: one GPU of 80 GB or more, and 16 CPU cores that draw the clips. Time and result: not measured. On an
-H200, 5,000 steps should take less than nine minutes with compiling.
+Hardware: one GPU, and 16 CPU cores that draw the clips. Time and result: not measured. On an H200, it should
+take less than nine minutes with compiling (docs/plans/cartoons_h200-1.json).
 """
 
 from ml_collections import ConfigDict
@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
   )
   # The other senses follow from caption and picture, so that smaller weights suffice.
   config.objective.weights = {"sound": 0.2, "touch": 0.2, "smell": 0.1, "taste": 0.1}
-  config.training.update(steps=5000, batch=128, log_every=50, checkpoint_every=1000, keep=2, workers=14)
+  config.training.update(steps=4000, batch=64, log_every=50, checkpoint_every=1000, keep=2, workers=14)
   # Two frames are made at a time, and the first two stay in the cache. A clip has one caption, so that
   # a movie starts anew when the prompt changes.
   config.rollout.update(chunk=2, sinks=2, on_change="cut")
