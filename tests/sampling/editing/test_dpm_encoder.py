@@ -15,7 +15,7 @@ from stale_jax.sampling import Reverse
 from stale_jax.sampling.editing import decode, encode, translate
 
 PROCESSES = [Reflected(), UniformFlow(), GaussianFlow(), VP(), EDM()]
-N = 100_000
+N = 40_000
 
 
 def full(value, shape=(N, 1)):
@@ -34,7 +34,7 @@ def test_a_bridge_keeps_the_law_of_the_noised_clip(process, eta):
     assert kstest(x_s, want).statistic < 1.95 * (2 / N) ** 0.5
   known = np.asarray(x_t).ravel()
   x_s = np.asarray(process.bridge(jax.random.key(1), x0, x_t, full(0.8), full(0.7), eta)).ravel()
-  assert np.corrcoef(known, x_s)[0, 1] > (0.95 if eta == 0.1 else 0.3)
+  assert np.corrcoef(known, x_s)[0, 1] > (0.8 if eta == 0.1 else 0.2)
 
 
 def test_the_reflected_bridge_is_bayes_on_a_grid():
