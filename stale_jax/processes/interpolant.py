@@ -90,7 +90,10 @@ class Interpolant:
     return jnp.where(sigma > 0, d_alpha * x0 + d_sigma * noise, 0.0)
 
   def refresh(self, noise, e, share):
-    """A draw from the prior with correlation sqrt(1 - share^2) to `e`, also from it; `noise` is N(0, 1)."""
+    """Replaces a share of the prior noise `e` with the help of `noise` from N(0, 1).
+
+    The result is a draw from the prior, and its correlation with `e` is sqrt(1 - share^2), or close to it.
+    """
     raise NotImplementedError
 
   def _refreshed(self, t, s, eta):
@@ -104,8 +107,9 @@ class Interpolant:
 
     With e_hat = (x_t - alpha_t x0_hat) / sigma_t and r^2 = eta^2 (1 - (alpha_t sigma_s / alpha_s sigma_t)^2),
     the mean is alpha_s x0_hat + sigma_s sqrt(1 - r^2) e_hat and the scale sigma_s r. For a Gaussian prior and
-    eta = 1 this is the ancestral step. For another prior, (x_s - mean) / scale is uncorrelated with e_hat up
-    to the error in the correlation of `refresh`, and has the variance of the prior.
+    eta = 1 this is the ancestral step. For the uniform prior, the noise (x_s - mean) / scale of a true path
+    is not independent of e_hat, but nearly uncorrelated with it, and its variance is that of the prior to a
+    tenth.
     """
     x0, t, s = self.denoised(output, x_t, t), per_frame(t, x_t), per_frame(s, x_t)
     alpha_t, sigma_t = self.coefficients(t)

@@ -7,8 +7,8 @@ Torre, CycleDiffusion): it draws a path x_T, ..., x_1 from the true process give
 takes the same path and returns the clip, however wrong the network is. With another prompt or another network
 it returns an edited clip (`cycle_diffusion`).
 
-- The last step, to time 0, has no noise. Its error x_0 - x0_hat is kept as a remainder and added again, as if
-  the clip were a Gaussian around x0_hat with a fixed scale.
+- The step to time 0 has no noise of its own. As if the clip were a Gaussian around x0_hat with a fixed
+  scale, it has the mean x0_hat and the scale 1, so its noise is the error of x0_hat.
 - The noise of a clip that the network does not predict exactly is not a draw of the prior: near the data,
   where v is small, it is many times as large. It must not be normalised or clipped.
 - Processes with walls: in `Reflected` and `UniformFlow` the path stays in the box, so `project` changes
@@ -37,13 +37,11 @@ class Codes:
 
   Attributes:
     start: the clip at the first time of the grid, sense -> [batch, frames, *shape].
-    noise: the noise of all steps but the last, sense -> [steps - 1, batch, frames, *shape].
-    remainder: the error of the last step, sense -> [batch, frames, *shape].
+    noise: the noise of each step, sense -> [steps, batch, frames, *shape].
   """
 
   start: Clip
   noise: Clip
-  remainder: Clip
 
 
 def encode(reverse: Reverse, clip: Clip, eta: Float[Array, ""] | float) -> Codes:
@@ -59,57 +57,52 @@ def encode(reverse: Reverse, clip: Clip, eta: Float[Array, ""] | float) -> Codes
   start = {name: c.x_t for name, c in corrupt(process, clip, reverse.times[0], keys).items()}
   reverse = dataclasses.replace(reverse, keys=keys)
 
+  def bridge(key, *arrays):
+    return process.bridge(key, *arrays, eta)
+
   def body(x, step):
     t, s = reverse.between(step)
-    output = reverse.evaluate(x, t)
+    means, scales = _moments(reverse, x, step, eta)
 
     def one(name):
-      def bridge(key, x0, x_t, t, s):
-        return process.bridge(key, x0, x_t, t, s, eta)
-
-      keys = reverse.noise_keys(name, step)
-      there = with_keys(bridge, keys, clip[name], x[name], t, s)
-      mean, scale = process.transition(output[name], x[name], t, s, eta)
-      moves = per_frame(s < t, mean)
-      return jnp.where(moves, there, x[name]), jnp.where(moves, (there - mean) / scale, 0.0)
+      there = with_keys(bridge, reverse.noise_keys(name, step), clip[name], x[name], t, s)
+      moves = per_frame(s < t, there)
+      noise = (there - means[name]) / scales[name]
+      return jnp.where(moves, there, x[name]), jnp.where(moves, noise, 0.0)
 
     both = {name: one(name) for name in x}
     return {name: there for name, (there, _) in both.items()}, {name: z for name, (_, z) in both.items()}
 
-  last, noise = jax.lax.scan(body, start, _stochastic(reverse))
-  made = _finish(reverse, last)
-  return Codes(start=start, noise=noise, remainder={name: clip[name] - made[name] for name in clip})
+  _, noise = jax.lax.scan(body, start, jnp.arange(len(reverse.times) - 1))
+  return Codes(start=start, noise=noise)
 
 
 def decode(reverse: Reverse, codes: Codes, eta: Float[Array, ""] | float) -> Clip:
   """The clip that the sampler makes with the noise in `codes`; see `encode` for the arguments."""
-  process = reverse.process
 
   def body(x, numbered):
     step, noise = numbered
     t, s = reverse.between(step)
-    output = reverse.evaluate(x, t)
+    means, scales = _moments(reverse, x, step, eta)
 
     def one(name):
-      mean, scale = process.transition(output[name], x[name], t, s, eta)
-      moved = process.project(mean + scale * noise[name])
+      moved = reverse.process.project(means[name] + scales[name] * noise[name])
       return jnp.where(per_frame(s < t, moved), moved, x[name])
 
     return {name: one(name) for name in x}, None
 
-  last, _ = jax.lax.scan(body, codes.start, (_stochastic(reverse), codes.noise))
-  made = _finish(reverse, last)
-  return {name: jnp.clip(made[name] + codes.remainder[name], -1.0, 1.0) for name in made}
+  clip, _ = jax.lax.scan(body, codes.start, (jnp.arange(len(reverse.times) - 1), codes.noise))
+  return {name: jnp.clip(x, -1.0, 1.0) for name, x in clip.items()}
 
 
-def _stochastic(reverse: Reverse) -> Int[Array, "steps"]:
-  """The numbers of the steps that draw noise: all but the last."""
-  return jnp.arange(len(reverse.times) - 2)
-
-
-def _finish(reverse: Reverse, x: Clip) -> Clip:
-  """The estimate of the clean clip at the beginning of the last step; frames at time 0 are clean."""
-  t = reverse.times[-2]
+def _moments(reverse: Reverse, x: Clip, step: Int[Array, ""], eta) -> tuple[Clip, Clip]:
+  """The mean and the scale of a step; those of the step to time 0 are x0_hat and 1."""
+  process, (t, s) = reverse.process, reverse.between(step)
   output = reverse.evaluate(x, t)
-  clean = {name: reverse.process.denoised(output[name], x[name], t) for name in x}
-  return {name: jnp.where(per_frame(t > 0, clean[name]), clean[name], x[name]) for name in x}
+  means, scales = {}, {}
+  for name in x:
+    mean, scale = process.transition(output[name], x[name], t, s, eta)
+    is_last = per_frame(s <= 0, mean)
+    means[name] = jnp.where(is_last, process.denoised(output[name], x[name], t), mean)
+    scales[name] = jnp.where(is_last, 1.0, scale)
+  return means, scales
