@@ -29,7 +29,7 @@ OUT = flags.DEFINE_string(
 STRENGTH = flags.DEFINE_float(
   "strength", None, "Share of the solver steps that are run, at most 1 (default)."
 )
-ETA = flags.DEFINE_float("eta", None, "Share of fresh noise in the steps of the encoder; default: 0.1.")
+ETA = flags.DEFINE_float("eta", None, "Share of fresh noise in the steps of the encoder; default: 0.5.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the encoder.", lower_bound=0, upper_bound=2**32 - 1)
 STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 disables it.")

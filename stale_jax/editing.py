@@ -40,7 +40,7 @@ class Edit:
   """
 
   strength: float = number(1.0, above=0, most=1)
-  eta: float = number(0.1, above=0, most=1)
+  eta: float = number(0.5, above=0, most=1)
 
   def __post_init__(self):
     check_fields(self, "edit")
