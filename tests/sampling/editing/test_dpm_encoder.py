@@ -131,20 +131,22 @@ def test_frames_at_time_0_are_kept_and_examples_are_independent(process):
   np.testing.assert_allclose(one["sight"], edited["sight"][1:2], atol=1e-4)
 
 
-def test_a_prompt_moves_known_data_by_the_right_amount():
-  """Data N(c, .1^2) with c from the prompt, in closed form: translation moves each clip by the difference."""
-  process, std = GaussianFlow(), 0.1
+def test_two_models_of_known_data_translate_by_the_difference_of_their_means():
+  """Data N(c, .1^2), in closed form: CycleDiffusion moves each clip by c_b - c_a (optimal transport)."""
+  std = 0.1
 
-  def network(clip, t, context):
-    centre, tt = context.text.astype(jnp.float32)[:, None] / 10, t[..., None]
-    gain = (1 - tt) * std**2 / (jnp.square((1 - tt) * std) + jnp.square(tt))
-    return {"a": centre + gain * (clip["a"] - (1 - tt) * centre)}
+  def model(centre):
+    def network(clip, t, context):
+      tt = t[..., None]
+      gain = (1 - tt) * std**2 / (jnp.square((1 - tt) * std) + jnp.square(tt))
+      return {"a": centre + gain * (clip["a"] - (1 - tt) * centre)}
+
+    return network
 
   keys = jax.vmap(jax.random.key)(jnp.arange(64))
-  source = dataclasses.replace(
-    reverse_of(process, np.full((64, 1), -3), keys, steps=8, frames=1), denoiser=network
-  )
-  target = dataclasses.replace(source, context=Context(text=jnp.full((64, 1), 4)))
+  source = reverse_of(GaussianFlow(), np.zeros((64, 1), int), keys, steps=8, frames=1)
+  source = dataclasses.replace(source, denoiser=model(-0.3))
   clip = {"a": np.random.default_rng(0).normal(-0.3, std, (64, 1, 5)).astype(np.float32)}
-  edited = translate(source, target, clip, 0.1)["a"]
-  np.testing.assert_allclose(edited - clip["a"], 0.7, atol=1e-2)
+  for eta in (0.1, 1.0):
+    edited = translate(source, dataclasses.replace(source, denoiser=model(0.4)), clip, eta)["a"]
+    np.testing.assert_allclose(edited - clip["a"], 0.7, atol=1e-4)
