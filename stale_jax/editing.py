@@ -116,6 +116,9 @@ def edit(
   data, network = model.system.data.source, model.system.network
   clip = data.encode(clip)
   count, frames = next(iter(clip.values())).shape[:2]
+  if not len(source_prompts) == len(prompts) == len(seeds) == count:
+    words = f"{len(source_prompts)} source prompts, {len(prompts)} prompts and {len(seeds)} seeds"
+    raise UserError(f"an edit of {count} clips needs as many of each; got {words}.")
   width = settings.width(count)
   times = dataclasses.replace(settings, batch=width).times(frames)
   times = times[settings.steps - max(1, round(asked.strength * settings.steps)) :]
@@ -138,7 +141,13 @@ def edit_movie(model: Model, clip: Clip, source_prompt: str, prompt: str, seed: 
   edited = edit(model, whole, [source_prompt], [prompt], [seed], **settings)
   senses = build_senses(list(edited), model.source)
   stated = {name: value for name, value in settings.items() if value is not None}
-  how = {"model": model.name, "source_prompt": source_prompt, **vars(Edit()), **stated}
+  usual = vars(model.settings())
+  used = {
+    **vars(Edit()),
+    **{name: usual[name] for name in ("steps", "guidance", "interval", "shift")},
+    **stated,
+  }
+  how = {"model": model.name, "source_prompt": source_prompt, **used}
   (movie,) = movies_of(edited, senses, [prompt], [seed], how, [{}])
   return movie
 
@@ -168,7 +177,7 @@ def read_clip(path: str | AnyPath, model: Model) -> tuple[dict[str, np.ndarray],
   senses, frames, prompt = model.source.senses, model.source.frames, ""
   if (path := at(path)).suffix == ".npz":
     clip, _, info = read_arrays(path.with_suffix(""))
-    prompt = info.get("prompt", "")
+    prompt = str(info.get("prompt", ""))
     known = {sense.name for sense in build_senses([s.name for s in model.system.data.senses], model.source)}
     clip = {name: np.asarray(x, np.float32)[:frames] for name, x in clip.items() if name in known}
     if not clip:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from stale_jax.checkpoints.weights import save_weights
-from stale_jax.editing import edit
+from stale_jax.editing import edit, read_clip
+from stale_jax.errors import UserError
 from stale_jax.media import read_arrays, save_movie
 from stale_jax.pipeline import load
 from stale_jax.testing.models import drawn
@@ -57,7 +58,12 @@ def test_arrays_are_edited_and_the_same_prompt_returns_them(model, movie, tmp_pa
   code, _, err = edited(model, npz, tmp_path / "other", f"--prompt={TARGET}", "--strength=.5", "--steps=6")
   assert code == 0, err
   other, _, info = arrays(tmp_path / "other", "a-red-two")
-  assert np.abs(other["sight"] - source["sight"]).max() > 1e-3 and info["strength"] == 0.5
+  assert (
+    np.abs(other["sight"] - source["sight"]).max() > 1e-3
+    and info["strength"] == 0.5
+    and info["steps"] == 6
+    and info["shift"]
+  )
   page = (tmp_path / "other" / "index.html").read_text()
   assert page.count("<video") == 2 and "&lt;two&gt;" in page and "experiments.edit" in page
   assert "from noise" not in page and not re.findall(r'(?:src|href)="(?!data:)', page)
@@ -78,6 +84,8 @@ def test_a_clip_does_not_depend_on_its_batch(model, movie):
   one = edit(model, {n: x[:1] for n, x in clip.items()}, [SOURCE], [TARGET], [1], steps=3)
   np.testing.assert_allclose(many["sight"][1:2], one["sight"], atol=1e-4)
   assert np.abs(many["sight"][0] - many["sight"][1]).max() > 1e-3
+  with pytest.raises(UserError, match="an edit of 3 clips needs as many of each; got 3 source prompts, 1 "):
+    edit(model, clip, [SOURCE] * 3, [TARGET], [0, 1, 2])
 
 
 @pytest.mark.parametrize(
@@ -122,9 +130,6 @@ def test_bad_inputs_are_one_line_and_write_nothing(model, movie, tmp_path):
     "half.mp4": "half.mp4",
     "none.mp4": "none.mp4",
   }
-  from stale_jax.editing import read_clip
-  from stale_jax.errors import UserError
-
   for name, said in words.items():
     with pytest.raises(UserError) as raised:
       read_clip(tmp_path / name, model)
