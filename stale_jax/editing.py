@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from stale_jax.checks import check_generates, check_prompts, keys_of
-from stale_jax.clip import Clip, Context, floats
+from stale_jax.clip import Clip, Context, Sense, floats
 from stale_jax.compilation import batches, compiled
 from stale_jax.construct import construct
 from stale_jax.data import build_senses
@@ -22,8 +22,8 @@ from stale_jax.media import read_arrays
 from stale_jax.mesh import on_host
 from stale_jax.movie import Movie, movies_of
 from stale_jax.pipeline import Model
-from stale_jax.processes import Process
-from stale_jax.sampling import Reverse, classifier_free
+from stale_jax.processes import Process, named_keys
+from stale_jax.sampling import Reverse, classifier_free, prior
 from stale_jax.sampling.editing import translate
 from stale_jax.sampling.guidance import Guidance, guidance_of
 from stale_jax.text import tokenize
@@ -52,11 +52,13 @@ class _EditProgram:
 
   Attributes:
     network, process: parts of the model.
+    made: senses that the clips lack, which are made along.
     is_guided, is_limited: see `Sampling`.
   """
 
   network: Callable
   process: Process
+  made: tuple[Sense, ...]
   is_guided: bool
   is_limited: bool
 
@@ -77,7 +79,9 @@ class _EditProgram:
     if self.is_guided:
       denoiser = classifier_free(plain, guidance.scale, guidance.interval if self.is_limited else None)
     known = Reverse(process=self.process, denoiser=plain, times=times, context=source, keys=keys)
-    return translate(known, dataclasses.replace(known, denoiser=denoiser, context=target), clip, eta)
+    others = prior(self.process, self.made, times.shape[-1], named_keys(keys, "made"))
+    changed = dataclasses.replace(known, denoiser=denoiser, context=target)
+    return translate(known, changed, clip, eta, others)
 
 
 def edit(
@@ -91,7 +95,9 @@ def edit(
   eta: float | None = None,
   **overrides,
 ) -> Clip:
-  """Edits one clip per prompt; returns clips with the same senses and shapes, in [-1, 1].
+  """Edits one clip per prompt; returns clips of the same shapes, in [-1, 1].
+
+  At strength 1, senses of the model that the clips lack are made along: a silent video gets its sound.
 
   Each clip depends only on its own source, prompts and seed. With equal prompts and guidance=1, it is
   returned as it is.
@@ -123,7 +129,9 @@ def edit(
   times = dataclasses.replace(settings, batch=width).times(frames)
   times = times[settings.steps - max(1, round(asked.strength * settings.steps)) :]
   flags = {"is_guided": settings.is_guided, "is_limited": settings.is_limited}
-  program = _EditProgram(network=network, process=model.system.diffusion.process, **flags)
+  # A sense that is made along starts from the prior, at time 1.
+  made = [sense for sense in model.system.data.senses if sense.name not in clip and asked.strength == 1]
+  program = _EditProgram(network=network, process=model.system.diffusion.process, made=tuple(made), **flags)
   keys, guidance = keys_of(seeds), guidance_of(settings)
   texts = [jnp.asarray(tokenize(some, network.text_length)) for some in (source_prompts, prompts)]
   parts = []
@@ -132,7 +140,7 @@ def edit(
     some = {name: jnp.asarray(x[rows], jnp.float32) for name, x in clip.items()}
     arguments = (source, target, keys[rows], times, guidance, jnp.float32(asked.eta))
     parts.append(on_host(compiled(_EditProgram.run)(program, model.params, some, *arguments)))
-  return data.decode({name: np.concatenate([part[name] for part in parts])[:count] for name in clip})
+  return data.decode({name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]})
 
 
 def edit_movie(model: Model, clip: Clip, source_prompt: str, prompt: str, seed: int, **settings) -> Movie:

@@ -73,8 +73,9 @@ def test_a_video_is_read_at_the_size_of_the_model(model, movie, tmp_path):
   code, _, err = edited(model, movie.with_suffix(".mp4"), tmp_path, f"--prompt={TARGET}", "--steps=3")
   assert code == 0, err
   clip, _, _ = arrays(tmp_path, "a-red-two")
-  assert set(clip) == {"sight"} and clip["sight"].shape == (4, 12, 12, 3)
+  assert set(clip) == {"sight", "touch"} and clip["sight"].shape == (4, 12, 12, 3)
   source, _, _ = arrays(tmp_path, "source")
+  assert set(source) == {"sight"}
   assert np.abs(source["sight"] - read_arrays(movie)[0]["sight"]).mean() < 0.1
 
 

@@ -9,15 +9,22 @@ from the path of the source by d_s. Nothing changes where the two models agree.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip
-from stale_jax.sampling.editing.dpm_encoder import decode, encode
+from stale_jax.sampling.editing.dpm_encoder import NO_SENSES, decode, encode
 from stale_jax.sampling.solvers import Reverse
 
 
-def translate(source: Reverse, target: Reverse, clip: Clip, eta: Float[Array, ""] | float) -> Clip:
+def translate(
+  source: Reverse,
+  target: Reverse,
+  clip: Clip,
+  eta: Float[Array, ""] | float,
+  others: Mapping[str, Array] = NO_SENSES,
+) -> Clip:
   """Encodes `clip` with `source`, and decodes its noise with `target`.
 
   Args:
@@ -25,6 +32,7 @@ def translate(source: Reverse, target: Reverse, clip: Clip, eta: Float[Array, ""
       have different networks, prompts and guidance.
     clip: sense -> [batch, frames, *shape].
     eta: share of fresh noise in a step, above 0 and at most 1; see `encode`.
+    others: senses that `clip` lacks, to be made along; see `encode`.
   """
-  codes = encode(source, clip, eta)
+  codes = encode(source, clip, eta, others)
   return decode(dataclasses.replace(target, times=source.times), codes, eta)

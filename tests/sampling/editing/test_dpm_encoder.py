@@ -11,7 +11,7 @@ from scipy.stats import kstest, norm
 from stale_jax.clip import Context
 from stale_jax.processes import EDM, VP, GaussianFlow, Reflected, UniformFlow, grid
 from stale_jax.processes.reflected import kernel
-from stale_jax.sampling import Reverse
+from stale_jax.sampling import Reverse, solve
 from stale_jax.sampling.editing import decode, encode, translate
 
 PROCESSES = [Reflected(), UniformFlow(), GaussianFlow(), VP(), EDM()]
@@ -110,6 +110,20 @@ def test_a_clip_is_returned_whatever_the_network_says(process, eta, first):
       zeros = {"noise": jax.tree.map(lambda z, step=part: z.at[step].set(0.0), codes.noise)}
     other = decode(reverse, dataclasses.replace(codes, **zeros), eta)
     assert np.abs(other["sight"] - CLIP["sight"]).max() > 1e-3, part
+
+
+@pytest.mark.parametrize("process", PROCESSES[:3], ids=str)
+def test_senses_that_a_clip_lacks_are_made_along(process):
+  """The rest is returned, and what is made is what the ODE makes of the same draw under the same prompt."""
+  reverse = reverse_of(process, WORDS, KEYS)
+  sight, drawn = {"sight": CLIP["sight"]}, {"touch": process.prior(jax.random.key(5), (3, 3, 4))}
+  same = translate(reverse, reverse, sight, 0.5, drawn)
+  np.testing.assert_allclose(same["sight"], CLIP["sight"], atol=1e-4)
+  alone = solve(process, reverse.denoiser, drawn, reverse.times, reverse.context, KEYS, "euler")
+  if process != Reflected():  # Its ODE is solved in another variable.
+    np.testing.assert_allclose(same["touch"], np.clip(alone["touch"], -1, 1), atol=1e-4)
+  other = dataclasses.replace(reverse, context=Context(text=jnp.asarray(WORDS + 1)))
+  assert np.abs(translate(reverse, other, sight, 0.5, drawn)["touch"] - same["touch"]).max() > 0.01
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=str)
