@@ -2,8 +2,8 @@
 
 As `cyclediffusion_translates_slow`, but 24 clips are written as MP4 files (H.264) and read again, so that
 they have sight alone, with the errors of the codec; the other senses are made along. Value: the share of
-edited clips in which a reader reads the new digit. Bar: .8. The distance to the source must be at most half of
-that of new clips, and the edited clips must have all senses of the model.
+edited clips in which a reader reads the new digit. Bar: .8. The distance to the source must be at most half
+of that of new clips, and the edited clips must have all senses of the model.
 """
 
 CLIPS = 24
