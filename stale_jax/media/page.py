@@ -110,6 +110,7 @@ def write_page(
   command: str,
   drawn: Sequence[str] = (),
   trunk: str = "",
+  lead: str = "",
 ) -> None:
   """Writes the page of several movies to `path`, self-contained.
 
@@ -122,6 +123,7 @@ def write_page(
     command: command that made the page.
     drawn: SVGs of the scores over time, see `curves`.
     trunk: SVG of the preferred form of each block, see `gates`; "" for a model without forms.
+    lead: sentence below the heading; default: that the movies were generated from noise.
 
   Raises:
     UserError: the page cannot be written.
@@ -146,9 +148,10 @@ def write_page(
     else ""
   )
   count = "One movie" if len(movies) == 1 else f"{len(movies)} movies, each"
+  lead = lead or f"{count} generated in all its senses at once, from noise."
   content = (
-    f'<main class="stale"><h1>Stale movies</h1><p class="lead">{count} generated in all its senses '
-    f"at once, from noise.</p>{''.join(_movie(*movie) for movie in movies)}"
+    f'<main class="stale"><h1>Stale movies</h1><p class="lead">{html.escape(lead)}</p>'
+    f"{''.join(_movie(*movie) for movie in movies)}"
     f'<section class="movie">{forms}{table}<h3>Command that made this page</h3>'
     f"<pre>{html.escape(command)}</pre></section></main>"
   )

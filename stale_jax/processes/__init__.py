@@ -8,7 +8,7 @@ from stale_jax.processes.build import build_process, build_time_sampler
 from stale_jax.processes.flow import UniformFlow
 from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.interpolant import Interpolant, anchored
-from stale_jax.processes.noising import corrupt, corrupt_array, fold_keys, named_keys
+from stale_jax.processes.noising import corrupt, corrupt_array, fold_keys, named_keys, with_keys
 from stale_jax.processes.process import Corruption, Process
 from stale_jax.processes.reflected import Reflected
 from stale_jax.processes.times import (
@@ -50,4 +50,5 @@ __all__ = [
   "grid",
   "named_keys",
   "shift",
+  "with_keys",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
-from stale_jax.processes.interpolant import SHARE_CLIP, TINY, Interpolant
+from stale_jax.processes.interpolant import SHARE_CLIP, Interpolant
 from stale_jax.processes.process import per_frame
 
 
@@ -32,28 +32,14 @@ class Gaussian(Interpolant):
   def project(self, x):
     return x
 
-  def _posterior(self, output, x_t, t, s):
-    """Mean and standard deviation of q(x_s | x_t, x0_hat)."""
-    x0 = self.denoised(output, x_t, t)
-    t, s = per_frame(t, x_t), per_frame(s, x_t)
-    (alpha_t, sigma_t), (alpha_s, sigma_s) = self.coefficients(t), self.coefficients(s)
-    # q(x_t | x_s) = N(a x_s, sigma_t^2 - a^2 sigma_s^2), a = alpha_t / alpha_s.
-    a = alpha_t / jnp.maximum(alpha_s, TINY)
-    ratio = jnp.square(sigma_s / jnp.maximum(sigma_t, TINY))
-    mean = alpha_s * x0 + a * ratio * (x_t - alpha_t * x0)
-    std = sigma_s * jnp.sqrt(jnp.maximum(1 - jnp.square(a) * ratio, 0.0))
-    still = t <= s
-    return jnp.where(still, x_t, mean), jnp.where(still, 0.0, std)
-
   def step(self, noise, output, x_t, t, s):
     """One ancestral step from t to s < t with explicit standard-normal `noise`."""
-    mean, std = self._posterior(output, x_t, t, s)
-    return mean + std * noise
+    mean, std = self.transition(output, x_t, t, s, 1.0)
+    return jnp.where(per_frame(s < t, x_t), mean + std * noise, x_t)
 
-  def noise_of(self, x_s, output, x_t, t, s):
-    """The noise with which `step` goes from x_t to x_s; 0 where the step is noiseless."""
-    mean, std = self._posterior(output, x_t, t, s)
-    return jnp.where(std > 0, (x_s - mean) / jnp.maximum(std, TINY), 0.0)
+  def refresh(self, noise, e, share):
+    """See `Interpolant`."""
+    return jnp.sqrt(1 - jnp.square(share)) * e + share * noise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

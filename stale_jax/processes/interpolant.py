@@ -6,6 +6,7 @@ The network predicts x0. Corruption, loss and the probability-flow ODE are the s
 
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -87,3 +88,40 @@ class Interpolant:
     (alpha, sigma), (d_alpha, d_sigma) = self.coefficients(t), self.rates(t)
     noise = (x_t - alpha * x0) / jnp.maximum(sigma, TINY)
     return jnp.where(sigma > 0, d_alpha * x0 + d_sigma * noise, 0.0)
+
+  def refresh(self, noise, e, share):
+    """Replaces a share of the prior noise `e` with the help of `noise` from N(0, 1).
+
+    The result is a draw from the prior, and its correlation with `e` is sqrt(1 - share^2), or close to it.
+    """
+    raise NotImplementedError
+
+  def _refreshed(self, t, s, eta):
+    """(alpha_s, sigma_s, the share of fresh noise in x_s) of a step from t to s; see `transition`."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = self.coefficients(t), self.coefficients(s)
+    kept = alpha_t * sigma_s / jnp.maximum(alpha_s * sigma_t, TINY)
+    return alpha_s, sigma_s, eta * jnp.sqrt(jnp.clip(1 - jnp.square(kept), 0.0, 1.0))
+
+  def transition(self, output, x_t, t, s, eta):
+    """Mean and scale of DDIM's step with `eta` (Song et al., arXiv 2010.02502, eq. 12 and 16).
+
+    With e_hat = (x_t - alpha_t x0_hat) / sigma_t and r^2 = eta^2 (1 - (alpha_t sigma_s / alpha_s sigma_t)^2),
+    the mean is alpha_s x0_hat + sigma_s sqrt(1 - r^2) e_hat and the scale sigma_s r. For a Gaussian prior and
+    eta = 1 this is the ancestral step. For the uniform prior, the noise (x_s - mean) / scale of a true path
+    is not independent of e_hat, but nearly uncorrelated with it, and its variance is that of the prior to a
+    tenth.
+    """
+    x0, t, s = self.denoised(output, x_t, t), per_frame(t, x_t), per_frame(s, x_t)
+    alpha_t, sigma_t = self.coefficients(t)
+    alpha_s, sigma_s, share = self._refreshed(t, s, eta)
+    e = (x_t - alpha_t * x0) / jnp.maximum(sigma_t, TINY)
+    mean = alpha_s * x0 + sigma_s * jnp.sqrt(1 - jnp.square(share)) * e
+    return mean, jnp.broadcast_to(sigma_s * share, mean.shape)
+
+  def bridge(self, key, x0, x_t, t, s, eta):
+    """Draws x_s given x_t and x0: the noise in x_t is known, and part of it is replaced (`refresh`)."""
+    t, s = per_frame(t, x_t), per_frame(s, x_t)
+    alpha_t, sigma_t = self.coefficients(t)
+    alpha_s, sigma_s, share = self._refreshed(t, s, eta)
+    e = (x_t - alpha_t * x0) / jnp.maximum(sigma_t, TINY)
+    return alpha_s * x0 + sigma_s * self.refresh(jax.random.normal(key, e.shape, e.dtype), e, share)

@@ -5,6 +5,8 @@ frame, each is drawn separately, so that a sample does not depend on the rest of
 """
 
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float, Key
@@ -25,6 +27,24 @@ def named_keys(keys: Key[Array, "*shape"], name: str) -> Key[Array, "*shape"]:
   return fold_keys(keys, zlib.crc32(name.encode()))
 
 
+def with_keys(function: Callable, keys: Key[Array, "..."], *arrays: Array) -> Any:
+  """function(key, *arrays), where `keys` has shape (), [batch] or [batch, frames].
+
+  With a single key, one call serves the batch. Otherwise `function` is called for each key, on arrays whose
+  first axes, as many as `keys` has, have length 1.
+  """
+  if not keys.ndim:
+    return function(keys, *arrays)
+  wide, first = (None,) * keys.ndim, (0,) * keys.ndim
+
+  def one(key, *arrays):
+    return jax.tree.map(lambda part: part[first], function(key, *(x[wide] for x in arrays)))
+
+  for _ in range(keys.ndim):
+    one = jax.vmap(one)
+  return one(keys, *arrays)
+
+
 def corrupt_array(
   process: Process,
   x: Float[Array, "batch frames *shape"],
@@ -32,16 +52,7 @@ def corrupt_array(
   keys: Key[Array, "..."],
 ) -> Corruption:
   """`Process.corrupt` for one array, with keys of shape (), [batch] or [batch, frames]."""
-  if not keys.ndim:
-    return process.corrupt(keys, x, t)
-  wide, first = (None,) * keys.ndim, (0,) * keys.ndim
-
-  def one(key, x, t):
-    return Corruption(*(part[first] for part in process.corrupt(key, x[wide], t[wide])))
-
-  for _ in range(keys.ndim):
-    one = jax.vmap(one)
-  return one(keys, x, t)
+  return with_keys(process.corrupt, keys, x, t)
 
 
 def corrupt(

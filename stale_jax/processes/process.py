@@ -76,8 +76,10 @@ class FlowProcess(Process, Protocol):
   - `residual(output, corruption, t)` is the scaled error of the output, an affine function of it element by
     element; `loss` is its square.
   - `velocity(output, x_t, t)` is dx/dclock of the ODE.
-  - `noise_of(x_s, output, x_t, t, s)` is the noise with which `step` goes from x_t to x_s. It raises
-    NotImplementedError if there is no stochastic step.
+  - `transition(output, x_t, t, s, eta)` is the mean m and the scale v > 0 of a stochastic step from t to s:
+    x_s = project(m + v z). It has the noise of `step` for eta = 1 if `draws_noise`, and less for smaller eta.
+  - `bridge(key, x0, x_t, t, s, eta)` draws x_s given x_t and the true x0. If x_t is a draw of `corrupt`, so
+    is x_s. For eta = 1 and processes that draw noise, it is the posterior of the Markov chain.
   """
 
   def log_prior(self, x: Sample) -> Sample: ...
@@ -86,7 +88,11 @@ class FlowProcess(Process, Protocol):
 
   def velocity(self, output: Sample, x_t: Sample, t: Times) -> Sample: ...
 
-  def noise_of(self, x_s: Sample, output: Sample, x_t: Sample, t: Times, s: Times) -> Sample: ...
+  def transition(
+    self, output: Sample, x_t: Sample, t: Times, s: Times, eta: float
+  ) -> tuple[Sample, Sample]: ...
+
+  def bridge(self, key: PRNGKeyArray, x0: Sample, x_t: Sample, t: Times, s: Times, eta: float) -> Sample: ...
 
 
 @runtime_checkable

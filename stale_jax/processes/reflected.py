@@ -25,6 +25,7 @@ from stale_jax.processes.process import Corruption, per_frame
 # switch both are exact to float32.
 _SWITCH = 0.35
 _SIGMA_CAP = 0.4  # Above this sigma, the scale of u - O in the score is constant.
+_UNFOLDED = 8  # A noised point is looked for among 2 k + u and 2 k - u for |k| up to this, over 5 sigma.
 _TABLE_SIGMA_MAX = 3.0  # Last entry of the table of `noise_rms`.
 
 
@@ -222,18 +223,44 @@ class Reflected:
   def project(self, x):
     return fold_box(x)
 
-  def _posterior(self, output, x_t, t, s):
+  def _levels(self, x_t, t, s):
+    """(sigma_t, sigma_s, sigma_t^2 - sigma_s^2), which broadcast against `x_t`."""
     sigma_t, sigma_s = per_frame(self.sigma(t), x_t), per_frame(self.sigma(s), x_t)
-    q = jnp.maximum(jnp.square(sigma_t) - jnp.square(sigma_s), 0.0)
-    mean = x_t + 2 * q * self.score(output, x_t, t)
-    return mean, 2 * jnp.sqrt(q) * sigma_s / jnp.maximum(sigma_t, self.sigma_min)
+    return sigma_t, sigma_s, jnp.maximum(jnp.square(sigma_t) - jnp.square(sigma_s), 0.0)
 
   def step(self, noise, output, x_t, t, s):
     """One ancestral step from t to s < t, reflected at the walls; to s = 0 without noise, and clipped."""
-    mean, std = self._posterior(output, x_t, t, s)
+    mean, std = self.transition(output, x_t, t, s, 1.0)
     return jnp.where(std > 0, fold_box(mean + std * noise), jnp.clip(mean, -1.0, 1.0))
 
-  def noise_of(self, x_s, output, x_t, t, s):
-    """The noise, before reflection, with which `step` goes from x_t to x_s; 0 where the step is noiseless."""
-    mean, std = self._posterior(output, x_t, t, s)
-    return jnp.where(std > 0, (x_s - mean) / jnp.maximum(std, 1e-12), 0.0)
+  def transition(self, output, x_t, t, s, eta):
+    """Mean and scale of a step of the reverse SDE with `eta` times its noise, before reflection.
+
+    du = -(1 + eta^2) / 2 score d(sigma^2) + eta dw has the same marginals for every eta: eta = 0 is the ODE
+    and eta = 1 the SDE that `step` solves.
+    """
+    sigma_t, sigma_s, q = self._levels(x_t, t, s)
+    mean = x_t + (1 + eta**2) * q * self.score(output, x_t, t)
+    scale = 2 * eta * jnp.sqrt(q) * sigma_s / jnp.maximum(sigma_t, self.sigma_min)
+    return mean, jnp.broadcast_to(scale, mean.shape)
+
+  def bridge(self, key, x0, x_t, t, s, eta):
+    """Draws x_s given x_t and x0, on the unfolded line.
+
+    Let x_t = fold(v) with v ~ N(u_0, sigma_t^2). Given x_t and x0, v is one of the points u_t + 2k and -u_t +
+    2k, with probability proportional to its Gaussian density. Its noise (v - u_0) / sigma_t is N(0, 1). The
+    share r^2 = eta^2 (1 - sigma_s^2 / sigma_t^2) of it is replaced, and the result is folded. For eta = 1
+    this is the Brownian bridge from u_0 to v, folded: the bridge of reflected Brownian motion.
+    """
+    key_image, key_noise = jax.random.split(key)
+    sigma_t, sigma_s, q = self._levels(x_t, t, s)
+    u0, u = (x0 + 1) / 2, (x_t + 1) / 2
+    shifts = 2 * jnp.arange(-_UNFOLDED, _UNFOLDED + 1, dtype=u.dtype)
+    images = jnp.concatenate([u[..., None] + shifts, shifts - u[..., None]], -1)
+    level = jnp.maximum(sigma_t, self.sigma_min)
+    noises = (images - u0[..., None]) / level[..., None]
+    which = jax.random.categorical(key_image, -jnp.square(noises) / 2)
+    old = jnp.take_along_axis(noises, which[..., None], -1)[..., 0]
+    share = eta * jnp.sqrt(q) / level
+    new = jnp.sqrt(1 - jnp.square(share)) * old + share * jax.random.normal(key_noise, u.shape, u.dtype)
+    return 2 * fold(u0 + sigma_s * new) - 1

@@ -98,22 +98,6 @@ def test_time_zero_is_clean(process):
   assert jnp.abs(x_t[:, 1] - x0[:, 1]).mean() > 0.1
 
 
-@pytest.mark.parametrize("process", [Reflected(), GaussianFlow()])
-def test_noise_of_inverts_step(process):
-  key = jax.random.key(0)
-  x_t, out, noise = jax.random.uniform(key, (3, 4, 2, 6), minval=-1, maxval=1)
-  t, s = jnp.full((4, 2), 0.7), jnp.full((4, 2), 0.5)
-  x_s = process.step(noise, out, x_t, t, s)
-  again = process.step(process.noise_of(x_s, out, x_t, t, s), out, x_t, t, s)
-  np.testing.assert_allclose(again, x_s, atol=1e-5)
-
-
-def test_uniform_flow_refuses_to_invent_noise():
-  x, t = jnp.zeros((1, 1, 1)), jnp.ones((1, 1))
-  with pytest.raises(NotImplementedError):
-    UniformFlow().noise_of(x, x, x, t, t)
-
-
 def test_gaussian_ancestral_step_keeps_the_marginals():
   n, t, s = 200_000, 0.8, 0.4
   x0 = jnp.full((n, 1, 1), 0.3)

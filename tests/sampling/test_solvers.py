@@ -98,17 +98,6 @@ def test_orders_of_euler_and_heun():
       assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.15)
 
 
-@pytest.mark.parametrize("process", [Reflected(), GaussianFlow()])
-def test_the_noise_of_a_step_is_recovered(process):
-  key = jax.random.key(0)
-  x = 0.2 * jax.random.normal(key, (2, 3, 5))
-  noise = 0.1 * jax.random.normal(jax.random.key(1), x.shape)
-  t, s = jnp.full((2, 3), 0.5), jnp.full((2, 3), 0.4)
-  output = 0.5 * x
-  there = process.step(noise, output, x, t, s)
-  np.testing.assert_allclose(process.noise_of(there, output, x, t, s), noise, atol=1e-4)
-
-
 def test_guidance_is_its_formula():
   keys = jax.vmap(jax.random.key)(jnp.arange(3))
   x, t = prior(UniformFlow(), SENSES, 4, keys), jnp.full((3, 4), 0.5)
