@@ -157,10 +157,12 @@ def _weights(model, how, prompts):
 
   from stale_jax.clip import MICRO, Context
   from stale_jax.evaluation.forms import plots
+  from stale_jax.sampling import Sampling
   from stale_jax.text import tokenize
 
   network = model.system.network
-  times = model.settings(steps=how["steps"], shift=how["shift"]).times(model.frames)[:, 0, 0]
+  settings = model.settings(**{field.name: how[field.name] for field in dataclasses.fields(Sampling)})
+  times = settings.times(model.frames, model.system.data.senses)[:, 0, 0]
   known = {name: jnp.full(len(prompts), how[name], jnp.float32) for name in MICRO if name in how}
   context = Context(text=jnp.asarray(tokenize(prompts, network.text_length)), **known)
   return plots(network, model.params, context, times, model.frames)

@@ -58,7 +58,7 @@ def test_evaluations_are_those_that_the_sampler_makes(solver, interval):
     sample(UniformFlow(), denoiser, (sense,), settings.times(2), context, keys, settings.solver)
   )
   jax.effects_barrier()
-  assert _evaluations(settings) == sum(rows)
+  assert _evaluations(settings, 2, (sense,)) == sum(rows)
 
 
 def test_operations_of_attention_are_those_of_visible_pairs():
