@@ -97,7 +97,7 @@ class Transformer(nn.Module):
   micro: tuple[str, ...] = choice((), MICRO)
   remat: str = choice("none", REMAT)
   scan: bool | None = None
-  skip: tuple[int, ...] = ()
+  skip: tuple[int, ...] = number((), least=0)
 
   @property
   def network(self) -> Network:

@@ -133,7 +133,7 @@ def test_samplers_use_the_settings(changes, kinds):
   model = drawn(micro.config(model__depth=2, **changes))
 
   def clip(**settings):
-    return model.sample(["a red seven moves left"], [0], guidance=4.0, steps=2, **settings)["sight"]
+    return model.sample(["a red seven moves left"], [0], guidance=4.0, steps=3, **settings)["sight"]
 
   plain = clip()
   # The programs of the first three are the same.
