@@ -44,7 +44,9 @@ SECONDS = flags.DEFINE_float(
 PLOT = flags.DEFINE_string("plot", None, "For liveliness: SVG file to write, the scores over time.")
 CLIPS = flags.DEFINE_integer("clips", None, "Number of clips; the default depends on the suite.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the first clip.", lower_bound=0, upper_bound=2**31)
-SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral; default: the config's.")
+SOLVER = flags.DEFINE_string(
+  "solver", None, "A solver of docs/processes.md, such as euler or multistep; default: the config's."
+)
 STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
 TURNS = flags.DEFINE_integer("turns", None, "For a model with looped blocks: how often the blocks run.")
 FORMS = flags.DEFINE_string("forms", None, "For a model with blocks of two forms: hard or dense.")

@@ -29,7 +29,9 @@ SECONDS = flags.DEFINE_float(
   "Length of a movie; default: as long as the training clips, after the last prompt of a script begins.",
 )
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the noise.", lower_bound=0, upper_bound=2**32 - 1)
-SOLVER = flags.DEFINE_string("solver", None, "euler, heun, multistep or ancestral; default: the config's.")
+SOLVER = flags.DEFINE_string(
+  "solver", None, "A solver of docs/processes.md, such as euler or multistep; default: the config's."
+)
 STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")
 TURNS = flags.DEFINE_integer("turns", None, "For a model with looped blocks: how often the blocks run.")
 FORMS = flags.DEFINE_string("forms", None, "For a model with blocks of two forms: hard or dense.")
@@ -157,10 +159,12 @@ def _weights(model, how, prompts):
 
   from stale_jax.clip import MICRO, Context
   from stale_jax.evaluation.forms import plots
+  from stale_jax.sampling import Sampling
   from stale_jax.text import tokenize
 
   network = model.system.network
-  times = model.settings(steps=how["steps"], shift=how["shift"]).times(model.frames)[:, 0, 0]
+  settings = model.settings(**{field.name: how[field.name] for field in dataclasses.fields(Sampling)})
+  times = settings.times(model.frames, model.system.data.senses)[:, 0, 0]
   known = {name: jnp.full(len(prompts), how[name], jnp.float32) for name in MICRO if name in how}
   context = Context(text=jnp.asarray(tokenize(prompts, network.text_length)), **known)
   return plots(network, model.params, context, times, model.frames)

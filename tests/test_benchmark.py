@@ -15,9 +15,11 @@ from stale_jax.config import build
 from stale_jax.errors import UserError
 from stale_jax.flops import peak_flops
 from stale_jax.processes import UniformFlow
-from stale_jax.sampling import Sampling, classifier_free, sample
+from stale_jax.sampling import Sampling, sample
+from stale_jax.sampling.guiding import guided, guiding_of
 from stale_jax.training.operations import forward_flops
 from tests import micro
+from tests.models import small
 from tests.programs import finish
 
 
@@ -42,15 +44,18 @@ def test_peaks_are_those_of_the_device():
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "multistep"])
 @pytest.mark.parametrize("interval", [(0.0, 1.0), (0.3, 0.9)])
-def test_evaluations_are_those_that_the_sampler_makes(solver, interval):
-  settings = Sampling(solver=solver, steps=6, guidance=2.0, interval=interval, shift=3.0, batch=1)
-  rows = []
+@pytest.mark.parametrize("layers", [(), (1,)])
+def test_evaluations_are_those_that_the_sampler_makes(solver, interval, layers):
+  skip = {"skip_layers": layers, "skip_interval": (0.5, 0.95)}
+  settings = Sampling(solver=solver, steps=6, guidance=2.0, interval=interval, shift=3.0, batch=1, **skip)
+  rows, transformer = [], small.model()
 
   def network(clip, t, context):
     jax.debug.callback(lambda: rows.append(len(t)))
     return jax.tree.map(jnp.zeros_like, clip)
 
-  denoiser = classifier_free(network, settings.guidance, interval)
+  guiding = guiding_of(settings, UniformFlow(), transformer)
+  denoiser = guided(guiding, transformer, lambda _: network, settings.guidance, interval)
   sense = Sense(name="touch", shape=(2,), rate=8, patch=(1,), channels=("a", "b"))
   context = Context(text=jnp.zeros((1, 8), jnp.int32))
   keys = jax.random.key(0)[None]
@@ -58,7 +63,7 @@ def test_evaluations_are_those_that_the_sampler_makes(solver, interval):
     sample(UniformFlow(), denoiser, (sense,), settings.times(2), context, keys, settings.solver)
   )
   jax.effects_barrier()
-  assert _evaluations(settings) == sum(rows)
+  assert _evaluations(settings, 2, (sense,)) == sum(rows)
 
 
 def test_operations_of_attention_are_those_of_visible_pairs():

@@ -38,7 +38,12 @@ def conditions(model, seed: int):
   text = jnp.asarray(tokenize(PROMPTS, e.network.text_length))
   keys = jax.vmap(jax.random.key)(jnp.arange(seed, seed + count, dtype=jnp.uint32))
   noise = jnp.full(count, e.diffusion.rollout.noise)
-  return model.settings(batch=count).times(e.diffusion.rollout.chunk), Context(text=text), noise, keys
+  return (
+    model.settings(batch=count).times(e.diffusion.rollout.chunk, e.data.senses),
+    Context(text=text),
+    noise,
+    keys,
+  )
 
 
 def trained_on(model, seed: int, step: int, start: int):

@@ -50,7 +50,7 @@ def rollout(model, prompts, seconds: int, seed: int):
   @jax.jit
   def further(known, text, keys, key):
     denoiser = classifier_free(follow(known, key), settings.guidance)
-    times = settings.times(model.frames)
+    times = settings.times(model.frames, model.system.data.senses)
     clip = sample(process, denoiser, experiment.data.senses, times, Context(text=text), keys, settings.solver)
     return clip["sight"][:, half:]
 

@@ -19,7 +19,7 @@ def measure(seed: int) -> dict:
   from stale_jax.clip import Context
   from stale_jax.compilation import compiled
   from stale_jax.pipeline import load
-  from stale_jax.sampling.guidance import guidance_of
+  from stale_jax.sampling.guiding import guidance_of
   from stale_jax.sampling.samplers import ClipProgram, clip_program
   from stale_jax.sampling.story import Story
 
@@ -32,7 +32,12 @@ def measure(seed: int) -> dict:
     program = clip_program(*parts, settings, Story(tile=TILE))
     keys = jax.vmap(jax.random.key)(jnp.arange(panels))
     text = jnp.zeros((panels, experiment.network.text_length), jnp.int32)
-    given = Context(text=text), keys, settings.times(model.frames), guidance_of(settings)
+    given = (
+      Context(text=text),
+      keys,
+      settings.times(model.frames, model.system.data.senses),
+      guidance_of(settings),
+    )
     made = compiled(ClipProgram.run).lower(program, model.params, *given).compile()
     return made.memory_analysis().temp_size_in_bytes
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from stale_jax.benchmark.measurement import Measurement, compiled_for, peak_bytes, repeated
-from stale_jax.clip import Batch, floats
+from stale_jax.clip import Batch, Sense, floats
 from stale_jax.config import build
 from stale_jax.errors import UserError
-from stale_jax.processes import grid
 from stale_jax.sampling.samplers import Request, build_sampler
 from stale_jax.sampling.settings import Sampling
 from stale_jax.training.experiment import Experiment
@@ -81,7 +80,8 @@ def sample(config: Mapping[str, Any]) -> Iterator[Measurement]:
 
   run()
   first = time.perf_counter() - began
-  evaluations, settings = _evaluations(diffusion.sampling), diffusion.sampling
+  settings, data = diffusion.sampling, experiment.data
+  evaluations = _evaluations(settings, data.source.frames, data.senses)
   yield Measurement(
     suite="sample",
     name="clip",
@@ -153,13 +153,14 @@ SUITES: dict[str, Callable[[Mapping[str, Any]], Iterator[Measurement]]] = {
 }
 
 
-def _evaluations(settings: Sampling) -> int:
-  """Evaluations of the network for one clip; a guided one counts as two."""
-  times = np.asarray(grid(settings.steps, settings.shift))
+def _evaluations(settings: Sampling, frames: int, senses: Sequence[Sense]) -> int:
+  """Evaluations of the network for one clip; a guided one counts as two, or as three if it skips layers."""
+  times = np.asarray(settings.times(frames, senses)[:, 0, 0])
   # Heun's method evaluates at both ends of each step.
   times = np.concatenate([times[:-1], times[1:]]) if settings.solver == "heun" else times[:-1]
   guided = (settings.interval[0] <= times) & (times <= settings.interval[1]) & settings.is_guided
-  return len(times) + int(guided.sum())
+  pushed = (settings.skip_interval[0] <= times) & (times <= settings.skip_interval[1]) & guided
+  return len(times) + int(guided.sum()) + (int(pushed.sum()) if settings.skip_layers else 0)
 
 
 def _batch(experiment: Experiment, program: TrainingProgram) -> Batch:

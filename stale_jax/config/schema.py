@@ -72,7 +72,7 @@ _SHARED = {
   "training": only(TrainingSettings),
   "evaluation": only(EvaluationSettings),
 }
-_MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask")
+_MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask", "skip")
 
 DIFFUSION = {
   "source": Section(

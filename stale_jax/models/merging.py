@@ -126,7 +126,7 @@ class MergingTrunk:
     return_aux: bool = False,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
     """See `Trunk`. There are no auxiliary outputs."""
-    first, *others = self.trunk.layers(params["blocks"])
+    (_, first), *others = self.trunk.applied(params["blocks"])
     block, batch = self.trunk.block, len(conditions["text"])
     count = sum(time * place for time, place in layout.shapes.values())
     layout = dataclasses.replace(layout, size=jnp.ones((batch, count), jnp.float32))
@@ -135,7 +135,7 @@ class MergingTrunk:
     merges, merged, layout = _merge_streams(before, jax.lax.stop_gradient(aux["probabilities"]), layout)
     merged_lanes = of_clip(self.lanes, merged)
     streams, conditions = join(merged_lanes, merged), join(merged_lanes, split(lanes, conditions))
-    for layer, layer_params in enumerate(others, 1):
+    for layer, layer_params in others:
       streams, _ = block(layer_params, merged_lanes, streams, conditions, layout, f"block_{layer}")
     after = split(merged_lanes, streams, layout.shapes)
     restored = {

@@ -59,6 +59,7 @@ class Settings(Protocol):
   micro: tuple[str, ...]
   remat: str
   scan: bool | None
+  skip: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,7 +198,7 @@ def build_network(model: Settings) -> Network:
   blocks = block.parameters(model.depth, block_lanes, block_widths, model.condition_width)
   scan = False if model.turns else model.scan
   number = 2 if model.turns else 1
-  trunk = Trunk(block=block, depth=model.depth, scan=scan, declared=blocks, number=number)
+  trunk = Trunk(block=block, depth=model.depth, scan=scan, declared=blocks, number=number, skip=model.skip)
   trunk = MergingTrunk(trunk=trunk, lanes=block_lanes) if model.merge else trunk
   trunk = Cycle(trunk=trunk, turns=model.turns, dtype=dtype) if model.turns else trunk
   of_senses = lanes[1:], widths, model.condition_width

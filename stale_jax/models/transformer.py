@@ -71,6 +71,7 @@ class Transformer(nn.Module):
       "dots": all but the matrix products; "full": all.
     scan: whether to scan over the blocks, so that compilation takes the time of one block. None: on
       accelerators, but not on the CPU, where the steps of a scan are slower. The parameters are the same.
+    skip: indices of blocks that are not applied (skip-layer guidance); the parameters are the same.
   """
 
   senses: tuple[Sense, ...]
@@ -96,6 +97,7 @@ class Transformer(nn.Module):
   micro: tuple[str, ...] = choice((), MICRO)
   remat: str = choice("none", REMAT)
   scan: bool | None = None
+  skip: tuple[int, ...] = number((), least=0)
 
   @property
   def network(self) -> Network:
@@ -122,6 +124,16 @@ class Transformer(nn.Module):
     """Raises UserError if the attention backend does not support this model, or not on this mesh."""
     joint = self.forms == "none" and not self.merge
     check_backend(self.attention, head_width=self.width // self.heads, joint=joint, mesh=mesh)
+
+  @nn.nowrap
+  def check_skip(self) -> None:
+    """Raises UserError if the network does not have the blocks in `skip`, or none is left without them."""
+    # Merging needs the attention of the first block.
+    blocks = set(range(1 if self.merge else 0, self.depth))
+    if not set(self.skip) <= blocks or set(self.skip) == blocks:
+      raise UserError(
+        f"sampling.skip_layers={self.skip}: name some of the blocks {min(blocks)} to {max(blocks)}, not all."
+      )
 
   @nn.nowrap
   def encode_captions(self, params: dict[str, Any], context: Context) -> Context:

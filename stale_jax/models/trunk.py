@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stale_jax.mesh import current_mesh, declared_spec, device_kind
@@ -28,6 +29,7 @@ class Trunk:
     scan: whether to scan over the blocks; None: on accelerators only.
     declared: the declarations of the blocks' stacked parameters.
     number: the field `number` of `parameters.Draws` of the blocks if the trunk is unrolled.
+    skip: indices of blocks that are not applied.
   """
 
   block: Block
@@ -35,6 +37,7 @@ class Trunk:
   scan: bool | None
   declared: Any
   number: int = 1
+  skip: tuple[int, ...] = ()
 
   def __call__(
     self,
@@ -46,7 +49,7 @@ class Trunk:
     key: PRNGKeyArray | None = None,
     return_aux: bool = False,
   ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Applies all blocks.
+    """Applies all blocks but those in `skip`.
 
     A trunk that returns auxiliary outputs or attends to extra keys is always unrolled.
 
@@ -65,11 +68,15 @@ class Trunk:
     if scan and self.depth > 1 and not return_aux and not layout.extra:
       return self._scanned(params, lanes, streams, conditions, layout, key), {}
     aux = {}
-    for layer, layer_params in enumerate(self.layers(params)):
+    for layer, layer_params in self.applied(params):
       name = f"block_{layer}"
       draws = None if key is None else Draws(key=key, path=(name,), number=self.number)
       streams, aux[name] = self.block(layer_params, lanes, streams, conditions, layout, name, draws)
     return streams, aux
+
+  def applied(self, blocks: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    """Returns the index and the parameters of each block that is applied."""
+    return [(layer, tree) for layer, tree in enumerate(self.layers(blocks)) if layer not in self.skip]
 
   def layers(self, blocks: dict[str, Any]) -> list[dict[str, Any]]:
     """Unstacks the parameters: returns a list with the parameters of each block."""
@@ -94,4 +101,7 @@ class Trunk:
       return out, None
 
     xs = jnp.arange(self.depth), jax.tree.map(cast, params, self.declared)
+    if self.skip:
+      applied = np.array([layer for layer in range(self.depth) if layer not in self.skip])
+      xs = jax.tree.map(lambda x: x[applied], xs)
     return jax.lax.scan(step, streams, xs)[0]

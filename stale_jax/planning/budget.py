@@ -211,10 +211,12 @@ def _size(clips: Clip) -> int:
 def _solvers(process) -> list[str]:
   """Names of the solvers worth trying.
 
-  "ancestral" equals Euler if the process draws no noise; "consistency" is for distilled models. Without a
-  probability-flow ODE there is no likelihood, and the list is empty.
+  "ancestral" equals Euler if the process draws no noise; "consistency" is for distilled models; the relatives
+  of "multistep" cost the same. Without a probability-flow ODE there is no likelihood, and the list is empty.
   """
   if not process.has_flow:
     return []
-  untried = {"consistency"} | (set() if process.draws_noise else {"ancestral"})
+  untried = {"consistency", "dpmpp_2m", "dpmpp_2m_sde", "unipc"} | (
+    set() if process.draws_noise else {"ancestral"}
+  )
   return [name for name, solver in SOLVERS.items() if solver.fits(process) and name not in untried]

@@ -1,5 +1,7 @@
 """Plans the sampler on the mesh of training: compiles one guided evaluation of the network."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +14,7 @@ from stale_jax.planning.cudnn import pretend_cudnn
 from stale_jax.planning.hlo import Program
 from stale_jax.planning.report import SamplerPlan
 from stale_jax.planning.roofline import roofline
-from stale_jax.sampling import classifier_free
+from stale_jax.sampling.guiding import guided, guiding_of
 from stale_jax.training.experiment import Experiment
 from stale_jax.training.program import batch_shapes
 
@@ -29,7 +31,9 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
   mesh, settings = program.mesh, experiment.diffusion.sampling
   ways = parts(mesh, "batch")
   movies = -(-settings.batch // ways) * ways
-  guided = settings.guidance != 1
+  guiding = guiding_of(settings, experiment.diffusion.process, experiment.network)
+  if guiding is not None:
+    guiding = dataclasses.replace(guiding, is_limited=False)
   whole = batch_sharding(mesh)
 
   def many(x):
@@ -40,10 +44,10 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
   t = jax.ShapeDtypeStruct((movies, experiment.data.source.frames), jnp.float32, sharding=whole)
 
   def evaluate(params, clip, t, context):
-    def denoiser(clip, t, context):
-      return experiment.network.apply(params, clip, t, context)
+    def denoiser_of(network):
+      return lambda clip, t, context: network.apply(params, clip, t, context)
 
-    chosen = classifier_free(denoiser, settings.guidance) if guided else denoiser
+    chosen = guided(guiding, experiment.network, denoiser_of, settings.guidance, settings.interval)
     return chosen(clip, t, context)
 
   with pretend_cudnn():
@@ -52,7 +56,8 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
     lowered = run.lower(program.state.params, clip, t, context)
   compiled = compile_or_size(lowered)
   evaluations = settings.steps * (2 if settings.solver == "heun" else 1)
-  flops = forward * movies * (1 + guided) / mesh.size
+  outputs = 1 if guiding is None else 2 if guiding.skip is None else 3
+  flops = forward * movies * outputs / mesh.size
   if isinstance(compiled, float):
     seconds = roofline(chip, flops, 0.0, [])
     return SamplerPlan(movies=movies, evaluations=evaluations, used=compiled, seconds=seconds)

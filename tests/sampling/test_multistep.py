@@ -51,8 +51,10 @@ def test_second_order_between_the_ends_at_one_evaluation_per_step(process):
     x = np.linspace(-0.9, 0.9, 33)
     want = follow(process, denoiser, x, jnp.linspace(0.9, 0.35, 2049), "heun")
     grids = [jnp.linspace(0.9, 0.35, steps + 1) for steps in (128, 256)]
-    for solver, order in (("euler", 1), ("multistep", 2)):
+    for solver, order in (("euler", 1), ("multistep", 2), ("dpmpp_2m", 2)):
       assert orders(process, denoiser, solver, grids, x, want)[2] == pytest.approx(order, abs=0.25)
+    # The corrector has one more order, of which the first step of order 1 leaves 2, with a smaller error.
+    assert orders(process, denoiser, "unipc", grids, x, want)[2] > 1.75
 
 
 INSIDE = FoldedMixture(means=(0.25, 0.5, 0.7), sds=(0.05, 0.05, 0.05))  # Zero at the walls.
@@ -113,8 +115,9 @@ def test_it_beats_euler_and_heun_at_equal_evaluations(process):
   assert error["multistep"] < 0.75 * min(error["euler"], error["heun"])
 
 
+@pytest.mark.parametrize("solver", ["multistep", "dpmpp_2m", "unipc"])
 @pytest.mark.parametrize("process", [GaussianFlow(), UniformFlow()], ids=str)
-def test_a_frame_that_waits_continues_as_if_it_had_not(process):
+def test_a_frame_that_waits_continues_as_if_it_had_not(process, solver):
   """Each frame of a staggered clip ends as it would alone: the network here treats frames independently."""
   x = process.prior(jax.random.key(0), (1, 3, 8))
   steps = grid(6)
@@ -127,11 +130,11 @@ def test_a_frame_that_waits_continues_as_if_it_had_not(process):
   times = jnp.stack(frames, -1)[:, None]
   seen = []
   out = solve(
-    process, smooth, {"a": x}, times, CONTEXT, KEYS, "multistep", callback=lambda i, x: seen.append(x["a"])
+    process, smooth, {"a": x}, times, CONTEXT, KEYS, solver, callback=lambda i, x: seen.append(x["a"])
   )["a"]
   jax.effects_barrier()
   for frame in range(3):
-    alone = follow(process, smooth, x[0, frame], steps, "multistep")
+    alone = follow(process, smooth, x[0, frame], steps, solver)
     np.testing.assert_allclose(out[0, frame], alone, atol=1e-5)
   np.testing.assert_array_equal(seen[1][:, 1], x[:, 1])
   np.testing.assert_array_equal(seen[4][:, 2], seen[2][:, 2])
@@ -147,10 +150,11 @@ def test_the_reflected_process_refuses():
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_only_multistep_carries_a_memory(solver):
+def test_only_solvers_of_several_steps_carry_a_memory(solver):
   x = {"a": jnp.zeros((1, 3, 7)), "b": jnp.zeros((1, 3, 7))}
   times, keys = jnp.broadcast_to(grid(4)[:, None, None], (5, 1, 3)), jax.random.key(0)[None]
   program = jax.make_jaxpr(lambda x: solve(GaussianFlow(), smooth, x, times, CONTEXT, keys, solver))(x)
   (loop,) = (e for e in program.eqns if e.primitive.name in ("scan", "while"))
   clips = sum(v.aval.shape == (1, 3, 7) for v in loop.outvars)
-  assert clips == (4 if solver == "multistep" else 2)
+  memories = {"multistep": 1, "dpmpp_2m": 1, "dpmpp_2m_sde": 1, "unipc": 3}
+  assert clips == 2 * (1 + memories.get(solver, 0))

@@ -14,8 +14,7 @@ from stale_jax.sampling import SOLVERS, classifier_free, prior, solve
 
 SENSES = tuple(Digits(canvas=12, frames=4).senses[name] for name in ("sight", "touch"))
 PROCESSES = [Reflected(), UniformFlow(), GaussianFlow()]
-# Reflected noise is folded, which multistep has no use for.
-PAIRS = [(p, s) for p in PROCESSES for s in SOLVERS if (p, s) != (PROCESSES[0], "multistep")]
+PAIRS = [(p, s) for p in PROCESSES for s in SOLVERS if SOLVERS[s].fits(p)]
 
 
 def context(batch):

@@ -14,11 +14,12 @@ from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process, named_keys
-from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
+from stale_jax.sampling.guiding import Guidance, Guiding, guidance_of, guided, guiding_of
 from stale_jax.sampling.sample import sample
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
+from stale_jax.sampling.solvers import Denoiser
 from stale_jax.sampling.story import Story, consistent, tiled
 
 
@@ -29,7 +30,7 @@ class ClipProgram:
   Attributes:
     network, process, senses: parts of the model.
     solver: a key of `SOLVERS`.
-    is_guided, is_limited: see `Sampling`.
+    guiding: see `Guiding`; None without guidance.
     story: settings of attention between the clips, with which each clip depends on all others; None for
       independent clips.
   """
@@ -38,8 +39,7 @@ class ClipProgram:
   process: Process
   senses: tuple[Sense, ...]
   solver: str
-  is_guided: bool
-  is_limited: bool
+  guiding: Guiding | None
   story: Story | None = None
 
   def run(
@@ -58,18 +58,20 @@ class ClipProgram:
     Args:
       params: parameters of the network.
       context, keys, times, steps, first, noise: see `sample`.
-      guidance: scale and interval; used only if `is_guided`.
+      guidance: scale and interval; used only with `guiding`.
 
     Returns:
       sense -> [batch, frames, *shape], including the conditioning frames `first`.
     """
     context = self.network.encode_captions(params, context)
-    denoiser = functools.partial(self.network.apply, params)
-    if self.story:
-      denoiser = consistent(denoiser, self.story, times, named_keys(keys[0], "story"))
-    if self.is_guided:
-      interval = guidance.interval if self.is_limited else None
-      denoiser = classifier_free(denoiser, guidance.scale, interval)
+
+    def denoiser_of(network) -> Denoiser:
+      denoiser = functools.partial(network.apply, params)
+      if self.story:
+        denoiser = consistent(denoiser, self.story, times, named_keys(keys[0], "story"))
+      return denoiser
+
+    denoiser = guided(self.guiding, self.network, denoiser_of, guidance.scale, guidance.interval)
     if self.story:
       whole = denoiser
       denoiser = tiled(lambda rows: whole, self.story.tile, len(keys))
@@ -78,9 +80,13 @@ class ClipProgram:
 
 def clip_program(network, process: Process, senses, settings: Sampling, story: Story | None = None):
   """Builds the `ClipProgram` for these settings."""
-  flags = {"is_guided": settings.is_guided, "is_limited": settings.is_limited}
   return ClipProgram(
-    network=network, process=process, senses=senses, solver=settings.solver, **flags, story=story
+    network=network,
+    process=process,
+    senses=senses,
+    solver=settings.solver,
+    guiding=guiding_of(settings, process, network),
+    story=story,
   )
 
 
@@ -110,7 +116,7 @@ class AllFrames:
     given = next(iter(first.values())).shape[1] if first else 0
     program = clip_program(self.network, self.process, self.senses, request.settings, request.story)
     context = request.contexts(self.network.text_length)(0)
-    times, steps = request.grid(given + request.frames)
+    times, steps = request.grid(given + request.frames, self.senses)
     run, guidance = compiled(ClipProgram.run), guidance_of(request.settings)
     clip = run(program, params, context, request.keys, times, guidance, steps, first)
     return iter([{name: x[:, given:] for name, x in on_host(clip).items()}])

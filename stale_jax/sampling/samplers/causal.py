@@ -15,7 +15,7 @@ from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process, fold_keys, named_keys
-from stale_jax.sampling.guidance import guidance_of
+from stale_jax.sampling.guiding import guidance_of, guiding_of
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
 from stale_jax.sampling.samplers.complete import every_sense
 from stale_jax.sampling.samplers.kept import KeptFrames, MotionMeter, length, revival
@@ -62,7 +62,7 @@ class CausalRollout:
   def programs(self, settings: Sampling, story: Story | None = None) -> Causal:
     """The programs for these settings; raises UserError if the rollout settings do not suit the model."""
     parts = self.network, self.process, self.senses, self.rollout, self.frames, settings.solver
-    return causal_programs(*parts, settings.is_guided, settings.is_limited, story)
+    return causal_programs(*parts, guiding_of(settings, self.process, self.network), story)
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
@@ -84,7 +84,7 @@ class CausalRollout:
     keep, advance = compiled(Causal.keep), compiled(Causal.advance)
     how, keys, chunk = self.rollout, request.keys, self.rollout.chunk
     context_of, guidance = request.contexts(self.network.text_length), guidance_of(request.settings)
-    times, steps = request.grid(chunk)
+    times, steps = request.grid(chunk, self.senses)
     steps = len(times) - 1 if steps is None else steps
     noise, context = np.full(len(request), how.noise, np.float32), context_of(0)
     cache = nothing = programs.start(params, times, context, keys)

@@ -15,7 +15,8 @@ from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache, empty_cache, part_of, push
 from stale_jax.processes import Process, fold_keys, named_keys
-from stale_jax.sampling.guidance import both_halves, classifier_free
+from stale_jax.sampling.guidance import both_halves
+from stale_jax.sampling.guiding import Guiding, guided
 from stale_jax.sampling.sample import renoise
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.solve import last_step, prior
@@ -32,10 +33,9 @@ class Causal:
     process: the process that it was trained with.
     senses: the senses of its clips.
     solver: a key of `SOLVERS`.
-    guided: whether `classifier_free` is used; the cache then has both halves, the conditional one first.
+    guiding: see `Guiding`; the cache then has both halves, the conditional one first. None: no guidance.
     room: capacity of the cache, in frames.
     sinks, sink_decay: see `Rollout`.
-    limited: whether guidance is disabled at some times; see `Sampling.is_limited`.
     story: settings of attention between the movies; None for independent movies.
   """
 
@@ -43,11 +43,10 @@ class Causal:
   process: Process
   senses: tuple[Sense, ...]
   solver: str
-  guided: bool
+  guiding: Guiding | None
   room: int
   sinks: int = 0
   sink_decay: float = 1.0
-  limited: bool = True
   story: Story | None = None
 
   def keep(
@@ -64,7 +63,7 @@ class Causal:
     If `cache` is None, they are appended to an empty cache. Returns the new cache.
     """
     clip, t = renoise(self.process, clip, noise, keys)
-    if self.guided:
+    if self.guiding is not None:
       clip, t, context = both_halves(clip, t, context)
     _, sown = self.model.apply(params, clip, t, context, cache, mutable=["kv"])
     new = tuple({block: kinds[kind][0] for block, kinds in sown["kv"].items()} for kind in ("keys", "values"))
@@ -85,19 +84,19 @@ class Causal:
     def denoiser_of(rows: Int[Array, "tile"] | None) -> Denoiser:
       """The denoiser of the clips at batch indices `rows`; None selects the whole batch."""
 
-      def network(clip, t, context, more_keys=None):
-        # Guidance may evaluate one half of the batch alone: the unconditional half if `independent_senses` is
-        # True, else the conditional half.
-        half = 0 if context.independent_senses is None else context.independent_senses[0].astype(jnp.int32)
-        seen = part_of(cache, movies, rows, len(t), half)
-        return self.model.apply(params, clip, t, context, seen, more_keys)
+      def of_network(network) -> Denoiser:
+        def denoiser(clip, t, context, more_keys=None):
+          # Guidance may evaluate one half of the batch alone: the unconditional half if `independent_senses`
+          # is True, else the conditional half.
+          half = 0 if context.independent_senses is None else context.independent_senses[0].astype(jnp.int32)
+          seen = part_of(cache, movies, rows, len(t), half)
+          return network.apply(params, clip, t, context, seen, more_keys)
 
-      denoiser = network
-      if self.story:
-        denoiser = consistent(network, self.story, times, named_keys(keys[0], "story"))
-      if self.guided:
-        denoiser = classifier_free(denoiser, scale, interval if self.limited else None)
-      return denoiser
+        if self.story:
+          return consistent(denoiser, self.story, times, named_keys(keys[0], "story"))
+        return denoiser
+
+      return guided(self.guiding, self.model, of_network, scale, interval)
 
     context = self.model.encode_captions(params, context)
     chosen = tiled(denoiser_of, self.story.tile, movies) if self.story else denoiser_of(None)
@@ -125,7 +124,7 @@ class Causal:
       context: captions and micro-conditions.
       noise: times to which the new frames are noised before they are added to the cache.
       keys: one per movie, for the noise of this chunk.
-      scale, interval: see `classifier_free`.
+      scale, interval: see `guidance.classifier_free`.
       steps: number of steps to take.
 
     Returns:
@@ -149,8 +148,7 @@ def causal_programs(
   settings: Rollout,
   frames: int,
   solver: str,
-  guided: bool,
-  limited: bool = True,
+  guiding: Guiding | None,
   story: Story | None = None,
 ) -> Causal:
   """Builds the programs of a causal rollout, for generation and for training on rollouts.
@@ -160,7 +158,7 @@ def causal_programs(
     process, senses: parts of the model.
     settings: settings of the rollout.
     frames: number of frames of a training clip.
-    solver, guided, limited, story: see `Causal`.
+    solver, guiding, story: see `Causal`.
 
   Raises:
     UserError: the settings do not suit the number of frames or the patches of the senses.
@@ -183,10 +181,9 @@ def causal_programs(
     process=process,
     senses=senses,
     solver=solver,
-    guided=guided,
+    guiding=guiding,
     room=window - settings.chunk,
     sinks=settings.sinks,
     sink_decay=settings.sink_decay,
-    limited=limited,
     story=story,
   )

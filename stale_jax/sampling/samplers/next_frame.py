@@ -18,12 +18,13 @@ from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.objectives.artv import GIVEN, IS_REFERENCE, copying, given_frames
 from stale_jax.processes import Process, fold_keys
-from stale_jax.sampling.guidance import Guidance, classifier_free, guidance_of
+from stale_jax.sampling.guiding import Guidance, Guiding, guidance_of, guided, guiding_of
 from stale_jax.sampling.sample import sample
 from stale_jax.sampling.samplers.complete import every_sense
 from stale_jax.sampling.samplers.kept import KeptFrames, length
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
+from stale_jax.sampling.solvers import Denoiser
 
 FRAMES = GIVEN + 1  # Frames that the network sees: the conditioning frames and the new one.
 
@@ -35,15 +36,14 @@ class FrameProgram:
   Attributes:
     network, process, senses: parts of the model.
     solver: a key of `SOLVERS`.
-    is_guided, is_limited: see `Sampling`.
+    guiding: see `Guiding`; None without guidance.
   """
 
   network: Callable
   process: Process
   senses: tuple[Sense, ...]
   solver: str
-  is_guided: bool
-  is_limited: bool
+  guiding: Guiding | None
 
   def run(
     self,
@@ -72,10 +72,11 @@ class FrameProgram:
     real = jnp.broadcast_to(jnp.append(exists, True), (len(keys), FRAMES))
     context = context.replace(valid={sense.name: real for sense in self.senses})
     context = self.network.encode_captions(params, context)
-    denoiser = copying(self.network, params, given)
-    if self.is_guided:
-      interval = guidance.interval if self.is_limited else None
-      denoiser = classifier_free(denoiser, guidance.scale, interval)
+
+    def denoiser_of(network) -> Denoiser:
+      return copying(network, params, given)
+
+    denoiser = guided(self.guiding, self.network, denoiser_of, guidance.scale, guidance.interval)
     clip = sample(
       self.process, denoiser, self.senses, times, context, keys, self.solver, first=given, noise=noise
     )
@@ -143,10 +144,9 @@ class NextFrame:
       process=self.process,
       senses=self.senses,
       solver=settings.solver,
-      is_guided=settings.is_guided,
-      is_limited=settings.is_limited,
+      guiding=guiding_of(settings, self.process, self.network),
     )
-    guidance, (times, _) = guidance_of(settings), request.grid(FRAMES)
+    guidance, (times, _) = guidance_of(settings), request.grid(FRAMES, self.senses)
     noise = jnp.full(len(request), self.noise, jnp.float32)
     past = KeptFrames(room=GIVEN, sinks=1)
     if request.first:

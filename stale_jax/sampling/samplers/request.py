@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from stale_jax.clip import Clip, Context
+from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
@@ -70,14 +70,14 @@ class Request:
     text, micro = captions(self.prompts, length), {n: jnp.asarray(x) for n, x in self.micro.items()}
     return lambda frame: Context(text=text(frame), **micro)
 
-  def grid(self, frames: int) -> tuple[Array, int | None]:
-    """The time grid for denoising `frames` frames.
+  def grid(self, frames: int, senses: Sequence[Sense]) -> tuple[Array, int | None]:
+    """The time grid for denoising `frames` frames of `senses`.
 
     Returns:
       (times, number of steps to take). Without `most_steps`, times are [steps + 1, batch, frames] and the
       number is None: all steps. Otherwise times are padded with zeros to [most_steps + 1, batch, frames].
     """
-    times = dataclasses.replace(self.settings, batch=len(self)).times(frames)
+    times = dataclasses.replace(self.settings, batch=len(self)).times(frames, senses)
     if self.most_steps is None:
       return times, None
     missing = self.most_steps - self.settings.steps

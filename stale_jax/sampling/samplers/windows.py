@@ -15,7 +15,7 @@ from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process, fold_keys
-from stale_jax.sampling.guidance import guidance_of
+from stale_jax.sampling.guiding import guidance_of
 from stale_jax.sampling.samplers.all_frames import ClipProgram, clip_program, refuse_next_frame
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
@@ -72,7 +72,7 @@ class Windows:
     run = compiled(ClipProgram.run)
     program = clip_program(self.network, self.process, self.senses, request.settings)
     context = request.contexts(self.network.text_length)
-    guidance, (times, steps) = guidance_of(request.settings), request.grid(self.frames)
+    guidance, (times, steps) = guidance_of(request.settings), request.grid(self.frames, self.senses)
     noise = jnp.full(len(request), self.noise, jnp.float32)
 
     def draw(number: int, frame: int, last: Clip | None) -> Clip:

@@ -18,6 +18,7 @@ from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.processes import fold_keys
 from stale_jax.sampling import Causal, causal_programs
+from stale_jax.sampling.guiding import guiding_of
 from stale_jax.system import System
 
 
@@ -167,7 +168,7 @@ def rollout_programs(system: System, guided: bool) -> Causal:
     diffusion.rollout,
     system.data.source.frames,
     diffusion.sampling.solver,
-    guided=guided,
+    guiding=guiding_of(diffusion.sampling, diffusion.process, system.network) if guided else None,
   )
 
 
@@ -180,7 +181,7 @@ def rollout_grid(system: System, batch: int) -> tuple[Array, Array]:
     Times [steps+1, batch, frames of a chunk], and the time of cached frames [batch].
   """
   rollout, sampling = system.diffusion.rollout, system.diffusion.sampling
-  times = dataclasses.replace(sampling, batch=batch).times(rollout.chunk)
+  times = dataclasses.replace(sampling, batch=batch).times(rollout.chunk, system.data.senses)
   return times, jnp.full(batch, rollout.noise, jnp.float32)
 
 

@@ -1,27 +1,14 @@
-"""Guidance: functions that map a denoiser to a denoiser."""
+"""Classifier-free guidance."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Clip, Context
 from stale_jax.processes.process import per_frame
-from stale_jax.sampling.settings import Sampling
+from stale_jax.sampling.guidance.rule import Plain, Rule
+from stale_jax.sampling.guidance.skip_layers import Push
 from stale_jax.sampling.solvers import Denoiser, Switch
-
-
-@flax.struct.dataclass
-class Guidance:
-  """Scale and interval of guidance, as arrays; see `Sampling`."""
-
-  scale: Float[Array, ""]
-  interval: Float[Array, "2"]
-
-
-def guidance_of(settings: Sampling) -> Guidance:
-  """The guidance of `settings`, as arrays, so that one compiled program serves all values."""
-  return Guidance(jnp.float32(settings.guidance), jnp.asarray(settings.interval, jnp.float32))
 
 
 def both_halves(clip: Clip, t: Float[Array, "batch frames"], context: Context) -> tuple[Clip, Array, Context]:
@@ -43,11 +30,13 @@ def classifier_free(
   denoiser: Denoiser,
   scale: float | Float[Array, ""],
   interval: tuple[float, float] | Float[Array, "2"] | None = None,
+  rule: Rule = Plain(),  # noqa: B008
+  push: Push | None = None,
 ) -> Denoiser:
-  """Returns a denoiser whose output is output_u + scale (output_c - output_u), from two evaluations.
+  """Returns a denoiser that combines a conditional and an unconditional output, from two evaluations.
 
-  This is classifier-free guidance (Ho and Salimans, arXiv 2207.12598); output_c is conditional on the caption
-  and output_u is not.
+  By default its output is output_u + scale (output_c - output_u). This is classifier-free guidance (Ho and
+  Salimans, arXiv 2207.12598); output_c is conditional on the caption and output_u is not.
 
   The unconditional half has no caption and no attention between senses (`Context.drop_condition`). Guidance
   therefore moves the clip towards its caption and towards agreement between senses. Frames whose time lies
@@ -60,20 +49,37 @@ def classifier_free(
     denoiser: accepts any batch size. In a batch of both halves, the conditional half comes first.
     scale: guidance scale; 1 disables guidance.
     interval: smallest and largest time with guidance; None for all times.
+    rule: how the two outputs are combined.
+    push: skip-layer guidance, added to the guided output; None for none.
   """
-
-  def guided(clip: Clip, t, context: Context) -> dict[str, tuple[Array, Array]]:
-    halves = {name: jnp.split(o, 2) for name, o in denoiser(*both_halves(clip, t, context)).items()}
-    return {name: (c, u + scale * (c - u)) for name, (c, u) in halves.items()}
-
-  if interval is None or (isinstance(interval, tuple) and interval == (0.0, 1.0)):
-    return lambda clip, t, context: {name: g for name, (_, g) in guided(clip, t, context).items()}
+  is_limited = interval is not None and not (isinstance(interval, tuple) and interval == (0.0, 1.0))
 
   def inside(t):
     return (interval[0] <= t) & (t <= interval[1])
 
-  def there(clip: Clip, t, context: Context) -> Clip:
-    both = guided(clip, t, context)
+  def pairs(clip: Clip, t, context: Context) -> dict[str, tuple[Array, Array]]:
+    halves = {name: jnp.split(o, 2) for name, o in denoiser(*both_halves(clip, t, context)).items()}
+    return {name: (c, rule(c, u, scale, clip[name], t)) for name, (c, u) in halves.items()}
+
+  def limited(both: dict[str, tuple[Array, Array]], t) -> Clip:
+    if not is_limited:
+      return {name: g for name, (_, g) in both.items()}
     return {name: jnp.where(per_frame(inside(t), c), g, c) for name, (c, g) in both.items()}
 
+  def guided(clip: Clip, t, context: Context) -> Clip:
+    return limited(pairs(clip, t, context), t)
+
+  def pushed(clip: Clip, t, context: Context) -> Clip:
+    skipped, pushes = push.denoiser(clip, t, context), push.skip.inside(t)
+
+    def add(name, c, g):
+      return c, jnp.where(per_frame(pushes, g), g + push.skip.scale * (c - skipped[name]), g)
+
+    return limited({name: add(name, c, g) for name, (c, g) in pairs(clip, t, context).items()}, t)
+
+  there = guided
+  if push is not None:
+    there = Switch(inside=lambda t: push.skip.inside(t).any((-2, -1)), there=pushed, elsewhere=guided)
+  if not is_limited:
+    return there
   return Switch(inside=lambda t: inside(t).any((-2, -1)), there=there, elsewhere=denoiser)
