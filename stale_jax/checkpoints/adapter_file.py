@@ -93,15 +93,6 @@ def weighted(adapters: Sequence[Any]) -> list[tuple[Any, float]]:
   return [(path, float(weight)) for path, weight in pairs]
 
 
-def parse_adapter(word: str) -> tuple[str, float]:
-  """Parses PATH or PATH:WEIGHT, as in hats.safetensors:0.5."""
-  path, _, weight = word.rpartition(":")
-  try:
-    return (path, float(weight)) if path else (word, 1.0)
-  except ValueError:
-    return word, 1.0
-
-
 def load_adapter(path: str | AnyPath, declared: Any) -> Any:
   """Reads an adapter file, of this package or of PEFT or diffusers.
 

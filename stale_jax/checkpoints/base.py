@@ -9,23 +9,27 @@ import json
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from stale_jax.checkpoints.fingerprint import word_sums
 from stale_jax.checkpoints.named import NAMED
 from stale_jax.errors import UserError
 from stale_jax.files import AnyPath, absolute, at, read_object, write_whole
 from stale_jax.hosts import leads
-from stale_jax.mesh import path_name
+from stale_jax.mesh import on_host, path_name
 
 _NAME = "base.json"
 
 
 def digest(params: Any) -> str:
-  """A digest of the names and bits of parameters; it does not depend on their sharding."""
-  leaves = jax.tree_util.tree_leaves_with_path(params)
-  sums = word_sums({path_name(path): jnp.asarray(x) for path, x in leaves})
-  return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:16]
+  """A digest of the names and bits of parameters, whatever their sharding; all processes must call this.
+
+  Each process holds one whole array at a time.
+  """
+  found = hashlib.sha256()
+  for path, x in jax.tree_util.tree_leaves_with_path(params):
+    found.update(path_name(path).encode())
+    found.update(np.ascontiguousarray(on_host(x)))
+  return found.hexdigest()[:16]
 
 
 def record_base(folder: AnyPath, name: str, params: Any) -> None:
