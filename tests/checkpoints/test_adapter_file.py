@@ -65,7 +65,7 @@ def test_files_of_other_programs_are_read(tmp_path):
   tensors = {f"{module}.lora_A.weight": a, f"{module}.lora_B.weight": b}
   path = tmp_path / "other.safetensors"
   stated = {"lora_adapter_metadata": json.dumps({"transformer.r": 2, "transformer.lora_alpha": 8})}
-  alpha = {f"{module}.alpha": np.float32(6)}
+  alpha = {f"{module}.alpha": np.array(6, np.float32)}
   for more, metadata, scale in (({}, None, 1), ({}, stated, 4), (alpha, stated, 3)):
     save_file({**tensors, **more}, path, metadata=metadata)
     (layer,) = load_adapter(path, MODEL.declared)["params"]["blocks"].values()
