@@ -29,9 +29,9 @@ def config_of(base, kind, **more):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-  """The weights file of a short run."""
+  """The weights file of a short run, long enough that the gates of the blocks have left 0."""
   folder = tmp_path_factory.mktemp("base")
-  train(micro.config(training__steps=2, ema__snapshots=0), folder)
+  train(micro.config(training__steps=8, ema__snapshots=0), folder)
   return folder / "weights.safetensors"
 
 
