@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from absl import flags
 
 from experiments.main import run
-from experiments.model_flag import define_mesh, define_model, on_devices
+from experiments.model_flag import define_adapters, define_mesh, define_model, on_devices
 from stale_jax.errors import UserError
 from stale_jax.progress import Stage, tracked
 
@@ -36,6 +36,7 @@ STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's
 TURNS = flags.DEFINE_integer("turns", None, "For a model with looped blocks: how often the blocks run.")
 FORMS = flags.DEFINE_string("forms", None, "For a model with blocks of two forms: hard or dense.")
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 disables it.")
+ADAPTERS = define_adapters()
 FIRST_FRAME = flags.DEFINE_string("first_frame", None, "Picture file: the first frame of the movies.")
 FPS = flags.DEFINE_float("fps", None, "Frames per second, for a model that is conditioned on it.")
 MOTION = flags.DEFINE_float(
@@ -80,7 +81,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   prompts = PROMPT.value or [read_script(SCRIPT.value)]
   if "" in prompts:
     print("without a prompt: the movie may show anything.", file=sys.stderr)
-  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh)
+  model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh, adapters=ADAPTERS.value or ())
   first = None
   if FIRST_FRAME.value:
     sight = model.source.senses.get("sight")

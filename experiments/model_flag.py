@@ -19,6 +19,29 @@ def define_model() -> flags.FlagHolder:
   )
 
 
+class _AdapterParser(flags.ArgumentParser):
+  """Parses PATH or PATH:WEIGHT, as in hats.safetensors:0.5."""
+
+  def parse(self, word: str) -> tuple[str, float]:
+    """Returns (path, weight); the weight is 1 if `word` states none."""
+    path, _, weight = word.rpartition(":")
+    try:
+      return (path, float(weight)) if path else (word, 1.0)
+    except ValueError:  # The colon is part of an address, such as gs://bucket/file.
+      return word, 1.0
+
+
+def define_adapters(name: str = "adapters") -> flags.FlagHolder:
+  """Defines --NAME, the argument `adapters` of `stale_jax.load`."""
+  return flags.DEFINE_multi(
+    _AdapterParser(),
+    flags.ArgumentSerializer(),
+    name,
+    None,
+    "Adapter to merge into the model: its file, or the folder of its run; PATH:WEIGHT scales it. Repeatable.",
+  )
+
+
 def define_mesh() -> tuple[flags.FlagHolder, flags.FlagHolder]:
   """Defines --mesh and --processes, for `on_devices`."""
   mesh = flags.DEFINE_list(

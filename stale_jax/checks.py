@@ -1,7 +1,8 @@
 """Checks of the arguments of `pipeline.Model`: prompts, seeds, lengths, first frames, conditions, budgets."""
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -29,6 +30,15 @@ def check_weights(params: Any, name: str) -> None:
     raise UserError(
       f"the weights of {name} hold NaN or infinite values: its training has diverged; train anew."
     )
+
+
+@contextlib.contextmanager
+def config_of(name: str) -> Iterator[None]:
+  """Says in errors that they are about the config of the model `name`."""
+  try:
+    yield
+  except UserError as error:
+    raise UserError(f"the config of {name}: {error}") from error
 
 
 def check_prompts(system: System, prompts: Sequence[str | Script], name: str) -> None:

@@ -1,6 +1,5 @@
 """Trained models for notebooks and programs: load one, make movies with it."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stale_jax.checkpoints.adapter_file import weighted, with_adapters
 from stale_jax.checkpoints.convert import is_unstacked
 from stale_jax.checkpoints.fit import check_fit
 from stale_jax.checkpoints.load import model_at
@@ -20,6 +20,7 @@ from stale_jax.checks import (
   check_prompts,
   check_rollout,
   check_weights,
+  config_of,
   keys_of,
   length_of,
   micro_of,
@@ -64,7 +65,7 @@ class Model:
     params: parameters of the network, float32.
     name: path or name that the model was loaded from.
     scores: suite -> latest scores of `experiments.evaluate`.
-    chosen: settings of the network that were overridden by `load`.
+    chosen: settings of the network that were overridden by `load`, and its adapters.
   """
 
   system: System
@@ -325,6 +326,7 @@ def load(
   turns: int | None = None,
   forms: str | None = None,
   mesh: Mapping[str, int] | None = None,
+  adapters: Sequence[str | AnyPath | tuple[str | AnyPath, float]] = (),
 ) -> Model:
   """Loads a model from a run folder (newest EMA), a weights file, or by name from the package.
 
@@ -339,48 +341,40 @@ def load(
     mesh: shape of the mesh of devices that hold the parameters and make movies, as the config section `mesh`,
       for example {"fsdp": 8}; default: a single device. In a run of several processes, all of them must make
       the same calls, and all receive the results.
+    adapters: adapters to merge into the model: files or folders of runs, each alone or as (path, weight).
 
   Raises:
-    UserError: there is no model at `path`, its weights are not finite, or `turns`, `forms` or `mesh` does not
-      fit it or the devices.
+    UserError: there is no model at `path`, its weights are not finite, or `turns`, `forms`, `mesh` or an
+      adapter does not fit it or the devices.
   """
   keep_memory()
   keep_compiled()
   name = "shipped" if path is None else str(path)
   shape = None if mesh is None else construct(MeshShape, mesh, "mesh")
   with Stage(f"loading {name}"):
-    return _load(name, turns, forms, shape)
+    return _load(name, turns, forms, shape, weighted(adapters))
 
 
-@contextlib.contextmanager
-def _config_of(name: str) -> Iterator[None]:
-  """Says in errors that they are about the config of the model `name`."""
-  try:
-    yield
-  except UserError as error:
-    raise UserError(f"the config of {name}: {error}") from error
-
-
-def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | None) -> Model:
+def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | None, adapters) -> Model:
   mesh = shape and shape.build()
 
   def place(config: Mapping[str, Any], shapes: Any) -> Any:
     if mesh is None or is_unstacked(shapes):
       return None
-    with _config_of(name):
+    with config_of(name):
       system = build_system(config)
     check_fit(shapes, system.parameter_shapes, name)
     return state_shardings(mesh, shapes, system.network.declared)
 
   params, config = model_at(name, place)
-  with _config_of(name):
+  with config_of(name):
     config = resolve(config)
   chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
   for key, value in chosen.items():
     trained = config["model"].get(key, _OPEN[key])
     if (value == _OPEN[key]) != (trained == _OPEN[key]):
       raise UserError(f"{key}={value} does not fit {name}, which was trained with model.{key}={trained}.")
-  with _config_of(name):
+  with config_of(name):
     system = build_system({**config, "model": {**config["model"], **chosen}})
   check_fit(params, system.parameter_shapes, name)
   scores = read_scores(NAMED.get(name) or at(name))
@@ -392,4 +386,8 @@ def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | No
   elif mesh_of(params) is None:
     params = sharded(mesh, jax.tree.map(np.asarray, params), system.network.declared)
   check_weights(params, name)
+  if adapters:
+    check_generates(system, name)
+    params, scores = with_adapters(params, system.network.declared, adapters), {}
+    chosen["adapters"] = ", ".join(f"{path}:{weight:g}" for path, weight in adapters)
   return Model(system, params, name, scores, chosen)

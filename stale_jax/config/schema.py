@@ -15,6 +15,7 @@ from stale_jax.data.build import SOURCES
 from stale_jax.fields import choice, number
 from stale_jax.mesh import MeshShape
 from stale_jax.models import Autoencoder, Transformer
+from stale_jax.models.adapters import ADAPTERS
 from stale_jax.objectives import (
   Artv,
   ConditionCorruption,
@@ -91,6 +92,7 @@ DIFFUSION = {
   "corruption": only(ConditionCorruption),
   "first": only(FirstFrames, "sense"),
   "artv": only(Artv, is_optional=True),
+  "adapter": Section(variants=ADAPTERS, default="lora", is_optional=True),
   **_SHARED,
   "sampling": only(Sampling),
   "rollout": only(AnyRollout),

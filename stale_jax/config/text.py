@@ -20,8 +20,9 @@ def lines(tree: Mapping[str, Any]) -> list[str]:
   for name, section in sections_of(tree).items():
     out.append("")
     if tree[name] is None:
-      out.append(_line(f"config.{name}", None, f"Off. {section.summary('')}"))
-      out += [f"# {line}" for line in _section_lines(f"config.{name}", section, section.complete({}, name))]
+      default = section.complete({}, name)
+      out.append(_line(f"config.{name}", None, f"Off. {section.summary(section.variant(default))}"))
+      out += [f"# {line}" for line in _section_lines(f"config.{name}", section, default)]
     else:
       out.append(f"# {section.summary(section.variant(tree[name]))}")
       out += _section_lines(f"config.{name}", section, tree[name])

@@ -8,6 +8,7 @@ from stale_jax.construct import check_keys, choose, construct
 from stale_jax.errors import UserError
 from stale_jax.evaluation import SUITES
 from stale_jax.mesh import MeshShape
+from stale_jax.models.adapters import ADAPTERS, Adapter
 from stale_jax.objectives import (
   ConditionCorruption,
   Copy,
@@ -75,12 +76,30 @@ def _build_denoising(config: Mapping[str, Any], system: System, shared: dict[str
   messup = construct(MessUp, config["messup"], "messup")
   if messup.noise and system.diffusion.process.is_discrete:
     raise UserError("messup.noise cannot be added to discrete tokens: use messup.drop instead.")
+  adapter = _build_adapter(config)
+  passes = 3 if adapter is None else 2  # The gradients of the frozen kernels are not computed.
   return Training(
     **shared,
     objective=_build_objective(config, system, shared["settings"]),
     step=_build_step(config, messup),
-    passes=3 if all(config[name] is None for name in STEPS) else None,
+    passes=passes if all(config[name] is None for name in STEPS) else None,
+    adapter=adapter,
   )
+
+
+def _build_adapter(config: Mapping[str, Any]) -> Adapter | None:
+  """Builds the settings of the adapter to train; raises UserError if the config cannot train one."""
+  if config["adapter"] is None:
+    return None
+  adapter = choose(ADAPTERS, config["adapter"], "adapter")
+  if not config["training"]["init_from"]:
+    raise UserError("adapter: an adapter needs trained weights; set training.init_from, for example shipped.")
+  for name in STEPS:
+    if config[name] is not None:
+      raise UserError(f"adapter: config.{name} trains the whole network; leave one of the two sections out.")
+  if config["ema"]["snapshots"]:
+    raise UserError("ema.snapshots: post-hoc EMA does not read adapters; set ema.snapshots=0.")
+  return adapter
 
 
 def _build_step(config: Mapping[str, Any], messup: MessUp) -> StepSettings:

@@ -42,14 +42,20 @@ def linear_parameters(
 
 
 def linear(params, x: Float[Array, "*batch inputs"], dtype) -> Float[Array, "*batch features"]:
-  """x W + b over the last axis.
+  """x W + b over the last axis; with an adapter (`adapters.insert`), gamma * (x W + x A B + b).
 
   Without a mesh all other axes are flattened to one: on the CPU the weight gradient of a product with one
   contracted axis runs three times faster than with two.
   """
   kernel, bias = (params["dense"][name].astype(dtype) for name in ("kernel", "bias"))
   flat = jnp.reshape(x, (-1, x.shape[-1])) if current_mesh() is None else x
-  y = jax.lax.dot_general(flat.astype(dtype), kernel, (((flat.ndim - 1,), (0,)), ((), ()))) + bias
+  flat = flat.astype(dtype)
+  y = jax.lax.dot_general(flat, kernel, (((flat.ndim - 1,), (0,)), ((), ()))) + bias
+  if "lora" in params:
+    a, b = (params["lora"][name].astype(dtype) for name in ("a", "b"))
+    y += (flat @ a) @ b
+  if "gamma" in params:
+    y *= params["gamma"].astype(dtype)
   # Otherwise the compiler may gather a small batch on every device instead of the kernel.
   return constrain_batch(jnp.reshape(y, (*x.shape[:-1], -1)))
 

@@ -87,8 +87,11 @@ class Trunk:
 
   def _scanned(self, params, lanes, streams, conditions, layout, key):
     mesh = current_mesh()
+    declared = dict(jax.tree_util.tree_leaves_with_path(self.declared))
 
-    def cast(x, parameter):
+    def cast(path, x):
+      if (parameter := declared.get(path)) is None:  # A parameter of an adapter: small, and cast when used.
+        return x
       x = x.astype(self.block.dtype) if parameter.is_matrix else x
       if mesh is None:
         return x
@@ -100,7 +103,7 @@ class Trunk:
       out, _ = self.block(layer_params, lanes, streams, conditions, layout, "block", draws)
       return out, None
 
-    xs = jnp.arange(self.depth), jax.tree.map(cast, params, self.declared)
+    xs = jnp.arange(self.depth), jax.tree_util.tree_map_with_path(cast, params)
     if self.skip:
       applied = np.array([layer for layer in range(self.depth) if layer not in self.skip])
       xs = jax.tree.map(lambda x: x[applied], xs)

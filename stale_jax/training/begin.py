@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from stale_jax.checkpoints.base import check_base, record_base
 from stale_jax.checkpoints.fit import difference
 from stale_jax.checkpoints.load import model_at
 from stale_jax.checkpoints.store import Checkpointer
@@ -34,7 +35,8 @@ def first_state(
   program: TrainingProgram,
   checkpoints: Checkpointer,
   feed: Feed,
-  init_from: Callable[[], Any] | None,
+  init_from: str,
+  read: Callable[[], Any],
   say: Callable[[str], None],
 ) -> State:
   """Returns the state that a run starts or resumes from. A resumed run also restores the position of `feed`.
@@ -43,14 +45,21 @@ def first_state(
     program: the run's compiled step.
     checkpoints: the run's checkpoints.
     feed: the run's batches.
-    init_from: returns the parameters to start from if there is no checkpoint. None draws them at random.
+    init_from: `training.init_from`; "" draws the parameters at random.
+    read: returns the weights of `init_from`. They are needed if there is no checkpoint, or for an adapter.
     say: prints a line for the user.
   """
+  folder, has_base = checkpoints.folder.parent, bool(program.state.base)
   if restored := checkpoints.restore(program.state, say):
     state, data = restored
+    if has_base:
+      state = state.replace(base=program.begin_from(read()).base)
+      check_base(folder, state.base)
     feed.set_state(data)
-    say(f"resuming {checkpoints.folder.parent} at step {int(state.step)}.")
+    say(f"resuming {folder} at step {int(state.step)}.")
     return state
-  state = program.begin_from(init_from()) if init_from else program.fresh()
+  state = program.begin_from(read()) if init_from else program.fresh()
+  if has_base:
+    record_base(folder, init_from, state.base)
   checkpoints.prepare(state)
   return state

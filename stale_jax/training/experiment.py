@@ -3,6 +3,7 @@
 import dataclasses
 
 from stale_jax.mesh import MeshShape
+from stale_jax.models.adapters import Adapter
 from stale_jax.objectives import Reconstruction, Total
 from stale_jax.system import System
 from stale_jax.training.ema import Ema
@@ -26,6 +27,7 @@ class Training:
     optimizer: settings of the optimizer.
     ema: moving averages of the parameters.
     mesh: the layout of the devices.
+    adapter: the adapter to train while the network's parameters stay frozen; None: the network is trained.
   """
 
   seed: int
@@ -37,6 +39,7 @@ class Training:
   ema: Ema
   mesh: MeshShape
   passes: int | None = None
+  adapter: Adapter | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

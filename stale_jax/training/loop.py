@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from stale_jax.checkpoints.adapter_file import FILE, save_adapter
 from stale_jax.checkpoints.config_file import write_config
 from stale_jax.checkpoints.posthoc_ema import drop_snapshots_after, save_snapshots
 from stale_jax.checkpoints.store import Checkpointer
@@ -19,6 +20,7 @@ from stale_jax.errors import UserError
 from stale_jax.files import FULL, AnyPath, at
 from stale_jax.hosts import leads, spread
 from stale_jax.mesh import on_host
+from stale_jax.models.adapters import merge
 from stale_jax.progress import Stage
 from stale_jax.training.absent import AbsentSenses
 from stale_jax.training.begin import first_state, load_params
@@ -45,7 +47,8 @@ def train_loop(
   """Trains `experiment` in `workdir`, or resumes the run in that folder.
 
   A run that is killed at any time and started again ends with the same parameters as an uninterrupted run.
-  At the end, the averaged weights are written to `weights.safetensors`. On SIGTERM the run saves a checkpoint
+  At the end, the averaged weights are written to `weights.safetensors`, or those of an adapter
+  (`config.adapter`) to `adapter.safetensors`. On SIGTERM the run saves a checkpoint
   and returns early.
 
   In a run of several processes (`hosts.join_processes`), each of them calls this function, with a folder that
@@ -100,7 +103,7 @@ def _train(
     experiment.data.source.prepare(spread)
   program = training_program(experiment)
   # Missing or incompatible weights are reported before anything is written.
-  read = functools.cache(functools.partial(load_params, settings.init_from, program.state.params))
+  read = functools.cache(functools.partial(load_params, settings.init_from, experiment.parameter_shapes))
   if settings.init_from and not (workdir / "checkpoints").exists():
     read()
   with locked(workdir, say) as check_lock:
@@ -110,7 +113,7 @@ def _train(
     config = {**config, "training": {**config["training"], "new_data": False}}
     checkpoints = Checkpointer(workdir, settings.keep)
     feed = Feed(experiment, program)
-    state = first_state(program, checkpoints, feed, read if settings.init_from else None, say)
+    state = first_state(program, checkpoints, feed, settings.init_from, read, say)
     read.cache_clear()
     if leads() and not experiment.is_autoencoder:
       for line in describe_captions(experiment.data.source.captions(), experiment.network.text_length):
@@ -150,8 +153,18 @@ def _train(
     state = run.go(state, stopping)
     if int(state.step) == settings.steps:
       check_lock()
-      save_weights(workdir / "weights.safetensors", state.ema, config)
+      _save_result(experiment, workdir, state, config)
     return state
+
+
+def _save_result(experiment: Experiment, workdir: AnyPath, state: State, config: Mapping[str, Any]) -> None:
+  """Writes the averaged parameters: `weights.safetensors`, or `adapter.safetensors` of an adapter."""
+  adapter = experiment.training.adapter
+  if adapter is None:
+    save_weights(workdir / "weights.safetensors", state.ema, config)
+    return
+  about = {"adapter": config["adapter"], "base": config["training"]["init_from"]}
+  save_adapter(workdir / FILE, adapter, experiment.network.declared, state.ema, about)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -256,7 +269,10 @@ class _Run:
     if self.evaluate is None or not every or not (step % every == 0 or self._is_last(step)):
       return
     with self.metrics.lost(), jax.transfer_guard("allow"):
-      found = self.evaluate(state.ema)  # By all processes, on the mesh of training.
+      adapter, params = self.experiment.training.adapter, state.ema
+      if adapter is not None:
+        params = merge(state.base, [(adapter.scaled(params), 1.0)])
+      found = self.evaluate(params)  # By all processes, on the mesh of training.
       self.metrics.evaluated(step, found)
 
   def _save(self, step: int, state: State) -> None:

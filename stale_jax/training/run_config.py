@@ -36,6 +36,7 @@ _FIXED = {
   "cringe": ("weight",),
   "first": (),
   "artv": ("copy",),
+  "adapter": (),
 }
 # Keys of a source whose values are paths, which may name the same place in several ways.
 _PLACES = ("path", "lines", "autoencoder")

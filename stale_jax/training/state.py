@@ -46,17 +46,19 @@ class Skipped:
 
 @flax.struct.dataclass
 class State:
-  """The training state. A checkpoint stores all of it.
+  """The training state. A checkpoint stores all of it, except `base`.
 
   Attributes:
     step: number of completed updates.
-    params: the parameters, in float32.
+    params: the trained parameters, in float32: of the network, or of its adapter (`models.adapters`).
     opt_state: state of the optimizer.
     ema: moving average of `params`, which generation uses.
     tracks: power-function averages of `params`, if the run takes snapshots of them.
     extra: further state of one kind of training (see `training.steps`), or ().
     key: `jax.random.key_data` of the run's PRNG key; every step folds its number into the key.
     skipped: counts of the steps that changed nothing else.
+    base: the network's parameters if an adapter is trained, else (). They never change, so that a resumed run
+      reads them from `training.init_from` again.
   """
 
   step: Int[Array, ""]
@@ -67,6 +69,7 @@ class State:
   skipped: Skipped
   tracks: tuple = ()
   extra: Any = ()
+  base: Any = ()
 
 
 def initial_state(

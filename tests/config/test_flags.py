@@ -26,6 +26,8 @@ def test_keys_that_the_file_does_not_list_are_set(tmp_path):
     "mesh.tensor": "2",
     "model.remat": "dots",
     "cringe.weight": "0.1",
+    "adapter.name": "lora",
+    "adapter.rank": "2",
     "optimizer.name": "adamw",
     "optimizer.b1": "0.5",
     "sampling.interval": "(0.25, 0.75)",

@@ -15,7 +15,7 @@ from stale_jax.training.steps.registry import STEPS
 from tests import micro
 
 # Beside these sections, only the optimizer's name, ema.tracks and the kind of training are fixed.
-FIXED = ("senses", "source", "process", "times", "model", "cringe", "first", "artv")
+FIXED = ("senses", "source", "process", "times", "model", "cringe", "first", "artv", "adapter")
 FREE = (
   "source.takedown",
   "source.cache",
@@ -27,6 +27,7 @@ FREE = (
   "cringe.weight",
   "artv.copy",
 )
+ADAPTER = {**micro.config(), "adapter": {"name": "lora"}}
 ARTV = {**micro.config(), "artv": {}, "first": {"share": 0.0}}
 CRINGE = {**micro.config(), "cringe": {}}
 LATENTS = {
@@ -41,7 +42,14 @@ MIXTURE = {
     "weights": {"a": 2.0},
   },
 }
-KINDS = {"digits": micro.config(), "artv": ARTV, "cringe": CRINGE, "latents": LATENTS, "mixture": MIXTURE}
+KINDS = {
+  "digits": micro.config(),
+  "adapter": ADAPTER,
+  "artv": ARTV,
+  "cringe": CRINGE,
+  "latents": LATENTS,
+  "mixture": MIXTURE,
+}
 
 
 def changed(config, key, value):

@@ -1,6 +1,7 @@
 """Ordinary training of a denoiser: noise a clip, predict the clean clip, descend the gradient of the loss."""
 
 import dataclasses
+import functools
 import zlib
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import PRNGKeyArray
 from stale_jax.clip import Batch
 from stale_jax.errors import UserError
 from stale_jax.models import scored
+from stale_jax.models.parameters import draw
 from stale_jax.objectives import (
   Artv,
   ConditionCorruption,
@@ -22,8 +24,9 @@ from stale_jax.objectives import (
 )
 from stale_jax.processes import Process, TimeSampler
 from stale_jax.training.initial import initializer
+from stale_jax.training.steps.adapt import AdapterDescent
 from stale_jax.training.steps.descent import Descent, Loss, on_floats
-from stale_jax.training.steps.train_step import CLIP, LABELS, MICRO
+from stale_jax.training.steps.train_step import CLIP, LABELS, MICRO, TrainStep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,21 +44,26 @@ class Denoise:
   def check(self, experiment) -> None:
     """Accepts every denoiser."""
 
-  def build(self, experiment) -> Descent:
+  def build(self, experiment) -> TrainStep:
     """See `StepSettings`."""
     if experiment.network.forms == "hard":
       raise UserError(
         "model.forms=hard is for sampling: its gates have no gradient. To train, set model.forms=concrete."
       )
-    training = experiment.training
-    return Descent(
-      draw=initializer(experiment),
+    training, declared = experiment.training, experiment.network.declared
+    draw_network, adapter = initializer(experiment), training.adapter
+    trained = declared if adapter is None else adapter.declare(declared)
+    descent = Descent(
+      draw=draw_network if adapter is None else functools.partial(draw, trained),
       loss=self.loss(experiment),
-      optimizer=training.optimizer.build(training.settings.steps, experiment.network.declared),
+      optimizer=training.optimizer.build(training.settings.steps, trained),
       ema=training.ema,
       needs=frozenset({CLIP, MICRO} | ({LABELS} if experiment.network.labels else set())),
       accumulate=training.settings.accumulate,
     )
+    if adapter is None:
+      return descent
+    return AdapterDescent(descent=descent, adapter=adapter, draw_base=draw_network)
 
   def loss(self, experiment) -> Loss:
     """Builds the loss that a step minimises. Reads the statistics of the data that the objective needs."""
