@@ -21,7 +21,7 @@ WORKDIR = define_model()
 INPUT = flags.DEFINE_string("input", None, "Movie to edit: a video, or an .npz file of experiments.generate.")
 PROMPT = flags.DEFINE_string("prompt", None, "What the edited movie should show.")
 SOURCE_PROMPT = flags.DEFINE_string(
-  "source_prompt", None, "What the input shows; default: the prompt of an .npz file, none for a video."
+  "source_prompt", None, "What the input shows; default: the prompt of an .npz input, none for a video."
 )
 OUT = flags.DEFINE_string(
   "out", None, "Folder to write the edited movie and index.html to: a path, or gs://BUCKET/FOLDER."
@@ -38,10 +38,11 @@ flags.mark_flags_as_required(["input", "prompt", "out"])
 
 def main() -> None:
   from stale_jax.editing import check_edits, edit_movie, read_clip
-  from stale_jax.files import at, make_folder
+  from stale_jax.files import at, check_on_disk, make_folder
   from stale_jax.media import write_page
   from stale_jax.pipeline import load
 
+  check_on_disk("--", input=INPUT.value)
   out = at(OUT.value)
   model = load(WORKDIR.value)
   check_edits(model)

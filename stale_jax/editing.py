@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,9 +23,10 @@ from stale_jax.mesh import on_host
 from stale_jax.movie import Movie, movies_of
 from stale_jax.pipeline import Model
 from stale_jax.processes import Process, named_keys
-from stale_jax.sampling import Reverse, classifier_free, prior
+from stale_jax.sampling import Reverse, prior
 from stale_jax.sampling.editing import translate
-from stale_jax.sampling.guidance import Guidance, guidance_of
+from stale_jax.sampling.guiding import Guidance, Guiding, guidance_of, guided, guiding_of
+from stale_jax.sampling.solvers import Denoiser
 from stale_jax.text import tokenize
 
 
@@ -53,14 +54,13 @@ class _EditProgram:
   Attributes:
     network, process: parts of the model.
     made: senses that the clips lack, which are made along.
-    is_guided, is_limited: see `Sampling`.
+    guiding: see `Guiding`; None without guidance.
   """
 
-  network: Callable
+  network: Any
   process: Process
   made: tuple[Sense, ...]
-  is_guided: bool
-  is_limited: bool
+  guiding: Guiding | None
 
   def run(
     self,
@@ -75,9 +75,12 @@ class _EditProgram:
   ) -> Clip:
     """Edits `clip`, described by `source`, to what `target` describes. Only the target is guided."""
     source, target = (self.network.encode_captions(params, context) for context in (source, target))
-    plain = denoiser = functools.partial(self.network.apply, params)
-    if self.is_guided:
-      denoiser = classifier_free(plain, guidance.scale, guidance.interval if self.is_limited else None)
+
+    def denoiser_of(network) -> Denoiser:
+      return functools.partial(network.apply, params)
+
+    plain = denoiser_of(self.network)
+    denoiser = guided(self.guiding, self.network, denoiser_of, guidance.scale, guidance.interval)
     known = Reverse(process=self.process, denoiser=plain, times=times, context=source, keys=keys)
     others = prior(self.process, self.made, times.shape[-1], named_keys(keys, "made"))
     changed = dataclasses.replace(known, denoiser=denoiser, context=target)
@@ -126,12 +129,13 @@ def edit(
     words = f"{len(source_prompts)} source prompts, {len(prompts)} prompts and {len(seeds)} seeds"
     raise UserError(f"an edit of {count} clips needs as many of each; got {words}.")
   width = settings.width(count)
-  times = dataclasses.replace(settings, batch=width).times(frames)
+  times = dataclasses.replace(settings, batch=width).times(frames, model.system.data.senses)
   times = times[settings.steps - max(1, round(asked.strength * settings.steps)) :]
-  flags = {"is_guided": settings.is_guided, "is_limited": settings.is_limited}
+  process = model.system.diffusion.process
   # A sense that is made along starts from the prior, at time 1.
   made = [sense for sense in model.system.data.senses if sense.name not in clip and asked.strength == 1]
-  program = _EditProgram(network=network, process=model.system.diffusion.process, made=tuple(made), **flags)
+  guiding = guiding_of(settings, process, network)
+  program = _EditProgram(network=network, process=process, made=tuple(made), guiding=guiding)
   keys, guidance = keys_of(seeds), guidance_of(settings)
   texts = [jnp.asarray(tokenize(some, network.text_length)) for some in (source_prompts, prompts)]
   parts = []

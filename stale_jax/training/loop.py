@@ -103,7 +103,8 @@ def _train(
     experiment.data.source.prepare(spread)
   program = training_program(experiment)
   # Missing or incompatible weights are reported before anything is written.
-  read = functools.cache(functools.partial(load_params, settings.init_from, experiment.parameter_shapes))
+  wanted = program.state.base or program.state.params
+  read = functools.cache(functools.partial(load_params, settings.init_from, wanted))
   if settings.init_from and not (workdir / "checkpoints").exists():
     read()
   with locked(workdir, say) as check_lock:

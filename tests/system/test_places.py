@@ -19,6 +19,8 @@ PROMPT = "--prompt=a red seven moves left slowly"
 # (program, flag) -> the other flags that the program needs, for outputs that may be in a bucket.
 BUCKETS = {
   ("generate", "out"): (PROMPT,),
+  ("adapters", "out"): ("--merge=x",),
+  ("edit", "out"): ("--input=movie.npz", PROMPT),
   ("story", "out"): (PROMPT,),
   ("dead_frames", "out"): (),
   ("evaluate", "plot"): ("--suite=liveliness",),
@@ -38,6 +40,7 @@ DISKS = {
   ("curate", "input"): ("--output=x",),
   ("curate", "output"): ("--input=x",),
   ("curate", "salt"): ("--input=x", "--output=x"),
+  ("edit", "input"): (PROMPT, "--out=x"),
   ("generate", "first_frame"): (PROMPT, "--out=x"),
   ("generate", "script"): ("--out=x",),
   ("launch", "out"): ("--run=configs/launch_v5e.py", "--client=xpk"),
