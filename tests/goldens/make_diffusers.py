@@ -2,8 +2,8 @@
 
 It needs torch and diffusers, but neither JAX nor this package. From the root of the checkout:
 
-python -m venv /tmp/peer && /tmp/peer/bin/pip install torch diffusers scipy
-/tmp/peer/bin/python tests/goldens/make_diffusers.py
+python -m venv peer && peer/bin/pip install torch diffusers scipy
+peer/bin/python tests/goldens/make_diffusers.py
 """
 
 import importlib
