@@ -3,7 +3,8 @@
 python -m experiments.train --config=configs/autoencoder_cartoons.py --workdir=runs/autoencoder_cartoons
 python -m experiments.evaluate --workdir=runs/autoencoder_cartoons --suite=reconstruction --sheet=coded.png
 
-One latent of 8 numbers encodes 4x4 pixels of two frames, which are 96 numbers.
+One latent of 8 numbers encodes 4x4 pixels of two frames, which are 96 numbers. Hardware: 2 CPU cores,
+otherwise idle. Time: an hour, 2.4 steps per second. Result: not measured.
 """
 
 from ml_collections import ConfigDict

@@ -246,5 +246,5 @@ def _read(manager: ocp.CheckpointManager, folder: epath.Path, step: int, like: A
 
 
 def _parts(state: State) -> dict[str, Any]:
-  """The fields of the state that a checkpoint stores: those that hold arrays, without `base`."""
+  """The fields of the state that a checkpoint stores: all that hold arrays, except `base`."""
   return {name: x for name, x in vars(state).items() if name != "base" and jax.tree.leaves(x)}

@@ -11,7 +11,7 @@ class AbsentSenses:
   """The senses that no example of the logged steps had.
 
   Attributes:
-    senses: names of these senses; at first those that the model is trained on.
+    senses: names of the senses that are still absent. Before the first step, all that the model learns.
     say: prints a line for the user.
     logs: number of logged steps.
   """

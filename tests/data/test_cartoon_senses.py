@@ -22,7 +22,7 @@ def sensed(shot, frames=16, rate=8.0):
 
 
 def fading(impulses, frames, rate):
-  """The intensity of impulses, (time, strength): the strongest one of those that have begun, faded."""
+  """The intensity in each frame: impulses (time, strength) fade once begun, and the strongest counts."""
   out = np.zeros(frames)
   for frame in range(frames):
     for time, strength in impulses:

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from stale_jax.clip import Sense
 from stale_jax.data.source import Source
 from stale_jax.data.sources.check import SPLITS, check_patch
+from stale_jax.data.sources.drawn import drawn_senses
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 
@@ -122,26 +123,14 @@ class Digits(Source):
   @property
   def senses(self) -> dict[str, Sense]:
     """The senses that clips can have, by name."""
-
-    def sense(name, channels, shape=(), patch=()):
-      channels = tuple(channels)
-      return Sense(
-        name=name,
-        shape=(*shape, len(channels)),
-        rate=self.rate,
-        patch=(self.patch, *patch),
-        channels=channels,
-      )
-
-    senses = (
-      sense("sight", ("red", "green", "blue"), (self.canvas, self.canvas), (4, 4)),
-      sense("sound", (*(f"{pitch} Hz" for pitch in PITCHES), "click")),
-      sense("touch", WALLS),
-      sense("smell", SCENTS),
-      sense("taste", TASTES),
-      sense("balance", ("x", "y")),
-    )
-    return {s.name: s for s in senses}
+    channels = {
+      "sound": (*(f"{pitch} Hz" for pitch in PITCHES), "click"),
+      "touch": WALLS,
+      "smell": SCENTS,
+      "taste": TASTES,
+      "balance": ("x", "y"),
+    }
+    return drawn_senses((self.canvas, self.canvas), 4, channels, rate=self.rate, patch=self.patch)
 
   @property
   def labels(self) -> dict[str, int]:

@@ -8,15 +8,15 @@ from jaxtyping import Array, Int
 from stale_jax.clip import Clip
 from stale_jax.processes import Process, corrupt_array
 from stale_jax.processes.process import per_frame
-from stale_jax.sampling.solvers.solver import Reverse
+from stale_jax.sampling.solvers.solver import Memoryless, Reverse
 
 
 @dataclasses.dataclass(frozen=True)
-class Consistency:
+class Consistency(Memoryless):
   """Noises the current estimate of x0 to time s with fresh noise (Song et al., arXiv 2303.01469, Alg. 1).
 
   For distilled students whose x0 is a sample, not a mean (`training/steps/self_forcing.py`). It uses only
-  `Process.denoised` and `Process.corrupt`, so it works with every process. The state is the clip.
+  `Process.denoised` and `Process.corrupt`, so it works with every process.
   """
 
   looks_ahead = False
@@ -24,10 +24,6 @@ class Consistency:
   def fits(self, process: Process) -> bool:
     """See `Solver`."""
     return True
-
-  def initialize(self, reverse: Reverse, x: Clip) -> Clip:
-    """See `Solver`."""
-    return x
 
   def step(self, reverse: Reverse, step: Int[Array, ""], state: Clip) -> Clip:
     """See `Solver`."""
@@ -40,7 +36,3 @@ class Consistency:
       return jnp.where(per_frame(s < t, clean), noised, x[name])
 
     return {name: one(name) for name in x}
-
-  def finalize(self, state: Clip) -> Clip:
-    """See `Solver`."""
-    return state

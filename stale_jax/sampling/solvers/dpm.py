@@ -6,7 +6,6 @@ solver_type="midpoint", final_sigmas_type="zero").
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
@@ -66,7 +65,7 @@ class Dpm2MSde(Dpm2M):
 
   def advance(self, reverse: Reverse, step: Int[Array, ""], name: str, x: Array, target: Array) -> Array:
     """See `Multistep`."""
-    noise = self.noise(reverse, step, name, x)
+    noise = reverse.noise(name, step, x)
     (alpha_t, sigma_t), (alpha_s, sigma_s) = map(reverse.process.coefficients, reverse.between(step))
     ratio = sigma_s / jnp.where(sigma_t > 0, sigma_t, 1.0)
     decay = ratio * alpha_t / jnp.where(alpha_s > 0, alpha_s, 1.0)  # e^-h
@@ -74,8 +73,3 @@ class Dpm2MSde(Dpm2M):
     factors = ratio * decay, alpha_s * fresh, sigma_s * jnp.sqrt(fresh)
     r, g, n = (per_frame(c, x) for c in factors)
     return reverse.process.project(r * x + g * target + n * noise)
-
-  def noise(self, reverse: Reverse, step: Int[Array, ""], name: str, x: Array) -> Array:
-    """Draws the standard-normal noise of one sense in one step."""
-    draw = jax.vmap(jax.vmap(lambda key: jax.random.normal(key, x.shape[2:], x.dtype)))
-    return draw(reverse.noise_keys(name, step))

@@ -8,7 +8,7 @@ from jaxtyping import Array, Int
 from stale_jax.clip import Clip
 from stale_jax.processes import Process
 from stale_jax.processes.process import per_frame
-from stale_jax.sampling.solvers.solver import Reverse
+from stale_jax.sampling.solvers.solver import Memoryless, Reverse
 
 
 def move(process: Process, x, velocity, t, s):
@@ -18,8 +18,8 @@ def move(process: Process, x, velocity, t, s):
 
 
 @dataclasses.dataclass(frozen=True)
-class Euler:
-  """Euler's method for the probability-flow ODE; first order. The state is the clip."""
+class Euler(Memoryless):
+  """Euler's method for the probability-flow ODE; first order."""
 
   looks_ahead = False
 
@@ -27,16 +27,8 @@ class Euler:
     """See `Solver`."""
     return process.has_flow
 
-  def initialize(self, reverse: Reverse, x: Clip) -> Clip:
-    """See `Solver`."""
-    return x
-
   def step(self, reverse: Reverse, step: Int[Array, ""], state: Clip) -> Clip:
     """See `Solver`."""
     process, x, (t, s) = reverse.process, state, reverse.between(step)
     output = reverse.evaluate(x, t)
     return {name: move(process, x[name], process.velocity(output[name], x[name], t), t, s) for name in x}
-
-  def finalize(self, state: Clip) -> Clip:
-    """See `Solver`."""
-    return state

@@ -9,12 +9,12 @@ from stale_jax.clip import Clip
 from stale_jax.processes import Process
 from stale_jax.processes.process import per_frame
 from stale_jax.sampling.solvers.euler import move
-from stale_jax.sampling.solvers.solver import Reverse
+from stale_jax.sampling.solvers.solver import Memoryless, Reverse
 
 
 @dataclasses.dataclass(frozen=True)
-class Heun:
-  """Heun's method for the probability-flow ODE in the variable `Process.clock`. The state is the clip.
+class Heun(Memoryless):
+  """Heun's method for the probability-flow ODE in the variable `Process.clock`.
 
   Second order, two evaluations per step. The step to s = 0 is an Euler step. There is no churn.
 
@@ -33,10 +33,6 @@ class Heun:
     """See `Solver`."""
     return process.has_flow
 
-  def initialize(self, reverse: Reverse, x: Clip) -> Clip:
-    """See `Solver`."""
-    return x
-
   def step(self, reverse: Reverse, step: Int[Array, ""], state: Clip) -> Clip:
     """See `Solver`."""
     process, x, (t, s) = reverse.process, state, reverse.between(step)
@@ -51,7 +47,3 @@ class Heun:
       return jnp.where(per_frame(s > 0, mean), mean, there[name])
 
     return {name: correct(name) for name in x}
-
-  def finalize(self, state: Clip) -> Clip:
-    """See `Solver`."""
-    return state

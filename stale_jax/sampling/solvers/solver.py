@@ -69,6 +69,11 @@ class Reverse:
     """The keys of the fresh noise of one sense in one step, [batch, frames]."""
     return frame_keys(self.keys, name, step + 1, self.times.shape[2])
 
+  def noise(self, name: str, step: Int[Array, ""], x: Array) -> Array:
+    """Fresh standard-normal noise of one sense in one step, with the shape and dtype of `x`."""
+    draw = jax.vmap(jax.vmap(lambda key: jax.random.normal(key, x.shape[2:], x.dtype)))
+    return draw(self.noise_keys(name, step))
+
 
 def frame_keys(
   keys: Key[Array, "batch"], name: str, step: int | Int[Array, ""], frames: int
@@ -100,3 +105,15 @@ class Solver(Protocol):
 
   def finalize(self, state: Any) -> Clip:
     """The clip in `state`."""
+
+
+class Memoryless:
+  """The parts of a `Solver` whose state is the clip."""
+
+  def initialize(self, reverse: Reverse, x: Clip) -> Clip:
+    """See `Solver`."""
+    return x
+
+  def finalize(self, state: Clip) -> Clip:
+    """See `Solver`."""
+    return state

@@ -12,7 +12,7 @@ COLOURS: dict[str, Colour] = {
   "purple": (150, 74, 206),
   "orange": (246, 132, 38),
 }
-# Identity. The skins are those of nobody.
+# The identity of a figure. No person has these skin colours, so that no figure is a caricature.
 SKINS: dict[str, Colour] = {
   "butter": (255, 224, 138),
   "peach": (255, 206, 172),
@@ -43,7 +43,7 @@ class Character:
     dress: length of a dress or robe below the hip; 0 for trousers.
     pattern: decoration of the garment, a key of `clothes.PATTERNS`; "" for none.
     vest: colour of an open vest over the garment.
-    hat: a key of `headwear.HATS`; "" for none.
+    hat: a key of `head.HATS`; "" for none.
     hat_colour: None for that of the garment.
     top: how far hat and hair reach above the centre of the head.
     hairdo: "cropped", "pigtails" or "bun".

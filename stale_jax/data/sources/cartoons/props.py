@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from stale_jax.data.sources.cartoons.pen import INK, Frame, Pen, arc, scaled, shape
 
-SIZE = 1.45  # Larger than life, to be readable.
+_SIZE = 1.45  # Larger than life, to be readable.
 GOLD, DARK_GOLD, WHITE = (255, 208, 60), (206, 142, 30), (255, 255, 255)
 
 _VASE = shape(-1.4 - 7.6j, 1.4 - 7.6j, 1.1 - 6j, 3.2 - 3.6j, 2.4 - 0.2j, -2.4 - 0.2j, -3.2 - 3.6j, -1.1 - 6j)
@@ -127,6 +127,6 @@ def draw_prop(
     time: seconds since the beginning of the clip, for what dangles.
     thrown: whether it flies.
   """
-  frame = scaled(SIZE * facing, SIZE, hand, turn)
+  frame = scaled(_SIZE * facing, _SIZE, hand, turn)
   with pen.within(frame.after(Frame(c=-MIDDLES[name])) if thrown else frame):
     PROPS[name](pen, time)

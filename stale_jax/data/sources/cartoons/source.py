@@ -15,6 +15,7 @@ from stale_jax.data.sources.cartoons.pen import UNITS
 from stale_jax.data.sources.cartoons.senses import CHANNELS, senses
 from stale_jax.data.sources.cartoons.take import Take, draw_take
 from stale_jax.data.sources.check import SPLITS, check_patch
+from stale_jax.data.sources.drawn import drawn_senses
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 
@@ -82,19 +83,8 @@ class Cartoons(Source):
   @property
   def senses(self) -> dict[str, Sense]:
     """The senses that clips can have, by name."""
-
-    def sense(name, channels, shape=(), patch=()):
-      return Sense(
-        name=name,
-        shape=(*shape, len(channels)),
-        rate=self.rate,
-        patch=(self.patch, *patch),
-        channels=channels,
-      )
-
-    size, patch = (self.height, self.width), (self.spatial_patch, self.spatial_patch)
-    others = (sense(name, channels) for name, channels in CHANNELS.items())
-    return {s.name: s for s in (sense("sight", ("red", "green", "blue"), size, patch), *others)}
+    size = self.height, self.width
+    return drawn_senses(size, self.spatial_patch, CHANNELS, rate=self.rate, patch=self.patch)
 
   @property
   def labels(self) -> dict[str, int]:
