@@ -66,7 +66,7 @@ class Cycle:
     conditions: dict[str, Array],
     layout: TokenLayout,
     key: PRNGKeyArray | None = None,
-    return_aux: bool = False,
+    return_aux: tuple[str, ...] = (),
   ) -> tuple[dict[str, Array], dict[str, Any]]:
     """See `trunk.Trunk`. Auxiliary outputs get a leading axis for turns if there are several.
 

@@ -123,7 +123,7 @@ class MergingTrunk:
     conditions: dict[str, Array],
     layout: TokenLayout,
     key: PRNGKeyArray | None = None,
-    return_aux: bool = False,
+    return_aux: tuple[str, ...] = (),
   ) -> tuple[dict[str, Array], dict[str, Any]]:
     """See `Trunk`. There are no auxiliary outputs."""
     (_, first), *others = self.trunk.applied(params["blocks"])

@@ -121,7 +121,7 @@ class Network:
       placed=tuple(sense.name for sense in present if len(sense.shape) > 1),
       extra=extra,
     )
-    return_aux = "kv" in requested or "intermediates" in requested
+    return_aux = tuple(name for collection in requested for name in _AUX.get(collection, ()))
     streams, aux = self._run_trunk(params, inputs, layout, key, return_aux)
     lanes = of_clip(self.lanes[1:], {sense.name: streams[sense.name] for sense in present})
     final = Final(
@@ -133,7 +133,8 @@ class Network:
     )
     head_outputs = {head.name: head(params, final, key) for head in heads}
     sown = {name: {part: (x,) for part, x in parts.items()} for name, parts in head_outputs.items()}
-    return output(params, final, self.dtype), {**_collections(aux, requested), **sown}
+    senses = tuple(sense.name for sense in present)
+    return output(params, final, self.dtype), {**_collections(aux, requested, senses), **sown}
 
   def _with_extra_keys(
     self, inputs: Inputs, present: tuple[Sense, ...], cache, more_keys
@@ -148,7 +149,7 @@ class Network:
       extra.append(more_keys(keys.angles, keys.tokens))
     return inputs, tuple(extra)
 
-  def _run_trunk(self, params, inputs: Inputs, layout: TokenLayout, key, return_aux: bool):
+  def _run_trunk(self, params, inputs: Inputs, layout: TokenLayout, key, return_aux: tuple[str, ...]):
     """Returns (stream -> tokens after the trunk, block -> auxiliary outputs)."""
     lanes = of_clip(with_heads(self.lanes, self.heads), inputs.streams)
     streams, conditions = join(lanes, inputs.streams), join(lanes, inputs.conditions)
@@ -162,13 +163,21 @@ def with_heads(lanes: tuple[Lane, ...], heads: tuple[Head, ...]) -> tuple[Lane, 
   return (*lanes, *(Lane(stored=name, members=(name,)) for name in names))
 
 
-def _collections(aux: dict[str, dict[str, Any]], requested: tuple[str, ...]) -> dict[str, Any]:
+# Collection -> the auxiliary outputs of the blocks from which it is made.
+_AUX = {"kv": ("keys", "values"), "intermediates": ("plot",), "features": ("streams",)}
+
+
+def _collections(
+  aux: dict[str, dict[str, Any]], requested: tuple[str, ...], senses: tuple[str, ...]
+) -> dict[str, Any]:
   """The requested Flax collections made from the auxiliary outputs of the blocks."""
   out = {}
   if "kv" in requested:
     out["kv"] = {block: {"keys": (x["keys"],), "values": (x["values"],)} for block, x in aux.items()}
   if "intermediates" in requested:
     out["intermediates"] = {block: {"forms": {"plot": x["plot"]}} for block, x in aux.items() if "plot" in x}
+  if "features" in requested:
+    out["features"] = {block: {name: (x["streams"][name],) for name in senses} for block, x in aux.items()}
   return out
 
 

@@ -29,8 +29,9 @@ from stale_jax.models.network import Network, build_network
 from stale_jax.models.parameters import draw
 
 # Flax collections that `apply` fills if they are mutable: the clip's keys and values; the plot gates of
-# blocks with two forms; the outputs of the heads `Scores` and `CopyMask`.
-COLLECTIONS = ("kv", "intermediates", "scores", "mask")
+# blocks with two forms; the senses' tokens after each block (`features`); the outputs of the heads `Scores`
+# and `CopyMask`.
+COLLECTIONS = ("kv", "intermediates", "features", "scores", "mask")
 
 
 class Transformer(nn.Module):

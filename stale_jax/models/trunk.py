@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from stale_jax.mesh import current_mesh, declared_spec, device_kind
 from stale_jax.models.block import Block
-from stale_jax.models.lanes import Lane
+from stale_jax.models.lanes import Lane, split
 from stale_jax.models.mixers import TokenLayout
 from stale_jax.models.parameters import Draws, named_key
 
@@ -47,7 +47,7 @@ class Trunk:
     conditions: dict[str, Array],
     layout: TokenLayout,
     key: PRNGKeyArray | None = None,
-    return_aux: bool = False,
+    return_aux: tuple[str, ...] = (),
   ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Applies all blocks but those in `skip`.
 
@@ -57,11 +57,12 @@ class Trunk:
       params: the parameters of the model; "blocks" holds the stacked parameters of the blocks.
       lanes, streams, conditions, layout: see `block.Block`.
       key: PRNG key for training; None when sampling.
-      return_aux: whether auxiliary outputs are needed.
+      return_aux: names of the auxiliary outputs that are needed: those of the mixer, and "streams", the
+        tokens of every stream after the block (the residual stream).
 
     Returns:
-      (lane -> tokens after the last block, block name -> its auxiliary outputs). The dictionary may be empty
-      unless `return_aux`.
+      (lane -> tokens after the last block, block name -> those of its auxiliary outputs that are needed). The
+      dictionary may be empty unless `return_aux`.
     """
     params = params["blocks"]
     scan = device_kind() != "cpu" if self.scan is None else self.scan
@@ -71,7 +72,10 @@ class Trunk:
     for layer, layer_params in self.applied(params):
       name = f"block_{layer}"
       draws = None if key is None else Draws(key=key, path=(name,), number=self.number)
-      streams, aux[name] = self.block(layer_params, lanes, streams, conditions, layout, name, draws)
+      streams, outputs = self.block(layer_params, lanes, streams, conditions, layout, name, draws)
+      if "streams" in return_aux:
+        outputs = {**outputs, "streams": split(lanes, streams)}
+      aux[name] = {kind: x for kind, x in outputs.items() if kind in return_aux}
     return streams, aux
 
   def applied(self, blocks: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Models for tests and claims: with random parameters, or trained for a few steps."""
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,12 @@ def drawn(config: Mapping[str, Any], seed: int = 0) -> Model:
   """The untrained model of `config`, with noise added to its initial parameters by `moved`."""
   experiment = build(config)
   return Model(experiment, moved(init_params(experiment, jax.random.key(seed)), seed), "drawn")
+
+
+def drawn_like(model: Model, seed: int = 0) -> Model:
+  """`model` with random parameters instead of its own, as in `drawn`."""
+  params = moved(init_params(model.system, jax.random.key(seed)), seed)
+  return dataclasses.replace(model, params=params, name="drawn")
 
 
 def trained(config: Mapping[str, Any], steps: int, **training) -> Model:
