@@ -27,6 +27,7 @@ SUITE_SUMMARIES = {
   "contamination": "was the handwriting of the test set in the training data?",
   "denoising": "the denoising loss on held-out clips.",
   "dynamics": "do generated trajectories obey the law of the data?",
+  "features": "what can a linear probe read from the denoiser, by block and noise level?",
   "labels": "how well a model trained with cr-hinge predicts the labels of clips.",
   "likelihood": "bits per dimension of held-out clips.",
   "liveliness": "do movies longer than the training clips keep moving?",
@@ -41,7 +42,9 @@ REFERENCE = flags.DEFINE_string(
 SECONDS = flags.DEFINE_float(
   "seconds", None, "For liveliness: length of a movie; default: twelve training clips."
 )
-PLOT = flags.DEFINE_string("plot", None, "For liveliness: SVG file to write, the scores over time.")
+PLOT = flags.DEFINE_string(
+  "plot", None, "SVG file to write: for liveliness, the scores over time; for features, by block and time."
+)
 CLIPS = flags.DEFINE_integer("clips", None, "Number of clips; the default depends on the suite.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the first clip.", lower_bound=0, upper_bound=2**31)
 SOLVER = flags.DEFINE_string(
@@ -89,7 +92,7 @@ def _measure(
   from stale_jax.evaluation import SUITES
   from stale_jax.files import at, make_folder, write_whole
   from stale_jax.hosts import leads
-  from stale_jax.media import contact_sheet, curves, png
+  from stale_jax.media import contact_sheet, curves, heat_maps, png
   from stale_jax.pipeline import load
   from stale_jax.scores import read_scores, scores_path
 
@@ -119,12 +122,12 @@ def _measure(
     if not suite.compares:
       raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
     options["reference"] = load(REFERENCE.value, mesh=mesh)
-  rollout = {"seconds": SECONDS.value, "plot": plot}
-  rollout = {name: value for name, value in rollout.items() if value is not None}
+  rollout = {} if SECONDS.value is None else {"seconds": SECONDS.value}
   if rollout and not suite.panels:
-    raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --{', --'.join(rollout)}.")
-  rollout.pop("plot", None)
+    raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --seconds.")
   if plot:
+    if not suite.panels and not suite.maps:
+      raise UserError(f"the suite {SUITE.value!r} draws no plot: leave out --plot.")
     make_folder(plot.parent)
   with Stage(f"measuring {SUITE.value}"):
     scores, clip = suite.measure(model, seed=SEED.value, **options, **rollout, **settings)
@@ -134,7 +137,8 @@ def _measure(
     picture = contact_sheet(clip["sight"][:24])
     write_whole(sheet, png(picture.repeat(4, 0).repeat(4, 1)))
   if plot:
-    write_whole(plot, curves(suite.panels(scores), scores["window"] / scores["rate"]))
+    drawn = heat_maps(**suite.maps(scores)) if suite.maps else None
+    write_whole(plot, drawn or curves(suite.panels(scores), scores["window"] / scores["rate"]))
   sampler = dataclasses.asdict(model.settings(**settings)) if suite.samples else {}
   if suite.panels:
     sampler["seconds"] = scores["frames"] / scores["rate"]

@@ -178,7 +178,7 @@ def read_clip(path: str | AnyPath, model: Model) -> tuple[dict[str, np.ndarray],
 
   Args:
     path: a video in any format that training reads; or an .npz file that `Movie.save` wrote, with its .json.
-    model: the model that will edit the clip.
+    model: the model for which the clip is read.
 
   Returns:
     (sense -> [frames, *shape] in [-1, 1], the prompt of an .npz file or ""). A video has sight alone.
@@ -196,11 +196,11 @@ def read_clip(path: str | AnyPath, model: Model) -> tuple[dict[str, np.ndarray],
       raise UserError(f"{path} has no sense that {model.name} knows ({', '.join(sorted(known))}).")
     for name, x in clip.items():
       if x.shape != (expected := (frames, *senses[name].shape)):
-        raise UserError(f"{path}: {name} has shape {x.shape}; {model.name} edits {expected}.")
+        raise UserError(f"{path}: {name} has shape {x.shape}; {model.name} expects {expected}.")
       if not (np.abs(x) <= 1).all():  # Also if a value is NaN.
         raise UserError(f"{path}: {name} has values outside of [-1, 1].")
   elif (sight := senses.get("sight")) is None:
-    raise UserError(f"{model.name} has no sight, so it cannot edit a video.")
+    raise UserError(f"{model.name} has no sight, so it cannot read a video.")
   else:
     times = np.arange(frames) / sight.rate
     clip = floats({"sight": read_frames(str(path), times, *sight.shape[:2])})

@@ -37,7 +37,18 @@ ROWS = [
   {"system"},
   {"evaluation", "media"},
   {"hosts", "training", "config", "checkpoints", "zoo", "serving", "planning", "launching"},
-  {"checks", "movie", "scores", "pipeline", "run", "cells", "story", "editing", "classification", "benchmark"},
+  {
+    "checks",
+    "movie",
+    "scores",
+    "pipeline",
+    "run",
+    "cells",
+    "story",
+    "editing",
+    "classification",
+    "benchmark",
+  },
   {"testing"},
 ]
 ALONE = {"processes", "models"}  # Neither knows the other, nor the data.

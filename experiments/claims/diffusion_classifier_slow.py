@@ -103,7 +103,7 @@ def measure(seed: int) -> dict:
 
 
 def _variance(model, clip, prompts, seed: int, shared: bool, draws: int = 16) -> float:
-  """The variance, over draws of (t, noise), of the difference of two prompts' errors; mean of clips and pairs.
+  """The variance over draws of (t, noise) of the difference of two prompts' errors, averaged over pairs.
 
   Args:
     model: the model.

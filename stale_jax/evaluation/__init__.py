@@ -6,6 +6,7 @@ from stale_jax.evaluation.contamination import evaluate_contamination
 from stale_jax.evaluation.denoising import evaluate_denoising
 from stale_jax.evaluation.dynamics import evaluate_dynamics
 from stale_jax.evaluation.entropy import entropy
+from stale_jax.evaluation.features import evaluate_features
 from stale_jax.evaluation.frechet import frechet
 from stale_jax.evaluation.kernel_distance import kernel_distance
 from stale_jax.evaluation.labels import evaluate_labels, reward, score
@@ -32,6 +33,7 @@ __all__ = [
   "evaluate_contamination",
   "evaluate_denoising",
   "evaluate_dynamics",
+  "evaluate_features",
   "evaluate_labels",
   "evaluate_likelihood",
   "evaluate_liveliness",

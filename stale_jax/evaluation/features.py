@@ -222,3 +222,15 @@ def evaluate_features(
     scores.setdefault("grid", {})[name] = found.test.round(4).tolist()
   how = {"times": list(times), "clips": len(splits.test.index), "train_clips": len(splits.train.index)}
   return {**scores, **how}, None
+
+
+def maps(scores: dict[str, Any]) -> dict[str, Any]:
+  """Arguments of `media.heat_maps`: a map of the test accuracies of each label, its best cell framed."""
+  times = scores["times"]
+  return {
+    "grids": {name: np.array(grid) for name, grid in scores["grid"].items()},
+    "best": {name: (cell["block"], times.index(cell["time"])) for name, cell in scores["best"].items()},
+    "row": "block",
+    "columns": [f"{t:g}" for t in times],
+    "axis": "noise level t",
+  }

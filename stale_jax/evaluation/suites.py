@@ -9,6 +9,7 @@ from stale_jax.evaluation import (
   contamination,
   denoising,
   dynamics,
+  features,
   labels,
   likelihood,
   memorisation,
@@ -31,6 +32,7 @@ class Suite:
     is_for_autoencoders: whether it measures an autoencoder on real clips instead of generated ones.
     panels: scores -> panels for `media.curves`, for a suite that makes long movies; `measure` then takes
       `seconds`.
+    maps: scores -> arguments of `media.heat_maps`, for a suite that measures every block at several times.
   """
 
   measure: Callable
@@ -39,6 +41,7 @@ class Suite:
   compares: bool = False
   is_for_autoencoders: bool = False
   panels: Callable | None = None
+  maps: Callable | None = None
 
   def shown(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None, str]]:
     """(name, value, value of real clips or None, meaning) of each score to show.
@@ -57,6 +60,7 @@ SUITES = {
   "captions": Suite(captions.evaluate_captions, captions.ABOUT),
   "denoising": Suite(denoising.evaluate_denoising, denoising.ABOUT, samples=False),
   "dynamics": Suite(dynamics.evaluate_dynamics, dynamics.ABOUT),
+  "features": Suite(features.evaluate_features, features.ABOUT, samples=False, maps=features.maps),
   "labels": Suite(labels.evaluate_labels, labels.ABOUT, samples=False),
   "liveliness": Suite(rollouts.evaluate_liveliness, rollouts.ABOUT, panels=rollouts.panels),
   "likelihood": Suite(likelihood.evaluate_likelihood, likelihood.ABOUT, samples=False),

@@ -20,6 +20,7 @@ PROMPT = "--prompt=a red seven moves left slowly"
 BUCKETS = {
   ("generate", "out"): (PROMPT,),
   ("adapters", "out"): ("--merge=x",),
+  ("classify", "plot"): ("--input=movie.npz", PROMPT, "--prompt=another"),
   ("edit", "out"): ("--input=movie.npz", PROMPT),
   ("story", "out"): (PROMPT,),
   ("dead_frames", "out"): (),
