@@ -15,10 +15,11 @@ from stale_jax.evaluation.linear_probe import PENALTIES, best_probe, fit_probes
 RNG = np.random.default_rng(0)
 
 
-def planted(n: int, width: int, noise: float = 0.1):
-  x = RNG.standard_normal((n, width)) * np.linspace(0.1, 10, width) + 5
-  truth = np.argmax(x[:, :3] / np.linspace(0.1, 10, width)[:3] + noise * RNG.standard_normal((n, 3)), 1)
-  return x, np.eye(3, dtype=bool)[truth]
+def planted(n: int, width: int):
+  """Features of different scales; the first three decide the class, with some noise."""
+  x = RNG.standard_normal((n, width))
+  truth = np.argmax(x[:, :3] + 0.3 * RNG.standard_normal((n, 3)), 1)
+  return x * np.linspace(0.1, 10, width) + 5, np.eye(3, dtype=bool)[truth]
 
 
 @pytest.mark.parametrize(("n", "width"), [(40, 7), (12, 30)])
@@ -43,7 +44,7 @@ def test_validation_clips_choose_the_penalty_and_noise_is_not_read():
   probe, accuracy = best_probe(train, validation)
   scores = [each.accuracy(*validation) for each in fit_probes(*train)]
   assert accuracy == max(scores) > min(scores) and probe.accuracy(*validation) == accuracy
-  assert probe.accuracy(*test) > 0.6
+  assert probe.accuracy(*test) > 0.5
   shuffled = [(x, RNG.permutation(labels)) for x, labels in (train, validation, test)]
   assert best_probe(*shuffled[:2])[0].accuracy(*shuffled[2]) < 0.45
 
