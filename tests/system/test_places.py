@@ -21,6 +21,7 @@ BUCKETS = {
   ("generate", "out"): (PROMPT,),
   ("adapters", "out"): ("--merge=x",),
   ("edit", "out"): ("--input=movie.npz", PROMPT),
+  ("sheet", "out"): (PROMPT,),
   ("story", "out"): (PROMPT,),
   ("dead_frames", "out"): (),
   ("evaluate", "plot"): ("--suite=liveliness",),
