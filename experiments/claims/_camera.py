@@ -3,7 +3,7 @@
 from stale_jax.data.sources.filmed import MOTIONS
 
 SPEED = 0.5  # Pixels per frame, in the clips to train on.
-# The component of `evaluation.camera.picture_motion` that a motion of the camera has, and its sign.
+# The component of `evaluation.camera.ink_motion` that a motion of the camera has, and its sign.
 SEEN_IN = {
   name: next((i, sign) for i, sign in enumerate(signs) if sign)
   for name, signs in MOTIONS.items()
@@ -30,14 +30,11 @@ def camera_config(motion: str, steps: int, seed: int) -> dict:
 
 
 def has_motion(sight, motion: str):
-  """Which clips show a motion of the camera: more than a quarter of SPEED in its direction, [clips].
+  """Which clips show a motion of the camera: more than half of SPEED in its direction, [clips].
 
-  The digits of the clips must not move along this direction by themselves. A quarter, since the flow of
-  small pictures that zoom is measured half as fast as it is (`tests/evaluation/test_camera.py`).
+  The digits of the clips must not move along this direction by themselves.
   """
-  import numpy as np
-
-  from stale_jax.evaluation.camera import picture_motion
+  from stale_jax.evaluation.camera import ink_motion
 
   component, sign = SEEN_IN[motion]
-  return np.array([sign * picture_motion(clip)[component] > SPEED / 4 for clip in sight])
+  return sign * ink_motion(sight)[:, component] > SPEED / 2
