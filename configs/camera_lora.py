@@ -17,5 +17,5 @@ def get_config(motion: str = "pan_left") -> ConfigDict:
   config.adapter = {"name": "lora", "rank": 8, "alpha": 8.0}
   config.optimizer = {"name": "adamw", "learning_rate": 5e-3, "warmup": 10}
   config.ema.decay = 0.95
-  config.training.update(steps=120, batch=16, log_every=20, checkpoint_every=120, init_from="causal")
+  config.training.update(steps=240, batch=8, log_every=20, checkpoint_every=240, init_from="causal")
   return config

@@ -17,7 +17,7 @@ def camera_config(motion: str, steps: int, seed: int) -> dict:
 
   _, config = model_at("causal")
   filmed = {"name": "filmed", "motions": (motion,), "speed": SPEED}
-  training = {"steps": steps, "batch": 16, "log_every": 20, "checkpoint_every": steps, "keep": 1}
+  training = {"steps": steps, "batch": 8, "log_every": 20, "checkpoint_every": steps, "keep": 1}
   return {
     **config,
     "seed": seed,

@@ -9,7 +9,7 @@ the clips are bitwise those of the model; and the model and the LoRAs of the oth
 less than a tenth of the clips.
 """
 
-MOTIONS, STEPS, CLIPS = ("pan_left", "pan_right", "zoom_in"), 120, 64
+MOTIONS, STEPS, CLIPS = ("pan_left", "pan_right", "zoom_in"), 240, 64
 
 
 def measure(seed: int) -> dict:
