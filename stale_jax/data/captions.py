@@ -35,7 +35,7 @@ def describe_captions(captions: Sequence[str], text_length: int) -> list[str]:
 def keeps_original(name: str, share: float) -> bool:
   """Whether an example is in the share of examples that keep their original caption.
 
-  Stable Diffusion 3 (arXiv 2403.03206, sec. 5.2) is trained on half original and half synthetic captions,
+  Stable Diffusion 3 (arXiv 2403.03206, sec. 5.2.2) is trained on half original and half synthetic captions,
   since synthetic captions are more precise but miss what the captioner does not know. The choice depends on
   the name of the example alone, and examples that keep their original caption at one share keep it at every
   larger share.

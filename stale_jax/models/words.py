@@ -1,6 +1,6 @@
 """A second text encoder for captions: hashed words, beside the bytes of `models.text`.
 
-Stable Diffusion 3 (arXiv 2403.03206, sec. 5.2) reads a caption with encoders of different kinds, whose tokens
+Stable Diffusion 3 (arXiv 2403.03206, sec. 4) reads a caption with encoders of different kinds, whose tokens
 are concatenated, and drops each of them independently in training, so that the model also works without one.
 Here one encoder reads the spelling (`models.text`), and this one whole words. Both are trained along.
 """

@@ -102,8 +102,8 @@ class Sampling:
   def scale(self, frames: int) -> Float[Array, ""] | Float[Array, "{frames}"]:
     """The scale of guidance: of all frames of a clip, or of each if there is a ramp.
 
-    With (least, most) it is the linear ramp of Stable Video Diffusion (arXiv 2311.15127, app. D.3), and with
-    (least, most, least) the triangular one of its orbits.
+    With (least, most) it is the linear ramp of Stable Video Diffusion (arXiv 2311.15127), and with (least,
+    most, least) the triangular one of its orbits.
     """
     if not self.guidance_ramp:
       return jnp.float32(self.guidance)

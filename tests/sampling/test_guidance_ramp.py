@@ -41,6 +41,13 @@ def test_a_ramp_of_ones_is_no_guidance():
   assert Sampling(guidance=1.0, guidance_ramp=(1.0, 2.0)).is_guided
 
 
+def test_one_scale_replaces_the_ramp_of_a_config():
+  model = drawn(micro.config(sampling__guidance_ramp=(1.0, 3.0)))
+  assert model.settings().guidance_ramp == (1.0, 3.0)
+  assert model.settings(guidance=2.0).guidance_ramp == () and not model.settings(guidance=1.0).is_guided
+  assert model.settings(guidance=2.0, guidance_ramp=(2.0, 4.0)).guidance_ramp == (2.0, 4.0)
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("interval", [None, (0.4, 1.0)])
 def test_each_frame_has_its_own_weight(rule, interval):
