@@ -91,6 +91,8 @@ class Context:
       attention); None: no example.
     fps: frames per second, NaN where unknown; None if the model is not conditioned on it.
     motion: mean speed of the fastest tenth of the picture (see `data.micro`), same convention.
+    encoders: which text encoders read the caption of each example, in the order of `models.inputs.ENCODERS`;
+      the others read the empty caption. None: all read it.
     encoded: the output of `Transformer.encode_captions`; None: the network encodes `text` itself.
   """
 
@@ -99,6 +101,7 @@ class Context:
   independent_senses: Bool[Array, "batch"] | None = None
   fps: Float[Array, "batch"] | None = None
   motion: Float[Array, "batch"] | None = None
+  encoders: Bool[Array, "batch encoders"] | None = None
   encoded: EncodedText | None = None
 
   def drop_condition(self, which: Bool[Array, "batch"]) -> "Context":

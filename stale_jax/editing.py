@@ -136,7 +136,7 @@ def edit(
   made = [sense for sense in model.system.data.senses if sense.name not in clip and asked.strength == 1]
   guiding = guiding_of(settings, process, network)
   program = _EditProgram(network=network, process=process, made=tuple(made), guiding=guiding)
-  keys, guidance = keys_of(seeds), guidance_of(settings)
+  keys, guidance = keys_of(seeds), guidance_of(settings, frames)
   texts = [jnp.asarray(tokenize(some, network.text_length)) for some in (source_prompts, prompts)]
   parts = []
   for rows in batches(count, width):

@@ -96,6 +96,8 @@ class Model:
       UserError: a setting is unknown or out of range.
     """
     given = {k: v for k, v in overrides.items() if v is not None}
+    if "guidance" in given:  # One scale for all frames replaces a ramp of the config.
+      given = {"guidance_ramp": (), **given}
     return construct(Sampling, {**vars(self.system.diffusion.sampling), **given}, "sampling")
 
   def sample(

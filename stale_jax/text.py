@@ -24,6 +24,11 @@ def tokenize(captions: Sequence[str], length: int) -> Int[np.ndarray, "batch len
   return tokens
 
 
+def is_space(tokens: Int[Array, "*shape"]) -> Bool[Array, "*shape"]:
+  """Which tokens are white space in ASCII."""
+  return jnp.isin(tokens, np.frombuffer(b" \t\n\r\f\v", np.uint8).astype(np.int32) + _FIRST_BYTE)
+
+
 def empty(tokens: Int[Array, "batch length"]) -> Bool[Array, "batch"]:
   """Which captions are empty."""
   return jnp.all(tokens[:, 1:] == PAD, -1)

@@ -36,7 +36,7 @@ def measure(seed: int) -> dict:
       Context(text=text),
       keys,
       settings.times(model.frames, model.system.data.senses),
-      guidance_of(settings),
+      guidance_of(settings, model.frames),
     )
     made = compiled(ClipProgram.run).lower(program, model.params, *given).compile()
     return made.memory_analysis().temp_size_in_bytes

@@ -7,9 +7,11 @@ from stale_jax.construct import choose, nearest
 from stale_jax.data.source import Source
 from stale_jax.data.sources.cartoons import Cartoons
 from stale_jax.data.sources.digits import Digits
+from stale_jax.data.sources.filmed import Filmed
 from stale_jax.data.sources.folder import Folder
 from stale_jax.data.sources.lorenz import Lorenz
 from stale_jax.data.sources.noise import Noise
+from stale_jax.data.sources.orbits import Orbits
 from stale_jax.data.sources.research_api import ResearchApi
 from stale_jax.data.sources.shards import Shards
 from stale_jax.data.sources.tfds import Tfds
@@ -18,9 +20,11 @@ from stale_jax.errors import UserError
 SOURCES = {
   "cartoons": Cartoons,
   "digits": Digits,
+  "filmed": Filmed,
   "folder": Folder,
   "lorenz": Lorenz,
   "noise": Noise,
+  "orbits": Orbits,
   "research_api": ResearchApi,
   "shards": Shards,
   "tfds": Tfds,

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stale_jax.data.captions import keeps_original
 from stale_jax.data.groups import groups
 from stale_jax.data.storage import beside, read_named, read_text
 from stale_jax.errors import UserError
@@ -70,11 +71,15 @@ class Described:
   created: int = 0
 
 
-def read_described(video: str | Path) -> tuple[Described, dict[str, str]]:
+def read_described(video: str | Path, original: float = 0.0) -> tuple[Described, dict[str, str]]:
   """Reads the metadata files beside the file `video`: NAME.info.json and NAME.txt.
 
   The caption in NAME.txt replaces that of NAME.info.json, unless it is empty. If no file states the
   source_id, it is NAME. A file that cannot be read or parsed is left out.
+
+  Args:
+    video: path of the video.
+    original: share of the videos that keep the caption of NAME.info.json, unless it is empty.
 
   Returns:
     The metadata, and the path of each file that is left out -> a message that says why.
@@ -94,6 +99,8 @@ def read_described(video: str | Path) -> tuple[Described, dict[str, str]]:
     faults[text] = str(error)
   if caption:
     hashtags = _hashtags([*described.hashtags, *_HASHTAG.findall(caption)])
+    if described.caption and keeps_original(name, original):
+      caption = described.caption
     described = dataclasses.replace(described, caption=caption, hashtags=hashtags)
   return described, faults
 

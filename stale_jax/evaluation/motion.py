@@ -57,14 +57,9 @@ def frame_motion(
   to 4% low in 48. A digit that moves on a black canvas of 16 pixels is measured without bias. Compare speeds
   with those of real clips of the same size.
   """
-  before, after = intensity(before), intensity(after)
-  change = float(np.abs(after - before).mean())
-  before, after = (cv2.GaussianBlur(x, (3, 3), 0.7) for x in (before, after))
-  grey = [np.rint(255 * x.mean(-1)).astype(np.uint8) for x in (before, after)]
-  weight = np.square(np.stack(np.gradient(grey[1].astype(np.float32)))).sum(0)
-  # The finest level of the pyramid has a shorter side of 64 to 127 pixels: finer levels take longer and add
-  # nothing.
-  backward = _averaged(flow(grey[1], grey[0], max(0, min(grey[0].shape).bit_length() - 7)), weight)
+  change = float(np.abs(intensity(after) - intensity(before)).mean())
+  before, after = (cv2.GaussianBlur(intensity(x), (3, 3), 0.7) for x in (before, after))
+  backward, weight = smooth_flow(before, after)
   speed, dynamic = _speeds(np.hypot(backward[..., 0], backward[..., 1]).ravel(), weight.ravel())
   move = -(backward * weight[..., None]).sum((0, 1)) / max(weight.sum(), 1e-9)
   left, opposite = (float(np.square(after - _warped(before, way)).sum()) for way in (backward, -backward))
@@ -77,6 +72,23 @@ def frame_motion(
     left=left if speed >= STILL else different,
     all=different,
   )
+
+
+def smooth_flow(
+  before: Float[np.ndarray, "height width 3"], after: Float[np.ndarray, "height width 3"]
+) -> tuple[Float[np.ndarray, "height width 2"], Float[np.ndarray, "height width"]]:
+  """The smoothed flow between two slightly blurred pictures in [0, 1], and the weights of its pixels.
+
+  Returns:
+    (displacement from each pixel of `after` to `before`: (right, down) in pixels; squared gradient of
+    `after`).
+  """
+  grey = [np.rint(255 * x.mean(-1)).astype(np.uint8) for x in (before, after)]
+  weight = np.square(np.stack(np.gradient(grey[1].astype(np.float32)))).sum(0)
+  # The finest level of the pyramid has a shorter side of 64 to 127 pixels: finer levels take longer and add
+  # nothing.
+  finest = max(0, min(grey[0].shape).bit_length() - 7)
+  return _averaged(flow(grey[1], grey[0], finest), weight), weight
 
 
 def _averaged(field: Float[np.ndarray, "height width 2"], weight: Float[np.ndarray, "height width"]):

@@ -16,9 +16,12 @@ from stale_jax.models.micro import micro_condition, micro_parameters
 from stale_jax.models.parameters import named_key, stacked
 from stale_jax.models.patches import patchify, sense_angles
 from stale_jax.models.perturbation import drop_tokens, embedding_noise
-from stale_jax.models.text import encode_text, text_parameters
+from stale_jax.models.text import PATCH, encode_text, text_parameters
 from stale_jax.models.visibility import TEXT, Tokens, stream_tokens
+from stale_jax.models.words import encode_words, word_parameters
 from stale_jax.text import drop
+
+ENCODERS = ("bytes", "words")  # Text encoders, in the order of their tokens.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class Embedding:
     condition_width: width of the conditions for the modulation.
     head_width: width of an attention head, for the rotary angles.
     text_length: length of a tokenized caption in bytes.
+    word_buckets: number of embeddings of the encoder of words; 0: captions are read by their bytes alone.
     micro: names of the micro-conditions that the model is conditioned on.
     causal: whether the model is causal. The conditions of its caption do not depend on the times of frames.
     token_drop: share of sense tokens masked in training (`perturbation.drop_tokens`).
@@ -93,6 +97,7 @@ class Embedding:
   condition_width: int
   head_width: int
   text_length: int
+  word_buckets: int = 0
   micro: tuple[str, ...] = ()
   causal: bool = False
   token_drop: float = 0.0
@@ -107,6 +112,9 @@ class Embedding:
       "pooled": linear_parameters(self.widths["text"], width),
       **{f"{name}_micro": micro_parameters(width) for name in self.micro},
     }
+    if self.word_buckets:
+      words = self.text_length // PATCH
+      parts["words"] = word_parameters(self.widths["text"], words, self.word_buckets)
     for sense in self.senses:
       values = int(np.prod(sense.patch)) * sense.shape[-1]
       parts[f"{sense.name}_in"] = linear_parameters(values, self.widths[sense.name])
@@ -120,7 +128,8 @@ class Embedding:
     """See `transformer.Transformer.encode_captions`."""
     text = context.text
     both = jnp.concatenate([text, drop(text[:1], jnp.array([False]))])
-    tokens, real = encode_text(params["text"], both, self.dtype)
+    uses = None if context.encoders is None else jnp.pad(context.encoders, ((0, 1), (0, 0)))
+    tokens, real = self._encode(params, both, uses)
     empty, empty_real = (jnp.repeat(x[-1:], len(text), 0) for x in (tokens, real))
     encoded = EncodedText(tokens=tokens[:-1], real=real[:-1], empty=empty, empty_real=empty_real)
     return context.replace(encoded=encoded)
@@ -146,7 +155,7 @@ class Embedding:
     """
     dtype = self.dtype
     if context.encoded is None:
-      text, text_real = encode_text(params["text"], context.text, dtype)
+      text, text_real = self._encode(params, context.text, context.encoders)
     else:
       text, text_real = context.encoded.tokens, context.encoded.real
     text = embedding_noise(_named(key, "text_noise"), text, self.text_noise)
@@ -179,6 +188,17 @@ class Embedding:
       features=features,
       pooled=pooled,
     )
+
+  def _encode(self, params, text, uses):
+    """The tokens of all text encoders and which are real; `uses` is `Context.encoders`."""
+
+    def read_by(number: int):
+      return text if uses is None else drop(text, uses[:, number])
+
+    parts = [encode_text(params["text"], read_by(0), self.dtype)]
+    if self.word_buckets:
+      parts.append(encode_words(params["words"], read_by(1), self.dtype))
+    return tuple(jnp.concatenate(part, 1) for part in zip(*parts, strict=True))
 
   def _pooled(self, params, text, text_real, context: Context):
     weight = text_real[..., None].astype(self.dtype)

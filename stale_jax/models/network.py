@@ -44,6 +44,7 @@ class Settings(Protocol):
   depth: int
   heads: int
   text_length: int
+  word_buckets: int
   dtype: str
   labels: int
   emoji: str
@@ -195,6 +196,7 @@ def build_network(model: Settings) -> Network:
     condition_width=model.condition_width,
     head_width=model.width // model.heads,
     text_length=model.text_length,
+    word_buckets=model.word_buckets,
     micro=model.micro,
     causal=model.causal,
     token_drop=model.token_drop,

@@ -27,6 +27,7 @@ from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.layers import DTYPES
 from stale_jax.models.network import Network, build_network
 from stale_jax.models.parameters import draw
+from stale_jax.models.text import PATCH
 
 # Flax collections that `apply` fills if they are mutable: the clip's keys and values; the plot gates of
 # blocks with two forms; the senses' tokens after each block (`features`); the outputs of the heads `Scores`
@@ -46,6 +47,7 @@ class Transformer(nn.Module):
     depth: number of blocks.
     heads: number of attention heads; each is width / heads wide in every stream.
     text_length: length of a tokenized caption in bytes, a multiple of 4.
+    word_buckets: number of embeddings of a second text encoder, of hashed words (`models.words`); 0: none.
     dtype: dtype of the computation; parameters are float32.
     labels: number of label scores, sown as "labels" into the collection "scores" if it is mutable; 0: no
       scores and no parameters for them.
@@ -83,6 +85,7 @@ class Transformer(nn.Module):
   depth: int = number(6, least=1, most=10_000)
   heads: int = number(4, least=1, most=1 << 16)
   text_length: int = number(48, least=1, most=1 << 20)
+  word_buckets: int = number(0, least=0, most=1 << 24)
   dtype: str = choice("float32", DTYPES)
   labels: int = number(0, least=0)
   emoji: str = ""
@@ -99,6 +102,11 @@ class Transformer(nn.Module):
   remat: str = choice("none", REMAT)
   scan: bool | None = None
   skip: tuple[int, ...] = number((), least=0)
+
+  @property
+  def text_tokens(self) -> int:
+    """Number of tokens of a caption."""
+    return self.text_length // PATCH * (2 if self.word_buckets else 1)
 
   @property
   def network(self) -> Network:

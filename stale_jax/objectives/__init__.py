@@ -1,7 +1,7 @@
 """Training objectives: the losses that training minimises, and the corruptions it applies."""
 
 from stale_jax.objectives.artv import Artv, Copy, copying, masked
-from stale_jax.objectives.conditions import ConditionCorruption, forget
+from stale_jax.objectives.conditions import ConditionCorruption, forget, kept_encoders
 from stale_jax.objectives.cringe import Cringe, hinge, targets
 from stale_jax.objectives.denoising import Denoising
 from stale_jax.objectives.dmd import dmd_loss, dmd_step
@@ -37,6 +37,7 @@ __all__ = [
   "dmd_loss",
   "dmd_step",
   "forget",
+  "kept_encoders",
   "global_speeds",
   "hinge",
   "hold",

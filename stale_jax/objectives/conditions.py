@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Bool, PRNGKeyArray
 
 from stale_jax.clip import Context
 from stale_jax.fields import check_fields, number
@@ -41,6 +41,19 @@ class ConditionCorruption:
     is_swapped = jax.random.uniform(key_is_swapped, (size,)) < self.captions
     other = (jnp.arange(size) + jax.random.randint(key_offset, (size,), 1, max(size, 2))) % size
     return context.replace(text=jnp.where(is_swapped[:, None], context.text[other], context.text))
+
+
+def kept_encoders(
+  shares: tuple[float, ...], batch: int, key: PRNGKeyArray
+) -> Bool[Array, "{batch} {len(shares)}"]:
+  """Which text encoders read the caption of each example (`Context.encoders`).
+
+  Args:
+    shares: the probability that each encoder is dropped, independently of the others.
+    batch: number of examples.
+    key: PRNG key.
+  """
+  return jax.random.uniform(key, (batch, len(shares))) >= jnp.asarray(shares)
 
 
 def forget(context: Context, micro: Sequence[str], share: float, key: PRNGKeyArray) -> Context:

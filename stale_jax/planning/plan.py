@@ -16,7 +16,6 @@ from stale_jax.config import build
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.flops import count
-from stale_jax.models.text import PATCH
 from stale_jax.planning.advice import advice
 from stale_jax.planning.chips import Chip, chip_of
 from stale_jax.planning.compiled import compile_or_size, held, largest_arrays, sent
@@ -181,7 +180,7 @@ def _operations(experiment: Experiment, program) -> tuple[float, float, float]:
   hardware = count(jax.grad(loss, has_aux=True), params, one, key) * experiment.training.settings.batch
   # By formula, because kernels are opaque: two products over all pairs of tokens forward, four backward.
   tokens = experiment.data.tokens
-  tokens += experiment.network.text_length // PATCH
+  tokens += experiment.network.text_tokens
   m = experiment.network
   attention = 4.0 * tokens**2 * m.width * m.depth
   again = {"none": 3, "dots": 4, "full": 4}[m.remat]

@@ -47,7 +47,7 @@ def plan_sampler(experiment: Experiment, program, chip: Chip, forward: float) ->
     def denoiser_of(network):
       return lambda clip, t, context: network.apply(params, clip, t, context)
 
-    chosen = guided(guiding, experiment.network, denoiser_of, settings.guidance, settings.interval)
+    chosen = guided(guiding, experiment.network, denoiser_of, settings.scale(t.shape[1]), settings.interval)
     return chosen(clip, t, context)
 
   with pretend_cudnn():

@@ -6,7 +6,7 @@ from typing import Any
 
 import flax.struct
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from stale_jax.errors import UserError
 from stale_jax.processes import Process
@@ -17,15 +17,26 @@ from stale_jax.sampling.solvers import Denoiser
 
 @flax.struct.dataclass
 class Guidance:
-  """Scale and interval of guidance, as arrays; see `Sampling`."""
+  """Scale and interval of guidance, as arrays; see `Sampling`.
 
-  scale: Float[Array, ""]
+  Attributes:
+    scale: the scale of all frames, or of each frame, [frames].
+    interval: smallest and largest time with guidance.
+  """
+
+  scale: Float[Array, "*frames"]
   interval: Float[Array, "2"]
 
+  def part(self, start: int | Int[Array, ""], frames: int) -> "Guidance":
+    """The guidance of `frames` frames from frame `start`; after the last frame, its scale goes on."""
+    if not self.scale.ndim:
+      return self
+    return self.replace(scale=self.scale[jnp.minimum(start + jnp.arange(frames), len(self.scale) - 1)])
 
-def guidance_of(settings: Sampling) -> Guidance:
-  """The guidance of `settings`, as arrays, so that one compiled program serves all values."""
-  return Guidance(jnp.float32(settings.guidance), jnp.asarray(settings.interval, jnp.float32))
+
+def guidance_of(settings: Sampling, frames: int) -> Guidance:
+  """The guidance of a clip of `frames` frames, as arrays, so that one compiled program serves all values."""
+  return Guidance(settings.scale(frames), jnp.asarray(settings.interval, jnp.float32))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +85,7 @@ def guided(
   guiding: Guiding | None,
   network: Any,
   denoiser_of: Callable[[Any], Denoiser],
-  scale: float | Float[Array, ""],
+  scale: float | Float[Array, "*frames"],
   interval: tuple[float, float] | Float[Array, "2"],
 ) -> Denoiser:
   """The denoiser of `network` with guidance.

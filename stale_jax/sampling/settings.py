@@ -27,6 +27,9 @@ class Sampling:
       reverse step; the only solver for tokens); or "consistency" (for students distilled to few steps).
     steps: number of solver steps.
     guidance: scale of classifier-free guidance; 1 disables it.
+    guidance_ramp: scales at evenly spaced frames of a clip, with straight lines between them, in place of
+      `guidance`: (1, 3) rises from the first frame to the last, as in Stable Video Diffusion; (1, 2.5, 1)
+      suits an orbit, which ends where it began; (): the same scale for all frames.
     guidance_kind: how the output with the caption and the output without it are combined
       (`sampling.guidance`): "cfg", plainly; "rescaled", with the standard deviation of the output with the
       caption; "apg", adaptive projected guidance; or "cfg_zero", CFG-Zero*.
@@ -55,6 +58,7 @@ class Sampling:
   solver: str = choice("euler", SOLVERS)
   steps: int = number(20, least=1, most=100_000)
   guidance: float = number(2.5, least=-1000, most=1000)
+  guidance_ramp: tuple[float, ...] = number((), least=-1000, most=1000)
   guidance_kind: str = choice("cfg", RULES)
   rescale: float = number(0.7, least=0, most=1)
   parallel: float = number(0.0, least=0, most=1)
@@ -88,12 +92,23 @@ class Sampling:
   @property
   def is_guided(self) -> bool:
     """Whether the network is also evaluated without its caption."""
-    return self.guidance != 1
+    return any(scale != 1 for scale in self.guidance_ramp or (self.guidance,))
 
   @property
   def is_limited(self) -> bool:
     """Whether guidance is disabled at some times."""
     return tuple(self.interval) != (0.0, 1.0)
+
+  def scale(self, frames: int) -> Float[Array, ""] | Float[Array, "{frames}"]:
+    """The scale of guidance: of all frames of a clip, or of each if there is a ramp.
+
+    With (least, most) it is the linear ramp of Stable Video Diffusion (arXiv 2311.15127), and with (least,
+    most, least) the triangular one of its orbits.
+    """
+    if not self.guidance_ramp:
+      return jnp.float32(self.guidance)
+    ends = np.linspace(0, 1, len(self.guidance_ramp))
+    return jnp.asarray(np.interp(np.linspace(0, 1, frames), ends, self.guidance_ramp), jnp.float32)
 
   def width(self, count: int) -> int:
     """The batch size of the program that makes `count` clips."""

@@ -16,6 +16,9 @@ class TrainingSettings:
     accumulate: number of parts that a batch is split into, to save memory; their gradients are averaged.
     caption_dropout: share of examples that are trained without their caption, for classifier-free guidance;
       each micro-condition is dropped independently in the same share of examples.
+    encoder_dropout: for models with `model.word_buckets`: the shares of examples in which the encoder of
+      bytes, and independently that of words, does not read the caption. Examples without both are without
+      their caption. Stable Diffusion 3 drops each of its encoders in .464 of the examples.
     init_from: weights to start from: a run's folder, a weights file, or a packaged model ("shipped",
       "causal", "autoencoder"); "" draws them at random.
     log_every, checkpoint_every: steps between two log lines, and between two checkpoints.
@@ -36,6 +39,7 @@ class TrainingSettings:
   batch: int = number(64, least=1)
   accumulate: int = number(1, least=1)
   caption_dropout: float = number(0.1, least=0, below=1)
+  encoder_dropout: tuple[float, float] = number((0.0, 0.0), least=0, most=1)
   init_from: str = ""
   log_every: int = number(20, least=1)
   checkpoint_every: int = number(500, least=1)

@@ -1,6 +1,9 @@
-"""What is said of captions before training."""
+"""What is said of captions before training, and which examples keep their original caption."""
 
-from stale_jax.data.captions import describe_captions
+import numpy as np
+
+from stale_jax.data.captions import describe_captions, keeps_original
+from stale_jax.data.sources.digits import DIGITS, Digits
 from stale_jax.text import tokenize
 
 
@@ -22,3 +25,24 @@ def test_missing_captions_are_counted():
   assert describe_captions(["", "a", ""], 96) == ["captions: 2 of 3 examples have none."]
   [line] = describe_captions(["", ""], 96)
   assert "none of 2 examples" in line and "--prompt=''" in line
+
+
+def test_a_share_of_the_examples_keeps_its_original_caption():
+  names = [f"video {i}" for i in range(4000)]
+  kept = {share: {name for name in names if keeps_original(name, share)} for share in (0.0, 0.3, 0.5, 1.0)}
+  assert not kept[0.0] and len(kept[1.0]) == 4000 and kept[0.3] < kept[0.5]
+  np.testing.assert_allclose(len(kept[0.3]) / 4000, 0.3, atol=0.03)
+
+
+def test_original_captions_of_digits_name_the_digit_alone():
+  plain, mixed = Digits(frames=4), Digits(frames=4, original_captions=0.5)
+  changed = 0
+  for i in range(100):
+    want, got = plain[i], mixed[i]
+    np.testing.assert_array_equal(got["clip"]["sight"], want["clip"]["sight"])
+    if got["caption"] != want["caption"]:
+      assert got["caption"] == f"a {DIGITS[want['labels']['digit']]}"
+      changed += 1
+  assert 35 <= changed <= 65
+  # Evaluation asks for what the captions say, so the test split keeps them.
+  assert mixed.test_split()[3]["caption"] == plain.test_split()[3]["caption"]

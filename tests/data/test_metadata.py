@@ -116,6 +116,8 @@ def test_what_lies_beside_a_video(tmp_path):
   assert not faults
   assert got.caption == "a cat #Cat dances" and got.hashtags == ("dance", "fyp", "katze_süß", "cat")
   assert got.uploader == "6801"
+  # A share of the videos keeps the caption of the uploader.
+  assert read_described(video, original=1.0)[0].caption == from_info(INFO).caption
   for broken, words in (
     ('{"id": ', "not JSON"),
     ("[]", "object"),

@@ -22,6 +22,7 @@ BUCKETS = {
   ("adapters", "out"): ("--merge=x",),
   ("classify", "plot"): ("--input=movie.npz", PROMPT, "--prompt=another"),
   ("edit", "out"): ("--input=movie.npz", PROMPT),
+  ("sheet", "out"): (PROMPT,),
   ("story", "out"): (PROMPT,),
   ("dead_frames", "out"): (),
   ("evaluate", "plot"): ("--suite=liveliness",),

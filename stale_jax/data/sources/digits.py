@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stale_jax.clip import Sense
+from stale_jax.data.captions import keeps_original
 from stale_jax.data.source import Source
 from stale_jax.data.sources.check import SPLITS, check_patch
 from stale_jax.data.sources.drawn import drawn_senses
@@ -98,6 +99,8 @@ class Digits(Source):
       `contamination` detects it.
     background: brightness, from 0 to 1, of a random background that is the same in all frames: each colour
       channel of each pixel is drawn uniformly from 0 to `background`. 0 is a dark background.
+    original_captions: fraction of the training clips whose caption imitates that of a person: it names the
+      digit alone, "a seven", and is right. The others imitate those of a captioner.
 
   Raises:
     UserError: a field is out of its range, or `patch` does not divide `frames`.
@@ -113,6 +116,7 @@ class Digits(Source):
   rate: float = number(8.0, least=0.001, most=10_000)
   leak: float = number(0.0, least=0, most=1)
   background: float = number(0.0, least=0, most=1)
+  original_captions: float = number(0.0, least=0, most=1)
 
   def __post_init__(self):
     check_fields(self, "source")
@@ -145,7 +149,10 @@ class Digits(Source):
     rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
     images, targets = _pool(self.split, self.leak)
     which = rng.integers(len(targets))
-    return {**self.show(images[which], int(targets[which]), rng), "index": int(index)}
+    example = {**self.show(images[which], int(targets[which]), rng), "index": int(index)}
+    if self.split == "train" and keeps_original(f"{self.seed} {index}", self.original_captions):
+      example["caption"] = f"a {DIGITS[example['labels']['digit']]}"
+    return example
 
   def show(self, image: Float[np.ndarray, "8 8"], digit: int, rng: np.random.Generator) -> dict:
     """The example of one handwritten digit, without an index.

@@ -53,11 +53,14 @@ class Folder(Videos):
   Attributes:
     path: a folder, or an address that fsspec can read, such as gs://BUCKET/FOLDER.
     held_out: fraction of the uploaders in the test split (see `metadata.are_held_out`).
+    original_captions: fraction of the training videos that keep the caption of NAME.info.json although there
+      is a NAME.txt, such as that of a captioner: .5 mixes them as Stable Diffusion 3 does.
     touch, smell, taste: names of the channels to read from the tracks; a sense without channels is omitted.
   """
 
   path: str
   held_out: float = number(0.1, least=0, most=1)
+  original_captions: float = number(0.0, least=0, most=1)
   touch: tuple[str, ...] = ()
   smell: tuple[str, ...] = ()
   taste: tuple[str, ...] = ()
@@ -119,7 +122,7 @@ class Folder(Videos):
 
   def describer(self) -> Callable[[str], Described | None]:
     """A function from a path to the video's metadata; it returns None for a file that is not to be used."""
-    return _describe
+    return functools.partial(_describe, original=self.original_captions if self.split == "train" else 0.0)
 
   def prepare(self, spread: Spread = in_threads) -> None:
     """See `Source`: lists the folder and reads the metadata of its videos."""
@@ -156,8 +159,8 @@ class Folder(Videos):
     return _Scan(in_split, [found[path] for path, _ in in_split])
 
 
-def _describe(path: str) -> Described:
-  described, faults = read_described(path)
+def _describe(path: str, original: float) -> Described:
+  described, faults = read_described(path, original)
   for name, reason in faults.items():
     print_left_out(name, reason)
   return described

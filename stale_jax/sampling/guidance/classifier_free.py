@@ -28,7 +28,7 @@ def both_halves(clip: Clip, t: Float[Array, "batch frames"], context: Context) -
 
 def classifier_free(
   denoiser: Denoiser,
-  scale: float | Float[Array, ""],
+  scale: float | Float[Array, "*frames"],
   interval: tuple[float, float] | Float[Array, "2"] | None = None,
   rule: Rule = Plain(),  # noqa: B008
   push: Push | None = None,
@@ -47,7 +47,7 @@ def classifier_free(
 
   Args:
     denoiser: accepts any batch size. In a batch of both halves, the conditional half comes first.
-    scale: guidance scale; 1 disables guidance.
+    scale: guidance scale, one for all frames or one per frame, [frames]; 1 disables guidance.
     interval: smallest and largest time with guidance; None for all times.
     rule: how the two outputs are combined.
     push: skip-layer guidance, added to the guided output; None for none.
@@ -57,9 +57,12 @@ def classifier_free(
   def inside(t):
     return (interval[0] <= t) & (t <= interval[1])
 
+  def scale_of(x: Array):
+    return jnp.reshape(scale, (-1,) + (1,) * (x.ndim - 2)) if jnp.ndim(scale) else scale
+
   def pairs(clip: Clip, t, context: Context) -> dict[str, tuple[Array, Array]]:
     halves = {name: jnp.split(o, 2) for name, o in denoiser(*both_halves(clip, t, context)).items()}
-    return {name: (c, rule(c, u, scale, clip[name], t)) for name, (c, u) in halves.items()}
+    return {name: (c, rule(c, u, scale_of(c), clip[name], t)) for name, (c, u) in halves.items()}
 
   def limited(both: dict[str, tuple[Array, Array]], t) -> Clip:
     if not is_limited:

@@ -22,13 +22,13 @@ class Rule(Protocol):
     """Whether the rule can be used with `process`."""
 
   def __call__(
-    self, conditional: Array, unconditional: Array, scale: float | Float[Array, ""], x: Array, t: Times
+    self, conditional: Array, unconditional: Array, scale: float | Float[Array, "..."], x: Array, t: Times
   ) -> Array:
     """The guided output.
 
     Args:
       conditional, unconditional: the network's outputs, [batch, frames, *shape].
-      scale: the scale of guidance.
+      scale: the scale of guidance; an array broadcasts against the outputs.
       x: the noised sense.
       t: times of the frames, [batch, frames].
     """

@@ -117,7 +117,7 @@ class AllFrames:
     program = clip_program(self.network, self.process, self.senses, request.settings, request.story)
     context = request.contexts(self.network.text_length)(0)
     times, steps = request.grid(given + request.frames, self.senses)
-    run, guidance = compiled(ClipProgram.run), guidance_of(request.settings)
+    run, guidance = compiled(ClipProgram.run), guidance_of(request.settings, given + request.frames)
     clip = run(program, params, context, request.keys, times, guidance, steps, first)
     return iter([{name: x[:, given:] for name, x in on_host(clip).items()}])
 

@@ -83,7 +83,7 @@ class CausalRollout:
   def _chunks(self, programs: Causal, params, request: Request) -> Iterator[Clip]:
     keep, advance = compiled(Causal.keep), compiled(Causal.advance)
     how, keys, chunk = self.rollout, request.keys, self.rollout.chunk
-    context_of, guidance = request.contexts(self.network.text_length), guidance_of(request.settings)
+    context_of = request.contexts(self.network.text_length)
     times, steps = request.grid(chunk, self.senses)
     steps = len(times) - 1 if steps is None else steps
     noise, context = np.full(len(request), how.noise, np.float32), context_of(0)
@@ -91,6 +91,7 @@ class CausalRollout:
     motion, past = MotionMeter(programs.room + chunk), KeptFrames(programs.room, programs.sinks)
     first = every_sense(request.first, self.senses) if request.first else {}
     given = length(first) if first else 0
+    guidance = guidance_of(request.settings, given + request.frames)
     for number, at in enumerate(range(0, given, chunk)):  # The same chunks as in generation.
       part = {name: np.asarray(x[:, at : at + chunk]) for name, x in first.items()}
       own = fold_keys(named_keys(keys, "given"), number)
@@ -105,8 +106,9 @@ class CausalRollout:
         elif number and how.on_change != "keep":
           seen = past.frames if how.on_change == "recache" else past.last(chunk)
           cache = keep(programs, params, None, seen, context, noise, fold_keys(own, 2))
+      here = guidance.part(given + number * chunk, chunk)
       clip, cache = advance(
-        programs, params, cache, times, context, noise, own, guidance.scale, guidance.interval, steps
+        programs, params, cache, times, context, noise, own, here.scale, here.interval, steps
       )
       clip = on_host(clip)
       if how.on_change in ("flush", "recache"):

@@ -111,7 +111,7 @@ class Causal:
     context: Context,
     noise: Float[Array, "batch"],
     keys: Key[Array, "batch"],
-    scale: Float[Array, ""],
+    scale: Float[Array, "*frames"],
     interval: Float[Array, "2"],
     steps: int | Int[Array, ""],
   ) -> tuple[Clip, KVCache]:

@@ -146,15 +146,18 @@ class NextFrame:
       solver=settings.solver,
       guiding=guiding_of(settings, self.process, self.network),
     )
-    guidance, (times, _) = guidance_of(settings), request.grid(FRAMES, self.senses)
+    times, _ = request.grid(FRAMES, self.senses)
     noise = jnp.full(len(request), self.noise, jnp.float32)
     past = KeptFrames(room=GIVEN, sinks=1)
+    first = length(request.first) if request.first else 0
+    guidance = guidance_of(settings, first + request.frames)
     if request.first:
       past.add(every_sense(request.first, self.senses))
     for number in range(request.frames):
       given = conditioning(self.senses, past.frames, len(request))
       own = fold_keys(request.keys, number)
-      frame = run(program, params, context(number), own, times, guidance, *given, noise)
+      scale = guidance.part(first + number, 1)
+      frame = run(program, params, context(number), own, times, scale, *given, noise)
       frame = on_host(frame)
       past.add(frame)
       yield frame

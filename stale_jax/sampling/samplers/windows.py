@@ -72,7 +72,8 @@ class Windows:
     run = compiled(ClipProgram.run)
     program = clip_program(self.network, self.process, self.senses, request.settings)
     context = request.contexts(self.network.text_length)
-    guidance, (times, steps) = guidance_of(request.settings), request.grid(self.frames, self.senses)
+    guidance = guidance_of(request.settings, self.frames)
+    times, steps = request.grid(self.frames, self.senses)
     noise = jnp.full(len(request), self.noise, jnp.float32)
 
     def draw(number: int, frame: int, last: Clip | None) -> Clip:

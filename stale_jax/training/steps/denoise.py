@@ -19,6 +19,7 @@ from stale_jax.objectives import (
   MessUp,
   Objective,
   forget,
+  kept_encoders,
   masked,
   predict,
 )
@@ -42,7 +43,12 @@ class Denoise:
   corruption: ConditionCorruption = ConditionCorruption()
 
   def check(self, experiment) -> None:
-    """Accepts every denoiser."""
+    """See `StepSettings`."""
+    shares = experiment.training.settings.encoder_dropout
+    if any(shares) and not experiment.network.word_buckets:
+      raise UserError(
+        f"training.encoder_dropout={shares} needs two text encoders: set model.word_buckets=1024."
+      )
 
   def build(self, experiment) -> TrainStep:
     """See `StepSettings`."""
@@ -74,6 +80,7 @@ class Denoise:
       time_sampler=diffusion.time_sampler,
       objective=training.objective.measured(experiment.data.source),
       condition_dropout=training.settings.caption_dropout,
+      encoder_dropout=training.settings.encoder_dropout,
       messup=self.messup,
       corruption=self.corruption,
       conditioning=diffusion.artv or diffusion.first,
@@ -92,6 +99,7 @@ class DenoisingLoss:
     objective: the loss of a `Prediction`.
     condition_dropout: the share of examples without a caption, for classifier-free guidance. Each
       micro-condition is dropped independently, in the same share of examples.
+    encoder_dropout: the share of examples that each text encoder does not read.
     messup, corruption: see `Denoise`.
     conditioning: draws the frames that condition the others.
   """
@@ -101,6 +109,7 @@ class DenoisingLoss:
   time_sampler: TimeSampler
   objective: Objective
   condition_dropout: float
+  encoder_dropout: tuple[float, float] = (0.0, 0.0)
   messup: MessUp = MessUp()
   corruption: ConditionCorruption = ConditionCorruption()
   conditioning: FirstFrames | Artv = FirstFrames()
@@ -108,13 +117,18 @@ class DenoisingLoss:
   def __call__(self, params, batch: Batch, key: PRNGKeyArray) -> tuple[jax.Array, dict[str, Any]]:
     key_drop, key_predict = jax.random.split(key)
     # Keys are folded by name, so that enabling a feature does not change the draws of the others.
-    key_swap, key_noise, key_inside, key_first = (
-      jax.random.fold_in(key, zlib.crc32(name)) for name in (b"swap", b"noise", b"perturb", b"first")
+    key_swap, key_noise, key_inside, key_first, key_encoders = (
+      jax.random.fold_in(key, zlib.crc32(name))
+      for name in (b"swap", b"noise", b"perturb", b"first", b"encoders")
     )
     batch = batch.replace(context=self.corruption.swap(batch.context, key_swap))
     dropped = jax.random.uniform(key_drop, batch.index.shape) < self.condition_dropout
-    context = forget(batch.context.drop_condition(dropped), self.network.micro, self.condition_dropout, key)
-    batch = batch.replace(context=context)
+    encoders = None
+    if any(self.encoder_dropout):
+      encoders = kept_encoders(self.encoder_dropout, len(dropped), key_encoders)
+      dropped |= ~encoders.any(-1)
+    context = batch.context.drop_condition(dropped).replace(encoders=encoders)
+    batch = batch.replace(context=forget(context, self.network.micro, self.condition_dropout, key))
     conditioning, batch, loss_batch = self.conditioning.condition(batch, key_first)
     denoiser = self._denoiser(params, batch, {"perturb": key_inside})
     denoiser = self.messup.perturb(denoiser, self.process, key_noise)

@@ -22,6 +22,7 @@ from stale_jax.fields import check_fields, number
 from stale_jax.objectives import advantages, global_speeds, motion_reward, nft_loss
 from stale_jax.processes import clip_times, corrupt
 from stale_jax.sampling import Causal
+from stale_jax.sampling.guiding import guidance_of
 from stale_jax.training.initial import initializer
 from stale_jax.training.state import State, drawn_state, update
 from stale_jax.training.steps.rollouts import check_rollout, movies, rollout_grid, rollout_programs
@@ -79,7 +80,7 @@ class GRPO:
       draw=initializer(experiment),
       times=times,
       noise=noise,
-      programs=rollout_programs(experiment, guided=experiment.diffusion.sampling.guidance != 1),
+      programs=rollout_programs(experiment, guided=experiment.diffusion.sampling.is_guided),
       usual_speed=measure_usual_speed(experiment.data.source),
       optimizer=training.optimizer.build(training.settings.steps, experiment.network.declared),
     )
@@ -145,7 +146,7 @@ class NftStep:
     """Samples one movie per caption, as long as a training clip, with the same program as generation."""
     diffusion, frames = self.experiment.diffusion, self.experiment.data.source.frames
     sampling, chunks = diffusion.sampling, frames // diffusion.rollout.chunk
-    guidance = jnp.float32(sampling.guidance), jnp.asarray(sampling.interval, jnp.float32)
+    guidance = guidance_of(sampling, frames)
     keys = jax.random.split(key, len(context.text))
     return movies(self.programs, params, self.times, context, self.noise, keys, chunks, guidance)
 

@@ -18,7 +18,7 @@ from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache
 from stale_jax.processes import fold_keys
 from stale_jax.sampling import Causal, causal_programs
-from stale_jax.sampling.guiding import guiding_of
+from stale_jax.sampling.guiding import Guidance, guiding_of
 from stale_jax.system import System
 
 
@@ -116,7 +116,14 @@ def taken_again(programs: Causal, params, exits: Exits, t: Array, context: Conte
 
 
 def movies(
-  programs: Causal, params, times, context: Context, noise, keys: Key[Array, "batch"], chunks: int, guidance
+  programs: Causal,
+  params,
+  times,
+  context: Context,
+  noise,
+  keys: Key[Array, "batch"],
+  chunks: int,
+  guidance: Guidance,
 ) -> Clip:
   """Samples one movie per key, of `chunks` chunks, as generation does.
 
@@ -127,16 +134,16 @@ def movies(
     noise: the time of frames in the cache; see `Causal.keep`.
     keys: one PRNG key per movie.
     chunks: number of chunks.
-    guidance: (scale, interval) of classifier-free guidance.
+    guidance: scale and interval of guidance.
 
   Returns:
     sense -> [movies, chunks * frames of a chunk, *shape].
   """
 
   def add_chunk(cache, number):
-    chunk_keys = fold_keys(keys, number)
+    chunk_keys, here = fold_keys(keys, number), guidance.part(number * times.shape[-1], times.shape[-1])
     clip, cache = programs.advance(
-      params, cache, times, context, noise, chunk_keys, *guidance, len(times) - 1
+      params, cache, times, context, noise, chunk_keys, here.scale, here.interval, len(times) - 1
     )
     return cache, clip
 

@@ -70,7 +70,7 @@ class SelfForcing:
     """See `StepSettings`."""
     check_rollout(experiment, "self_forcing", ("self_forcing.frames", self.frames))
     diffusion, settings = experiment.diffusion, experiment.training.settings
-    if diffusion.sampling.solver != "consistency" or diffusion.sampling.guidance != 1:
+    if diffusion.sampling.solver != "consistency" or diffusion.sampling.is_guided:
       raise UserError(
         "self_forcing: the student is trained on its own samples, drawn as in generation; set "
         "sampling.solver='consistency' and sampling.guidance=1. (self_forcing.guidance is the teacher's.)"
