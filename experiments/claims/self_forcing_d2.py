@@ -21,7 +21,7 @@ def measure(seed: int) -> dict:
   _, caches = generated(model, seed, step, frames)
 
   def place(cache) -> tuple:
-    return int(cache.frames), [x.shape for x in jax.tree.leaves(cache)]
+    return cache.frames.tolist(), [x.shape for x in jax.tree.leaves(cache)]
 
   wrong, fakes, greatest, compared = 0, 0, 0.0, 0
   for start in range(1, frames - FRAMES + 1):

@@ -89,24 +89,31 @@ def past_keys(
     tokens: stream -> the clip's tokens, as if it began at frame 0.
   """
   own_angles, own_tokens, all_angles, all_tokens = dict(angles), dict(tokens), dict(angles), dict(tokens)
+  keys, batch = next(iter(cache.keys.values())), len(cache.frames)
+  empty = keys[senses[0].name].shape[1] * senses[0].patch[0] - cache.frames
   for sense in senses:
     name, now, each = sense.name, tokens[sense.name], sense.patch[0]
-    batch, time, place = now.real.shape
-    slots = next(iter(cache.keys.values()))[name].shape[1]
-    # Empty slots come first; subtracting them lets the window begin at time 0, like a clip in training.
-    empty = slots * each - cache.frames
-    from_first_slot = sense_angles(sense, (slots + time) * each, head_width)
-    all_angles[name] = from_first_slot - empty * rotary_angles(np.eye(1, 3), head_width)
+    _, time, place = now.real.shape
+    slots = keys[name].shape[1]
+    all_angles[name] = sense_angles(sense, (slots + time) * each, head_width)
     own_angles[name] = all_angles[name][slots * place :]
-    filled = jnp.broadcast_to((jnp.arange(slots) * each >= empty)[:, None], (batch, slots, place))
+    is_filled = (jnp.arange(slots) * each >= empty[:, None])[..., None]
+    real = [jnp.broadcast_to(x, (batch, x.shape[1], place)) for x in (is_filled, now.real)]
     frames = (np.arange(slots + time) + 1) * each - 1
     own_tokens[name] = dataclasses.replace(now, frame=now.frame + slots * each)
     all_tokens[name] = stream_tokens(
-      jnp.concatenate([filled, now.real], 1),
+      jnp.concatenate(real, 1),
       int(now.stream.flat[0]),
       frames,
       independent_senses=None
       if isinstance(now.independent_senses, np.ndarray)
       else now.independent_senses[:, 0, 0],
     )
+  # Empty slots come first, so in a row with `empty` of them the window begins at frame `empty`. Streams
+  # without time, such as the caption, are moved there. Rotary attention depends on differences of positions
+  # alone, so this equals a window that begins at frame 0, like a clip in training, and the angles of the
+  # senses are the same for all rows.
+  begin = empty[:, None, None] * rotary_angles(np.eye(1, 3), head_width)
+  for name in angles.keys() - {sense.name for sense in senses}:
+    all_angles[name] = own_angles[name] = angles[name] + begin
   return Past(cache=cache, own_angles=own_angles, own_tokens=own_tokens, angles=all_angles, tokens=all_tokens)

@@ -18,7 +18,9 @@ TINY = 1e-6
 
 
 def anchored(
-  output: Float[Array, "*shape"], anchor: Float[Array, "*shape"], share: Float[Array, "*shape"] | float
+  output: Float[Array, "*shape"],
+  anchor: Float[Array, "*shape"],
+  share: Float[Array, "*shape"] | Float[Array, ""] | float,
 ) -> Float[Array, "*shape"]:
   """Interpolates between the network's output and `anchor`, a clip that the result should resemble.
 

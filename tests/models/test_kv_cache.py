@@ -7,7 +7,7 @@ import pytest
 
 from stale_jax.clip import Context, Sense
 from stale_jax.models import Transformer
-from stale_jax.models.kv_cache import KVCache, empty_cache, push
+from stale_jax.models.kv_cache import KVCache, empty_cache, push, refresh_sinks
 from stale_jax.testing.models import moved
 from stale_jax.text import tokenize
 
@@ -103,7 +103,7 @@ def _slots(frames, room, sinks, chunk, decay=1.0):
     cache = empty_cache(new, one, room) if cache is None else cache
     cache = push(cache, new, one, sinks, decay)
   np.testing.assert_allclose(cache.values["block_0"]["touch"], 10 * cache.keys["block_0"]["touch"], rtol=1e-6)
-  assert isinstance(cache, KVCache) and int(cache.frames) == min(frames, room)
+  assert isinstance(cache, KVCache) and cache.frames.tolist() == [min(frames, room)]
   return np.ravel(cache.keys["block_0"]["touch"]).tolist()
 
 
@@ -141,3 +141,54 @@ def test_jitter_turns_heads_differently_in_time_alone():
     ).max()
     > 1e-3
   )
+
+
+def test_rows_of_different_ages_are_what_they_are_alone():
+  """A movie that joins a batch later, or whose cache is emptied, does not see the frames of others."""
+  network, room = model(), 4
+  params, clip, t, context = inputs(network, frames=8)
+  begin = 3  # The second movie begins at this frame.
+  _, new = read(network, params, part(clip, 0, 1), t[:, :1], context)
+  cache, made = empty_cache(new, patches(network), room), []
+  for now in range(8):
+    one = part(clip, now, now + 1), t[:, now : now + 1]
+    out, new = read(network, params, *one, context, cache)
+    made.append(out)
+    cache = push(cache, new, patches(network), sinks=1, which=jnp.array([True, now >= begin]))
+  assert cache.frames.tolist() == [4, 4]
+  for row, first in ((0, 0), (1, begin)):
+    own = {name: x[row : row + 1] for name, x in clip.items()}
+    of = jax.tree.map(lambda x, row=row: x[row : row + 1], context)
+    alone = empty_cache(jax.tree.map(lambda x: x[:1], new), patches(network), room)
+    for now in range(first, 8):
+      one = part(own, now, now + 1), t[row : row + 1, now : now + 1]
+      out, added = read(network, params, *one, of, alone)
+      for name in clip:
+        np.testing.assert_allclose(made[now][name][row], out[name][0], atol=2e-5, rtol=1e-5)
+      alone = push(alone, added, patches(network), sinks=1)
+
+
+def _movie_of(values, threshold, sinks=2, room=4):
+  """The keys of one stream whose frame i has keys values[i], [heads, width], and values twice that."""
+  cache, everyone = None, jnp.array([True])
+  for value in values:
+    x = jnp.asarray(value, jnp.float32)[None, None, None]
+    new = ({"block_0": {"touch": x}}, {"block_0": {"touch": 2 * x}})
+    cache = empty_cache(new, {"touch": 1}, room) if cache is None else cache
+    cache = refresh_sinks(cache, new, {"touch": 1}, sinks, threshold, everyone)
+    cache = push(cache, new, {"touch": 1}, sinks)
+  return np.asarray(cache.keys["block_0"]["touch"])[0, :, 0, 0]
+
+
+def test_a_cut_replaces_sinks_and_a_still_scene_none():
+  """StreamDiffusionV2: within two chunks of a cut at least one sink is new."""
+  before, after = np.array([[1.0, 0.2, 0]]), np.array([[-0.2, 1.0, 0.5]])
+  still = _movie_of([before * (1 + 0.01 * i) for i in range(9)], threshold=0.5)
+  np.testing.assert_allclose(still[:2], [before[0], 1.01 * before[0]], rtol=1e-6)
+  cut = _movie_of([before] * 6 + [after], threshold=0.5)
+  np.testing.assert_allclose(cut[:2], [after[0], before[0]], rtol=1e-6)
+  later = _movie_of([before] * 6 + [after] * 2, threshold=0.5)
+  np.testing.assert_allclose(later[:2], [after[0], after[0]], rtol=1e-6)
+  # Without a threshold, or before the cache is full, sinks stay.
+  np.testing.assert_allclose(_movie_of([before] * 6 + [after] * 2, threshold=-1)[0], before[0])
+  np.testing.assert_allclose(_movie_of([before, after, after], threshold=0.5)[1], before[0])

@@ -164,18 +164,7 @@ def causal_programs(
     UserError: the settings do not suit the number of frames or the patches of the senses.
   """
   window = settings.window or frames
-  for sense in senses:
-    each = sense.patch[0]
-    if settings.chunk % each or settings.sinks % each or window % each:
-      raise UserError(
-        f"rollout chunk={settings.chunk}, sinks={settings.sinks} and window={window} must be multiples of "
-        f"{each}, the number of frames per token of {sense.name}."
-      )
-  if settings.sinks + settings.chunk >= window:
-    raise UserError(
-      f"rollout sinks={settings.sinks} and chunk={settings.chunk} fill the window of {window} frames; "
-      "their sum must be less than the window."
-    )
+  check_chunks(senses, settings.chunk, settings.sinks, window)
   return Causal(
     model=network.clone(scan=False, rope_jitter=settings.rope_jitter),
     process=process,
@@ -187,3 +176,19 @@ def causal_programs(
     sink_decay=settings.sink_decay,
     story=story,
   )
+
+
+def check_chunks(senses: tuple[Sense, ...], chunk: int, sinks: int, window: int) -> None:
+  """Raises UserError if a rollout cannot be divided into tokens, or its window has no room for the past."""
+  for sense in senses:
+    each = sense.patch[0]
+    if chunk % each or sinks % each or window % each:
+      raise UserError(
+        f"rollout chunk={chunk}, sinks={sinks} and window={window} must be multiples of "
+        f"{each}, the number of frames per token of {sense.name}."
+      )
+  if sinks + chunk >= window:
+    raise UserError(
+      f"rollout sinks={sinks} and chunk={chunk} fill the window of {window} frames; "
+      "their sum must be less than the window."
+    )

@@ -10,6 +10,7 @@ from stale_jax.sampling.samplers.causal import CausalRollout
 from stale_jax.sampling.samplers.next_frame import NextFrame
 from stale_jax.sampling.samplers.request import ChosenSampler, Sampler
 from stale_jax.sampling.samplers.rollout import Rollout
+from stale_jax.sampling.samplers.stream import StreamRollout
 from stale_jax.sampling.samplers.windows import Windows
 
 # rollout.how -> sampler.
@@ -17,6 +18,7 @@ SAMPLERS: dict[str, type[ChosenSampler]] = {
   "all_frames": AllFrames,
   "artv": NextFrame,
   "causal": CausalRollout,
+  "stream": StreamRollout,
   "windows": Windows,
 }
 
