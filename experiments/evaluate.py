@@ -24,6 +24,8 @@ MESH, PROCESSES = define_mesh()
 # Here, so that they can be listed before JAX is imported; a test compares them with `evaluation.SUITES`.
 SUITE_SUMMARIES = {
   "captions": "do generated clips show what their captions say, and how close are they to real clips?",
+  "cartoons": "do generated cartoons show what their captions say, and how close are they to real clips?",
+  "composition": "do cartoons combine what no training clip has together?",
   "contamination": "was the handwriting of the test set in the training data?",
   "denoising": "the denoising loss on held-out clips.",
   "dynamics": "do generated trajectories obey the law of the data?",

@@ -2,6 +2,7 @@
 
 from stale_jax.evaluation.band_energy import band_energy
 from stale_jax.evaluation.captions import evaluate_captions
+from stale_jax.evaluation.cartoons import evaluate_cartoons, evaluate_composition, shipped_reader
 from stale_jax.evaluation.contamination import evaluate_contamination
 from stale_jax.evaluation.denoising import evaluate_denoising
 from stale_jax.evaluation.dynamics import evaluate_dynamics
@@ -30,6 +31,8 @@ __all__ = [
   "clip_bits",
   "entropy",
   "evaluate_captions",
+  "evaluate_cartoons",
+  "evaluate_composition",
   "evaluate_contamination",
   "evaluate_denoising",
   "evaluate_dynamics",
@@ -44,4 +47,5 @@ __all__ = [
   "kernel_distance",
   "reward",
   "score",
+  "shipped_reader",
 ]

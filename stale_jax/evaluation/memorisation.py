@@ -117,3 +117,8 @@ def _pooled(sight: Float[np.ndarray, "frames height width 3"]) -> Float[np.ndarr
   down, across = -(-height // _ROWS), -(-width // _ROWS)
   cut = np.asarray(sight, np.float32)[:, : height // down * down, : width // across * across]
   return cut.reshape(frames, height // down, down, width // across, across, 3).mean((2, 4))
+
+
+def small_pictures(sight: Float[np.ndarray, "n frames height width 3"]) -> Float[np.ndarray, "n pixels"]:
+  """Clips as rows of pixels, with blocks averaged as for the suite `memorisation`."""
+  return np.stack([_pooled(one).ravel() for one in sight])

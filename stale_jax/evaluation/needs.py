@@ -18,9 +18,18 @@ def digits_of(suite: str, source: Source, system) -> Source:
   Raises:
     UserError: the source is another one, or the model has no sight.
   """
-  if source.kind != "digits" or "sight" not in [sense.name for sense in system.data.senses]:
+  return _of_kind("digits", suite, source, system)
+
+
+def cartoons_of(suite: str, source: Source, system) -> Source:
+  """The same as `digits_of` for the source 'cartoons'."""
+  return _of_kind("cartoons", suite, source, system)
+
+
+def _of_kind(kind: str, suite: str, source: Source, system) -> Source:
+  if source.kind != kind or "sight" not in [sense.name for sense in system.data.senses]:
     raise UserError(
-      f"the suite {suite!r} needs a model with sight (image frames) that was trained on the source 'digits'."
+      f"the suite {suite!r} needs a model with sight (image frames) that was trained on the source {kind!r}."
     )
   return source
 

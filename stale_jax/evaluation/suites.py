@@ -16,6 +16,7 @@ from stale_jax.evaluation import (
   reconstruction,
   rollouts,
 )
+from stale_jax.evaluation.cartoons import captioned, composition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Suite:
 
 SUITES = {
   "captions": Suite(captions.evaluate_captions, captions.ABOUT),
+  "cartoons": Suite(captioned.evaluate_cartoons, captioned.ABOUT),
+  "composition": Suite(composition.evaluate_composition, composition.ABOUT),
   "denoising": Suite(denoising.evaluate_denoising, denoising.ABOUT, samples=False),
   "dynamics": Suite(dynamics.evaluate_dynamics, dynamics.ABOUT),
   "features": Suite(features.evaluate_features, features.ABOUT, samples=False, maps=features.maps),

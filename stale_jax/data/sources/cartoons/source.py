@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stale_jax.clip import Sense, floats
+from stale_jax.clip import Clip, Sense, floats
 from stale_jax.data.source import Source
 from stale_jax.data.sources.cartoons.caption import caption
 from stale_jax.data.sources.cartoons.film import film
@@ -102,11 +102,14 @@ class Cartoons(Source):
   def stored(self, index: int) -> dict[str, Any]:
     """The example at `index`, with sight in bytes."""
     labels, words, take = self.draw(index)
-    clip = {
+    return {"clip": self.show(take), "caption": words, "labels": labels, "index": int(index)}
+
+  def show(self, take: Take) -> Clip:
+    """The clip of a take, with sight in bytes."""
+    return {
       "sight": film(take, self.height, self.width, self.frames, self.rate),
       **senses(take, self.frames, self.rate, self._half_width),
     }
-    return {"clip": clip, "caption": words, "labels": labels, "index": int(index)}
 
   def caption(self, index: int) -> str:
     """The caption of the example at `index`, which is not drawn."""
@@ -118,4 +121,8 @@ class Cartoons(Source):
     rng = np.random.Generator(np.random.Philox(key=key))
     labels = self._world.draw(rng)
     words = caption(labels, rng)
-    return labels, words, draw_take(rng, labels, self._half_width, self.frames / self.rate)
+    return labels, words, self.take(labels, rng)
+
+  def take(self, labels: Labels, rng: np.random.Generator) -> Take:
+    """Draws a take of all labels, for a clip of this source."""
+    return draw_take(rng, labels, self._half_width, self.frames / self.rate)

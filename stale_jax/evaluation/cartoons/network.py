@@ -1,0 +1,98 @@
+"""The network that reads cartoons: a detailed look at a few frames, and a coarse one at all of them.
+
+The two paths are those of SlowFast networks (arXiv 1812.03982). The slow path sees four frames in colour: who
+is there, and what they hold. The fast path sees all frames at once, as channels, in grey: how they move. Both
+end in learned attention over space and time, since what tells two clips apart is small.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stale_jax.evaluation.cartoons.questions import EVENTS, FRAMES, QUESTIONS, SIDE
+
+LOOKED_AT = (0, 4, 9, 15)  # A figure turns into a car after frame 2, or back before frame 15.
+_BLOCK = 4  # Side in pixels of the blocks that the first layer sees.
+_FINE, _COARSE, _QUERIES = 64, 96, 12
+_LUMA = (0.2126, 0.7152, 0.0722)
+
+
+class Network(nn.Module):
+  """Answers QUESTIONS about clips of FRAMES frames of SIDE x SIDE pixels in [-1, 1].
+
+  Returns:
+    logits of each question; logits of events [n, FRAMES, EVENTS]; balance [n, FRAMES, 3]; and features, the
+    activations before the last layer.
+  """
+
+  @nn.compact
+  def __call__(
+    self, sight: Float[Array, "n frames height width 3"]
+  ) -> tuple[dict[str, Array], Array, Array, Array]:
+    n = len(sight)
+    looks = sight[:, LOOKED_AT, :, :]
+    # What stands still is subtracted by the first layer, if that helps.
+    mean = nn.Conv(_FINE, (3, 3), use_bias=False, name="mean")(blocks(sight.mean(1), _BLOCK))
+    details = nn.Conv(_FINE, (3, 3), use_bias=False, name="details")(
+      blocks(looks.reshape(-1, *looks.shape[2:]), _BLOCK)
+    )
+    details = details.reshape(n, len(LOOKED_AT), *details.shape[1:]) + mean[:, None]
+    slow = Trunk(name="slow")(details.reshape(-1, *details.shape[2:]))
+    grey = jnp.moveaxis(sight @ jnp.array(_LUMA), 1, -1)
+    fast = Trunk(name="fast")(nn.Dense(_FINE, use_bias=False, name="motion")(blocks(grey, _BLOCK)))
+    seen = Attention(name="look")(slow.reshape(n, -1, *slow.shape[1:]))
+    moves = Attention(name="move")(fast[:, None])
+    who = nn.relu(nn.Dense(256, name="who")(jnp.concatenate([seen, moves], -1)))
+    how = nn.relu(nn.Dense(192, name="how")(moves))
+    features = jnp.concatenate([who, how], -1)
+    answers = {name: nn.Dense(size, name=f"answer_{name}")(features) for name, size in QUESTIONS.items()}
+    events = nn.Dense(FRAMES * EVENTS, name="events")(features).reshape(n, FRAMES, EVENTS)
+    balance = nn.Dense(FRAMES * 3, name="balance")(features).reshape(n, FRAMES, 3)
+    return answers, events, balance, features
+
+
+class Trunk(nn.Module):
+  """From blocks of 4 to blocks of 8 pixels, with two convolutions."""
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "n rows columns channels"]) -> Float[Array, "n down across coarse"]:
+    x = _active(self, "first", x)
+    x = x + nn.Conv(_FINE, (3, 3), use_bias=False, name="fine")(x)
+    x = _active(self, "second", x)
+    x = nn.Dense(_COARSE, use_bias=False, name="merge")(blocks(x, 2))
+    x = _active(self, "third", x)
+    x = x + nn.Conv(_COARSE, (3, 3), use_bias=False, name="coarse")(x)
+    return _active(self, "last", x)
+
+
+class Attention(nn.Module):
+  """Pools space and time: _QUERIES learned weightings of all places, and the maximum."""
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "n times rows columns channels"]) -> Float[Array, "n values"]:
+    small = nn.initializers.normal(0.02)
+    x = x + self.param("place", small, x.shape[1:])
+    x = x.reshape(len(x), -1, x.shape[-1])
+    weights = jax.nn.softmax(nn.Dense(_QUERIES, name="queries")(x), axis=1)
+    pooled = jnp.einsum("npq,npc->nqc", weights, x)
+    return jnp.concatenate([pooled.reshape(len(x), -1), x.max(1)], -1)
+
+
+def _active(module: nn.Module, name: str, x: Array) -> Array:
+  """Normalises each place over its channels, and applies a ReLU. An empty place stays finite."""
+  scale = module.param(f"{name}_scale", nn.initializers.ones, x.shape[-1:])
+  shift = module.param(f"{name}_shift", nn.initializers.zeros, x.shape[-1:])
+  return nn.relu(x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-4) * scale + shift)
+
+
+def blocks(x: Float[Array, "n height width channels"], side: int) -> Float[Array, "n rows columns values"]:
+  """The values of each block of `side` x `side` pixels, as channels."""
+  n, height, width, channels = x.shape
+  x = x.reshape(n, height // side, side, width // side, side, channels).swapaxes(2, 3)
+  return x.reshape(n, height // side, width // side, -1)
+
+
+def example() -> Float[Array, "1 frames height width 3"]:
+  """A clip with which parameters are initialised."""
+  return jnp.zeros((1, FRAMES, SIDE, SIDE, 3))
