@@ -51,6 +51,14 @@ BUDGET_CENTS = flags.DEFINE_float(
 PRICE_PER_HOUR = flags.DEFINE_float(
   "price_per_hour", None, "Price of the device in US dollars per hour; default: its list price."
 )
+HEIGHT = flags.DEFINE_integer("height", None, "Height of the movies in pixels; default: as in training.")
+WIDTH = flags.DEFINE_integer("width", None, "Width of the movies in pixels; default: as in training.")
+TELEPORT = flags.DEFINE_string(
+  "teleport", None, "File of experiments.teleport, with which the first solver steps are left out."
+)
+TELEPORT_SHARE = flags.DEFINE_float(
+  "teleport_share", 0.15, "Share of the solver steps that a teleport leaves out."
+)
 CODEC = flags.DEFINE_string("codec", "h264", "Video codec: h264 (MP4, AAC) or vp9 (WebM, Opus).")
 flags.mark_flags_as_required(["out"])
 
@@ -58,7 +66,7 @@ flags.mark_flags_as_required(["out"])
 def main() -> None:
   from stale_jax.files import at, check_on_disk
 
-  check_on_disk("--", script=SCRIPT.value, first_frame=FIRST_FRAME.value)
+  check_on_disk("--", script=SCRIPT.value, first_frame=FIRST_FRAME.value, teleport=TELEPORT.value)
   at(OUT.value)  # A bucket that does not answer is reported before any work.
   with on_devices(MESH, PROCESSES) as mesh:
     _generate(mesh)
@@ -74,6 +82,8 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   from stale_jax.media.video import suffix
   from stale_jax.pipeline import load
   from stale_jax.script import read_script
+  from stale_jax.sizes import sized
+  from stale_jax.teleport import load_teleport
 
   suffix(CODEC.value)
   if bool(PROMPT.value) == bool(SCRIPT.value):
@@ -82,6 +92,9 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   if "" in prompts:
     print("without a prompt: the movie may show anything.", file=sys.stderr)
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh, adapters=ADAPTERS.value or ())
+  if HEIGHT.value is not None or WIDTH.value is not None:
+    model = sized(model, HEIGHT.value, WIDTH.value)
+  start = load_teleport(TELEPORT.value, model, TELEPORT_SHARE.value) if TELEPORT.value else None
   first = None
   if FIRST_FRAME.value:
     sight = model.source.senses.get("sight")
@@ -102,6 +115,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
       motion=MOTION.value,
       budget_cents=BUDGET_CENTS.value,
       price_per_hour=PRICE_PER_HOUR.value,
+      start=start,
       solver=SOLVER.value,
       steps=STEPS.value,
       guidance=GUIDANCE.value,

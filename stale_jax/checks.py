@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from stale_jax.clip import Clip
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
+from stale_jax.sampling import Start
 from stale_jax.script import LONGEST, FrameScript, Script
 from stale_jax.system import System
 
@@ -89,8 +90,10 @@ def keys_of(seeds: Sequence[int]) -> Key[Array, "batch"]:
   return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
 
 
-def check_first(system: System, source, first: Clip, count: int, frames: int, name: str) -> None:
-  """Raises UserError if `count` clips of `frames` frames cannot begin with `first`."""
+def check_first(system: System, source, first: Clip | None, count: int, frames: int, name: str) -> None:
+  """Raises UserError if `count` clips of `frames` frames cannot begin with `first`; None: no first frames."""
+  if not first:
+    return
   if not system.diffusion.continues:
     raise UserError(f"{name} was not trained to continue first frames: train it with first.share=.5.")
   senses = {sense.name: sense for sense in build_senses(list(first), source)}
@@ -167,6 +170,14 @@ def length_of(
   if source is not system.data.source:
     frames = system.data.source.length(frames)
   return group * -(-frames // group), rate
+
+
+def check_start(start: Start | None, is_other: bool) -> None:
+  """Raises UserError if there is a start and the request is other than for plain clips, which it needs."""
+  if start is not None and is_other:
+    raise UserError(
+      "a teleport works only for clips of the training length, without first frames, scripts and budget."
+    )
 
 
 def check_budget(system: System, source, rolls: bool, conditioned: bool, name: str) -> None:

@@ -19,6 +19,7 @@ from stale_jax.checks import (
   check_generates,
   check_prompts,
   check_rollout,
+  check_start,
   check_weights,
   config_of,
   keys_of,
@@ -42,6 +43,7 @@ from stale_jax.sampling import (
   Rollout,
   Sampler,
   Sampling,
+  Start,
   Story,
   complete,
   complete_batches,
@@ -110,6 +112,7 @@ class Model:
     first: Clip | None = None,
     micro: Mapping[str, float | Sequence[float]] | None = None,
     story: Story | None = None,
+    start: Start | None = None,
     **overrides,
   ) -> Clip:
     """Samples one clip per prompt; returns decoded clips, sense -> [clips, frames, *shape], in [-1, 1].
@@ -120,12 +123,12 @@ class Model:
     Args:
       prompts: captions; "" samples unconditionally.
       seeds: one per prompt.
-      frames: frames of a clip, as the network sees them (latent frames of a latent model); default: the
-        length of training clips.
+      frames: frames (of a latent model, latent frames) of a clip; default: the length of training clips.
       room: compile one program for all numbers of steps up to this one; default: one program per number.
       first: sense -> [clips, conditioning frames, *shape], the first frames of the clips.
       micro: micro-conditions ("fps", "motion"): one value for all clips, or one per clip.
       story: how clips attend to each other if they are panels of a story; then each clip depends on all.
+      start: where the solver starts, for example a teleport.
       **overrides: settings of `Sampling` and `Rollout`; `how` chooses another sampler.
 
     Raises:
@@ -134,15 +137,16 @@ class Model:
     check_generates(self.system, self.name)
     how, settings = _settings(self, overrides, rolls=False)
     frames, source = frames or self.frames, self.system.data.source
+    check_start(start, bool(first) or frames != self.frames)
     if first:
       check_first(self.system, self.source, first, len(seeds), frames, self.name)
       first = source.encode(first)
-    request = _request(self, prompts, seeds, frames, settings, first, micro, story=story, most_steps=room)
+    more = {"story": story, "start": start, "most_steps": room}
+    request = _request(self, prompts, seeds, frames, settings, first, micro, **more)
     width = len(seeds) if story else settings.width(len(seeds))
     with _stage("sampling", len(seeds), "clip") as stage:
       sampler = _reporting(self.system.sampler(how), stage)
-      clip = complete_batches(sampler, self.params, request, self.system.data.senses, width)
-      return source.decode(clip)
+      return source.decode(complete_batches(sampler, self.params, request, self.system.data.senses, width))
 
   def rollout(
     self,
@@ -172,8 +176,7 @@ class Model:
     check_generates(self.system, self.name)
     check_rollout(self.system, self.source, prompts, seeds, self.name)
     how, settings = _settings(self, overrides, rolls=True)
-    every = frames + (length(first) if first else 0)
-    request = _request(self, prompts, seeds, every, settings, first, micro)
+    request = _request(self, prompts, seeds, frames + (length(first) if first else 0), settings, first, micro)
     stage = _stage("rolling out", frames, "frame")
     return tracked(self.system.sampler(how)(self.params, request), stage, length)
 
@@ -188,6 +191,7 @@ class Model:
     motion: float | None = None,
     budget_cents: float | None = None,
     price_per_hour: float | None = None,
+    start: Start | None = None,
     **overrides,
   ) -> Movie | list[Movie]:
     """Makes the movie of a prompt; for a list of prompts, a list of movies with the same seed.
@@ -195,15 +199,13 @@ class Model:
     Args:
       prompt: caption of the movie ("" for none), or a script, for a model that can continue frames.
       seed: seed of the noise.
-      seconds: least length; default: the length of training clips; for scripts, this length after the start
-        of the last prompt. For longer movies, a model that can continue frames is rolled out; any other
-        model denoises one longer clip.
+      seconds: least length; default: that of training clips, for scripts after the start of the last prompt.
+        Longer movies are rolled out if the model can continue frames, and otherwise denoised as one clip.
       first: sense -> [conditioning frames, *shape], the first frames of the movie (`config.first`).
-      fps, motion: micro-conditions: frames per second, and mean speed of the fastest tenth of the
-        picture (`data.micro`), for a model trained with `config.model.micro`.
-      budget_cents: budget in US cents for sampling all movies, which chooses steps and solver
-        (`planning.budget`).
+      fps, motion: micro-conditions (`clip.Context`), for a model trained with `config.model.micro`.
+      budget_cents: budget in US cents for sampling all movies (`planning.budget`).
       price_per_hour: price of the device in US dollars per hour; default: list price (`planning.prices`).
+      start: as for `sample`.
       **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
@@ -219,6 +221,7 @@ class Model:
     micro_of(self.system, micro, len(prompts), self.name)
     seeds, facts = [seed] * len(prompts), [micro] * len(prompts)
     first = first and {name: np.repeat(x[None], len(prompts), 0) for name, x in first.items()}
+    check_start(start, rolls or budget_cents is not None)
     if budget_cents is not None:
       check_budget(self.system, self.source, rolls, bool(first or micro), self.name)
       from stale_jax.planning import within_budget  # Imports `evaluation`, which takes a second.
@@ -229,14 +232,13 @@ class Model:
     elif price_per_hour is not None:
       raise UserError("price_per_hour needs a budget: give budget_cents too.")
     elif rolls:
-      if first:
-        check_first(self.system, self.source, first, len(prompts), frames, self.name)
+      check_first(self.system, self.source, first, len(prompts), frames, self.name)
       given = length(first) if first else 0
       told = [text if isinstance(text, str) else text.frames(rate, given) for text in prompts]
       chunks = self.rollout(told, seeds, frames=frames - given, first=first, micro=micro, **overrides)
       clips = complete(chunks, self.system.data.senses, len(prompts), frames, first, zeros_on_disk)
     else:
-      clips = self.sample(prompts, seeds, frames=frames, first=first, micro=micro, **overrides)
+      clips = self.sample(prompts, seeds, frames=frames, first=first, micro=micro, start=start, **overrides)
     movies = _movies(self, clips, list(map(str, prompts)), seeds, facts, overrides)
     return movies[0] if alone else movies
 

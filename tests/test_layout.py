@@ -47,6 +47,8 @@ ROWS = [
     "story",
     "editing",
     "classification",
+    "teleport",
+    "sizes",
     "benchmark",
   },
   {"testing"},

@@ -73,7 +73,7 @@ _SHARED = {
   "training": only(TrainingSettings),
   "evaluation": only(EvaluationSettings),
 }
-_MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask", "skip")
+_MODEL_FILLED = ("senses", "labels", "emoji", "token_drop", "text_noise", "mask", "skip", "trained_frames")
 
 DIFFUSION = {
   "source": Section(

@@ -19,13 +19,14 @@ def build_model(section, senses: Sequence[Sense], **fields) -> Transformer:
     section: the config section "model".
     senses: the senses of the clips.
     **fields: fields of `Transformer` that `section` must not contain, because other sections determine them.
-      `labels`, `emoji`, `token_drop`, `text_noise`, `mask` and `skip` are always such fields, and off if not
-      given.
+      `labels`, `emoji`, `token_drop`, `text_noise`, `mask`, `skip` and `trained_frames` are always such
+      fields, and off if not given.
 
   Raises:
     UserError: an unknown key, or settings that exclude one another.
   """
   off = {"labels": 0, "emoji": "", "token_drop": 0.0, "text_noise": 0.0, "mask": False, "skip": ()}
+  off["trained_frames"] = 0
   fields = {"senses": tuple(senses), **off, **fields}
   keys = [f.name for f in dataclasses.fields(Transformer) if f.name not in fields]
   check_keys(section, ("name", *keys), "model")

@@ -37,6 +37,7 @@ from stale_jax.models.attention import (
   projection_parameters,
   split_streams,
 )
+from stale_jax.models.entropy import scaled_along
 from stale_jax.models.exact_attention import exact
 from stale_jax.models.lanes import Lane
 from stale_jax.models.layers import linear, linear_parameters
@@ -184,6 +185,8 @@ class TwoForms:
     def run(form, entered, tokens):
       sizes = self.heads, self.head_width, self.dtype, layout.shapes
       q, k, v = project(params[form], lanes, entered, *sizes)
+      if layout.trained is not None:
+        k = scaled_along(k, layout.trained, having[FORMS[form]], FORMS[form])
       q, k, v = map(concat_streams, (apply_rotary(q, layout.angles), apply_rotary(k, layout.angles), v))
       return restricted_attention(q, k, v, tokens, layout.shapes, having[FORMS[form]], FORMS[form])
 

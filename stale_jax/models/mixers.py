@@ -21,6 +21,7 @@ from stale_jax.models.attention import (
   proportional_attention,
   split_streams,
 )
+from stale_jax.models.entropy import scaled_keys
 from stale_jax.models.extra_keys import ExtraKeys
 from stale_jax.models.lanes import Lane
 from stale_jax.models.layers import rotary_jitter
@@ -41,6 +42,8 @@ class TokenLayout:
     size: number of original tokens that each token stands for after merging (`merging`), over the tokens of
       all streams; None: 1 each.
     extra: extra keys and values to attend to, applied in order.
+    trained: stream -> shape in training, if attention is scaled to the number of tokens (`entropy`); None:
+      it is not scaled.
   """
 
   angles: dict[str, Array]
@@ -50,6 +53,7 @@ class TokenLayout:
   placed: tuple[str, ...]
   size: Float[Array, "batch tokens"] | None = None
   extra: tuple[ExtraKeys, ...] = ()
+  trained: Shapes | None = None
 
 
 @runtime_checkable
@@ -155,6 +159,7 @@ class JointAttention:
     for extra in layout.extra:
       k, v = extra.extend(block, k, v)
       angles, seen = extra.angles, extra.tokens
+    k = k if layout.trained is None else scaled_keys(k, layout.trained)
     jitter = rotary_jitter(self.heads, self.head_width, self.rope_jitter) if self.rope_jitter else None
     q, k, rule = (
       apply_rotary(q, layout.angles, jitter),

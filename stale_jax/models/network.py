@@ -1,6 +1,7 @@
 """Assembles a transformer from its parts: embedding, trunk and heads."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.models.attention import shapes_of
+from stale_jax.models.attention import Shapes, shapes_of
 from stale_jax.models.block import Block
 from stale_jax.models.cycle import Cycle
 from stale_jax.models.extra_keys import ExtraKeys, MoreKeys, past_keys
@@ -61,6 +62,7 @@ class Settings(Protocol):
   remat: str
   scan: bool | None
   skip: tuple[int, ...]
+  trained_frames: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,7 @@ class Network:
     lanes: the lanes of the caption and the senses, the caption's first.
     head_width: width of an attention head.
     dtype: dtype of the computation.
+    trained: see `TokenLayout`.
     declared: the declarations of all parameters.
   """
 
@@ -85,6 +88,7 @@ class Network:
   lanes: tuple[Lane, ...]
   head_width: int
   dtype: DTypeLike
+  trained: Shapes | None
   declared: dict[str, Any]
 
   def __call__(
@@ -121,6 +125,7 @@ class Network:
       timed=tuple(sense.name for sense in present),
       placed=tuple(sense.name for sense in present if len(sense.shape) > 1),
       extra=extra,
+      trained=self.trained,
     )
     return_aux = tuple(name for collection in requested for name in _AUX.get(collection, ()))
     streams, aux = self._run_trunk(params, inputs, layout, key, return_aux)
@@ -228,8 +233,17 @@ def build_network(model: Settings) -> Network:
     lanes=lanes,
     head_width=model.width // model.heads,
     dtype=dtype,
+    trained=trained_shapes(model.senses, model.trained_frames),
     declared={**{name: part for tree in parts for name, part in tree.items()}, "blocks": blocks},
   )
+
+
+def trained_shapes(senses: tuple[Sense, ...], frames: int) -> Shapes | None:
+  """Sense -> (time steps, places) of clips with `frames` frames; None for no frames."""
+  if not frames:
+    return None
+  grids = {sense.name: sense.grid(frames) for sense in senses}
+  return {name: (grid[0], math.prod(grid[1:])) for name, grid in grids.items()}
 
 
 def build_heads(model: Settings, dtype: DTypeLike) -> tuple[Head, ...]:

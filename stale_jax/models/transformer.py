@@ -75,6 +75,8 @@ class Transformer(nn.Module):
     scan: whether to scan over the blocks, so that compilation takes the time of one block. None: on
       accelerators, but not on the CPU, where the steps of a scan are slower. The parameters are the same.
     skip: indices of blocks that are not applied (skip-layer guidance); the parameters are the same.
+    trained_frames: number of frames of the training clips, to scale attention to other numbers of tokens than
+      those of such clips of `senses` (`models.entropy`); 0: no scaling. The parameters are the same.
   """
 
   senses: tuple[Sense, ...]
@@ -102,6 +104,7 @@ class Transformer(nn.Module):
   remat: str = choice("none", REMAT)
   scan: bool | None = None
   skip: tuple[int, ...] = number((), least=0)
+  trained_frames: int = number(0, least=0)
 
   @property
   def text_tokens(self) -> int:

@@ -8,6 +8,7 @@ from stale_jax.processes.build import build_process, build_time_sampler
 from stale_jax.processes.flow import UniformFlow
 from stale_jax.processes.gaussian import EDM, VP, GaussianFlow
 from stale_jax.processes.interpolant import Interpolant, anchored
+from stale_jax.processes.moments import Moments, measured_moments
 from stale_jax.processes.noising import corrupt, corrupt_array, fold_keys, named_keys, with_keys
 from stale_jax.processes.process import Corruption, Process
 from stale_jax.processes.reflected import Reflected
@@ -33,6 +34,7 @@ __all__ = [
   "Interpolant",
   "LogitNormal",
   "Mode",
+  "Moments",
   "Process",
   "Reflected",
   "Shifted",
@@ -48,6 +50,7 @@ __all__ = [
   "corrupt_array",
   "fold_keys",
   "grid",
+  "measured_moments",
   "named_keys",
   "shift",
   "with_keys",

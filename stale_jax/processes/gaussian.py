@@ -15,6 +15,7 @@ import numpy as np
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 from stale_jax.processes.interpolant import SHARE_CLIP, Interpolant
+from stale_jax.processes.moments import gaussian_teleport
 from stale_jax.processes.process import per_frame
 
 
@@ -22,6 +23,7 @@ class Gaussian(Interpolant):
   """An interpolant with the prior N(0, 1) and the exact ancestral step."""
 
   draws_noise: ClassVar[bool] = True
+  has_teleport: ClassVar[bool] = True
 
   def prior(self, key, shape):
     return jax.random.normal(key, shape)
@@ -40,6 +42,14 @@ class Gaussian(Interpolant):
   def refresh(self, noise, e, share):
     """See `Interpolant`."""
     return jnp.sqrt(1 - jnp.square(share)) * e + share * noise
+
+  def coordinate(self, x0):
+    """See `TeleportingProcess`; the values themselves."""
+    return x0
+
+  def teleport(self, moments, x, t, s):
+    """See `TeleportingProcess`; exact for Gaussian data."""
+    return gaussian_teleport(moments, x, self.coefficients(t), self.coefficients(s))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

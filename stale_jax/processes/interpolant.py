@@ -53,6 +53,7 @@ class Interpolant:
   mixes_noise: ClassVar[bool] = True
   draws_noise: ClassVar[bool] = False
   is_discrete: ClassVar[bool] = False
+  has_teleport: ClassVar[bool] = False
 
   def clock(self, t):
     """The independent variable of the ODE, an increasing function of t; by default t itself."""

@@ -10,6 +10,8 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from stale_jax.processes.moments import Moments
+
 Sample = Float[Array, "batch frames *shape"]
 Times = Float[Array, "batch frames"]
 
@@ -46,12 +48,14 @@ class Process(Protocol):
     mixes_noise: the process is a `MixingProcess`.
     draws_noise: `step` uses its noise, so it is not a step of the ODE.
     is_discrete: data are one-hot tokens with values -1 and 1, to which noise cannot be added.
+    has_teleport: the process is a `TeleportingProcess`.
   """
 
   has_flow: ClassVar[bool]
   mixes_noise: ClassVar[bool]
   draws_noise: ClassVar[bool]
   is_discrete: ClassVar[bool]
+  has_teleport: ClassVar[bool]
 
   def prior(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Sample: ...
 
@@ -100,6 +104,25 @@ class MixingProcess(FlowProcess, Protocol):
   """A process with x_t = alpha x0 + sigma e (`mixes_noise`); `coefficients(t)` is (alpha, sigma)."""
 
   def coefficients(self, t: Times) -> tuple[Times, Times]: ...
+
+
+@runtime_checkable
+class TeleportingProcess(FlowProcess, Protocol):
+  """A process whose ODE near the noise is determined by two moments of the data (`has_teleport`).
+
+  - `coordinate(x0)` is the function of clean values, element by element, whose moments they are.
+  - `teleport(moments, x, t, s)` solves the ODE from t to s < t, both near 1 (`processes.moments`).
+  """
+
+  def coordinate(self, x0: Array) -> Array: ...
+
+  def teleport(
+    self,
+    moments: Moments,
+    x: Float[Array, "batch values"],
+    t: Float[Array, "batch"],
+    s: Float[Array, "batch"],
+  ) -> Float[Array, "batch values"]: ...
 
 
 def per_frame(t: Shaped[Array, "batch frames"], like: Sample) -> Array:

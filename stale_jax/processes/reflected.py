@@ -19,6 +19,7 @@ import numpy as np
 
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, number
+from stale_jax.processes.moments import reflected_teleport
 from stale_jax.processes.process import Corruption, per_frame
 
 # Below this sigma the kernel is a sum of six Gaussians (image charges), above it a sum of six cosines. At the
@@ -147,6 +148,7 @@ class Reflected:
   mixes_noise: ClassVar[bool] = False  # Noise is reflected at the walls, not added.
   draws_noise: ClassVar[bool] = True
   is_discrete: ClassVar[bool] = False
+  has_teleport: ClassVar[bool] = True
   sigma_min: float = number(0.01, least=1e-6, most=3)
   sigma_max: float = number(1.6, above=0)
 
@@ -264,3 +266,11 @@ class Reflected:
     share = eta * jnp.sqrt(q) / level
     new = jnp.sqrt(1 - jnp.square(share)) * old + share * jax.random.normal(key_noise, u.shape, u.dtype)
     return 2 * fold(u0 + sigma_s * new) - 1
+
+  def coordinate(self, x0):
+    """See `TeleportingProcess`; the cosines cos(pi u_0)."""
+    return jnp.cos(jnp.pi * (x0 + 1) / 2)
+
+  def teleport(self, moments, x, t, s):
+    """See `TeleportingProcess`; to second order in exp(-pi^2 sigma^2 / 2)."""
+    return 2 * reflected_teleport(moments, (x + 1) / 2, self.sigma(t), self.sigma(s)) - 1

@@ -92,6 +92,7 @@ class UniformTokens:
   mixes_noise: ClassVar[bool] = False  # Tokens are replaced.
   draws_noise: ClassVar[bool] = True
   is_discrete: ClassVar[bool] = True
+  has_teleport: ClassVar[bool] = False
 
   def prior(self, key, shape):
     return _one_hot(jax.random.randint(key, shape[:-1], 0, shape[-1]), shape[-1])

@@ -1,7 +1,7 @@
 """Solvers, guidance, and the samplers that make movies with them."""
 
 from stale_jax.sampling.guidance import classifier_free
-from stale_jax.sampling.sample import sample
+from stale_jax.sampling.sample import Start, sample
 from stale_jax.sampling.samplers import (
   SAMPLERS,
   AllFrames,
@@ -23,6 +23,7 @@ from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.solve import last_step, prior, solve
 from stale_jax.sampling.solvers import SOLVERS, Denoiser, Reverse, Solver
 from stale_jax.sampling.story import Story, consistent, tiled
+from stale_jax.sampling.teleport import Teleport
 
 __all__ = [
   "SAMPLERS",
@@ -38,7 +39,9 @@ __all__ = [
   "Sampler",
   "Sampling",
   "Solver",
+  "Start",
   "Story",
+  "Teleport",
   "Windows",
   "build_sampler",
   "causal_programs",

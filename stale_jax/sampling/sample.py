@@ -1,5 +1,7 @@
 """Generation of clips as one jittable function."""
 
+from typing import Protocol, runtime_checkable
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
@@ -8,6 +10,20 @@ from stale_jax.objectives import hold
 from stale_jax.processes import Process, corrupt, named_keys
 from stale_jax.sampling.solve import prior, solve
 from stale_jax.sampling.solvers import Denoiser
+
+
+@runtime_checkable
+class Start(Protocol):
+  """The state from which a solver starts, as a function of the draw of the prior; a JAX pytree.
+
+  - `skipped(steps)` is the number of first solver steps that it replaces, of `steps` in all.
+  - `__call__(process, x, t)` maps the draw `x` of the prior to the state at the times `t`, where the
+    remaining steps begin.
+  """
+
+  def skipped(self, steps: int) -> int: ...
+
+  def __call__(self, process: Process, x: Clip, t: Float[Array, "batch frames"]) -> Clip: ...
 
 
 def renoise(
@@ -34,6 +50,7 @@ def sample(
   steps: int | Int[Array, ""] | None = None,
   first: Clip | None = None,
   noise: Float[Array, "batch *given"] | None = None,
+  start: Start | None = None,
 ) -> Clip:
   """Draws one clip per key by solving the reverse process from the prior along `times`.
 
@@ -42,11 +59,14 @@ def sample(
     senses: the senses of the clips.
     first: conditioning frames at the start of each clip, sense -> [batch, given frames, *shape].
     noise: the times to which `first` is noised, per example or per frame; None keeps it clean.
+    start: maps the draw of the prior to the state at times[0]; None: the draw is this state.
 
   Returns:
     The clips, sense -> [batch, frames, *shape], including the conditioning frames.
   """
   x = prior(process, senses, times.shape[-1], keys)
+  if start is not None:
+    x = start(process, x, times[0])
   if first:
     at = 0.0
     if noise is not None:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
+from stale_jax.sampling.sample import Start
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story
@@ -28,6 +29,7 @@ class Request:
     first: conditioning frames before the new frames, sense -> [batch, given, *shape]; None for none.
     micro: micro-conditions, name -> [batch].
     story: settings of attention between the movies if they are the panels of a story; None otherwise.
+    start: the state from which the solver starts; None for the draw of the prior.
     most_steps: compile one program for all numbers of solver steps up to this one; None compiles one program
       per number of steps.
   """
@@ -39,6 +41,7 @@ class Request:
   first: Clip | None = None
   micro: Mapping[str, Array] = dataclasses.field(default_factory=dict)
   story: Story | None = None
+  start: Start | None = None
   most_steps: int | None = None
 
   def __len__(self) -> int:
@@ -76,12 +79,14 @@ class Request:
     Returns:
       (times, number of steps to take). Without `most_steps`, times are [steps + 1, batch, frames] and the
       number is None: all steps. Otherwise times are padded with zeros to [most_steps + 1, batch, frames].
+      Steps that `start` replaces are left out.
     """
     times = dataclasses.replace(self.settings, batch=len(self)).times(frames, senses)
+    times = times[self.start.skipped(self.settings.steps) if self.start else 0 :]
     if self.most_steps is None:
       return times, None
-    missing = self.most_steps - self.settings.steps
-    return jnp.pad(times, ((0, missing), (0, 0), (0, 0))), self.settings.steps
+    steps = len(times) - 1
+    return jnp.pad(times, ((0, self.most_steps - steps), (0, 0), (0, 0))), steps
 
 
 @runtime_checkable
@@ -120,13 +125,21 @@ def parts_of(system) -> dict[str, Any]:
   return {"network": system.network, "process": system.diffusion.process, "senses": system.data.senses}
 
 
-def refuse(request: Request, how: str, *, budget: bool = False, story: bool = False, script: bool = False):
+def refuse(
+  request: Request,
+  how: str,
+  *,
+  budget: bool = False,
+  story: bool = False,
+  script: bool = False,
+  start: bool = False,
+):
   """Raises UserError if `request` uses a feature that the sampler `how` does not support.
 
   Args:
     request: the request.
     how: key of the sampler in `SAMPLERS`.
-    budget, story, script: True for each feature that the sampler does not support.
+    budget, story, script, start: True for each feature that the sampler does not support.
   """
   if budget and request.most_steps is not None:
     raise UserError(f"how={how!r} does not support a budget: leave out budget_cents (or room).")
@@ -134,3 +147,5 @@ def refuse(request: Request, how: str, *, budget: bool = False, story: bool = Fa
     raise UserError(f"how={how!r} does not support stories: set how to 'causal' or 'all_frames'.")
   if script and any(turns(prompt) for prompt in request.prompts):
     raise UserError(f"how={how!r} does not support scripts: give one prompt per movie.")
+  if start and request.start:
+    raise UserError(f"how={how!r} does not support a teleport: set how to 'all_frames'.")
