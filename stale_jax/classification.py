@@ -21,7 +21,7 @@ from stale_jax.processes import Process, corrupt, named_keys
 from stale_jax.sampling import prior
 from stale_jax.text import tokenize
 
-_ROWS = 64
+_ROWS = 16  # Of a batch. Every stage fills up its last batch, so that one program serves all.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Classifier:
   times: tuple[int, ...] = (2, 4, 16)
   keep: tuple[float, ...] = (0.4, 0.2)
   interval: tuple[float, float] = number((0.6, 0.95), least=0, most=1)
-  temperature: float = number(1e-3, above=0)
+  temperature: float = number(1.9e-3, above=0)
 
   def __post_init__(self):
     check_fields(self, "classification")
@@ -145,7 +145,7 @@ def denoising_errors(
   absent = tuple(sense for sense in system.data.senses if sense.name not in known)
   program = _ErrorProgram(network=system.network, process=system.diffusion.process, absent=absent)
   text, parts = tokenize(list(prompts), system.network.text_length), []
-  for batch in batches(len(rows), min(_ROWS, len(rows))):
+  for batch in batches(len(rows), _ROWS):
     some = {name: np.asarray(clip[name][rows[batch]], np.float32) for name in known}
     context = Context(text=jnp.asarray(text[batch]))
     t_of_batch = jnp.asarray(t[batch], jnp.float32)
