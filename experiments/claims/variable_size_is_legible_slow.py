@@ -1,6 +1,6 @@
 """On canvases of other sizes, scaling attention and the time grid makes digits at least as legible.
 
-`stale_jax.sizes.sized` with the shipped model, which was trained at 16 x 16 pixels: 12 prompts at 12, 16, 20
+`stale_jax.sizes.sized` with the shipped model, which was trained at 16 x 16 pixels: 12 prompts at 12, 16
 and 24 pixels, all frames together, 20 steps; plainly, with scaled attention, and with scaled attention and
 SD3's shift. Score: the share of clips in which a reader finds both the digit and the colour of the prompt. A
 reader, fitted on real clips of each size, sees a patch around the centre of mass of all ink, so that two
@@ -58,6 +58,16 @@ def generated(seed: int):
       seeds = range(seed * CLIPS, seed * CLIPS + CLIPS)
       clips[size][way] = other.sample(prompts, seeds, how="all_frames", batch=CLIPS)["sight"]
   return clips, wanted
+
+
+def picture(clips) -> bytes:
+  """A PNG of the first four clips of the largest size: one row per way, clip by clip."""
+  import numpy as np
+
+  from stale_jax.media.picture import contact_sheet, enlarge, png
+
+  ways = clips[max(SIZES)]
+  return png(enlarge(contact_sheet(np.stack([ways[way][i] for i in range(4) for way in WAYS])), 3))
 
 
 def legible(sight, size: int, wanted) -> float:
