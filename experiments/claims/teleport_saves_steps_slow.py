@@ -106,7 +106,8 @@ def picture(model, seed: int = 0) -> bytes:
     model.sample([""] * 6, range(6), guidance=1.0, batch=64, steps=GRID, start=each)["sight"]
     for each in starts
   ]
-  return png(enlarge(contact_sheet(np.stack([row.reshape(-1, *row.shape[2:]) for row in rows])), 4))
+  sheet = contact_sheet(np.stack([row.reshape(-1, *row.shape[2:]) for row in rows]))
+  return png(enlarge(sheet[None])[0])
 
 
 def _stay(share: float):

@@ -67,7 +67,8 @@ def picture(clips) -> bytes:
   from stale_jax.media.picture import contact_sheet, enlarge, png
 
   ways = clips[max(SIZES)]
-  return png(enlarge(contact_sheet(np.stack([ways[way][i] for i in range(4) for way in WAYS])), 3))
+  sheet = contact_sheet(np.stack([ways[way][i] for i in range(4) for way in WAYS]))
+  return png(enlarge(sheet[None])[0])
 
 
 def legible(sight, size: int, wanted) -> float:
