@@ -90,6 +90,26 @@ def measured(model, seed: int) -> dict:
   }
 
 
+def picture(model, seed: int = 0) -> bytes:
+  """A PNG of six clips: all steps, teleport, contraction and staying at the noise, one row each."""
+  import jax.numpy as jnp
+  import numpy as np
+
+  from stale_jax.media.picture import contact_sheet, enlarge, png
+  from stale_jax.sampling import Teleport
+  from stale_jax.teleport import Measurement, measure
+
+  start = Teleport(moments=measure(model, Measurement(clips=2048, seed=seed)), share=SHARE)
+  flat = start.moments.replace(variances=jnp.zeros_like(start.moments.variances))
+  starts = (None, start, start.replace(moments=flat), _stay(SHARE))
+  rows = [
+    model.sample([""] * 6, range(6), guidance=1.0, batch=64, steps=GRID, start=each)["sight"]
+    for each in starts
+  ]
+  sheet = contact_sheet(np.stack([row.reshape(-1, *row.shape[2:]) for row in rows]))
+  return png(enlarge(sheet[None])[0])
+
+
 def _stay(share: float):
   """A start that returns the noise itself."""
   import flax.struct
