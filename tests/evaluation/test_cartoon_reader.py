@@ -10,6 +10,7 @@ import pytest
 from stale_jax.data.sources.cartoons import Cartoons
 from stale_jax.data.sources.cartoons.actions import PAIR
 from stale_jax.data.sources.cartoons.labels import LABELS, name
+from stale_jax.data.sources.cartoons.senses import senses
 from stale_jax.errors import UserError
 from stale_jax.evaluation.cartoons import accuracy
 from stale_jax.evaluation.cartoons import pool as pools
@@ -80,13 +81,17 @@ def test_mirroring_keeps_answers_true(drawn):
 
   def batch(takes):
     rows = [
-      {"events": happenings(t).astype(np.float32), "balance": SOURCE.show(t)["balance"], **answers(t)}
+      {
+        "events": happenings(t).astype(np.float32),
+        "balance": senses(t, 16, 8.0, 32.0)["balance"],
+        **answers(t),
+      }
       for t in takes
     ]
     columns = {name: jnp.asarray(np.stack([row[name] for row in rows])) for name in rows[0]}
     return {**columns, "sight": jnp.zeros((len(takes), 1, 2, 2, 3))}
 
-  takes, turned = takes[:120], turned[:120]
+  takes, turned = takes[:60], turned[:60]
   before, after = batch(takes), batch(turned)
   got = mirrored(before, jnp.ones(len(takes), bool))
   for key in ("events", "balance", *QUESTIONS):
@@ -96,10 +101,10 @@ def test_mirroring_keeps_answers_true(drawn):
 
 
 def test_blank_clips_have_finite_gradients():
-  params = Network().init(jax.random.key(0), example())
+  params = jax.jit(Network().init)(jax.random.key(0), example())
   batch = {"sight": jnp.zeros((4, *example().shape[1:])), "events": jnp.zeros((4, 16, 10))}
   batch |= {"balance": jnp.zeros((4, 16, 3)), **dict.fromkeys(QUESTIONS, jnp.zeros(4, int))}
-  gradients = jax.grad(lambda p: loss(p, batch)[0])(params)
+  gradients = jax.jit(jax.grad(lambda p: loss(p, batch)[0]))(params)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradients))
 
 
@@ -124,7 +129,7 @@ def test_fitting_learns_and_resumes(tmp_path, monkeypatch):
   monkeypatch.setattr(pools, "CHUNK", 32)
   monkeypatch.setattr(pools, "draw_chunk", lambda number: draw_chunk(number, 32))
   losses, kept = [], []
-  fit = Fit(steps=24, batch=32, log_every=6, keep_every=12)
+  fit = Fit(steps=20, batch=32, log_every=5, keep_every=10)
   whole = fit.run(tmp_path / "whole", lambda _, metrics: losses.append(metrics["loss"]), kept.append)
   assert losses[-1] < 0.85 * losses[0] and len(kept) == 2
 

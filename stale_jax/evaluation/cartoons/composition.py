@@ -53,7 +53,7 @@ def evaluate_composition(model, clips: int = 96, seed: int = 0, **overrides) -> 
     )
   if clips < 6:
     raise UserError(f"clips={clips}: at least 6 are needed.")
-  groups = {name: list(itertools.islice(some, clips // 3)) for name, some in _groups(source).items()}
+  groups = asked_for(source, clips // 3)
   asked = [one for group in groups.values() for one in group]
   prompts, seeds = [one.caption for one in asked], [seed + i for i in range(len(asked))]
   clip = finite(model.sample(prompts, seeds, **overrides))
@@ -82,7 +82,7 @@ def evaluate_composition(model, clips: int = 96, seed: int = 0, **overrides) -> 
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class Asked:
   """A test clip whose caption is a prompt."""
 
   source: Cartoons
@@ -91,21 +91,22 @@ class _Asked:
   caption: str
 
 
-def _groups(source: Cartoons) -> dict[str, Iterator[_Asked]]:
-  """Test clips without held-out combinations, with a held-out triple, and with a held-out pair only."""
+def asked_for(source: Cartoons, count: int) -> dict[str, list[Asked]]:
+  """`count` test clips each: without held-out combinations, with a held-out triple, with a held-out pair."""
 
-  def some(combinations: str, keeps: Callable[[Labels], bool]) -> Iterator[_Asked]:
+  def some(combinations: str, keeps: Callable[[Labels], bool]) -> Iterator[Asked]:
     test = dataclasses.replace(source, split="test", combinations=combinations)
     for index in range(len(test)):
       labels, caption, _ = test.draw(index)
       if keeps(labels):
-        yield _Asked(test, index, labels, caption)
+        yield Asked(test, index, labels, caption)
 
-  return {
+  groups = {
     "seen": some("seen", lambda labels: True),
     "triple": some("unseen", has_unseen_triple),
     "pair": some("unseen", lambda labels: has_unseen_pair(labels) and not has_unseen_triple(labels)),
   }
+  return {name: list(itertools.islice(group, count)) for name, group in groups.items()}
 
 
 def has_unseen_triple(labels: Labels) -> bool:

@@ -70,21 +70,21 @@ class Fit:
 
   def begin(self) -> State:
     """The state before the first step."""
-    params = Network().init(jax.random.key(self.seed), example())
+    params = jax.jit(Network().init)(jax.random.key(self.seed), example())
     return State(
       params, jax.tree.map(jnp.copy, params), self._optimizer.init(params), jnp.zeros((), jnp.int32)
     )
 
   @property
   def _optimizer(self) -> optax.GradientTransformation:
-    falls = max(1, self.steps // 3)
+    falls, rises = max(1, self.steps // 3), max(1, min(50, self.steps // 4))
     schedule = optax.join_schedules(
       [
-        optax.linear_schedule(0.0, self.learning_rate, 50),
+        optax.linear_schedule(0.0, self.learning_rate, rises),
         optax.constant_schedule(self.learning_rate),
         optax.linear_schedule(self.learning_rate, 0.0, falls),
       ],
-      [50, max(50, self.steps - falls)],
+      [rises, self.steps - falls],
     )
     return optax.chain(
       optax.clip_by_global_norm(1.0),

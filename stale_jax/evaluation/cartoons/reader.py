@@ -67,7 +67,11 @@ class CartoonReader:
   def _read(self, sight, rate):
     count = len(sight)
     frames = np.minimum(np.rint(np.arange(FRAMES) * rate / RATE).astype(int), sight.shape[1] - 1)
-    sight = np.asarray(sight[:, frames], np.float32)
+    # Figures have the height of the shorter side; a wider picture shows more to both sides, a higher one more
+    # above.
+    side = min(sight.shape[2:4])
+    begin = (sight.shape[3] - side) // 2
+    sight = np.asarray(sight[:, frames, -side:, begin : begin + side], np.float32)
     sight = np.pad(sight, ((0, _BATCH - count), *[(0, 0)] * 4))  # One program for all numbers of clips.
     return jax.tree.map(lambda x: x[:count], jax.device_get(_apply(self._params, sight)))
 
