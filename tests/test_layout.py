@@ -37,7 +37,7 @@ ROWS = [
   {"system"},
   {"evaluation", "media"},
   {"hosts", "training", "config", "checkpoints", "zoo", "serving", "planning", "launching"},
-  {"checks", "movie", "scores", "pipeline", "run", "cells", "story", "editing", "benchmark"},
+  {"checks", "movie", "scores", "pipeline", "run", "cells", "story", "editing", "finding", "benchmark"},
   {"testing"},
 ]
 ALONE = {"processes", "models"}  # Neither knows the other, nor the data.
