@@ -45,6 +45,9 @@ MOTION = flags.DEFINE_float(
   "Amount of motion, for a model that is conditioned on it: mean speed of the fastest tenth of the picture, "
   "in short sides of the picture per second.",
 )
+PRIOR = flags.DEFINE_string(
+  "prior", None, "Prior file of experiments.find: a tuned distribution of the initial noise."
+)
 BUDGET_CENTS = flags.DEFINE_float(
   "budget_cents", None, "Budget in US cents for sampling all movies, by which steps and solver are chosen."
 )
@@ -74,6 +77,7 @@ def main() -> None:
 
 def _generate(mesh: Mapping[str, int] | None) -> None:
   """Makes the movies on `mesh`, and writes them; of several processes, the first writes."""
+  from stale_jax.checkpoints.prior_file import load_prior
   from stale_jax.evaluation import SUITES
   from stale_jax.evaluation.forms import table
   from stale_jax.files import at, is_address, make_folder, write_whole
@@ -91,6 +95,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   prompts = PROMPT.value or [read_script(SCRIPT.value)]
   if "" in prompts:
     print("without a prompt: the movie may show anything.", file=sys.stderr)
+  prior = None if PRIOR.value is None else load_prior(PRIOR.value)
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh, adapters=ADAPTERS.value or ())
   if HEIGHT.value is not None or WIDTH.value is not None:
     model = sized(model, HEIGHT.value, WIDTH.value)
@@ -113,6 +118,7 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
       first=first,
       fps=FPS.value,
       motion=MOTION.value,
+      prior=prior,
       budget_cents=BUDGET_CENTS.value,
       price_per_hour=PRICE_PER_HOUR.value,
       start=start,

@@ -14,6 +14,7 @@ from stale_jax.clip import Clip
 from stale_jax.data import build_senses
 from stale_jax.errors import UserError
 from stale_jax.sampling import Start
+from stale_jax.sampling.noise_prior import NoisePrior
 from stale_jax.script import LONGEST, FrameScript, Script
 from stale_jax.system import System
 
@@ -106,6 +107,21 @@ def check_first(system: System, source, first: Clip | None, count: int, frames: 
       )
 
 
+def initial_noise_of(
+  system: System, prior: NoisePrior | None, keys: Key[Array, "batch"], frames: int, given: int
+) -> Clip | None:
+  """The noise that `prior` draws for the frames after the `given` ones; None without a prior.
+
+  Raises:
+    UserError: the prior is not for clips of `frames` frames of this model.
+  """
+  if prior is None:
+    return None
+  process, senses = system.diffusion.process, system.data.senses
+  prior.check(process, senses, frames)
+  return {name: x[:, given:] for name, x in prior.draw(process, senses, keys).items()}
+
+
 def micro_of(
   system: System, asked: Mapping[str, float | Sequence[float]], count: int, name: str
 ) -> dict[str, np.ndarray]:
@@ -187,7 +203,7 @@ def check_budget(system: System, source, rolls: bool, conditioned: bool, name: s
     system: system of the model.
     source: source of decoded clips.
     rolls: whether the movie is longer than a training clip.
-    conditioned: whether it has first frames or micro-conditions.
+    conditioned: whether it has first frames, micro-conditions or a tuned prior.
     name: name of the model.
   """
   if rolls:
@@ -195,7 +211,7 @@ def check_budget(system: System, source, rolls: bool, conditioned: bool, name: s
   if conditioned:
     raise UserError(
       "a budget works only for clips conditioned on a prompt and nothing else: leave out the first frame, "
-      "fps and motion."
+      "fps, motion and prior."
     )
   if source is not system.data.source or system.diffusion.sampling.solver == "consistency":
     raise UserError(

@@ -22,6 +22,7 @@ from stale_jax.checks import (
   check_start,
   check_weights,
   config_of,
+  initial_noise_of,
   keys_of,
   length_of,
   micro_of,
@@ -41,14 +42,15 @@ from stale_jax.renamed import with_new_names
 from stale_jax.sampling import (
   Request,
   Rollout,
-  Sampler,
   Sampling,
   Start,
   Story,
   complete,
   complete_batches,
   replaced,
+  reporting,
 )
+from stale_jax.sampling.noise_prior import NoisePrior
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.scores import read_scores
 from stale_jax.script import FrameScript, Script
@@ -113,6 +115,7 @@ class Model:
     micro: Mapping[str, float | Sequence[float]] | None = None,
     story: Story | None = None,
     start: Start | None = None,
+    prior: NoisePrior | None = None,
     **overrides,
   ) -> Clip:
     """Samples one clip per prompt; returns decoded clips, sense -> [clips, frames, *shape], in [-1, 1].
@@ -129,6 +132,7 @@ class Model:
       micro: micro-conditions ("fps", "motion"): one value for all clips, or one per clip.
       story: how clips attend to each other if they are panels of a story; then each clip depends on all.
       start: where the solver starts, for example a teleport.
+      prior: distribution of the initial noise (`sampling.noise_prior`); None for that of the process.
       **overrides: settings of `Sampling` and `Rollout`; `how` chooses another sampler.
 
     Raises:
@@ -142,10 +146,10 @@ class Model:
       check_first(self.system, self.source, first, len(seeds), frames, self.name)
       first = source.encode(first)
     more = {"story": story, "start": start, "most_steps": room}
-    request = _request(self, prompts, seeds, frames, settings, first, micro, **more)
+    request = _request(self, prompts, seeds, frames, settings, first, micro, prior, **more)
     width = len(seeds) if story else settings.width(len(seeds))
     with _stage("sampling", len(seeds), "clip") as stage:
-      sampler = _reporting(self.system.sampler(how), stage)
+      sampler = reporting(self.system.sampler(how), stage)
       return source.decode(complete_batches(sampler, self.params, request, self.system.data.senses, width))
 
   def rollout(
@@ -156,6 +160,7 @@ class Model:
     frames: int,
     first: Clip | None = None,
     micro: Mapping[str, float | Sequence[float]] | None = None,
+    prior: NoisePrior | None = None,
     **overrides,
   ) -> Iterator[Clip]:
     """Makes movies of any length in chunks; each chunk is sense -> [movies, new frames, *shape].
@@ -167,7 +172,7 @@ class Model:
       seeds: one per movie.
       frames: number of new frames of the movies.
       first: sense -> [movies, conditioning frames, *shape], which the movies continue; not returned again.
-      micro: as for `sample`.
+      micro, prior: as for `sample`.
       **overrides: settings of `Rollout` and `Sampling`.
 
     Raises:
@@ -176,7 +181,8 @@ class Model:
     check_generates(self.system, self.name)
     check_rollout(self.system, self.source, prompts, seeds, self.name)
     how, settings = _settings(self, overrides, rolls=True)
-    request = _request(self, prompts, seeds, frames + (length(first) if first else 0), settings, first, micro)
+    every = frames + (length(first) if first else 0)
+    request = _request(self, prompts, seeds, every, settings, first, micro, prior)
     stage = _stage("rolling out", frames, "frame")
     return tracked(self.system.sampler(how)(self.params, request), stage, length)
 
@@ -189,6 +195,7 @@ class Model:
     first: Clip | None = None,
     fps: float | None = None,
     motion: float | None = None,
+    prior: NoisePrior | None = None,
     budget_cents: float | None = None,
     price_per_hour: float | None = None,
     start: Start | None = None,
@@ -203,6 +210,7 @@ class Model:
         Longer movies are rolled out if the model can continue frames, and otherwise denoised as one clip.
       first: sense -> [conditioning frames, *shape], the first frames of the movie (`config.first`).
       fps, motion: micro-conditions (`clip.Context`), for a model trained with `config.model.micro`.
+      prior: as for `sample`.
       budget_cents: budget in US cents for sampling all movies (`planning.budget`).
       price_per_hour: price of the device in US dollars per hour; default: list price (`planning.prices`).
       start: as for `sample`.
@@ -219,11 +227,12 @@ class Model:
     rolls = self.goes_on and (frames > self.frames or any(not isinstance(text, str) for text in prompts))
     micro = {name: value for name, value in (("fps", fps), ("motion", motion)) if value is not None}
     micro_of(self.system, micro, len(prompts), self.name)
-    seeds, facts = [seed] * len(prompts), [micro] * len(prompts)
+    seeds = [seed] * len(prompts)
+    facts = [micro if prior is None else {**micro, "prior": prior.name}] * len(prompts)
     first = first and {name: np.repeat(x[None], len(prompts), 0) for name, x in first.items()}
     check_start(start, rolls or budget_cents is not None)
     if budget_cents is not None:
-      check_budget(self.system, self.source, rolls, bool(first or micro), self.name)
+      check_budget(self.system, self.source, rolls, bool(first or micro or prior), self.name)
       from stale_jax.planning import within_budget  # Imports `evaluation`, which takes a second.
 
       options = {"price": price_per_hour, "frames": frames}
@@ -235,10 +244,13 @@ class Model:
       check_first(self.system, self.source, first, len(prompts), frames, self.name)
       given = length(first) if first else 0
       told = [text if isinstance(text, str) else text.frames(rate, given) for text in prompts]
-      chunks = self.rollout(told, seeds, frames=frames - given, first=first, micro=micro, **overrides)
+      chunks = self.rollout(
+        told, seeds, frames=frames - given, first=first, micro=micro, prior=prior, **overrides
+      )
       clips = complete(chunks, self.system.data.senses, len(prompts), frames, first, zeros_on_disk)
     else:
-      clips = self.sample(prompts, seeds, frames=frames, first=first, micro=micro, start=start, **overrides)
+      more = {"first": first, "micro": micro, "prior": prior, "start": start}
+      clips = self.sample(prompts, seeds, frames=frames, **more, **overrides)
     movies = _movies(self, clips, list(map(str, prompts)), seeds, facts, overrides)
     return movies[0] if alone else movies
 
@@ -283,14 +295,16 @@ def _settings(model: Model, overrides: Mapping[str, Any], rolls: bool) -> tuple[
   return replaced(diffusion.rollout, **{"how": usual, **own}), model.settings(**others)
 
 
-def _request(model: Model, prompts, seeds, frames: int, settings: Sampling, first, micro, **more) -> Request:
+def _request(model: Model, prompts, seeds, frames: int, settings, first, micro, prior, **more) -> Request:
   """Builds a request for movies of `frames` frames in all, including the conditioning frames `first`."""
+  keys, given = keys_of(seeds), length(first) if first else 0
   return Request(
     prompts=list(prompts),
-    keys=keys_of(seeds),
-    frames=frames - (length(first) if first else 0),
+    keys=keys,
+    frames=frames - given,
     settings=settings,
     first=first and {sense: np.asarray(x, np.float32) for sense, x in first.items()},
+    initial_noise=initial_noise_of(model.system, prior, keys, frames, given),
     micro=micro_of(model.system, micro or {}, len(seeds), model.name),
     **more,
   )
@@ -300,16 +314,6 @@ def _stage(text: str, total: int, unit: str) -> Stage:
   """The progress stage of sampling `total` clips or frames; `unit` is the singular of what is counted."""
   note = "compiling the sampler takes up to a minute the first time"
   return Stage(text, total, unit if total == 1 else f"{unit}s", note=note)
-
-
-def _reporting(sampler: Sampler, stage: Stage) -> Sampler:
-  """Wraps `sampler` so that `stage` advances by the number of clips sampled; a chunk counts as a fraction."""
-
-  def sample(params, request: Request) -> Iterator[Clip]:
-    share = len(request) / request.frames
-    return tracked(sampler(params, request), stage, lambda chunk: share * length(chunk))
-
-  return sample
 
 
 def _movies(model: Model, clips: Clip, prompts, seeds, facts, overrides) -> list[Movie]:

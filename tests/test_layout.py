@@ -47,6 +47,7 @@ ROWS = [
     "story",
     "editing",
     "classification",
+    "finding",
     "teleport",
     "sizes",
     "benchmark",

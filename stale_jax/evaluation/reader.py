@@ -19,6 +19,7 @@ import numpy as np
 import optax
 from flax.serialization import msgpack_restore, msgpack_serialize
 from jaxtyping import Float, Int
+from scipy.special import log_softmax
 
 from stale_jax.clip import intensity
 from stale_jax.data.sources.digits import LABELS, WALLS, handwriting
@@ -34,6 +35,7 @@ class Reading:
 
   Attributes:
     labels: digit, colour, direction, speed -> [n] indices.
+    log_probabilities: the same -> log-probability of each class in nats, [n, classes].
     hits: whether the digit hits each of the four walls in each frame, [n, frames, 4].
     features: activations of the network's last hidden layers, for Fréchet and kernel distances, [n, 96].
     glyphs: mean picture of the digit, with unit norm, [n, 100].
@@ -41,6 +43,7 @@ class Reading:
   """
 
   labels: dict[str, Int[np.ndarray, "n"]]
+  log_probabilities: dict[str, np.ndarray]
   hits: np.ndarray
   features: Float[np.ndarray, "n features"]
   glyphs: Float[np.ndarray, "n pixels"]
@@ -135,6 +138,7 @@ class Reader:
     heads, hits, features = jax.device_get(self._network.apply(self._params, *_inputs(tracked, self._canvas)))
     return Reading(
       labels={name: logits.argmax(-1) for name, logits in heads.items()},
+      log_probabilities={name: log_softmax(logits, -1) for name, logits in heads.items()},
       hits=hits.reshape(*np.shape(sight)[:2], len(WALLS)) > 0,
       features=features,
       glyphs=glyphs(tracked),

@@ -4,8 +4,8 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtr, ndtri
 
+from stale_jax.processes.box import box_to_normal, normal_to_box
 from stale_jax.processes.interpolant import TINY, Interpolant
 from stale_jax.processes.process import per_frame
 
@@ -26,6 +26,12 @@ class UniformFlow(Interpolant):
   def log_prior(self, x):
     return jnp.full_like(x, -jnp.log(2.0))
 
+  def to_normal(self, x):
+    return box_to_normal(x)
+
+  def from_normal(self, w):
+    return normal_to_box(w)
+
   def project(self, x):
     return jnp.clip(x, -1.0, 1.0)
 
@@ -35,13 +41,3 @@ class UniformFlow(Interpolant):
     tt, ss = per_frame(t, x_t), per_frame(s, x_t)
     ratio = jnp.where(tt > 0, ss / jnp.maximum(tt, TINY), 1.0)
     return ratio * x_t + (1 - ratio) * self.denoised(output, x_t, t)
-
-  def refresh(self, noise, e, share):
-    """Replaces a share of uniform noise by a Gaussian copula; the result is exactly uniform.
-
-    w = ndtri((1 + e) / 2) is N(0, 1), so w' = sqrt(1 - share^2) w + share z is too, and 2 ndtr(w') - 1 is
-    uniform. No sum of e and independent noise is uniform in general. The correlation of the result with e is
-    (6 / pi) asin(sqrt(1 - share^2) / 2), which differs from sqrt(1 - share^2) by less than .02.
-    """
-    w = ndtri(jnp.clip((1 + e) / 2, TINY, 1 - TINY))
-    return 2 * ndtr(jnp.sqrt(1 - jnp.square(share)) * w + share * noise) - 1

@@ -31,6 +31,12 @@ class Gaussian(Interpolant):
   def log_prior(self, x):
     return jax.scipy.stats.norm.logpdf(x)
 
+  def to_normal(self, x):
+    return x
+
+  def from_normal(self, w):
+    return w
+
   def project(self, x):
     return x
 
@@ -38,10 +44,6 @@ class Gaussian(Interpolant):
     """One ancestral step from t to s < t with explicit standard-normal `noise`."""
     mean, std = self.transition(output, x_t, t, s, 1.0)
     return jnp.where(per_frame(s < t, x_t), mean + std * noise, x_t)
-
-  def refresh(self, noise, e, share):
-    """See `Interpolant`."""
-    return jnp.sqrt(1 - jnp.square(share)) * e + share * noise
 
   def coordinate(self, x0):
     """See `TeleportingProcess`; the values themselves."""

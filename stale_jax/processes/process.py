@@ -77,6 +77,8 @@ class FlowProcess(Process, Protocol):
   """A process with a probability-flow ODE (`has_flow`).
 
   - `log_prior(x)` is the log-density of the prior in nats, element by element, inside its support.
+  - `to_normal(x)` maps draws of the prior to N(0, 1), element by element; `from_normal(w)` is its inverse.
+    A Gaussian w gives an x inside the support of the prior: a Gaussian copula.
   - `residual(output, corruption, t)` is the scaled error of the output, an affine function of it element by
     element; `loss` is its square.
   - `velocity(output, x_t, t)` is dx/dclock of the ODE.
@@ -87,6 +89,10 @@ class FlowProcess(Process, Protocol):
   """
 
   def log_prior(self, x: Sample) -> Sample: ...
+
+  def to_normal(self, x: Sample) -> Sample: ...
+
+  def from_normal(self, w: Sample) -> Sample: ...
 
   def residual(self, output: Sample, corruption: Corruption, t: Times) -> Sample: ...
 

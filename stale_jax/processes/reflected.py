@@ -19,6 +19,7 @@ import numpy as np
 
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, number
+from stale_jax.processes.box import box_to_normal, normal_to_box
 from stale_jax.processes.moments import reflected_teleport
 from stale_jax.processes.process import Corruption, per_frame
 
@@ -175,6 +176,12 @@ class Reflected:
 
   def log_prior(self, x):
     return jnp.full_like(x, -jnp.log(2.0))
+
+  def to_normal(self, x):
+    return box_to_normal(x)
+
+  def from_normal(self, w):
+    return normal_to_box(w)
 
   def corrupt(self, key, x0, t):
     """Draws x_t given x0 [batch, frames, *shape]; the target is eps* / a(sigma)."""

@@ -17,6 +17,7 @@ from stale_jax.sampling.samplers import (
   complete,
   complete_batches,
   replaced,
+  reporting,
   windows,
 )
 from stale_jax.sampling.settings import Sampling
@@ -52,6 +53,7 @@ __all__ = [
   "last_step",
   "prior",
   "replaced",
+  "reporting",
   "sample",
   "solve",
   "tiled",

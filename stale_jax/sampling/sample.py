@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, Key
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.objectives import hold
 from stale_jax.processes import Process, corrupt, named_keys
-from stale_jax.sampling.solve import prior, solve
+from stale_jax.sampling.solve import beginning, prior, solve
 from stale_jax.sampling.solvers import Denoiser
 
 
@@ -51,6 +51,7 @@ def sample(
   first: Clip | None = None,
   noise: Float[Array, "batch *given"] | None = None,
   start: Start | None = None,
+  initial: Clip | None = None,
 ) -> Clip:
   """Draws one clip per key by solving the reverse process from the prior along `times`.
 
@@ -60,11 +61,13 @@ def sample(
     first: conditioning frames at the start of each clip, sense -> [batch, given frames, *shape].
     noise: the times to which `first` is noised, per example or per frame; None keeps it clean.
     start: maps the draw of the prior to the state at times[0]; None: the draw is this state.
+    initial: see `Request.initial_noise`.
 
   Returns:
     The clips, sense -> [batch, frames, *shape], including the conditioning frames.
   """
-  x = prior(process, senses, times.shape[-1], keys)
+  given = next(iter(first.values())).shape[1] if first else 0
+  x = beginning(prior(process, senses, times.shape[-1], keys), initial, given)
   if start is not None:
     x = start(process, x, times[0])
   if first:

@@ -25,6 +25,18 @@ def prior(process: Process, senses: tuple[Sense, ...], frames: int, keys: Key[Ar
   return {sense.name: constrain_batch(draw(sense)) for sense in senses}
 
 
+def beginning(drawn: Clip, initial: Clip | None, given: int = 0) -> Clip:
+  """The clip at time 1: `initial` in its frames, which follow `given` frames, and else the draw `drawn`."""
+  if initial is None:
+    return drawn
+
+  def one(x, noise):
+    noise = noise[:, : x.shape[1] - given]
+    return jnp.concatenate([x[:, :given], noise, x[:, given + noise.shape[1] :]], 1)
+
+  return {name: one(x, initial[name]) for name, x in drawn.items()}
+
+
 def solve(
   process: Process,
   denoiser: Denoiser,

@@ -18,7 +18,9 @@ DIGITS = "--config=configs/digits.py"
 PROMPT = "--prompt=a red seven moves left slowly"
 # (program, flag) -> the other flags that the program needs, for outputs that may be in a bucket.
 BUCKETS = {
+  ("find", "out"): (PROMPT, "--reward=liveliness"),
   ("generate", "out"): (PROMPT,),
+  ("generate", "prior"): (PROMPT, "--out=x"),
   ("adapters", "out"): ("--merge=x",),
   ("classify", "plot"): ("--input=movie.npz", PROMPT, "--prompt=another"),
   ("edit", "out"): ("--input=movie.npz", PROMPT),

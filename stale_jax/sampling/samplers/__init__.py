@@ -6,7 +6,7 @@ The samplers in `SAMPLERS` also have the protocol `ChosenSampler`, so that `roll
 from stale_jax.sampling.samplers.all_frames import AllFrames, ClipProgram, clip_program
 from stale_jax.sampling.samplers.causal import CausalRollout
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
-from stale_jax.sampling.samplers.complete import complete, complete_batches, every_sense
+from stale_jax.sampling.samplers.complete import complete, complete_batches, every_sense, reporting
 from stale_jax.sampling.samplers.next_frame import NextFrame
 from stale_jax.sampling.samplers.registry import SAMPLERS, build_sampler, replaced
 from stale_jax.sampling.samplers.request import Request, Sampler
@@ -31,5 +31,6 @@ __all__ = [
   "complete_batches",
   "every_sense",
   "replaced",
+  "reporting",
   "windows",
 ]

@@ -53,12 +53,13 @@ class ClipProgram:
     first: Clip | None = None,
     noise: Float[Array, "batch"] | None = None,
     start: Start | None = None,
+    initial: Clip | None = None,
   ) -> Clip:
     """Draws one clip per key.
 
     Args:
       params: parameters of the network.
-      context, keys, times, steps, first, noise, start: see `sample`.
+      context, keys, times, steps, first, noise, start, initial: see `sample`.
       guidance: scale and interval; used only with `guiding`.
 
     Returns:
@@ -76,9 +77,8 @@ class ClipProgram:
     if self.story:
       whole = denoiser
       denoiser = tiled(lambda rows: whole, self.story.tile, len(keys))
-    return sample(
-      self.process, denoiser, self.senses, times, context, keys, self.solver, steps, first, noise, start
-    )
+    parts = self.process, denoiser, self.senses, times, context, keys, self.solver
+    return sample(*parts, steps, first, noise, start, initial)
 
 
 def clip_program(network, process: Process, senses, settings: Sampling, story: Story | None = None):
@@ -121,7 +121,8 @@ class AllFrames:
     context = request.contexts(self.network.text_length)(0)
     times, steps = request.grid(given + request.frames, self.senses)
     run, guidance = compiled(ClipProgram.run), guidance_of(request.settings, given + request.frames)
-    clip = run(program, params, context, request.keys, times, guidance, steps, first, None, request.start)
+    begin = request.start, request.initial_noise
+    clip = run(program, params, context, request.keys, times, guidance, steps, first, None, *begin)
     return iter([{name: x[:, given:] for name, x in on_host(clip).items()}])
 
 

@@ -108,8 +108,9 @@ class CausalRollout:
           seen = past.frames if how.on_change == "recache" else past.last(chunk)
           cache = keep(programs, params, None, seen, context, noise, fold_keys(own, 2))
       here = guidance.part(given + number * chunk, chunk)
+      initial = request.initial_noise and _part(request.initial_noise, number * chunk, chunk)
       clip, cache = advance(
-        programs, params, cache, times, context, noise, own, here.scale, here.interval, steps
+        programs, params, cache, times, context, noise, own, here.scale, here.interval, steps, initial
       )
       clip = on_host(clip)
       if how.on_change in ("flush", "recache"):
@@ -120,6 +121,12 @@ class CausalRollout:
         dead = revival(motion.now, motion.first)
         noise = np.minimum(how.noise + how.revive * dead, 1).astype(np.float32)
       yield {name: x[:, : request.frames - number * chunk] for name, x in clip.items()}
+
+
+def _part(clip: Clip, start: int, frames: int) -> Clip | None:
+  """At most `frames` frames of `clip` from `start`; None if there are none."""
+  part = {name: x[:, start : start + frames] for name, x in clip.items()}
+  return part if length(part) else None
 
 
 def by_rows(rollouts: Sequence[Iterator[Clip]], rows: Sequence[Sequence[int]]) -> Iterator[Clip]:

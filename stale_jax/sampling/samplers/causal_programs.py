@@ -19,7 +19,7 @@ from stale_jax.sampling.guidance import both_halves
 from stale_jax.sampling.guiding import Guiding, guided
 from stale_jax.sampling.sample import renoise
 from stale_jax.sampling.samplers.rollout import Rollout
-from stale_jax.sampling.solve import last_step, prior
+from stale_jax.sampling.solve import beginning, last_step, prior
 from stale_jax.sampling.solvers import Denoiser
 from stale_jax.sampling.story import Story, consistent, tiled
 
@@ -72,7 +72,7 @@ class Causal:
     return push(cache, new, patch, self.sinks, self.sink_decay)
 
   def make(
-    self, params, cache, times, context, keys, steps, scale=1.0, interval=(0.0, 1.0)
+    self, params, cache, times, context, keys, steps, scale=1.0, interval=(0.0, 1.0), initial=None
   ) -> tuple[Clip, Clip]:
     """Makes the next frames, and does not update the cache; see `advance` for the arguments.
 
@@ -100,7 +100,7 @@ class Causal:
 
     context = self.model.encode_captions(params, context)
     chosen = tiled(denoiser_of, self.story.tile, movies) if self.story else denoiser_of(None)
-    x = prior(self.process, self.senses, times.shape[-1], keys)
+    x = beginning(prior(self.process, self.senses, times.shape[-1], keys), initial)
     return last_step(self.process, chosen, x, times, context, keys, self.solver, steps=steps)
 
   def advance(
@@ -114,6 +114,7 @@ class Causal:
     scale: Float[Array, "*frames"],
     interval: Float[Array, "2"],
     steps: int | Int[Array, ""],
+    initial: Clip | None = None,
   ) -> tuple[Clip, KVCache]:
     """Makes the next frames by `steps` solver steps along `times`, and appends them to the cache.
 
@@ -126,11 +127,12 @@ class Causal:
       keys: one per movie, for the noise of this chunk.
       scale, interval: see `guidance.classifier_free`.
       steps: number of steps to take.
+      initial: noise of the first of these frames, or of all; None for the prior.
 
     Returns:
       (the new frames, the new cache).
     """
-    _, clip = self.make(params, cache, times, context, keys, steps, scale, interval)
+    _, clip = self.make(params, cache, times, context, keys, steps, scale, interval, initial)
     return clip, self.keep(params, cache, clip, context, noise, fold_keys(keys, 1))
 
   def start(self, params, times, context: Context, keys: Key[Array, "batch"]) -> KVCache:

@@ -7,6 +7,7 @@ import numpy as np
 
 from stale_jax.clip import Clip, Sense
 from stale_jax.compilation import batches
+from stale_jax.progress import Stage, tracked
 from stale_jax.sampling.samplers.kept import length
 from stale_jax.sampling.samplers.request import Request, Sampler
 
@@ -64,3 +65,13 @@ def complete_batches(
     some = request.take(rows)
     parts.append(complete(sampler(params, some), senses, width, frames, some.first))
   return {name: np.concatenate([part[name] for part in parts])[: len(request)] for name in parts[0]}
+
+
+def reporting(sampler: Sampler, stage: Stage) -> Sampler:
+  """Wraps `sampler` so that `stage` advances by the number of clips sampled; a chunk counts as a fraction."""
+
+  def sample(params, request: Request) -> Iterator[Clip]:
+    share = len(request) / request.frames
+    return tracked(sampler(params, request), stage, lambda chunk: share * length(chunk))
+
+  return sample

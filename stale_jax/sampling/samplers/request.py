@@ -27,6 +27,8 @@ class Request:
     frames: number of new frames per movie.
     settings: settings of each denoising run.
     first: conditioning frames before the new frames, sense -> [batch, given, *shape]; None for none.
+    initial_noise: noise at time 1 of the first new frames, or of all, sense -> [batch, frames, *shape], in
+      all senses of the network. That of later frames is drawn from the prior; None draws that of all frames.
     micro: micro-conditions, name -> [batch].
     story: settings of attention between the movies if they are the panels of a story; None otherwise.
     start: the state from which the solver starts; None for the draw of the prior.
@@ -39,6 +41,7 @@ class Request:
   frames: int
   settings: Sampling
   first: Clip | None = None
+  initial_noise: Clip | None = None
   micro: Mapping[str, Array] = dataclasses.field(default_factory=dict)
   story: Story | None = None
   start: Start | None = None
@@ -54,6 +57,7 @@ class Request:
       prompts=[self.prompts[row] for row in rows],
       keys=self.keys[jnp.asarray(rows)],
       first=self.first and {name: x[rows] for name, x in self.first.items()},
+      initial_noise=self.initial_noise and {name: x[rows] for name, x in self.initial_noise.items()},
       micro={name: x[rows] for name, x in self.micro.items()},
     )
 
@@ -133,13 +137,14 @@ def refuse(
   story: bool = False,
   script: bool = False,
   start: bool = False,
+  initial_noise: bool = False,
 ):
   """Raises UserError if `request` uses a feature that the sampler `how` does not support.
 
   Args:
     request: the request.
     how: key of the sampler in `SAMPLERS`.
-    budget, story, script, start: True for each feature that the sampler does not support.
+    budget, story, script, start, initial_noise: True for each feature that the sampler does not support.
   """
   if budget and request.most_steps is not None:
     raise UserError(f"how={how!r} does not support a budget: leave out budget_cents (or room).")
@@ -149,3 +154,5 @@ def refuse(
     raise UserError(f"how={how!r} does not support scripts: give one prompt per movie.")
   if start and request.start:
     raise UserError(f"how={how!r} does not support a teleport: set how to 'all_frames'.")
+  if initial_noise and request.initial_noise:
+    raise UserError(f"how={how!r} does not support tuned noise: leave out prior, or set how to 'all_frames'.")
