@@ -38,6 +38,7 @@ from stale_jax.movie import Movie, movies_of
 from stale_jax.progress import Stage, tracked
 from stale_jax.renamed import with_new_names
 from stale_jax.sampling import (
+  Known,
   Request,
   Rollout,
   Sampler,
@@ -108,6 +109,7 @@ class Model:
     first: Clip | None = None,
     micro: Mapping[str, float | Sequence[float]] | None = None,
     story: Story | None = None,
+    known: Known | None = None,
     **overrides,
   ) -> Clip:
     """Samples one clip per prompt; returns decoded clips, sense -> [clips, frames, *shape], in [-1, 1].
@@ -123,6 +125,7 @@ class Model:
       room: compile one program for all numbers of steps up to this one; default: one program per number.
       first: sense -> [clips, conditioning frames, *shape], the first frames of the clips.
       micro: micro-conditions ("fps", "motion"): one value for all clips, or one per clip.
+      known: known values of the clips, as the network sees them (`stale_jax.inpainting`).
       story: how clips attend to each other if they are panels of a story; then each clip depends on all.
       **overrides: settings of `Sampling` and `Rollout`; `how` chooses another sampler.
 
@@ -135,7 +138,8 @@ class Model:
     if first:
       check_first(self.system, self.source, first, len(seeds), frames, self.name)
       first = source.encode(first)
-    request = _request(self, prompts, seeds, frames, settings, first, micro, story=story, most_steps=room)
+    more = {"story": story, "known": known, "most_steps": room}
+    request = _request(self, prompts, seeds, frames, settings, first, micro, **more)
     width = len(seeds) if story else settings.width(len(seeds))
     with _stage("sampling", len(seeds), "clip") as stage:
       sampler = _reporting(self.system.sampler(how), stage)

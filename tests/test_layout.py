@@ -37,7 +37,19 @@ ROWS = [
   {"system"},
   {"evaluation", "media"},
   {"hosts", "training", "config", "checkpoints", "zoo", "serving", "planning", "launching"},
-  {"checks", "movie", "scores", "pipeline", "run", "cells", "story", "editing", "benchmark"},
+  {
+    "checks",
+    "movie",
+    "scores",
+    "pipeline",
+    "run",
+    "cells",
+    "story",
+    "editing",
+    "inpainting",
+    "masks",
+    "benchmark",
+  },
   {"testing"},
 ]
 ALONE = {"processes", "models"}  # Neither knows the other, nor the data.

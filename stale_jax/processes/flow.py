@@ -36,6 +36,11 @@ class UniformFlow(Interpolant):
     ratio = jnp.where(tt > 0, ss / jnp.maximum(tt, TINY), 1.0)
     return ratio * x_t + (1 - ratio) * self.denoised(output, x_t, t)
 
+  def prior_within(self, low, high):
+    """See `Interpolant`."""
+    low, high = jnp.clip(low, -1.0, 1.0), jnp.clip(high, -1.0, 1.0)
+    return (high - low) / 2, (low + high) / 2
+
   def refresh(self, noise, e, share):
     """Replaces a share of uniform noise by a Gaussian copula; the result is exactly uniform.
 

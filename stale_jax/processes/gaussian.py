@@ -37,6 +37,15 @@ class Gaussian(Interpolant):
     mean, std = self.transition(output, x_t, t, s, 1.0)
     return jnp.where(per_frame(s < t, x_t), mean + std * noise, x_t)
 
+  def prior_within(self, low, high):
+    """See `Interpolant`."""
+    # The tail that is far from 0 would be lost to rounding in 1 - ndtr: both bounds are mirrored to the left.
+    mirrored = low + high > 0
+    left, right = jnp.where(mirrored, -high, low), jnp.where(mirrored, -low, high)
+    mass = jax.scipy.special.ndtr(right) - jax.scipy.special.ndtr(left)
+    between = jax.scipy.stats.norm.pdf(low) - jax.scipy.stats.norm.pdf(high)
+    return mass, jnp.where(mass > 0, between / jnp.where(mass > 0, mass, 1.0), 0.0)
+
   def refresh(self, noise, e, share):
     """See `Interpolant`."""
     return jnp.sqrt(1 - jnp.square(share)) * e + share * noise

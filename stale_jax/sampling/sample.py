@@ -6,6 +6,7 @@ from jaxtyping import Array, Float, Int, Key
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.objectives import hold
 from stale_jax.processes import Process, corrupt, named_keys
+from stale_jax.sampling.inpainting.known import Known
 from stale_jax.sampling.solve import prior, solve
 from stale_jax.sampling.solvers import Denoiser
 
@@ -34,6 +35,7 @@ def sample(
   steps: int | Int[Array, ""] | None = None,
   first: Clip | None = None,
   noise: Float[Array, "batch *given"] | None = None,
+  known: Known | None = None,
 ) -> Clip:
   """Draws one clip per key by solving the reverse process from the prior along `times`.
 
@@ -42,6 +44,7 @@ def sample(
     senses: the senses of the clips.
     first: conditioning frames at the start of each clip, sense -> [batch, given frames, *shape].
     noise: the times to which `first` is noised, per example or per frame; None keeps it clean.
+    known: known values, which the clips will have; None for none.
 
   Returns:
     The clips, sense -> [batch, frames, *shape], including the conditioning frames.
@@ -52,4 +55,8 @@ def sample(
     if noise is not None:
       first, at = renoise(process, first, noise, named_keys(keys, "given"))
     x, times, context = hold(x, first, times, context, at)
-  return solve(process, denoiser, x, times, context, keys, solver, steps=steps)
+  if known is None:
+    return solve(process, denoiser, x, times, context, keys, solver, steps=steps)
+  x, times = known.begin(x, times)
+  denoiser = known.denoiser(process, denoiser)
+  return known.paste(solve(process, denoiser, x, times, context, keys, solver, steps=steps))

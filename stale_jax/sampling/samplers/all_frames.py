@@ -15,6 +15,7 @@ from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process, named_keys
 from stale_jax.sampling.guiding import Guidance, Guiding, guidance_of, guided, guiding_of
+from stale_jax.sampling.inpainting.known import Known
 from stale_jax.sampling.sample import sample
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
@@ -52,12 +53,13 @@ class ClipProgram:
     steps: int | Int[Array, ""] | None = None,
     first: Clip | None = None,
     noise: Float[Array, "batch"] | None = None,
+    known: Known | None = None,
   ) -> Clip:
     """Draws one clip per key.
 
     Args:
       params: parameters of the network.
-      context, keys, times, steps, first, noise: see `sample`.
+      context, keys, times, steps, first, noise, known: see `sample`.
       guidance: scale and interval; used only with `guiding`.
 
     Returns:
@@ -75,7 +77,8 @@ class ClipProgram:
     if self.story:
       whole = denoiser
       denoiser = tiled(lambda rows: whole, self.story.tile, len(keys))
-    return sample(self.process, denoiser, self.senses, times, context, keys, self.solver, steps, first, noise)
+    at = (self.process, denoiser, self.senses, times, context, keys, self.solver, steps)
+    return sample(*at, first, noise, known)
 
 
 def clip_program(network, process: Process, senses, settings: Sampling, story: Story | None = None):
@@ -118,7 +121,7 @@ class AllFrames:
     context = request.contexts(self.network.text_length)(0)
     times, steps = request.grid(given + request.frames, self.senses)
     run, guidance = compiled(ClipProgram.run), guidance_of(request.settings)
-    clip = run(program, params, context, request.keys, times, guidance, steps, first)
+    clip = run(program, params, context, request.keys, times, guidance, steps, first, None, request.known)
     return iter([{name: x[:, given:] for name, x in on_host(clip).items()}])
 
 

@@ -19,7 +19,7 @@ from stale_jax.sampling.guiding import guidance_of, guiding_of
 from stale_jax.sampling.samplers.causal_programs import Causal, causal_programs
 from stale_jax.sampling.samplers.complete import every_sense
 from stale_jax.sampling.samplers.kept import KeptFrames, MotionMeter, length, revival
-from stale_jax.sampling.samplers.request import Request, parts_of
+from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story
@@ -66,6 +66,7 @@ class CausalRollout:
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
+    refuse(request, "causal", known=True)
     programs = self.programs(request.settings, request.story)
     request.check_scripts(self.rollout.chunk, self.rollout.chunk)
     # All movies in a cache are treated alike, so movies whose prompts change at different frames need

@@ -10,6 +10,7 @@ from jaxtyping import Array, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
+from stale_jax.sampling.inpainting.known import Known
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
 from stale_jax.sampling.story import Story
@@ -27,6 +28,7 @@ class Request:
     settings: settings of each denoising run.
     first: conditioning frames before the new frames, sense -> [batch, given, *shape]; None for none.
     micro: micro-conditions, name -> [batch].
+    known: known values anywhere in the movies, for in-painting; None for none.
     story: settings of attention between the movies if they are the panels of a story; None otherwise.
     most_steps: compile one program for all numbers of solver steps up to this one; None compiles one program
       per number of steps.
@@ -38,6 +40,7 @@ class Request:
   settings: Sampling
   first: Clip | None = None
   micro: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+  known: Known | None = None
   story: Story | None = None
   most_steps: int | None = None
 
@@ -51,6 +54,7 @@ class Request:
       prompts=[self.prompts[row] for row in rows],
       keys=self.keys[jnp.asarray(rows)],
       first=self.first and {name: x[rows] for name, x in self.first.items()},
+      known=self.known and self.known.take(rows),
       micro={name: x[rows] for name, x in self.micro.items()},
     )
 
@@ -120,13 +124,21 @@ def parts_of(system) -> dict[str, Any]:
   return {"network": system.network, "process": system.diffusion.process, "senses": system.data.senses}
 
 
-def refuse(request: Request, how: str, *, budget: bool = False, story: bool = False, script: bool = False):
+def refuse(
+  request: Request,
+  how: str,
+  *,
+  budget: bool = False,
+  story: bool = False,
+  script: bool = False,
+  known: bool = False,
+):
   """Raises UserError if `request` uses a feature that the sampler `how` does not support.
 
   Args:
     request: the request.
     how: key of the sampler in `SAMPLERS`.
-    budget, story, script: True for each feature that the sampler does not support.
+    budget, story, script, known: True for each feature that the sampler does not support.
   """
   if budget and request.most_steps is not None:
     raise UserError(f"how={how!r} does not support a budget: leave out budget_cents (or room).")
@@ -134,3 +146,5 @@ def refuse(request: Request, how: str, *, budget: bool = False, story: bool = Fa
     raise UserError(f"how={how!r} does not support stories: set how to 'causal' or 'all_frames'.")
   if script and any(turns(prompt) for prompt in request.prompts):
     raise UserError(f"how={how!r} does not support scripts: give one prompt per movie.")
+  if known and request.known is not None:
+    raise UserError(f"how={how!r} does not support known values: set how to 'all_frames'.")
