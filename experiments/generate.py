@@ -1,6 +1,9 @@
 """Makes movies from prompts: video, sensory effects, exact arrays, and a page that shows them.
 
 python -m experiments.generate [--workdir=runs/digits] --prompt="a red seven moves left quickly" --out=movies
+python -m experiments.generate --input=movie.npz --mask=left [--prompt=... --circuit=shipped] --out=filled
+
+With --input, what --mask leaves of a movie is kept, and the rest is made (docs/inpainting.md).
 """
 
 import shlex
@@ -38,6 +41,20 @@ FORMS = flags.DEFINE_string("forms", None, "For a model with blocks of two forms
 GUIDANCE = flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; 1 disables it.")
 ADAPTERS = define_adapters()
 FIRST_FRAME = flags.DEFINE_string("first_frame", None, "Picture file: the first frame of the movies.")
+INPUT = flags.DEFINE_string(
+  "input", None, "Movie to fill in: a video, or an .npz file of experiments.generate; needs --mask."
+)
+MASK = flags.DEFINE_string(
+  "mask",
+  None,
+  "What of --input is made anew, separated by commas: left, right, top, bottom, centre, first:N or last:N "
+  "frames, names of senses, or a file (white in a PNG; other than 0 in an .npy [frames, height, width]).",
+)
+CIRCUIT = flags.DEFINE_string(
+  "circuit", None, "File of experiments.circuit, or shipped: steers the first steps with its conditionals."
+)
+STEER_WEIGHT = flags.DEFINE_float("steer_weight", None, "Weight of the circuit, from 0 to 1 (default).")
+STEER_SHARE = flags.DEFINE_float("steer_share", None, "Share of the steps that are steered; default: 0.2.")
 FPS = flags.DEFINE_float("fps", None, "Frames per second, for a model that is conditioned on it.")
 MOTION = flags.DEFINE_float(
   "motion",
@@ -69,7 +86,8 @@ flags.mark_flags_as_required(["out"])
 def main() -> None:
   from stale_jax.files import at, check_on_disk
 
-  check_on_disk("--", script=SCRIPT.value, first_frame=FIRST_FRAME.value, teleport=TELEPORT.value)
+  files = (SCRIPT, FIRST_FRAME, INPUT, CIRCUIT, TELEPORT)
+  check_on_disk("--", **{flag.name: flag.value for flag in files})
   at(OUT.value)  # A bucket that does not answer is reported before any work.
   with on_devices(MESH, PROCESSES) as mesh:
     _generate(mesh)
@@ -82,50 +100,36 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   from stale_jax.evaluation.forms import table
   from stale_jax.files import at, is_address, make_folder, write_whole
   from stale_jax.hosts import leads
-  from stale_jax.media import curves, gates, read_picture, write_page
+  from stale_jax.media import curves, gates, write_page
   from stale_jax.media.video import suffix
   from stale_jax.pipeline import load
   from stale_jax.script import read_script
   from stale_jax.sizes import sized
-  from stale_jax.teleport import load_teleport
 
   suffix(CODEC.value)
-  if bool(PROMPT.value) == bool(SCRIPT.value):
+  if INPUT.value or MASK.value:
+    _check_fills_in()
+  elif CIRCUIT.value:
+    raise UserError(
+      "--circuit steers only movies that are filled in: give --input and --mask, or leave it out."
+    )
+  elif bool(PROMPT.value) == bool(SCRIPT.value):
     raise UserError("give --prompt=TEXT or --script=FILE, one of the two.")
-  prompts = PROMPT.value or [read_script(SCRIPT.value)]
+  prompts = PROMPT.value or [read_script(SCRIPT.value) if SCRIPT.value else ""]
   if "" in prompts:
     print("without a prompt: the movie may show anything.", file=sys.stderr)
   prior = None if PRIOR.value is None else load_prior(PRIOR.value)
   model = load(WORKDIR.value, turns=TURNS.value, forms=FORMS.value, mesh=mesh, adapters=ADAPTERS.value or ())
   if HEIGHT.value is not None or WIDTH.value is not None:
     model = sized(model, HEIGHT.value, WIDTH.value)
-  start = load_teleport(TELEPORT.value, model, TELEPORT_SHARE.value) if TELEPORT.value else None
-  first = None
-  if FIRST_FRAME.value:
-    sight = model.source.senses.get("sight")
-    if sight is None:
-      raise UserError(f"{model.name} has no sight: leave out --first_frame.")
-    first = {"sight": read_picture(FIRST_FRAME.value, *sight.shape[:2])[None]}
+  given = _given(model) if INPUT.value else None
+  make = _filler(model, prompts, *given) if given else _maker(model, prompts, prior)
   out = at(OUT.value)
   existed = out.exists()
   if leads():
     make_folder(out)
   try:
-    movies = model.generate(
-      prompts,
-      SEED.value,
-      seconds=SECONDS.value,
-      first=first,
-      fps=FPS.value,
-      motion=MOTION.value,
-      prior=prior,
-      budget_cents=BUDGET_CENTS.value,
-      price_per_hour=PRICE_PER_HOUR.value,
-      start=start,
-      solver=SOLVER.value,
-      steps=STEPS.value,
-      guidance=GUIDANCE.value,
-    )
+    movies = make()
   except BaseException:
     if not existed and leads() and not is_address(out):  # A bucket has no empty folders.
       out.rmdir()
@@ -140,6 +144,11 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
     print(f"the movie lasts {length:g} s, since its last prompt begins at second {script.last:g}.")
   stage = Stage("writing", len(movies), "movies")
   entries = list(tracked((movie.page_entry(movie.save(out, CODEC.value)) for movie in movies), stage))
+  if given and "sight" in given[0]:
+    from stale_jax.inpainting import rows
+
+    write_whole(out / "rows.png", rows(*given[:2], movies))
+    print(f"given, known and filled in: {out / 'rows.png'}")
   if BUDGET_CENTS.value is not None:
     for movie in movies:
       how = movie.how
@@ -163,6 +172,77 @@ def _generate(mesh: Mapping[str, int] | None) -> None:
   command = shlex.join(["python", "-m", "experiments.generate", *sys.argv[1:]])
   write_page(out / "index.html", entries, rows, measured, command, plots, trunk)
   print(f"{len(movies)} movie(s): {out / 'index.html'}")
+
+
+def _maker(model, prompts, prior):
+  """The function that makes the movies of the flags, without known values; reads first frame and teleport."""
+  from stale_jax.media import read_picture
+  from stale_jax.teleport import load_teleport
+
+  start = load_teleport(TELEPORT.value, model, TELEPORT_SHARE.value) if TELEPORT.value else None
+  first = None
+  if FIRST_FRAME.value:
+    sight = model.source.senses.get("sight")
+    if sight is None:
+      raise UserError(f"{model.name} has no sight: leave out --first_frame.")
+    first = {"sight": read_picture(FIRST_FRAME.value, *sight.shape[:2])[None]}
+  return lambda: model.generate(
+    prompts,
+    SEED.value,
+    seconds=SECONDS.value,
+    first=first,
+    fps=FPS.value,
+    motion=MOTION.value,
+    budget_cents=BUDGET_CENTS.value,
+    price_per_hour=PRICE_PER_HOUR.value,
+    prior=prior,
+    start=start,
+    solver=SOLVER.value,
+    steps=STEPS.value,
+    guidance=GUIDANCE.value,
+  )
+
+
+def _check_fills_in() -> None:
+  """Raises UserError unless the flags describe a movie to fill in."""
+  if not (INPUT.value and MASK.value):
+    given, other = ("input", "mask") if INPUT.value else ("mask", "input")
+    raise UserError(f"--{given} needs --{other}: which movie, and what of it is made anew.")
+  kept = (SCRIPT, SECONDS, FIRST_FRAME, FPS, MOTION, BUDGET_CENTS, PRICE_PER_HOUR, HEIGHT, WIDTH)
+  for flag in (*kept, PRIOR, TELEPORT):
+    if flag.value is not None:
+      raise UserError(
+        f"--{flag.name} does not go with --input, whose length, size and rate are kept: leave it out."
+      )
+
+
+def _given(model):
+  """Reads the movie, the mask and the circuit of the flags.
+
+  Returns:
+    (sense -> [frames, *shape], sense -> where it is unknown, the circuit or None).
+  """
+  from stale_jax.checkpoints.circuit_file import load_circuit
+  from stale_jax.editing import read_clip
+  from stale_jax.inpainting import check_inpaints
+  from stale_jax.masks import read_mask
+
+  circuit = load_circuit(CIRCUIT.value) if CIRCUIT.value else None
+  check_inpaints(model, circuit)
+  clip, _ = read_clip(INPUT.value, model)
+  senses = {sense.name: sense for sense in model.system.data.senses}
+  mask = read_mask(MASK.value, senses, model.frames)
+  return clip, {name: x for name, x in mask.items() if name in clip}, circuit
+
+
+def _filler(model, prompts, clip, unknown, circuit):
+  """The function that fills in the movie of `_given`."""
+  from stale_jax.inpainting import inpaint_movies
+
+  steer = {"weight": STEER_WEIGHT.value, "share": STEER_SHARE.value}
+  settings = {"solver": SOLVER.value, "steps": STEPS.value, "guidance": GUIDANCE.value}
+  given = (model, clip, unknown, prompts, SEED.value)
+  return lambda: inpaint_movies(*given, circuit=circuit, steer=steer, **settings)
 
 
 def _weights(model, how, prompts):

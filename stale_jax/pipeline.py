@@ -40,6 +40,7 @@ from stale_jax.movie import Movie, movies_of
 from stale_jax.progress import Stage, tracked
 from stale_jax.renamed import with_new_names
 from stale_jax.sampling import (
+  Known,
   Request,
   Rollout,
   Sampling,
@@ -116,6 +117,7 @@ class Model:
     story: Story | None = None,
     start: Start | None = None,
     prior: NoisePrior | None = None,
+    known: Known | None = None,
     **overrides,
   ) -> Clip:
     """Samples one clip per prompt; returns decoded clips, sense -> [clips, frames, *shape], in [-1, 1].
@@ -130,6 +132,7 @@ class Model:
       room: compile one program for all numbers of steps up to this one; default: one program per number.
       first: sense -> [clips, conditioning frames, *shape], the first frames of the clips.
       micro: micro-conditions ("fps", "motion"): one value for all clips, or one per clip.
+      known: known values of the clips, as the network sees them (`stale_jax.inpainting`).
       story: how clips attend to each other if they are panels of a story; then each clip depends on all.
       start: where the solver starts, for example a teleport.
       prior: distribution of the initial noise (`sampling.noise_prior`); None for that of the process.
@@ -145,7 +148,7 @@ class Model:
     if first:
       check_first(self.system, self.source, first, len(seeds), frames, self.name)
       first = source.encode(first)
-    more = {"story": story, "start": start, "most_steps": room}
+    more = {"story": story, "start": start, "known": known, "most_steps": room}
     request = _request(self, prompts, seeds, frames, settings, first, micro, prior, **more)
     width = len(seeds) if story else settings.width(len(seeds))
     with _stage("sampling", len(seeds), "clip") as stage:

@@ -50,6 +50,8 @@ ROWS = [
     "finding",
     "teleport",
     "sizes",
+    "inpainting",
+    "masks",
     "benchmark",
   },
   {"testing"},

@@ -41,3 +41,8 @@ class UniformFlow(Interpolant):
     tt, ss = per_frame(t, x_t), per_frame(s, x_t)
     ratio = jnp.where(tt > 0, ss / jnp.maximum(tt, TINY), 1.0)
     return ratio * x_t + (1 - ratio) * self.denoised(output, x_t, t)
+
+  def prior_within(self, low, high):
+    """See `Interpolant`."""
+    low, high = jnp.clip(low, -1.0, 1.0), jnp.clip(high, -1.0, 1.0)
+    return (high - low) / 2, (low + high) / 2

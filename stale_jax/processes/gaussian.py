@@ -53,6 +53,15 @@ class Gaussian(Interpolant):
     """See `TeleportingProcess`; exact for Gaussian data."""
     return gaussian_teleport(moments, x, self.coefficients(t), self.coefficients(s))
 
+  def prior_within(self, low, high):
+    """See `Interpolant`."""
+    # The tail that is far from 0 would be lost to rounding in 1 - ndtr: both bounds are mirrored to the left.
+    mirrored = low + high > 0
+    left, right = jnp.where(mirrored, -high, low), jnp.where(mirrored, -low, high)
+    mass = jax.scipy.special.ndtr(right) - jax.scipy.special.ndtr(left)
+    between = jax.scipy.stats.norm.pdf(low) - jax.scipy.stats.norm.pdf(high)
+    return mass, jnp.where(mass > 0, between / jnp.where(mass > 0, mass, 1.0), 0.0)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GaussianFlow(Gaussian):

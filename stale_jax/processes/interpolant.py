@@ -92,6 +92,41 @@ class Interpolant:
     noise = (x_t - alpha * x0) / jnp.maximum(sigma, TINY)
     return jnp.where(sigma > 0, d_alpha * x0 + d_sigma * noise, 0.0)
 
+  def output_for(self, x0, x_t, t):
+    """The output of a network that knows x0, which is x0."""
+    return x0
+
+  def prior_within(self, low, high):
+    """(P(low < e < high), E[e | low < e < high]) for e from the prior; 0 and 0 outside of its support."""
+    raise NotImplementedError
+
+  def interval_evidence(self, x_t, low, high, t):
+    """What x_t says of the statement that x0 lies in [low, high]; see `MixingProcess`.
+
+    If x0 = y, then e = (x_t - alpha y) / sigma. As y goes from low to high, e falls from
+    b = (x_t - alpha low) / sigma to a = (x_t - alpha high) / sigma. With the density f of the prior and x0
+    uniform on [low, high],
+
+      p(x_t) = integral of f((x_t - alpha y) / sigma) / sigma dy / (high - low)
+             = P(a < e < b) / (alpha (high - low)),
+      E[x0 | x_t] = (x_t - sigma E[e | a < e < b]) / alpha.
+
+    For uniform noise on [-1, 1], P(a < e < b) is half the length of the part of [a, b] within the box: values
+    y outside of [(x_t - sigma) / alpha, (x_t + sigma) / alpha] are excluded with certainty, and all others
+    are equally likely. The evidence is an interval, and the mean the middle of its part in [low, high].
+    """
+    alpha, sigma = (per_frame(c, x_t) for c in self.coefficients(t))
+    safe_alpha, safe_sigma = jnp.maximum(alpha, TINY), jnp.maximum(sigma, TINY)
+    a, b = (x_t - alpha * high) / safe_sigma, (x_t - alpha * low) / safe_sigma
+    mass, mean = self.prior_within(a, b)
+    density = mass / (safe_alpha * (high - low))
+    nothing = alpha <= TINY  # At the prior, x_t says nothing of x0.
+    at_prior = self.log_prior(x_t / safe_sigma) - jnp.log(safe_sigma)
+    log_density = jnp.log(jnp.maximum(density, jnp.finfo(x_t.dtype).tiny))
+    log_density = jnp.where(nothing, at_prior, log_density)
+    middle = jnp.where(nothing | (mass <= 0), (low + high) / 2, (x_t - sigma * mean) / safe_alpha)
+    return log_density, jnp.clip(middle, low, high)
+
   def refresh(self, noise, e, share):
     """Replaces a share of the prior noise `e` with the help of `noise` from N(0, 1).
 

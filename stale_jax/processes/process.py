@@ -42,6 +42,7 @@ class Process(Protocol):
   - `clock(t)` is the independent variable of the ODE, an increasing function of t.
   - `project(x)` maps the result of a solver step back to the range of the process.
   - `step(noise, output, x_t, t, s)` is one reverse step from t to s < t.
+  - `output_for(x0, x_t, t)` is the output of a network that knows x0.
 
   Attributes:
     has_flow: the process is a `FlowProcess`.
@@ -70,6 +71,8 @@ class Process(Protocol):
   def project(self, x: Sample) -> Sample: ...
 
   def step(self, noise: Sample, output: Sample, x_t: Sample, t: Times, s: Times) -> Sample: ...
+
+  def output_for(self, x0: Sample, x_t: Sample, t: Times) -> Sample: ...
 
 
 @runtime_checkable
@@ -107,9 +110,16 @@ class FlowProcess(Process, Protocol):
 
 @runtime_checkable
 class MixingProcess(FlowProcess, Protocol):
-  """A process with x_t = alpha x0 + sigma e (`mixes_noise`); `coefficients(t)` is (alpha, sigma)."""
+  """A process with x_t = alpha x0 + sigma e (`mixes_noise`).
+
+  - `coefficients(t)` is (alpha, sigma).
+  - `interval_evidence(x_t, low, high, t)` is (log p(x_t), E[x0 | x_t]) if x0 is uniform on [low, high],
+    element by element; the bounds broadcast against x_t.
+  """
 
   def coefficients(self, t: Times) -> tuple[Times, Times]: ...
+
+  def interval_evidence(self, x_t: Sample, low: Array, high: Array, t: Times) -> tuple[Sample, Sample]: ...
 
 
 @runtime_checkable

@@ -216,6 +216,11 @@ class Reflected:
     sigma = jnp.maximum(per_frame(self.sigma(t), x_t), self.sigma_min)
     return x_t + 2 * jnp.minimum(sigma, _SIGMA_CAP) * sigma * score / noise_rms(sigma)
 
+  def output_for(self, x0, x_t, t):
+    """The output that represents the score of the kernel from x0, which is the exact score if x0 is known."""
+    sigma = jnp.maximum(per_frame(self.sigma(t), x_t), self.sigma_min)
+    return self.output_for_score(kernel_score((x_t + 1) / 2, (x0 + 1) / 2, sigma), x_t, t)
+
   def denoised(self, output, x_t, t):
     """fold(u + sigma^2 s): posterior mean of the image charge; equal to E[x0 | x_t] only as sigma -> 0."""
     sigma = per_frame(self.sigma(t), x_t)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from stale_jax.processes.process import Corruption, per_frame
 
 _TINY = 1e-12
+_CERTAIN = 50.0  # Logit of a known token, with 1 and -1 for the right and the wrong ones.
 
 
 def _one_hot(index, size: int):
@@ -112,6 +113,10 @@ class UniformTokens:
   def denoised(self, output, x_t, t):
     """The mean of x0 under the network's posterior, in [-1, 1]."""
     return 2 * jax.nn.softmax(output) - 1
+
+  def output_for(self, x0, x_t, t):
+    """Logits that leave no other token than x0."""
+    return _CERTAIN * x0
 
   def clock(self, t):
     """Time itself."""

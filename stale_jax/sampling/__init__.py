@@ -1,6 +1,7 @@
 """Solvers, guidance, and the samplers that make movies with them."""
 
 from stale_jax.sampling.guidance import classifier_free
+from stale_jax.sampling.inpainting import Known
 from stale_jax.sampling.sample import Start, sample
 from stale_jax.sampling.samplers import (
   SAMPLERS,
@@ -33,6 +34,7 @@ __all__ = [
   "Causal",
   "CausalRollout",
   "Denoiser",
+  "Known",
   "NextFrame",
   "Request",
   "Reverse",

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, Key
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.objectives import hold
 from stale_jax.processes import Process, corrupt, named_keys
+from stale_jax.sampling.inpainting.known import Known
 from stale_jax.sampling.solve import beginning, prior, solve
 from stale_jax.sampling.solvers import Denoiser
 
@@ -52,6 +53,7 @@ def sample(
   noise: Float[Array, "batch *given"] | None = None,
   start: Start | None = None,
   initial: Clip | None = None,
+  known: Known | None = None,
 ) -> Clip:
   """Draws one clip per key by solving the reverse process from the prior along `times`.
 
@@ -62,6 +64,7 @@ def sample(
     noise: the times to which `first` is noised, per example or per frame; None keeps it clean.
     start: maps the draw of the prior to the state at times[0]; None: the draw is this state.
     initial: see `Request.initial_noise`.
+    known: known values, which the clips will have; None for none.
 
   Returns:
     The clips, sense -> [batch, frames, *shape], including the conditioning frames.
@@ -75,4 +78,8 @@ def sample(
     if noise is not None:
       first, at = renoise(process, first, noise, named_keys(keys, "given"))
     x, times, context = hold(x, first, times, context, at)
-  return solve(process, denoiser, x, times, context, keys, solver, steps=steps)
+  if known is None:
+    return solve(process, denoiser, x, times, context, keys, solver, steps=steps)
+  x, times = known.begin(x, times)
+  denoiser = known.denoiser(process, denoiser)
+  return known.paste(solve(process, denoiser, x, times, context, keys, solver, steps=steps))

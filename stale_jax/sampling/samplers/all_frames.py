@@ -15,6 +15,7 @@ from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process, named_keys
 from stale_jax.sampling.guiding import Guidance, Guiding, guidance_of, guided, guiding_of
+from stale_jax.sampling.inpainting.known import Known
 from stale_jax.sampling.sample import Start, sample
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
@@ -54,12 +55,13 @@ class ClipProgram:
     noise: Float[Array, "batch"] | None = None,
     start: Start | None = None,
     initial: Clip | None = None,
+    known: Known | None = None,
   ) -> Clip:
     """Draws one clip per key.
 
     Args:
       params: parameters of the network.
-      context, keys, times, steps, first, noise, start, initial: see `sample`.
+      context, keys, times, steps, first, noise, start, initial, known: see `sample`.
       guidance: scale and interval; used only with `guiding`.
 
     Returns:
@@ -78,7 +80,7 @@ class ClipProgram:
       whole = denoiser
       denoiser = tiled(lambda rows: whole, self.story.tile, len(keys))
     parts = self.process, denoiser, self.senses, times, context, keys, self.solver
-    return sample(*parts, steps, first, noise, start, initial)
+    return sample(*parts, steps, first, noise, start, initial, known)
 
 
 def clip_program(network, process: Process, senses, settings: Sampling, story: Story | None = None):
@@ -114,15 +116,15 @@ class AllFrames:
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
-    refuse(request, "all_frames", script=True)
+    refuse(request, "all_frames", supports=("budget", "story", "start", "initial_noise", "known"))
     first = request.first and jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), dict(request.first))
     given = next(iter(first.values())).shape[1] if first else 0
     program = clip_program(self.network, self.process, self.senses, request.settings, request.story)
     context = request.contexts(self.network.text_length)(0)
     times, steps = request.grid(given + request.frames, self.senses)
     run, guidance = compiled(ClipProgram.run), guidance_of(request.settings, given + request.frames)
-    begin = request.start, request.initial_noise
-    clip = run(program, params, context, request.keys, times, guidance, steps, first, None, *begin)
+    options = request.start, request.initial_noise, request.known
+    clip = run(program, params, context, request.keys, times, guidance, steps, first, None, *options)
     return iter([{name: x[:, given:] for name, x in on_host(clip).items()}])
 
 

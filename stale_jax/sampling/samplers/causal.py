@@ -66,7 +66,7 @@ class CausalRollout:
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
-    refuse(request, "causal", start=True)
+    refuse(request, "causal", supports=("budget", "story", "script", "initial_noise"))
     programs = self.programs(request.settings, request.story)
     request.check_scripts(self.rollout.chunk, self.rollout.chunk)
     # All movies in a cache are treated alike, so movies whose prompts change at different frames need

@@ -132,7 +132,7 @@ class NextFrame:
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
-    refuse(request, "artv", budget=True, story=True, start=True, initial_noise=True)
+    refuse(request, "artv", supports=("script",))
     request.check_scripts(1, 1)
     return self._frames(params, request)
 

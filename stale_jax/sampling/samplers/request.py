@@ -1,7 +1,7 @@
 """Requests for movies, and the protocol that samplers follow."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
 from stale_jax.errors import UserError
+from stale_jax.sampling.inpainting.known import Known
 from stale_jax.sampling.sample import Start
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
@@ -30,6 +31,7 @@ class Request:
     initial_noise: noise at time 1 of the first new frames, or of all, sense -> [batch, frames, *shape], in
       all senses of the network. That of later frames is drawn from the prior; None draws that of all frames.
     micro: micro-conditions, name -> [batch].
+    known: known values anywhere in the movies, for in-painting; None for none.
     story: settings of attention between the movies if they are the panels of a story; None otherwise.
     start: the state from which the solver starts; None for the draw of the prior.
     most_steps: compile one program for all numbers of solver steps up to this one; None compiles one program
@@ -43,6 +45,7 @@ class Request:
   first: Clip | None = None
   initial_noise: Clip | None = None
   micro: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+  known: Known | None = None
   story: Story | None = None
   start: Start | None = None
   most_steps: int | None = None
@@ -58,6 +61,7 @@ class Request:
       keys=self.keys[jnp.asarray(rows)],
       first=self.first and {name: x[rows] for name, x in self.first.items()},
       initial_noise=self.initial_noise and {name: x[rows] for name, x in self.initial_noise.items()},
+      known=self.known and self.known.take(rows),
       micro={name: x[rows] for name, x in self.micro.items()},
     )
 
@@ -129,30 +133,26 @@ def parts_of(system) -> dict[str, Any]:
   return {"network": system.network, "process": system.diffusion.process, "senses": system.data.senses}
 
 
-def refuse(
-  request: Request,
-  how: str,
-  *,
-  budget: bool = False,
-  story: bool = False,
-  script: bool = False,
-  start: bool = False,
-  initial_noise: bool = False,
-):
+def refuse(request: Request, how: str, supports: Collection[str]) -> None:
   """Raises UserError if `request` uses a feature that the sampler `how` does not support.
 
   Args:
     request: the request.
     how: key of the sampler in `SAMPLERS`.
-    budget, story, script, start, initial_noise: True for each feature that the sampler does not support.
+    supports: the features that it supports, of "budget", "story", "script", "start", "initial_noise" and
+      "known".
   """
-  if budget and request.most_steps is not None:
-    raise UserError(f"how={how!r} does not support a budget: leave out budget_cents (or room).")
-  if story and request.story:
-    raise UserError(f"how={how!r} does not support stories: set how to 'causal' or 'all_frames'.")
-  if script and any(turns(prompt) for prompt in request.prompts):
-    raise UserError(f"how={how!r} does not support scripts: give one prompt per movie.")
-  if start and request.start:
-    raise UserError(f"how={how!r} does not support a teleport: set how to 'all_frames'.")
-  if initial_noise and request.initial_noise:
-    raise UserError(f"how={how!r} does not support tuned noise: leave out prior, or set how to 'all_frames'.")
+  used = {
+    "budget": (request.most_steps is not None, "a budget: leave out budget_cents (or room)"),
+    "story": (request.story is not None, "stories: set how to 'causal' or 'all_frames'"),
+    "script": (any(turns(prompt) for prompt in request.prompts), "scripts: give one prompt per movie"),
+    "start": (request.start is not None, "a teleport: set how to 'all_frames'"),
+    "initial_noise": (
+      request.initial_noise is not None,
+      "tuned noise: leave out prior, or set how to 'all_frames'",
+    ),
+    "known": (request.known is not None, "known values: set how to 'all_frames'"),
+  }
+  for feature, (is_used, message) in used.items():
+    if is_used and feature not in supports:
+      raise UserError(f"how={how!r} does not support {message}.")

@@ -76,7 +76,7 @@ class StreamRollout:
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
     programs = self.programs(request.settings)
-    refuse(request, "stream", budget=True, story=True)
+    refuse(request, "stream", supports=("script",))
     if request.first:
       raise UserError("how='stream' cannot continue conditioning frames: set how to 'causal'.")
     request.check_scripts(self.rollout.chunk, self.rollout.chunk)

@@ -65,7 +65,7 @@ class Windows:
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
-    refuse(request, "windows", budget=True, story=True, start=True, initial_noise=True)
+    refuse(request, "windows", supports=("script",))
     kept = self.conditioning_frames
     begun = {name: x[:, -kept:] for name, x in request.first.items()} if request.first else None
     request.check_scripts(self.frames - (length(begun) if begun else 0), self.frames - kept)
