@@ -188,6 +188,12 @@ def length_of(
   return group * -(-frames // group), rate
 
 
+def check_price(price_per_hour: float | None, budget_cents: float | None) -> None:
+  """Raises UserError if a price is given without a budget."""
+  if price_per_hour is not None and budget_cents is None:
+    raise UserError("price_per_hour needs a budget: give budget_cents too.")
+
+
 def check_start(start: Start | None, is_other: bool) -> None:
   """Raises UserError if there is a start and the request is other than for plain clips, which it needs."""
   if start is not None and is_other:

@@ -4,24 +4,17 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from stale_jax.checkpoints.adapter_file import weighted, with_adapters
-from stale_jax.checkpoints.convert import is_unstacked
-from stale_jax.checkpoints.fit import check_fit
-from stale_jax.checkpoints.load import model_at
-from stale_jax.checkpoints.named import NAMED
+from stale_jax.checkpoints.adapter_file import weighted
 from stale_jax.checks import (
   check_budget,
   check_first,
   check_generates,
+  check_price,
   check_prompts,
   check_rollout,
   check_start,
-  check_weights,
-  config_of,
   initial_noise_of,
   keys_of,
   length_of,
@@ -29,13 +22,12 @@ from stale_jax.checks import (
 )
 from stale_jax.clip import Clip
 from stale_jax.compilation import keep_compiled
-from stale_jax.config import build_system, resolve
 from stale_jax.construct import construct
 from stale_jax.data import build_senses
-from stale_jax.errors import UserError
-from stale_jax.files import AnyPath, at
+from stale_jax.files import AnyPath
+from stale_jax.loading import loaded
 from stale_jax.memory import keep_memory, zeros_on_disk
-from stale_jax.mesh import MeshShape, check_heads, mesh_of, sharded, state_shardings
+from stale_jax.mesh import MeshShape
 from stale_jax.movie import Movie, movies_of
 from stale_jax.progress import Stage, tracked
 from stale_jax.renamed import with_new_names
@@ -48,12 +40,12 @@ from stale_jax.sampling import (
   Story,
   complete,
   complete_batches,
+  overridden,
   replaced,
   reporting,
 )
 from stale_jax.sampling.noise_prior import NoisePrior
 from stale_jax.sampling.samplers.kept import length
-from stale_jax.scores import read_scores
 from stale_jax.script import FrameScript, Script
 from stale_jax.story import check_story, story_of
 from stale_jax.system import System
@@ -95,15 +87,8 @@ class Model:
     return self.system.diffusion.continues
 
   def settings(self, **overrides) -> Sampling:
-    """The settings of the sampler: those of the config, with all `overrides` that are not None.
-
-    Raises:
-      UserError: a setting is unknown or out of range.
-    """
-    given = {k: v for k, v in overrides.items() if v is not None}
-    if "guidance" in given:  # One scale for all frames replaces a ramp of the config.
-      given = {"guidance_ramp": (), **given}
-    return construct(Sampling, {**vars(self.system.diffusion.sampling), **given}, "sampling")
+    """The settings of the sampler: those of the config, changed by `sampling.overridden`."""
+    return overridden(self.system.diffusion.sampling, **overrides)
 
   def sample(
     self,
@@ -184,8 +169,7 @@ class Model:
     check_generates(self.system, self.name)
     check_rollout(self.system, self.source, prompts, seeds, self.name)
     how, settings = _settings(self, overrides, rolls=True)
-    every = frames + (length(first) if first else 0)
-    request = _request(self, prompts, seeds, every, settings, first, micro, prior)
+    request = _request(self, prompts, seeds, frames + _given(first), settings, first, micro, prior)
     stage = _stage("rolling out", frames, "frame")
     return tracked(self.system.sampler(how)(self.params, request), stage, length)
 
@@ -213,10 +197,9 @@ class Model:
         Longer movies are rolled out if the model can continue frames, and otherwise denoised as one clip.
       first: sense -> [conditioning frames, *shape], the first frames of the movie (`config.first`).
       fps, motion: micro-conditions (`clip.Context`), for a model trained with `config.model.micro`.
-      prior: as for `sample`.
+      prior, start: as for `sample`.
       budget_cents: budget in US cents for sampling all movies (`planning.budget`).
       price_per_hour: price of the device in US dollars per hour; default: list price (`planning.prices`).
-      start: as for `sample`.
       **overrides: settings of `Sampling` (solver, steps, guidance, shift, ...) and of `Rollout`.
 
     Raises:
@@ -234,26 +217,20 @@ class Model:
     facts = [micro if prior is None else {**micro, "prior": prior.name}] * len(prompts)
     first = first and {name: np.repeat(x[None], len(prompts), 0) for name, x in first.items()}
     check_start(start, rolls or budget_cents is not None)
+    check_price(price_per_hour, budget_cents)
     if budget_cents is not None:
-      check_budget(self.system, self.source, rolls, bool(first or micro or prior), self.name)
       from stale_jax.planning import within_budget  # Imports `evaluation`, which takes a second.
 
-      options = {"price": price_per_hour, "frames": frames}
-      bought = within_budget(self, prompts, seeds, budget_cents, **options, **overrides)
+      check_budget(self.system, self.source, rolls, bool(first or micro or prior), self.name)
+      options = {"price": price_per_hour, "frames": frames, **overrides}
+      bought = within_budget(self, prompts, seeds, budget_cents, **options)
       clips, facts, overrides = bought.clips, bought.facts, {**overrides, **bought.settings}
-    elif price_per_hour is not None:
-      raise UserError("price_per_hour needs a budget: give budget_cents too.")
     elif rolls:
-      check_first(self.system, self.source, first, len(prompts), frames, self.name)
-      given = length(first) if first else 0
-      told = [text if isinstance(text, str) else text.frames(rate, given) for text in prompts]
-      chunks = self.rollout(
-        told, seeds, frames=frames - given, first=first, micro=micro, prior=prior, **overrides
-      )
-      clips = complete(chunks, self.system.data.senses, len(prompts), frames, first, zeros_on_disk)
+      more = {"micro": micro, "prior": prior, **overrides}
+      clips = _rolled_out(self, prompts, seeds, frames, rate, first, **more)
     else:
-      more = {"first": first, "micro": micro, "prior": prior, "start": start}
-      clips = self.sample(prompts, seeds, frames=frames, **more, **overrides)
+      more = {"first": first, "micro": micro, "prior": prior, "start": start, **overrides}
+      clips = self.sample(prompts, seeds, frames=frames, **more)
     movies = _movies(self, clips, list(map(str, prompts)), seeds, facts, overrides)
     return movies[0] if alone else movies
 
@@ -274,8 +251,8 @@ class Model:
     story, rest = story_of(overrides)
     seeds = [seed + panel for panel in range(len(prompts))]
     clips = self.sample(prompts, seeds, story=story, **rest)
-    facts = {"batch": len(prompts), **dataclasses.asdict(story)}
-    return _movies(self, clips, prompts, seeds, [facts] * len(prompts), rest)
+    facts = [{"batch": len(prompts), **dataclasses.asdict(story)}] * len(prompts)
+    return _movies(self, clips, prompts, seeds, facts, rest)
 
 
 def _divided(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -300,7 +277,7 @@ def _settings(model: Model, overrides: Mapping[str, Any], rolls: bool) -> tuple[
 
 def _request(model: Model, prompts, seeds, frames: int, settings, first, micro, prior, **more) -> Request:
   """Builds a request for movies of `frames` frames in all, including the conditioning frames `first`."""
-  keys, given = keys_of(seeds), length(first) if first else 0
+  keys, given = keys_of(seeds), _given(first)
   return Request(
     prompts=list(prompts),
     keys=keys,
@@ -311,6 +288,20 @@ def _request(model: Model, prompts, seeds, frames: int, settings, first, micro, 
     micro=micro_of(model.system, micro or {}, len(seeds), model.name),
     **more,
   )
+
+
+def _given(first: Clip | None) -> int:
+  """The number of conditioning frames."""
+  return length(first) if first else 0
+
+
+def _rolled_out(model: Model, prompts, seeds, frames: int, rate: float, first, **more) -> Clip:
+  """Movies of `frames` frames at `rate` frames per second, including the conditioning frames `first`."""
+  check_first(model.system, model.source, first, len(prompts), frames, model.name)
+  given = _given(first)
+  told = [text if isinstance(text, str) else text.frames(rate, given) for text in prompts]
+  chunks = model.rollout(told, seeds, frames=frames - given, first=first, **more)
+  return complete(chunks, model.system.data.senses, len(prompts), frames, first, zeros_on_disk)
 
 
 def _stage(text: str, total: int, unit: str) -> Stage:
@@ -325,10 +316,6 @@ def _movies(model: Model, clips: Clip, prompts, seeds, facts, overrides) -> list
   how = {"model": model.name, **model.chosen, **dataclasses.asdict(model.settings(**others)), **own}
   senses = build_senses([sense.name for sense in model.system.data.senses], model.source)
   return movies_of(clips, senses, prompts, seeds, how, facts)
-
-
-# Settings of the network that can be overridden at load time, with the value that means "disabled".
-_OPEN = {"turns": 0, "forms": "none"}
 
 
 def load(
@@ -363,42 +350,4 @@ def load(
   name = "shipped" if path is None else str(path)
   shape = None if mesh is None else construct(MeshShape, mesh, "mesh")
   with Stage(f"loading {name}"):
-    return _load(name, turns, forms, shape, weighted(adapters))
-
-
-def _load(name: str, turns: int | None, forms: str | None, shape: MeshShape | None, adapters) -> Model:
-  mesh = shape and shape.build()
-
-  def place(config: Mapping[str, Any], shapes: Any) -> Any:
-    if mesh is None or is_unstacked(shapes):
-      return None
-    with config_of(name):
-      system = build_system(config)
-    check_fit(shapes, system.parameter_shapes, name)
-    return state_shardings(mesh, shapes, system.network.declared)
-
-  params, config = model_at(name, place)
-  with config_of(name):
-    config = resolve(config)
-  chosen = {k: v for k, v in {"turns": turns, "forms": forms}.items() if v is not None}
-  for key, value in chosen.items():
-    trained = config["model"].get(key, _OPEN[key])
-    if (value == _OPEN[key]) != (trained == _OPEN[key]):
-      raise UserError(f"{key}={value} does not fit {name}, which was trained with model.{key}={trained}.")
-  with config_of(name):
-    system = build_system({**config, "model": {**config["model"], **chosen}})
-  check_fit(params, system.parameter_shapes, name)
-  scores = read_scores(NAMED.get(name) or at(name))
-  if mesh is not None and not system.is_autoencoder:
-    check_heads(system.network.heads, mesh)
-    system.network.check_mesh(shape)
-  if mesh is None:
-    params = jax.tree.map(jnp.asarray, params)
-  elif mesh_of(params) is None:
-    params = sharded(mesh, jax.tree.map(np.asarray, params), system.network.declared)
-  check_weights(params, name)
-  if adapters:
-    check_generates(system, name)
-    params, scores = with_adapters(params, system.network.declared, adapters), {}
-    chosen["adapters"] = ", ".join(f"{path}:{weight:g}" for path, weight in adapters)
-  return Model(system, params, name, scores, chosen)
+    return Model(*loaded(name, turns, forms, shape, weighted(adapters)))

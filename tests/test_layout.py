@@ -41,6 +41,7 @@ ROWS = [
     "checks",
     "movie",
     "scores",
+    "loading",
     "pipeline",
     "run",
     "cells",

@@ -21,7 +21,7 @@ from stale_jax.sampling.samplers import (
   reporting,
   windows,
 )
-from stale_jax.sampling.settings import Sampling
+from stale_jax.sampling.settings import Sampling, overridden
 from stale_jax.sampling.solve import last_step, prior, solve
 from stale_jax.sampling.solvers import SOLVERS, Denoiser, Reverse, Solver
 from stale_jax.sampling.story import Story, consistent, tiled
@@ -53,6 +53,7 @@ __all__ = [
   "complete_batches",
   "consistent",
   "last_step",
+  "overridden",
   "prior",
   "replaced",
   "reporting",

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from stale_jax.clip import Sense
+from stale_jax.construct import construct
 from stale_jax.errors import UserError
 from stale_jax.fields import check_fields, choice, number
 from stale_jax.processes import grid
@@ -132,3 +134,15 @@ class Sampling:
     if self.zero_steps:
       times = jnp.minimum(times, times[self.zero_steps])
     return jnp.broadcast_to(times[:, None, None], (len(times), self.batch, frames))
+
+
+def overridden(settings: Sampling, **overrides: Any) -> Sampling:
+  """`settings` with all `overrides` that are not None.
+
+  Raises:
+    UserError: a setting is unknown or out of range.
+  """
+  given = {name: value for name, value in overrides.items() if value is not None}
+  if "guidance" in given:  # One scale for all frames replaces a ramp of the config.
+    given = {"guidance_ramp": (), **given}
+  return construct(Sampling, {**vars(settings), **given}, "sampling")
