@@ -128,7 +128,7 @@ def _stay(share: float):
 
 
 def _errors(model, moments, flat, seed: int, end: float = 0.9, steps: int = 50, draws: int = 64) -> dict:
-  """Distance of the teleported and the contracted noise to the solution of the model's ODE at `end`."""
+  """Distance of the teleported noise, the contracted one and the noise to the model's ODE at `end`."""
   import jax
   import jax.numpy as jnp
 
@@ -147,14 +147,16 @@ def _errors(model, moments, flat, seed: int, end: float = 0.9, steps: int = 50, 
 
   x = _heun(slope, noise, jnp.linspace(1.0, end, steps + 1)).reshape(draws, -1)
   ends = jnp.ones(draws), jnp.full(draws, end)
-  guesses = {"teleport": moments, "contraction": flat}
-  return {
-    name: jnp.linalg.norm(process.teleport(some, noise.reshape(draws, -1), *ends) - x)
-    for name, some in guesses.items()
+  flat_noise = noise.reshape(draws, -1)
+  guesses = {
+    "teleport": process.teleport(moments, flat_noise, *ends),
+    "contraction": process.teleport(flat, flat_noise, *ends),
+    "stay": flat_noise,
   }
+  return {name: jnp.linalg.norm(guess - x) for name, guess in guesses.items()}
 
 
-def _reflected(source, seed: int, rho: float = 0.05, clips: int = 256, draws: int = 8) -> dict:
+def _reflected(source, seed: int, rho: float = 0.05, clips: int = 256, draws: int = 3) -> dict:
   """Distance of the teleported noise, and of the noise, to the exact ODE of some clips at `rho`."""
   import jax
   import jax.numpy as jnp
@@ -176,7 +178,7 @@ def _reflected(source, seed: int, rho: float = 0.05, clips: int = 256, draws: in
     return process.velocity(denoiser({"sight": x}, times, context)["sight"], x, times)
 
   level = float(np.sqrt(-2 * np.log(rho)) / np.pi)
-  x = _heun(slope, noise, jnp.geomspace(process.sigma_max, level, 31), process.project)[:, 0]
+  x = _heun(slope, noise, jnp.geomspace(process.sigma_max, level, 17), process.project)[:, 0]
   end = jnp.full(draws, process.time(level))
   moved = process.teleport(moments, noise[:, 0], jnp.ones(draws), end)
   return {"teleport": jnp.linalg.norm(moved - x), "stay": jnp.linalg.norm(noise[:, 0] - x)}
