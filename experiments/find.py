@@ -10,6 +10,8 @@ per clip.
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -23,6 +25,11 @@ REWARD = flags.DEFINE_string(
 )
 OUT = flags.DEFINE_string(
   "out", None, "File to write the prior to, *.safetensors: a path, or gs://BUCKET/FILE."
+)
+SHEET = flags.DEFINE_string(
+  "sheet",
+  None,
+  "PNG file to write: clips before the search, and below each the clip of the same seed after it.",
 )
 CALLS = flags.DEFINE_integer("calls", None, "Clips to sample during the search; default: 480.")
 SENSES = flags.DEFINE_list("senses", None, "Senses whose noise is tuned, as in sound,touch; default: all.")
@@ -38,7 +45,7 @@ def main() -> None:
   from stale_jax.construct import construct
   from stale_jax.errors import UserError
   from stale_jax.evaluation.rewards import build_reward
-  from stale_jax.files import at
+  from stale_jax.files import at, write_whole
   from stale_jax.finding import find_prior
   from stale_jax.pipeline import load
   from stale_jax.sampling.noise_prior import Coarse
@@ -48,19 +55,37 @@ def main() -> None:
   if out.suffix != ".safetensors":
     raise UserError(f"--out={OUT.value} must end in .safetensors.")
   sys.path.insert(0, os.getcwd())  # The module of a reward may lie there.
+  sheet = SHEET.value and at(SHEET.value)
   settings = construct(Find, {} if CALLS.value is None else {"calls": CALLS.value}, "find")
   coarse = construct(Coarse, {"senses": tuple(SENSES.value or ())}, "coarse")
   model = load(WORKDIR.value)
+  if sheet and "sight" not in model.source.senses:
+    raise UserError(f"{model.name} has no sight: leave out --sheet.")
   reward = build_reward(REWARD.value, model.source)
   how = {"solver": SOLVER.value, "steps": STEPS.value, "guidance": GUIDANCE.value}
   found = find_prior(model, PROMPT.value, reward, SEED.value, settings=settings, coarse=coarse, **how)
   about = {"model": model.name, "prompts": PROMPT.value, "reward": REWARD.value, "rewards": found.rewards}
+  if sheet:
+    write_whole(sheet, _sheet(model, found.prior, how))
   save_prior(out, found.prior, {**about, "calls": found.calls, "divergence": found.divergence})
   first, last = found.rewards[0], found.rewards[-1]
   print(
     f"mean reward: {first:.3g} in the first batch, {last:.3g} in the last; {found.calls} clips, "
     f"{found.divergence:.3g} nats from the prior of the process: {out}"
   )
+
+
+def _sheet(model, prior, how: Mapping[str, Any]) -> bytes:
+  """A picture of the clips of 6 seeds that the search has not seen, without and with `prior`."""
+  import numpy as np
+
+  from stale_jax.media import contact_sheet, png
+
+  seeds = range(2**32 - 6, 2**32)
+  prompts = [PROMPT.value[i % len(PROMPT.value)] for i in range(len(seeds))]
+  pair = [model.sample(prompts, seeds, prior=each, **how)["sight"] for each in (None, prior)]
+  picture = contact_sheet(np.stack(pair, 1).reshape(-1, *pair[0].shape[1:]))
+  return png(picture.repeat(4, 0).repeat(4, 1))
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def trained(seed: int, has_bias: bool) -> Trained:
     batch = Batch(clip={"sight": sight[rows]}, context=Context(text=text[rows]), index=rows)
     parts = denoiser, relate, diffusion.process, diffusion.time_sampler, batch, key_noise
     prediction, square = contextual_prediction(*parts)
-    error = diffusion.process.loss(prediction.output["sight"], prediction.corruption["sight"], prediction.t)
-    return jnp.mean(error) + PENALTY * square, square
+    output, corruption = prediction.output["sight"], prediction.corruption["sight"]
+    return jnp.mean(diffusion.process.loss(output, corruption, prediction.t)) + PENALTY * square, square
 
   @jax.jit
   def train(params):
@@ -77,7 +77,7 @@ def trained(seed: int, has_bias: bool) -> Trained:
 
 
 def functions(network, relation, params, has_bias: bool, turn: int = 0):
-  """(relation, denoiser) for `sampling.contextual`; the relation sees the captions of `turn` clips further."""
+  """(relation, denoiser) of a model; the relation sees the caption of the clip `turn` places before."""
   import jax
   import jax.numpy as jnp
 

@@ -4,7 +4,8 @@ ContextDiff (arXiv 2402.16627): denoisers of 12 x 12 x 4 clips of digits are tra
 without bias and once jointly with a relation, from the same seeds and batches. Both sample 192 clips in 10
 steps, and the relation sees the estimate of the clip alone. Value: the share of labels (digit, colour,
 direction) that a reader finds as the captions state, of the model with bias minus that of the model without,
-mean over three seeds. Bar: 0. With the captions of other clips inside the relation alone, the share must not be greater.
+mean over three seeds. Bar: 0. With the captions of other clips inside the relation alone, the share must not
+be greater.
 """
 
 SEEDS = 3

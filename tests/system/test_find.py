@@ -38,9 +38,10 @@ def test_a_prior_is_found_for_a_function_and_movies_are_made_with_it(weights, tm
   (tmp_path / "my_reward.py").write_text(BRIGHT)
   out, place = tmp_path / "prior.safetensors", {"PYTHONPATH": str(tmp_path)}
   flags = [f"--workdir={weights}", f"--prompt={PROMPT}", "--steps=2", "--guidance=1"]
-  more = ["--reward=my_reward:bright", "--calls=64", f"--out={out}"]
+  more = ["--reward=my_reward:bright", "--calls=64", f"--out={out}", f"--sheet={tmp_path}/s.png"]
   code, said, err = finish("find", *flags, *more, **place)
   assert code == 0 and str(out) in said, err
+  assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
   with safe_open(out, framework="numpy") as file:
     about, names = json.loads(file.metadata()["about"]), set(file.keys())
   assert about["reward"] == "my_reward:bright" and about["calls"] == 64 and len(about["rewards"]) == 2

@@ -19,6 +19,7 @@ PROMPT = "--prompt=a red seven moves left slowly"
 # (program, flag) -> the other flags that the program needs, for outputs that may be in a bucket.
 BUCKETS = {
   ("find", "out"): (PROMPT, "--reward=liveliness"),
+  ("find", "sheet"): (PROMPT, "--reward=liveliness", "--out=x.safetensors"),
   ("generate", "out"): (PROMPT,),
   ("generate", "prior"): (PROMPT, "--out=x"),
   ("adapters", "out"): ("--merge=x",),
