@@ -1,19 +1,25 @@
 """Compares ways of generating clips of other sizes than in training, with the shipped model of digits.
 
-python -m experiments.sizes
+python -m experiments.sizes [--clips=12 --seed=0]
 
-12 prompts at 12, 16 and 24 pixels (training: 16), all frames together: plainly, with scaled attention, and
-with scaled attention and SD3's shift (`stale_jax.sizes`). Score: the share of clips in which a reader, fitted
-on real clips of each size, finds both the digit and the colour of the prompt. It sees a patch around the
-centre of mass of all ink, so that two digits in a clip, or scattered ink, are not read. The last line is one
-JSON object.
+Random prompts at 12, 16 and 24 pixels (training: 16), all frames together: plainly, with scaled attention,
+and with scaled attention and SD3's shift (`stale_jax.sizes`). Score: the share of clips in which a reader,
+fitted on real clips of each size, finds both the digit and the colour of the prompt. It sees a patch around
+the centre of mass of all ink, so that two digits in a clip, or scattered ink, are not read. The last line is
+one JSON object.
 """
 
 import json
 
+from absl import flags
+
 from experiments.main import run
 
-CLIPS, SIZES = 12, (12, 16, 24)
+CLIPS = flags.DEFINE_integer("clips", 12, "Number of clips of each size and way.", lower_bound=1)
+SEED = flags.DEFINE_integer(
+  "seed", 0, "Seed of the prompts and of the noise.", lower_bound=0, upper_bound=10**6
+)
+SIZES = (12, 16, 24)
 WAYS = {
   "plain": {"scale_attention": False, "scale_shift": False},
   "scaled": {"scale_attention": True, "scale_shift": False},
@@ -22,14 +28,14 @@ WAYS = {
 
 
 def main() -> None:
-  clips, wanted = generated(seed=0)
+  clips, wanted = generated(CLIPS.value, SEED.value)
   scores = {size: {way: legible(x, size, wanted) for way, x in ways.items()} for size, ways in clips.items()}
   for size, row in scores.items():
-    row["real clips"] = real(size, seed=0)
-  print(json.dumps({"clips": CLIPS, "scores": scores}))
+    row["real clips"] = real(size, SEED.value)
+  print(json.dumps({"clips": CLIPS.value, "scores": scores}))
 
 
-def generated(seed: int) -> tuple[dict, dict]:
+def generated(count: int, seed: int) -> tuple[dict, dict]:
   """Returns (size -> way -> sight of the clips, label -> classes that the prompts ask for)."""
   import numpy as np
 
@@ -38,15 +44,15 @@ def generated(seed: int) -> tuple[dict, dict]:
   from stale_jax.sizes import sized
 
   model, rng = load(), np.random.default_rng(seed)
-  wanted = {name: rng.integers(0, count, CLIPS) for name, count in LABELS.items()}
-  prompts = [caption({name: int(x[i]) for name, x in wanted.items()}) for i in range(CLIPS)]
+  wanted = {name: rng.integers(0, classes, count) for name, classes in LABELS.items()}
+  prompts = [caption({name: int(x[i]) for name, x in wanted.items()}) for i in range(count)]
   clips = {}
   for size in SIZES:
     clips[size] = {}
     for way, settings in WAYS.items():
       other = sized(model, size, size, **settings)
-      seeds = range(seed * CLIPS, seed * CLIPS + CLIPS)
-      clips[size][way] = other.sample(prompts, seeds, how="all_frames", batch=CLIPS)["sight"]
+      seeds = range(seed * count, seed * count + count)
+      clips[size][way] = other.sample(prompts, seeds, how="all_frames", batch=count)["sight"]
   return clips, wanted
 
 
