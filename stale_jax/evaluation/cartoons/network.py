@@ -106,7 +106,17 @@ class Attention(nn.Module):
     x = x.reshape(len(x), -1, x.shape[-1])
     weights = jax.nn.softmax(nn.Dense(self.queries, name="queries")(x), axis=1)
     pooled = jnp.einsum("npq,npc->nqc", weights, x)
-    return jnp.concatenate([pooled.reshape(len(x), -1), x.max(1)], -1)
+    return jnp.concatenate([pooled.reshape(len(x), -1), _maximum(x)], -1)
+
+
+def _maximum(x: Float[Array, "n places channels"]) -> Float[Array, "n channels"]:
+  """The maximum over places, with finite gradients.
+
+  The gradient of `jnp.max` compares values that XLA may compute twice, with different rounding, and divides
+  by the number of equal ones. Without any, it is infinite.
+  """
+  top = jax.lax.stop_gradient(x >= x.max(1, keepdims=True) - 1e-6).astype(x.dtype)
+  return (top * x).sum(1) / jnp.maximum(top.sum(1), 1)
 
 
 def _active(module: nn.Module, name: str, x: Array) -> Array:
