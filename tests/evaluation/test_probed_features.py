@@ -64,7 +64,7 @@ def test_the_caption_is_hidden(model, splits):
 def test_probes_find_what_is_there_and_nothing_else(model):
   splits = labelled_splits(model, 100)
   inputs = [part.labels["digit"] @ np.arange(10.0)[:, None] for part in splits]
-  inputs = [np.concatenate([x == d for d in range(10)], 1) for x in inputs]
+  inputs = [np.concatenate([x == d for d in range(10)], 1).astype(float) for x in inputs]
   assert probe_label(splits, "digit", inputs) == (1.0, 1.0)
   rng = np.random.default_rng(0)
   assert max(probe_label(splits, "digit", [rng.standard_normal((len(x), 10)) for x in inputs])) < 0.3
