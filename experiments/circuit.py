@@ -17,7 +17,7 @@ from stale_jax.progress import Stage
 
 CONFIG = define_experiment()
 OUT = flags.DEFINE_string("out", None, "Circuit file (.safetensors) to write.")
-CLIPS = flags.DEFINE_integer("clips", None, "Training clips; default: 4096.")
+CLIPS = flags.DEFINE_integer("clips", None, "Training clips; default: 2048.")
 EPOCHS = flags.DEFINE_integer("epochs", None, "Passes through the training clips; default: 2.")
 STATES = flags.DEFINE_integer("states", None, "States of a region; default: 24.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the fit.", lower_bound=0, upper_bound=2**32 - 1)

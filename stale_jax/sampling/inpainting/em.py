@@ -57,7 +57,7 @@ class CircuitSettings:
   leaf_states: int = number(6, least=1)
   states: int = number(24, least=1)
   root_states: int = number(192, least=1)
-  clips: int = number(4096, least=1)
+  clips: int = number(2048, least=1)
   batch: int = number(32, least=1)
   epochs: int = number(2, least=0)
   smoothing: float = number(0.01, above=0)
