@@ -1,4 +1,8 @@
-"""Small models with and without the bias of context, trained alike, for the claims about ContextDiff."""
+"""Small models with and without the bias of context, trained alike, for the claims about ContextDiff.
+
+python -m experiments.claims._context docs/results/contextdiff_helps_slow.json docs/context.svg
+draws the shares that the claim has measured.
+"""
 
 import functools
 from typing import Any, NamedTuple
@@ -129,3 +133,26 @@ def accuracy(model: Trained, has_bias: bool, seed: int, turn: int = 0) -> float:
   names = ("digit", "colour", "direction")
   wanted = {name: np.array([example["labels"][name] for example in examples]) for name in names}
   return float(np.mean([reading.labels[name] == wanted[name] for name in names]))
+
+
+def draw_shares(results: str, out: str) -> None:
+  """Draws the shares of right labels of all models and seeds, from the file of the claim's results."""
+  import json
+  from pathlib import Path
+
+  from stale_jax.evaluation.table import estimates
+  from stale_jax.files import write_whole
+  from stale_jax.media.dots import dots
+
+  rows = json.loads(Path(results).read_text())["seeds"]
+  names = {"without": "no bias", "with": "bias", "shuffled": "wrong captions in r", "left out": "r left out"}
+  shares = {
+    text: {seed: {"right labels": row[name]} for seed, row in enumerate(rows)} for name, text in names.items()
+  }
+  write_whole(out, dots(shares, estimates(shares)))
+
+
+if __name__ == "__main__":
+  import sys
+
+  draw_shares(*sys.argv[1:])

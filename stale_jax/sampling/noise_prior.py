@@ -26,6 +26,7 @@ import functools
 from collections.abc import Sequence
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -126,7 +127,8 @@ class NoisePrior:
     if frames < self.frames:
       raise UserError(f"the prior is for clips of at least {self.frames} frames; the clip has {frames}.")
 
-  def draw(self, process: Process, senses: Sequence[Sense], keys: Key[Array, "batch"]) -> Clip:
+  @functools.partial(jax.jit, static_argnums=(1, 2))
+  def draw(self, process: Process, senses: tuple[Sense, ...], keys: Key[Array, "batch"]) -> Clip:
     """Draws initial noise, one clip per key: that of `sampling.prior` for the same keys, transported.
 
     w of the prior becomes w + C^T (m + (s - 1) C w), so that at m = 0, s = 1 nothing changes but rounding.
@@ -134,7 +136,7 @@ class NoisePrior:
     Returns:
       sense -> [batch, frames, *shape], for all `senses`; those that are not tuned are not changed.
     """
-    x = prior(process, tuple(senses), self.frames, keys)
+    x = prior(process, senses, self.frames, keys)
 
     def transported(name):
       w, mean = process.to_normal(x[name]), self.mean[name]
@@ -143,7 +145,8 @@ class NoisePrior:
 
     return {**x, **{name: transported(name) for name in self.mean}}
 
-  def coordinates(self, process: Process, senses: Sequence[Sense], keys: Key[Array, "batch"]) -> Clip:
+  @functools.partial(jax.jit, static_argnums=(1, 2))
+  def coordinates(self, process: Process, senses: tuple[Sense, ...], keys: Key[Array, "batch"]) -> Clip:
     """The coordinates c of the noise that `draw` returns, sense -> [batch, times, *sides, channels].
 
     They are not computed from this noise, in which values at the walls of a box have lost their digits.
