@@ -86,9 +86,10 @@ def strengths(labels: dict[str, Int[np.ndarray, "n"]]) -> dict[str, Float[np.nda
   kinds = ("contact", "release", "spell", "transform", "hand_over")
   found = {kind: np.zeros(len(labels["action"])) for kind in kinds}
   for number, action in enumerate(labels["action"]):
-    weights = [_weight(labels["character"][number], labels["build"][number])]
-    if labels["character2"][number] < len(LABELS["character"]):
-      weights.append(_weight(labels["character2"][number], 0))
+    character, build, other = (int(labels[f][number]) for f in ("character", "build", "character2"))
+    weights = [_weight(character, build)]
+    if other < len(LABELS["character"]):
+      weights.append(_weight(other, 0))
     for _, kind, strength, *_ in RULES[LABELS["action"][action]](Timing(0.0, 4.0)):
       is_contact = kind in CONTACTS
       found["contact" if is_contact else kind][number] = strength * (min(weights) if is_contact else 1.0)
