@@ -2,9 +2,9 @@
 
 FIND (arXiv 2407.19453; `sampling.search`) tunes the initial noise of the shipped model, which makes clips
 without a prompt in 4 steps, so that a reader reads a three, a five or a seven in their sight, one digit per
-search. Value: the mean over the three searches of the gain in mean log-probability, in standard deviations of
-the log-probability under the uniform prior, over the same 128 seeds, which the searches have not seen. Bar:
-.5.
+search. Only the noise of the other senses is tuned: they have few values, and sight follows them. Value: the
+mean over the three searches of the gain in mean log-probability, in standard deviations of the
+log-probability under the uniform prior, over the same 128 seeds, which the searches have not seen. Bar: .5.
 
 - Searches with random rewards must gain less than .1, on average over the three searches.
 - All noise must be in the box.
@@ -16,6 +16,7 @@ all, if 1, 16 or 128 clips are wanted.
 """
 
 CLIPS, DIGITS = 128, (3, 5, 7)
+SENSES = ("sound", "touch", "smell", "taste")
 HOW = {"how": "all_frames", "steps": 4, "guidance": 1.0}
 REAL = 2048
 
@@ -30,6 +31,7 @@ def measure(seed: int) -> dict:
   from stale_jax.evaluation.reader import fitted_reader
   from stale_jax.finding import find_prior
   from stale_jax.pipeline import load
+  from stale_jax.sampling.noise_prior import Coarse
 
   model = load()
   reader = fitted_reader(dataclasses.replace(model.source, split="train"))
@@ -56,7 +58,7 @@ def measure(seed: int) -> dict:
     before = flat.log_probabilities["digit"][:, digit]
     row = {"digit": digit, "flat": float(before.mean())}
     for name, how in (("tuned", reward), ("random", nothing)):
-      found = find_prior(model, [""], how, own, **HOW)
+      found = find_prior(model, [""], how, own, coarse=Coarse(senses=SENSES), **HOW)
       reading, calls = read(found.prior), max(calls, found.calls)
       after = reading.log_probabilities["digit"][:, digit]
       noise = found.prior.draw(model.system.diffusion.process, model.system.data.senses, keys_of(fresh))

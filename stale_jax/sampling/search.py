@@ -45,7 +45,7 @@ class Find:
   buffer: int = number(4, least=1)
   epochs: int = number(4, least=1)
   clip: float = number(0.2, above=0)
-  rate: float = number(0.05, above=0)
+  rate: float = number(0.6, above=0)
   most_kl: float = number(0.1, above=0)
 
   def __post_init__(self):
