@@ -96,9 +96,7 @@ class Model:
       UserError: a setting is unknown or out of range.
     """
     given = {k: v for k, v in overrides.items() if v is not None}
-    if "guidance" in given:  # One scale for all frames replaces a ramp of the config.
-      given = {"guidance_ramp": (), **given}
-    return construct(Sampling, {**vars(self.system.diffusion.sampling), **given}, "sampling")
+    return construct(Sampling, {**vars(self.system.diffusion.sampling), **_flat(given), **given}, "sampling")
 
   def sample(
     self,
@@ -259,6 +257,11 @@ class Model:
     clips = self.sample(prompts, seeds, story=story, **rest)
     facts = {"batch": len(prompts), **dataclasses.asdict(story)}
     return _movies(self, clips, prompts, seeds, [facts] * len(prompts), rest)
+
+
+def _flat(overrides: Mapping[str, Any]) -> dict[str, Any]:
+  """Disables the guidance ramp of a config if `overrides` give one scale for all frames."""
+  return {"guidance_ramp": ()} if "guidance" in overrides else {}
 
 
 def _divided(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
