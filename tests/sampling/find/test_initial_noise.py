@@ -87,7 +87,7 @@ def test_prior_files(model, tmp_path):
   save_prior(path, tuned, {"prompt": "é"})
   back = load_prior(path)
   assert back.frames == 4 and back.name == str(path) and path.stat().st_size < 10_000
-  for a, b in zip(jax.tree.leaves(back), leaves and jax.tree.leaves(tuned), strict=True):
+  for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(tuned), strict=True):
     np.testing.assert_array_equal(a, b)
   save_prior(
     tmp_path / "nan.safetensors", tuned.replace(mean={n: x * np.nan for n, x in tuned.mean.items()}), {}
