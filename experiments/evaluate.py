@@ -125,11 +125,10 @@ def _measure(
       raise UserError(f"the suite {SUITE.value!r} compares with no other model: leave out --reference.")
     options["reference"] = load(REFERENCE.value, mesh=mesh)
   rollout = {} if SECONDS.value is None else {"seconds": SECONDS.value}
-  if rollout and not suite.panels:
-    raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --seconds.")
+  refused = [*rollout, *([] if plot is None or suite.maps else ["plot"])]
+  if refused and not suite.panels:
+    raise UserError(f"the suite {SUITE.value!r} makes no long movies: leave out --{', --'.join(refused)}.")
   if plot:
-    if not suite.panels and not suite.maps:
-      raise UserError(f"the suite {SUITE.value!r} draws no plot: leave out --plot.")
     make_folder(plot.parent)
   with Stage(f"measuring {SUITE.value}"):
     scores, clip = suite.measure(model, seed=SEED.value, **options, **rollout, **settings)

@@ -86,7 +86,7 @@ flags.mark_flags_as_required(["out"])
 def main() -> None:
   from stale_jax.files import at, check_on_disk
 
-  files = (SCRIPT, FIRST_FRAME, INPUT, CIRCUIT, TELEPORT)
+  files = (SCRIPT, FIRST_FRAME, INPUT, MASK, CIRCUIT, TELEPORT)
   check_on_disk("--", **{flag.name: flag.value for flag in files})
   at(OUT.value)  # A bucket that does not answer is reported before any work.
   with on_devices(MESH, PROCESSES) as mesh:

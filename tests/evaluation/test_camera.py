@@ -58,7 +58,7 @@ def test_the_flow_of_digits_shows_the_camera_too(motion):
   some = [source[i] for i in range(24)]
   across = [x for x in some if (x["labels"]["direction"] in (2, 3)) == (component == 0)]
   moving = np.array([picture_motion(x["clip"]["sight"])[component] for x in across])
-  np.testing.assert_allclose(np.median(moving), SPEED * MOTIONS[motion][component], atol=0.05)
+  np.testing.assert_allclose(np.median(moving), SPEED * MOTIONS[motion][component], atol=0.08)
 
 
 def test_a_still_clip_does_not_move():

@@ -75,7 +75,8 @@ def test_a_bridge_composes_to_the_noising(process, eta):
     assert kstest(np.asarray(fake).ravel(), want).statistic > 1.5 * limit
   # At the ends there is no bias.
   np.testing.assert_allclose(biased.bias(full(0.0)), 0, atol=1e-6)
-  np.testing.assert_allclose(biased.bias(full(1.0)), 0, atol=2e-3)
+  # At time 1 EDM keeps 1/80 of the clip, whose standard deviation is sigma_data.
+  np.testing.assert_allclose(biased.bias(full(1.0)), 0, atol=2e-2)
 
 
 def test_a_step_of_the_uniform_flow_is_the_convex_combination_of_the_docstring():
@@ -97,11 +98,11 @@ def test_a_step_of_the_uniform_flow_is_the_convex_combination_of_the_docstring()
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=str)
-def test_without_bias_a_sample_has_the_bits_of_the_process_and_with_one_it_differs(process):
+def test_without_bias_a_sample_is_that_of_the_process_and_with_one_it_differs(process):
   reverse = reverse_of(process)
   want = jax.jit(lambda x: decode(reverse, Codes(start=x, noise={}), 0.0))(START)["touch"]
   zero = jax.jit(lambda x: contextual_sample(reverse, none, x))(START)["touch"]
-  np.testing.assert_array_equal(jnp.clip(zero, -1, 1), want)
+  np.testing.assert_allclose(jnp.clip(zero, -1, 1), want, atol=1e-6)  # Two programs, which round differently.
   moved = contextual_sample(reverse, wild, START)["touch"]
   assert np.abs(moved - zero).max() > 0.05
   other = dataclasses.replace(reverse, context=Context(text=reverse.context.text + 1))

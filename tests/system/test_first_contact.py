@@ -37,7 +37,7 @@ def test_help_shows_an_example_and_the_flags_of_the_program(name):
     ),
     ("train", ["--config=digits_micro", "--workdir=x"], "did you mean configs/digits_micro.py?"),
     ("launch", ["--run=configs/launch_v5.py", "--client=xpk"], "did you mean configs/launch_v5e.py?"),
-    ("evaluate", [], "--suite is missing: choose captions, contamination, denoising"),
+    ("evaluate", [], "--suite is missing: choose captions, cartoons, composition, contamination"),
     ("generate", ["--prompt=a"], "--out is missing: Folder to write the movies"),
     ("train", ["--config=configs/digits.py"], "--workdir is missing: Folder of the run"),
     ("story", ["--out=x"], "--prompt is missing: Prompt of a panel"),

@@ -103,7 +103,7 @@ def test_known_frames_are_clean_where_frames_have_times(model, movie, monkeypatc
   """A mask per frame becomes conditioning frames, in models that were trained with them."""
   clip = {name: x[None] for name, x in read_arrays(movie)[0].items()}
   seen = []
-  monkeypatch.setattr(type(model), "sample", lambda self, *a, known, **kw: seen.append(known))
+  monkeypatch.setattr(type(model), "sample", lambda self, *a, known, **kw: seen.append(known) or {})
   inpaint(model, clip, read_mask("last:2", model.source.senses, 4), [""], [0])
   inpaint(model, clip, read_mask("left", model.source.senses, 4), [""], [0])
   assert seen[0].clean.tolist() == [[True, True, False, False]] and not seen[1].clean.any()
@@ -143,7 +143,7 @@ def test_masks_in_files_and_words(model, tmp_path):
     (["--mask=lefft"], "did you mean 'left'"),
     (["--mask=left", "--seconds=3"], "--seconds does not go with --input"),
     (["--mask=left", "--circuit=shipped"], "the circuit"),
-    (["--mask=left", "--circuit=none.safetensors"], "no circuit at none.safetensors"),
+    (["--mask=left", "--circuit=none.safetensors"], "none.safetensors: fit one"),
     (["--mask=left", "--steer_weight=0.5"], "needs a circuit"),
     (["--mask=left", "--workdir=autoencoder"], "autoencoder"),
     ([], "--input needs --mask"),
