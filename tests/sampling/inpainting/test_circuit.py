@@ -174,8 +174,8 @@ def test_a_fitted_circuit_beats_independent_values_and_its_states_are_patches():
   start, end = compare(first, clips, held_out), compare(circuit, clips, held_out)
   assert end["log_likelihood"] > 0.8 * end["independent"] and end["independent"] < 0
   assert end["log_likelihood"] > start["log_likelihood"] + 10
-  level = levels_of(circuit, {"touch": jnp.asarray([-1.0, -0.97, -0.96, 0.1, 1.0])})["touch"]
-  assert level.tolist() == [0, 0, 1, 3, 4]
+  level = levels_of(circuit, {"touch": jnp.asarray([[[-1.0, -0.97, -0.96, 0.1, 1.0]]])})["touch"]
+  assert level.tolist() == [[[0, 0, 1, 3, 4]]]
   assert evidence_of(circuit, held_out)["sight"].shape == (32, 4, 12, 12, 3, 5)
 
 
