@@ -2,7 +2,7 @@
 
 *Diffusion Models Beat GANs on Image Classification* (arXiv 2307.08702): a clip is noised to a time t, the
 activations after a block of the denoiser are averaged over space and time, and a linear probe predicts the
-labels from them. The best block and time are chosen on other clips than those that are reported.
+labels from them. The best block and time are chosen on validation clips and reported on test clips.
 
 The denoiser sees the first sense alone, without a caption: other senses, such as the sound of a digit, or the
 caption would tell the probe the label. The probe of the clean values of the same sense (`pixels`) is what

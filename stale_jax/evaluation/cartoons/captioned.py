@@ -85,7 +85,7 @@ def evaluate_cartoons(model, clips: int = 96, seed: int = 0, **overrides) -> tup
   reader, rate = shipped_reader(), source.rate
   names = tuple(sense.name for sense in model.system.data.senses)
   train, test = (dataclasses.replace(source, split=split) for split in ("train", "test"))
-  # The captions of other test clips than those that are real below.
+  # These captions belong to test clips that are not among the real clips below.
   drawn = [test.draw(_REAL + i)[:2] for i in range(clips)]
   wanted = [labels for labels, _ in drawn]
   clip = finite(model.sample([words for _, words in drawn], [seed + i for i in range(clips)], **overrides))

@@ -18,9 +18,9 @@ from stale_jax.evaluation.needs import cartoons_of, finite
 TRIPLE, PAIR = ("character", "action", "scene"), ("character", "colour")
 ABOUT = {
   "triple": "share of clips that show character, action and scene as the caption says, all three at once, "
-  "for combinations that no training clip has, divided by the share for those that training clips have",
+  "for held-out combinations, divided by the share for combinations of the training clips",
   "triple_seen": "the share for combinations that training clips have",
-  "triple_unseen": "the share for those that none has",
+  "triple_unseen": "the share for held-out combinations",
   "pair": "the same as triple for character and colour",
   "pair_seen": "the same as triple_seen for character and colour",
   "pair_unseen": "the same as triple_unseen for character and colour",
@@ -28,7 +28,7 @@ ABOUT = {
 
 
 def evaluate_composition(model, clips: int = 96, seed: int = 0, **overrides) -> tuple[dict[str, Any], Clip]:
-  """Generates clips of combinations that training clips have, and of those that are held out.
+  """Generates clips of combinations in the training clips and of held-out combinations.
 
   Args:
     model: a `stale_jax.Model` trained on cartoons with `combinations="seen"`.

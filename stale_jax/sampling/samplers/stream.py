@@ -57,6 +57,8 @@ class StreamRollout:
       raise UserError(
         f"how='stream' noises each estimate anew: set solver to 'consistency', not {settings.solver!r}."
       )
+    if settings.guidance_ramp:
+      raise UserError("how='stream' has one scale of guidance: leave out guidance_ramp, or set guidance.")
     if settings.is_guided and (settings.guidance_kind != "cfg" or settings.skip_layers):
       raise UserError("how='stream' supports guidance_kind='cfg' only, without skip_layers.")
     check_chunks(self.senses, how.chunk, how.sinks, window)
