@@ -30,7 +30,7 @@ from stale_jax.data.sources import coded, folder, videos
 coded._CHUNK = {CHUNK}
 read, measured, encoded = [], [], []
 describe, probe, encode = folder.read_described, videos.probe, coded.CodedSource._encode_into
-folder.read_described = lambda path: read.append(path) or describe(path)
+folder.read_described = lambda path, *a: read.append(path) or describe(path, *a)
 videos.probe = lambda path, hdr: measured.append(path) or probe(path, hdr)
 coded.CodedSource._encode_into = lambda self, *a: encoded.append(a[1].start) or encode(self, *a)
 of_folder, of_latents = ast.literal_eval(sys.argv[1])
