@@ -34,7 +34,8 @@ def check(golden, case: str, movies) -> None:
   assert names
   for name in names:
     _, row, sense = name.split("/")
-    np.testing.assert_allclose(movies[int(row)].clip[sense], golden[name], atol=1e-4, err_msg=name)
+    # Frame after frame, roundoff grows: programs that XLA fuses in another way differ by 1.2e-4 after 20 frames.
+    np.testing.assert_allclose(movies[int(row)].clip[sense], golden[name], atol=3e-4, err_msg=name)
 
 
 # Those that `make test` leaves to .ci/run: another way of what is tested anyway.
