@@ -14,6 +14,7 @@ from stale_jax.clip import Clip, Context, Sense
 from stale_jax.compilation import batches, compiled
 from stale_jax.errors import UserError
 from stale_jax.evaluation.calibration import softmin
+from stale_jax.evaluation.needs import without_bias
 from stale_jax.fields import check_fields, number
 from stale_jax.mesh import on_host
 from stale_jax.pipeline import Model
@@ -217,5 +218,6 @@ def classify(
 def check_classifies(model: Model) -> None:
   """Raises UserError if `model` cannot classify clips."""
   check_generates(model.system, model.name)
+  without_bias("classification", model.system)
   if model.system.diffusion.artv:
     raise UserError(f"{model.name} makes one frame at a time and cannot classify clips; use another model.")

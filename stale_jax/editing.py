@@ -24,6 +24,7 @@ from stale_jax.movie import Movie, movies_of
 from stale_jax.pipeline import Model
 from stale_jax.processes import Process, named_keys
 from stale_jax.sampling import Reverse, prior
+from stale_jax.sampling.contextual import contextual_edit
 from stale_jax.sampling.editing import translate
 from stale_jax.sampling.guiding import Guidance, Guiding, guidance_of, guided, guiding_of
 from stale_jax.sampling.solvers import Denoiser
@@ -73,7 +74,10 @@ class _EditProgram:
     guidance: Guidance,
     eta: Float[Array, ""],
   ) -> Clip:
-    """Edits `clip`, described by `source`, to what `target` describes. Only the target is guided."""
+    """Edits `clip`, described by `source`, to what `target` describes. Only the target is guided.
+
+    With a bias of context, the clip is noised with that of the target, and `source` and `eta` are not used.
+    """
     source, target = (self.network.encode_captions(params, context) for context in (source, target))
 
     def denoiser_of(network) -> Denoiser:
@@ -82,6 +86,8 @@ class _EditProgram:
     plain = denoiser_of(self.network)
     denoiser = guided(self.guiding, self.network, denoiser_of, guidance.scale, guidance.interval)
     known = Reverse(process=self.process, denoiser=plain, times=times, context=source, keys=keys)
+    if self.network.relation_width:
+      return contextual_edit(changed, functools.partial(self.network.relate, params), clip)
     others = prior(self.process, self.made, times.shape[-1], named_keys(keys, "made"))
     changed = dataclasses.replace(known, denoiser=denoiser, context=target)
     return translate(known, changed, clip, eta, others)
@@ -132,6 +138,9 @@ def edit(
   times = dataclasses.replace(settings, batch=width).times(frames, model.system.data.senses)
   times = times[settings.steps - max(1, round(asked.strength * settings.steps)) :]
   process = model.system.diffusion.process
+  lacking = [sense.name for sense in model.system.data.senses if sense.name not in clip]
+  if network.relation_width and lacking:
+    raise UserError(f"{model.name} edits clips that have all its senses; {', '.join(lacking)} is missing.")
   # A sense that is made along starts from the prior, at time 1.
   made = [sense for sense in model.system.data.senses if sense.name not in clip and asked.strength == 1]
   guiding = guiding_of(settings, process, network)

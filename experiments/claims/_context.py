@@ -41,7 +41,7 @@ def trained(seed: int, has_bias: bool) -> Trained:
   from stale_jax.config import build
   from stale_jax.models.parameters import draw
   from stale_jax.models.relation import RelationNetwork
-  from stale_jax.objectives.contextual import contextual_prediction
+  from stale_jax.objectives import predict
   from stale_jax.text import tokenize
   from stale_jax.training.initial import init_params
 
@@ -60,10 +60,11 @@ def trained(seed: int, has_bias: bool) -> Trained:
     rows = jax.random.randint(key_rows, (BATCH,), 0, CLIPS)
     relate, denoiser = functions(network, relation, params, has_bias)
     batch = Batch(clip={"sight": sight[rows]}, context=Context(text=text[rows]), index=rows)
-    parts = denoiser, relate, diffusion.process, diffusion.time_sampler, batch, key_noise
-    prediction, square = contextual_prediction(*parts)
+    parts = denoiser, diffusion.process, diffusion.time_sampler, batch, key_noise
+    prediction = predict(*parts, relate=relate)
     output, corruption = prediction.output["sight"], prediction.corruption["sight"]
-    return jnp.mean(diffusion.process.loss(output, corruption, prediction.t)) + PENALTY * square, square
+    loss = jnp.mean(diffusion.process.loss(output, corruption, prediction.t))
+    return loss + PENALTY * prediction.bias, prediction.bias
 
   @jax.jit
   def train(params):

@@ -33,8 +33,22 @@ def build_diffusion_system(config: Mapping[str, Any]) -> System:
   artv = _build_artv(config, data.senses, process)
   time_sampler = build_time_sampler(config["times"])
   network = _build_denoiser(config, data, artv)
+  if network.relation_width:
+    _check_relation(config, process)
   diffusion = _build_diffusion(config, data, process, time_sampler, artv, network)
   return System(data=data, network=network, diffusion=diffusion)
+
+
+def _check_relation(config: Mapping[str, Any], process: Process) -> None:
+  """Raises UserError if sampling with a bias of context does not support what the config needs."""
+  if not process.mixes_noise:
+    name = type(process).__name__
+    raise UserError(f"model.relation_width needs a process that mixes data with noise; {name} does not.")
+  if config["artv"] is not None or config["first"]["share"] or config["times"]["independent"]:
+    raise UserError(
+      "model.relation_width needs clips that are made as a whole: leave out artv and first.share, and set "
+      "times.independent=False."
+    )
 
 
 def build_data(config: Mapping[str, Any]) -> Data:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from stale_jax.errors import UserError
 from stale_jax.evaluation.membership import handwriting_losses, membership
-from stale_jax.evaluation.needs import digits_of
+from stale_jax.evaluation.needs import digits_of, without_bias
 from stale_jax.evaluation.reader import glyphs, still, track
 
 ABOUT = {
@@ -114,6 +114,7 @@ def evaluate_contamination(
   Raises:
     UserError: the model was not trained on digits or has no sight, or `clips` is below 1.
   """
+  without_bias('the suite "contamination"', model.system)
   models = [model] if reference is None else [model, reference]
   source, *_ = [digits_of("contamination", m.system.data.source, m.system) for m in models]
   if clips < 1:

@@ -15,6 +15,7 @@ from stale_jax.clip import Batch
 from stale_jax.compilation import OnMesh, batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
+from stale_jax.evaluation.needs import without_bias
 from stale_jax.mesh import on_host
 from stale_jax.processes import corrupt
 from stale_jax.processes.process import per_frame
@@ -92,6 +93,7 @@ def evaluate_denoising(model, clips: int = 256, seed: int = 0) -> tuple[dict[str
   Raises:
     UserError: the source has no test split, or `clips` is below 2.
   """
+  without_bias('the suite "denoising"', model.system)
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   losses = held_out_losses(model, clips, seed)

@@ -23,6 +23,7 @@ from stale_jax.compilation import OnMesh, batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
 from stale_jax.evaluation.linear_probe import best_probe
+from stale_jax.evaluation.needs import without_bias
 from stale_jax.mesh import on_host
 from stale_jax.models.features import features
 from stale_jax.processes import corrupt, fold_keys
@@ -208,6 +209,7 @@ def evaluate_features(
   Raises:
     UserError: the source has no labels or no test split, or `clips` is below 2.
   """
+  without_bias('the suite "features"', model.system)
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   splits = labelled_splits(model, clips, seed)

@@ -13,6 +13,7 @@ from stale_jax.clip import Clip, Context
 from stale_jax.compilation import OnMesh
 from stale_jax.data import collate
 from stale_jax.errors import UserError
+from stale_jax.evaluation.needs import without_bias
 from stale_jax.mesh import on_host
 from stale_jax.models import scores
 from stale_jax.objectives import hinge, targets
@@ -105,6 +106,7 @@ def evaluate_labels(model, clips: int = 480, seed: int = 0) -> tuple[dict[str, A
   Raises:
     UserError: the model was trained without labels, its source has no test split, or `clips` is below 2.
   """
+  without_bias('the suite "labels"', model.system)
   experiment = model.system
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")

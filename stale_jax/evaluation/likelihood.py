@@ -34,6 +34,7 @@ from stale_jax.clip import Clip, Context
 from stale_jax.compilation import OnMesh, batches
 from stale_jax.data import collate
 from stale_jax.errors import UserError
+from stale_jax.evaluation.needs import without_bias
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process
 from stale_jax.sampling import Denoiser
@@ -203,6 +204,7 @@ def evaluate_likelihood(
   Raises:
     UserError: `clips` is below 2, or the process has no ODE.
   """
+  without_bias('the suite "likelihood"', model.system)
   if clips < 2:
     raise UserError(f"clips={clips}: at least 2 are needed.")
   experiment = model.system

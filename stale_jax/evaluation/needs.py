@@ -34,6 +34,14 @@ def _of_kind(kind: str, suite: str, source: Source, system) -> Source:
   return source
 
 
+def without_bias(what: str, system) -> None:
+  """Raises UserError if the model's process has a bias of context, which `what` does not know."""
+  if system.network.relation_width:
+    raise UserError(
+      f"{what} does not support models with a bias of context (model.relation_width); use another."
+    )
+
+
 def finite(clip: Clip) -> Clip:
   """Returns generated clips unchanged; raises UserError if they hold values that are not finite."""
   bad = [name for name, x in clip.items() if not np.isfinite(x).all()]

@@ -46,6 +46,12 @@ def build_model(section, senses: Sequence[Sense], **fields) -> Transformer:
       "model.merge needs model.turns >= 1, model.depth >= 2 and model.forms='none', but they are "
       f"{model.turns}, {model.depth} and {model.forms!r}."
     )
+  if model.relation_width % 4:
+    raise UserError(
+      f"model.relation_width={model.relation_width} must be a multiple of 4, for its four heads."
+    )
+  if model.relation_width and model.causal:
+    raise UserError("model.relation_width needs model.causal=False: rollouts have no bias of context.")
   if model.width % model.heads or model.width // model.heads % 2:
     raise UserError(
       f"model.width={model.width} must be a multiple of {2 * model.heads} (2 * model.heads), so that each "

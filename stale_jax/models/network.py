@@ -30,6 +30,7 @@ from stale_jax.models.kv_cache import KVCache
 from stale_jax.models.lanes import Lane, join, lanes_of, of_clip, split
 from stale_jax.models.merging import MergingTrunk
 from stale_jax.models.mixers import JointAttention, Mixer, TokenLayout
+from stale_jax.models.relation import RelationNetwork
 from stale_jax.models.trunk import Trunk
 
 
@@ -61,6 +62,7 @@ class Settings(Protocol):
   micro: tuple[str, ...]
   remat: str
   scan: bool | None
+  relation_width: int
   skip: tuple[int, ...]
   trained_frames: int
 
@@ -78,6 +80,7 @@ class Network:
     head_width: width of an attention head.
     dtype: dtype of the computation.
     trained: see `TokenLayout`.
+    relation: the relation of ContextDiff, which `__call__` does not use; None if the process has no bias.
     declared: the declarations of all parameters.
   """
 
@@ -89,6 +92,7 @@ class Network:
   head_width: int
   dtype: DTypeLike
   trained: Shapes | None
+  relation: RelationNetwork | None
   declared: dict[str, Any]
 
   def __call__(
@@ -218,12 +222,14 @@ def build_network(model: Settings) -> Network:
   trunk = MergingTrunk(trunk=trunk, lanes=block_lanes) if model.merge else trunk
   trunk = Cycle(trunk=trunk, turns=model.turns, dtype=dtype) if model.turns else trunk
   of_senses = lanes[1:], widths, model.condition_width
+  relation = build_relation(model)
   parts = [
     embedding.parameters(),
     modulation_parameters(*of_senses),
     output_parameters(model.senses, widths),
     trunk.parameters(*of_senses) if model.turns else {},
     *(head.parameters(model.senses, widths, model.condition_width) for head in heads),
+    {} if relation is None else {"relation": relation.declared},
   ]
   return Network(
     senses=model.senses,
@@ -234,6 +240,7 @@ def build_network(model: Settings) -> Network:
     head_width=model.width // model.heads,
     dtype=dtype,
     trained=trained_shapes(model.senses, model.trained_frames),
+    relation=relation,
     declared={**{name: part for tree in parts for name, part in tree.items()}, "blocks": blocks},
   )
 
@@ -244,6 +251,13 @@ def trained_shapes(senses: tuple[Sense, ...], frames: int) -> Shapes | None:
     return None
   grids = {sense.name: sense.grid(frames) for sense in senses}
   return {name: (grid[0], math.prod(grid[1:])) for name, grid in grids.items()}
+
+
+def build_relation(model: Settings) -> RelationNetwork | None:
+  """Builds the relation that the settings enable."""
+  if not model.relation_width:
+    return None
+  return RelationNetwork(senses=model.senses, text_width=model.text_width, width=model.relation_width)
 
 
 def build_heads(model: Settings, dtype: DTypeLike) -> tuple[Head, ...]:

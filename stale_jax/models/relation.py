@@ -49,7 +49,7 @@ class RelationNetwork:
       layers[f"{sense.name}_in"] = linear_parameters(values + 3, self.width)
       layers[f"{sense.name}_out"] = linear_parameters(2 * self.width, values, init=ZEROS)
     return {
-      name: {"dense": {part: _at(p, f"{name}/dense/{part}") for part, p in layer["dense"].items()}}
+      name: {"dense": {part: _at(p, f"relation/{name}/dense/{part}") for part, p in layer["dense"].items()}}
       for name, layer in layers.items()
     }
 

@@ -75,6 +75,7 @@ class Transformer(nn.Module):
     scan: whether to scan over the blocks, so that compilation takes the time of one block. None: on
       accelerators, but not on the CPU, where the steps of a scan are slower. The parameters are the same.
     skip: indices of blocks that are not applied (skip-layer guidance); the parameters are the same.
+    relation_width: width of the relation that shifts noised clips (`models.relation`); 0: none.
     trained_frames: number of frames of the training clips, to scale attention to other numbers of tokens than
       those of such clips of `senses` (`models.entropy`); 0: no scaling. The parameters are the same.
   """
@@ -103,6 +104,7 @@ class Transformer(nn.Module):
   micro: tuple[str, ...] = choice((), MICRO)
   remat: str = choice("none", REMAT)
   scan: bool | None = None
+  relation_width: int = number(0, least=0, most=1 << 16)
   skip: tuple[int, ...] = number((), least=0)
   trained_frames: int = number(0, least=0)
 
@@ -151,6 +153,11 @@ class Transformer(nn.Module):
   def encode_captions(self, params: dict[str, Any], context: Context) -> Context:
     """Returns `context` with its text encoded, so that a sampler encodes each caption only once."""
     return self.network.embedding.encode_captions(params["params"], context)
+
+  @nn.nowrap
+  def relate(self, params: dict[str, Any], clip: Clip, context: Context) -> Clip:
+    """The relation h of a clean clip, or an estimate of one, to its encoded caption (`models.relation`)."""
+    return self.network.relation(params["params"]["relation"], clip, context.encoded)
 
   @nn.compact
   def __call__(

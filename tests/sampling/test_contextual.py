@@ -12,7 +12,7 @@ from stale_jax.clip import Batch, Context, EncodedText, Sense
 from stale_jax.errors import UserError
 from stale_jax.models.parameters import draw
 from stale_jax.models.relation import RelationNetwork
-from stale_jax.objectives.contextual import contextual_prediction
+from stale_jax.objectives import predict
 from stale_jax.processes import EDM, VP, GaussianFlow, Reflected, Uniform, UniformFlow, grid
 from stale_jax.processes.contextual import Biased, into_the_box
 from stale_jax.sampling.contextual import contextual_edit, contextual_sample, contextual_step
@@ -158,11 +158,9 @@ def test_the_network_starts_at_no_bias_and_learns_from_the_caption():
       return clip
 
     batch = Batch(clip=clip, context=Context(text=jnp.zeros((3, 1), jnp.int32)), index=jnp.arange(3))
-    prediction, square = contextual_prediction(
-      denoiser, relate, UniformFlow(), Uniform(), batch, jax.random.key(3)
-    )
+    prediction = predict(denoiser, UniformFlow(), Uniform(), batch, jax.random.key(3), relate=relate)
     corruption = prediction.corruption["sight"]
-    return UniformFlow().loss(prediction.output["sight"], corruption, prediction.t).mean() + square
+    return UniformFlow().loss(prediction.output["sight"], corruption, prediction.t).mean() + prediction.bias
 
   gradient = jax.grad(loss)(params)
   assert float(jnp.abs(gradient["sight_out"]["dense"]["kernel"]).max()) > 1e-5

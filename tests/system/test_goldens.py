@@ -34,7 +34,7 @@ def check(golden, case: str, movies) -> None:
   assert names
   for name in names:
     _, row, sense = name.split("/")
-    # Frame after frame, roundoff grows: programs that XLA fuses in another way differ by 1.2e-4 after 20 frames.
+    # Roundoff grows from frame to frame: programs that XLA fuses differently differ by 1.2e-4 after 20.
     np.testing.assert_allclose(movies[int(row)].clip[sense], golden[name], atol=3e-4, err_msg=name)
 
 

@@ -14,13 +14,15 @@ from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process, named_keys
+from stale_jax.sampling.contextual import contextual_sample
 from stale_jax.sampling.guiding import Guidance, Guiding, guidance_of, guided, guiding_of
 from stale_jax.sampling.inpainting.known import Known
 from stale_jax.sampling.sample import Start, sample
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
-from stale_jax.sampling.solvers import Denoiser
+from stale_jax.sampling.solve import beginning, prior
+from stale_jax.sampling.solvers import Denoiser, Reverse
 from stale_jax.sampling.story import Story, consistent, tiled
 
 
@@ -79,6 +81,10 @@ class ClipProgram:
     if self.story:
       whole = denoiser
       denoiser = tiled(lambda rows: whole, self.story.tile, len(keys))
+    if self.network.relation_width:
+      reverse = Reverse(process=self.process, denoiser=denoiser, times=times, context=context, keys=keys)
+      x = beginning(prior(self.process, self.senses, times.shape[-1], keys), initial)
+      return contextual_sample(reverse, functools.partial(self.network.relate, params), x)
     parts = self.process, denoiser, self.senses, times, context, keys, self.solver
     return sample(*parts, steps, first, noise, start, initial, known)
 
@@ -116,6 +122,8 @@ class AllFrames:
 
   def __call__(self, params, request: Request) -> Iterator[Clip]:
     """See `Sampler`."""
+    if self.network.relation_width:
+      check_contextual(request)
     refuse(request, "all_frames", supports=("budget", "story", "start", "initial_noise", "known"))
     first = request.first and jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), dict(request.first))
     given = next(iter(first.values())).shape[1] if first else 0
@@ -126,6 +134,18 @@ class AllFrames:
     options = request.start, request.initial_noise, request.known
     clip = run(program, params, context, request.keys, times, guidance, steps, first, None, *options)
     return iter([{name: x[:, given:] for name, x in on_host(clip).items()}])
+
+
+def check_contextual(request: Request) -> None:
+  """Raises UserError if `request` uses what models with a bias of context do not support."""
+  refuse(request, "all_frames with a bias of context", supports=("initial_noise",))
+  if request.first:
+    raise UserError("a model with a bias of context does not continue first frames: leave out first_frame.")
+  if request.settings.solver != "euler":
+    raise UserError(
+      f"solver={request.settings.solver!r}: a model with a bias of context is sampled by DDIM alone; set "
+      "solver to 'euler'."
+    )
 
 
 def refuse_next_frame(system, how: str) -> None:

@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from stale_jax.clip import Batch
@@ -28,6 +29,8 @@ from stale_jax.training.initial import initializer
 from stale_jax.training.steps.adapt import AdapterDescent
 from stale_jax.training.steps.descent import Descent, Loss, on_floats
 from stale_jax.training.steps.train_step import CLIP, LABELS, MICRO, TrainStep
+
+_PENALTY = 0.05  # Weight of the mean square of the relation, in models with a bias of context.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,11 +135,21 @@ class DenoisingLoss:
     conditioning, batch, loss_batch = self.conditioning.condition(batch, key_first)
     denoiser = self._denoiser(params, batch, {"perturb": key_inside})
     denoiser = self.messup.perturb(denoiser, self.process, key_noise)
-    prediction = predict(
-      denoiser, self.process, self.time_sampler, batch, key_predict, has_aux=True, conditioning=conditioning
-    )
+    relate = self._relation(params)
+    more = {"has_aux": True, "conditioning": conditioning, "relate": relate}
+    prediction = predict(denoiser, self.process, self.time_sampler, batch, key_predict, **more)
     metrics = self.objective(prediction, loss_batch)
-    return metrics["loss"], metrics
+    if relate is None:
+      return metrics["loss"], metrics
+    loss = metrics["loss"] + _PENALTY * prediction.bias
+    return loss, {**metrics, "loss": loss, "bias": jnp.sqrt(prediction.bias)}
+
+  def _relation(self, params):
+    """Returns the function (clip, context) -> h of the network's relation; None if it has none."""
+    network = self.network
+    if not network.relation_width:
+      return None
+    return lambda clip, context: network.relate(params, clip, network.encode_captions(params, context))
 
   def _denoiser(self, params, batch: Batch, rngs):
     """Returns a function (clip, times, context) -> (outputs, fields of a `Prediction` such as the mask)."""
