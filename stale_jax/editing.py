@@ -86,10 +86,10 @@ class _EditProgram:
     plain = denoiser_of(self.network)
     denoiser = guided(self.guiding, self.network, denoiser_of, guidance.scale, guidance.interval)
     known = Reverse(process=self.process, denoiser=plain, times=times, context=source, keys=keys)
+    changed = dataclasses.replace(known, denoiser=denoiser, context=target)
     if self.network.relation_width:
       return contextual_edit(changed, functools.partial(self.network.relate, params), clip)
     others = prior(self.process, self.made, times.shape[-1], named_keys(keys, "made"))
-    changed = dataclasses.replace(known, denoiser=denoiser, context=target)
     return translate(known, changed, clip, eta, others)
 
 
