@@ -48,16 +48,12 @@ def test_a_movie_and_an_edit_depend_on_the_relation(run, tmp_path):
   clip = {name: model.source[0]["clip"][name] for name in ("sight", "touch")}
   save_movie(tmp_path, "clip", clip, {name: model.source.senses[name] for name in clip}, {"prompt": ""})
   flags = [f"--workdir={run}", f"--input={tmp_path / 'clip.npz'}", f"--prompt={PROMPT}"]
-  changed = []
-  for strength in (0.25, 1.0):
-    out = tmp_path / str(strength)
-    code, _, err = finish("edit", *flags, f"--strength={strength}", f"--out={out}")
-    assert code == 0, err
-    info = {path: json.loads(path.read_text())["prompt"] for path in out.glob("*.json")}
-    (edited,) = (path for path, prompt in info.items() if prompt == PROMPT)
-    with np.load(edited.with_suffix(".npz")) as arrays:
-      changed.append(np.abs(arrays["sight"] - clip["sight"]).mean())
-  assert 0 < changed[0] < changed[1]
+  code, _, err = finish("edit", *flags, "--strength=0.5", f"--out={tmp_path / 'edited'}")
+  assert code == 0, err
+  prompts = {path: json.loads(path.read_text())["prompt"] for path in (tmp_path / "edited").glob("*.json")}
+  (edited,) = (path for path, prompt in prompts.items() if prompt == PROMPT)
+  with np.load(edited.with_suffix(".npz")) as arrays:
+    assert 0.01 < np.abs(arrays["sight"] - clip["sight"]).mean() and np.abs(arrays["sight"]).max() <= 1
 
 
 @pytest.mark.parametrize(
