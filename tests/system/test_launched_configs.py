@@ -42,12 +42,11 @@ LARGE = {**TINY, **ONE_DEVICE, "source.frames": 2, "source.height": 4, "source.w
 VIDEO = {"height": 16, "width": 16}
 SECOND = {**VIDEO, "frames": 5}  # Of configs whose clips last longer than the videos.
 # Sizes of the clips of configs whose sources draw them.
-DIGITS, CARTOONS = {"canvas": 16, "frames": 3}, {**VIDEO, "frames": 3}
+DIGITS = {"canvas": 16, "frames": 3}
 DRAWN = {
   "autoencoder_digits": DIGITS,
   "latent_digits": DIGITS,
-  "autoencoder_cartoons": CARTOONS,
-  "cartoons_small": CARTOONS,
+  "cartoons_small": {**VIDEO, "frames": 6},
   "cartoons": {**VIDEO, "frames": 6},
   "cartoons_student": {**VIDEO, "frames": 6},
 }
@@ -60,7 +59,6 @@ BEGINS_WITH = {
   "recipe_fine": "recipe_video",
   "cartoons_student": "cartoons",
   "latent_digits": "autoencoder_digits",
-  "cartoons_small": "autoencoder_cartoons",
   "latent_videos:folder": "autoencoder_videos:folder",
   "latent_videos:shards": "autoencoder_videos:shards",
   "real_gpu:folder": "autoencoder_real_gpu:folder",
@@ -95,7 +93,7 @@ class Runs:
     if name.startswith("autoencoder"):
       small = DRAWN.get(name, {**size, "path": videos})
       return {**SHORT, **{f"source.{key}": value for key, value in small.items()}, "model.width": 8}
-    if name.startswith(("latent", "real")) or name == "cartoons_small":
+    if name.startswith(("latent", "real")):
       small = DRAWN.get(name, {**size, "path": videos})
       small = {f"source.source.{key}": value for key, value in small.items()}
       cache = {"source.cache": self.folder / "cache", "source.size": 4}
