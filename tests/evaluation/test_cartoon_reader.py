@@ -126,10 +126,10 @@ def test_weights_survive_a_file(tmp_path):
 
 @pytest.mark.system
 def test_fitting_learns_and_resumes(tmp_path, monkeypatch):
-  monkeypatch.setattr(pools, "CHUNK", 32)
-  monkeypatch.setattr(pools, "draw_chunk", lambda number: draw_chunk(number, 32))
+  monkeypatch.setattr(pools, "CHUNK", 16)
+  monkeypatch.setattr(pools, "draw_chunk", lambda number: draw_chunk(number, 16))
   losses, kept = [], []
-  fit = Fit(steps=20, batch=32, log_every=5, keep_every=10)
+  fit = Fit(steps=12, batch=16, log_every=3, keep_every=6)
   whole = fit.run(tmp_path / "whole", lambda _, metrics: losses.append(metrics["loss"]), kept.append)
   assert losses[-1] < 0.85 * losses[0] and len(kept) == 2
 

@@ -1,5 +1,7 @@
 """A small model, random inputs, and parameters away from the zeros of adaLN-zero."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +42,12 @@ def params(model, scale: float = 0.1):
     return jnp.asarray(np.reshape(x, parameter.stored_shape), jnp.float32)
 
   return jax.tree.map(draw, model.declared)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def apply(model, params, clip, t, context, rngs=None):
+  """`model.apply`, compiled as a whole: operation by operation it takes XLA three times as long."""
+  return model.apply(params, clip, t, context, rngs=rngs)
 
 
 def close(a, b, atol: float = 1e-5) -> None:

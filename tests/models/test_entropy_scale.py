@@ -55,10 +55,10 @@ def test_two_forms_count_along_their_axes():
 def test_the_network_is_the_same_at_the_size_of_training_alone(fields):
   plain, scaled = small.model(**fields), small.model(**fields, trained_frames=small.FRAMES)
   params, (clip, t, context) = small.params(plain), small.inputs()
-  one, other = (model.apply(params, clip, t, context) for model in (plain, scaled))
+  one, other = (small.apply(model, params, clip, t, context) for model in (plain, scaled))
   assert all((one[name] == other[name]).all() for name in one)
   wide = {**clip, "sight": jnp.tile(clip["sight"], (1, 1, 2, 2, 1))}
-  one, other = (model.apply(params, wide, t, context) for model in (plain, scaled))
+  one, other = (small.apply(model, params, wide, t, context) for model in (plain, scaled))
   assert small.differ(one, other, 1e-4)
 
 

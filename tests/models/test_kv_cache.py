@@ -10,6 +10,7 @@ from stale_jax.models import Transformer
 from stale_jax.models.kv_cache import KVCache, empty_cache, push, refresh_sinks
 from stale_jax.testing.models import moved
 from stale_jax.text import tokenize
+from tests.models import small
 
 FRAMES = 6
 
@@ -51,9 +52,9 @@ def patches(network):
 def test_no_frame_sees_a_later_one_nor_when_it_is():
   network = model()
   params, clip, t, context = inputs(network)
-  before = network.apply(params, clip, t, context)
+  before = small.apply(network, params, clip, t, context)
   later = {name: x.at[:, 3:].set(0.5) for name, x in clip.items()}
-  after = network.apply(params, later, t.at[:, 3:].set(0.9), context)
+  after = small.apply(network, params, later, t.at[:, 3:].set(0.9), context)
   for name in clip:
     np.testing.assert_array_equal(before[name][:, :3], after[name][:, :3])
     assert np.abs(before[name][:, 3:] - after[name][:, 3:]).max() > 1e-3
@@ -88,7 +89,7 @@ def test_an_endless_movie_sees_its_window_as_a_clip(sinks):
     out, new = read(network, params, part(clip, now, now + 1), t[:, now : now + 1], context, cache)
     seen = [*range(now + 1)] if now <= room else [*range(sinks), *range(now - room + sinks, now + 1)]
     window = {name: x[:, jnp.asarray(seen)] for name, x in clip.items()}
-    expected = network.apply(params, window, t[:, jnp.asarray(seen)], context)
+    expected = small.apply(network, params, window, t[:, jnp.asarray(seen)], context)
     for name in clip:
       np.testing.assert_allclose(out[name][:, 0], expected[name][:, -1], atol=2e-4, rtol=1e-4)
     cache = push(cache, new, patches(network), sinks)

@@ -11,6 +11,7 @@ from stale_jax.data import Digits
 from stale_jax.models import Transformer
 from stale_jax.models.perturbation import concrete, drop_tokens, embedding_noise
 from stale_jax.testing.models import moved
+from tests.models import small
 
 SOURCE = Digits(canvas=12, frames=8)
 SENSES = tuple(SOURCE.senses[name] for name in ("sight", "touch"))
@@ -73,12 +74,12 @@ def test_tokens_are_dropped_as_often_as_said_and_only_real_ones_were_there():
 
 
 def test_off_or_sampling_is_the_network_itself_to_the_bit(inputs, params):
-  base = network().apply(params, *inputs)
+  base = small.apply(network(), params, *inputs)
   perturbed = network(token_drop=0.5, text_noise=1.0)
   assert jax.tree.structure(jax.eval_shape(perturbed.init, jax.random.key(0), *inputs)) == jax.tree.structure(
     params
   )
-  for out in (perturbed.apply(params, *inputs), network().apply(params, *inputs, rngs=rngs(0))):
+  for out in (small.apply(perturbed, params, *inputs), small.apply(network(), params, *inputs, rngs=rngs(0))):
     for name in base:
       np.testing.assert_array_equal(out[name], base[name])
 
@@ -87,21 +88,23 @@ def test_a_dropped_token_is_seen_by_no_other_and_sees_the_others(inputs, params)
   clip, t, context = inputs
   # If all tokens are dropped, each sees only the caption: senses do not affect one another.
   blind = network(token_drop=1.0)
-  base = blind.apply(params, clip, t, context, rngs=rngs(0))
-  other = blind.apply(params, {**clip, "touch": -clip["touch"]}, t, context, rngs=rngs(0))
+  base = small.apply(blind, params, clip, t, context, rngs=rngs(0))
+  other = small.apply(blind, params, {**clip, "touch": -clip["touch"]}, t, context, rngs=rngs(0))
   np.testing.assert_array_equal(other["sight"], base["sight"])
   # A dropped token keeps its content: it is masked, not zeroed.
   assert np.abs(other["touch"] - base["touch"]).min() > 1e-6
   corner = clip["sight"].at[:, :4, :4, :4].add(0.5)
-  moved = blind.apply(params, {**clip, "sight": corner}, t, context, rngs=rngs(0))
+  moved = small.apply(blind, params, {**clip, "sight": corner}, t, context, rngs=rngs(0))
   changed = np.abs(moved["sight"] - base["sight"]).max((0, 4)) > 0
   assert changed[:4, :4, :4].all() and changed.sum() == 64
   # It still sees the caption.
   words = Context(text=jnp.asarray(text.tokenize(["a red six", "x"], 24)))
-  assert np.abs(blind.apply(params, clip, t, words, rngs=rngs(0))["sight"] - base["sight"]).min() > 1e-7
+  assert (
+    np.abs(small.apply(blind, params, clip, t, words, rngs=rngs(0))["sight"] - base["sight"]).min() > 1e-7
+  )
   # At rate 0.5 the output differs from that at 1, depends on the key, and is reproducible.
   half = network(token_drop=0.5)
-  a, b, again = (half.apply(params, *inputs, rngs=rngs(seed))["sight"] for seed in (0, 1, 0))
+  a, b, again = (small.apply(half, params, *inputs, rngs=rngs(seed))["sight"] for seed in (0, 1, 0))
   assert np.abs(a - b).max() > 1e-3 and np.abs(a - base["sight"]).max() > 1e-3
   np.testing.assert_array_equal(a, again)
 
@@ -112,12 +115,12 @@ def test_noise_on_the_caption_reaches_every_sense_and_swamps_it_when_huge(inputs
 
   def distance(gamma):
     model = network(text_noise=gamma)
-    one, two = (model.apply(params, clip, t, context, rngs=rngs(seed)) for seed in (0, 1))
+    one, two = (small.apply(model, params, clip, t, context, rngs=rngs(seed)) for seed in (0, 1))
     for name in one:
       assert np.abs(one[name] - two[name]).max() > 1e-5, name
     # Effect of the caption (with equal noise) divided by the effect of the noise.
-    said = model.apply(params, clip, t, words, rngs=rngs(0))["sight"]
+    said = small.apply(model, params, clip, t, words, rngs=rngs(0))["sight"]
     return np.linalg.norm(said - one["sight"]) / np.linalg.norm(two["sight"] - one["sight"])
 
-  small, huge = distance(0.1), distance(3 * np.sqrt(SIZES["text_width"]))
-  assert small > 1.5 and huge < 0.75 and huge < small / 4, (small, huge)
+  little, huge = distance(0.1), distance(3 * np.sqrt(SIZES["text_width"]))
+  assert little > 1.5 and huge < 0.75 and huge < little / 4, (little, huge)

@@ -21,15 +21,15 @@ def test_skipping_a_block_is_removing_its_parameters(fields):
   whole, short = small.model(depth=3, **fields), small.model(depth=2, **fields)
   params = small.params(whole)
   blocks = jax.tree.map(lambda x: x[np.array([0, 2])], params["params"]["blocks"])
-  want = short.apply({"params": {**params["params"], "blocks": blocks}}, *small.inputs())
-  small.close(whole.clone(skip=(1,)).apply(params, *small.inputs()), want)
-  assert small.differ(whole.apply(params, *small.inputs()), want, 1e-3)
+  want = small.apply(short, {"params": {**params["params"], "blocks": blocks}}, *small.inputs())
+  small.close(small.apply(whole.clone(skip=(1,)), params, *small.inputs()), want)
+  assert small.differ(small.apply(whole, params, *small.inputs()), want, 1e-3)
 
 
 def test_merging_skips_other_blocks_than_the_first():
   model = small.model(depth=3, turns=1, merge=True)
   params = small.params(model)
-  skipped, whole = (m.apply(params, *small.inputs()) for m in (model.clone(skip=(1,)), model))
+  skipped, whole = (small.apply(m, params, *small.inputs()) for m in (model.clone(skip=(1,)), model))
   assert small.differ(skipped, whole, 1e-3)
   with pytest.raises(UserError, match="blocks 1 to 2"):
     model.clone(skip=(0,)).check_skip()
@@ -46,9 +46,9 @@ def test_frames_in_the_interval_are_pushed_from_the_output_without_the_layer():
 
   guiding = guiding_of(PUSHED, UniformFlow(), model)
   got = guided(guiding, model, denoiser_of, PUSHED.guidance, PUSHED.interval)(clip, t, context)
-  c = model.apply(params, clip, t, context)
-  u = model.apply(params, clip, t, context.drop_condition(everyone))
-  skipped = model.clone(skip=(1,)).apply(params, clip, t, context)
+  c = small.apply(model, params, clip, t, context)
+  u = small.apply(model, params, clip, t, context.drop_condition(everyone))
+  skipped = small.apply(model.clone(skip=(1,)), params, clip, t, context)
   inside = (t >= 0.5) & (t <= 0.8)
   assert inside.any() and not inside.all()
 
@@ -66,7 +66,7 @@ def test_outside_the_interval_the_layer_is_not_skipped_in_vain():
   def denoiser_of(network):
     def denoiser(clip, t, context):
       jax.debug.callback(lambda: calls.append(network.skip))
-      return network.apply(params, clip, t, context)
+      return small.apply(network, params, clip, t, context)
 
     return denoiser
 

@@ -18,6 +18,7 @@ from stale_jax.models.parameters import by_path
 from stale_jax.models.patches import patchify, positions, unpatchify
 from stale_jax.models.text import convolution
 from stale_jax.testing.models import moved
+from tests.models import small
 
 SOURCE = Digits(canvas=12, frames=8)
 SENSES = tuple(SOURCE.senses[name] for name in ("sight", "sound", "touch"))
@@ -47,7 +48,8 @@ def same(a, b):
 
 def test_it_starts_as_zero_and_keeps_shapes(inputs):
   clip, t, context = inputs
-  out = MODEL.apply(jax.jit(MODEL.init)(jax.random.key(0), *inputs), clip, t, context)
+  params = jax.jit(MODEL.init)(jax.random.key(0), *inputs)
+  out = small.apply(MODEL, params, clip, t, context)
   for name, x in out.items():
     assert x.shape == clip[name].shape and not np.any(x)
 
@@ -156,11 +158,11 @@ def test_padding_of_the_caption_is_not_seen(inputs):
   params = jax.tree.map(lambda x: x + 0.05, params)
   tokens = text.tokenize(["a red two"] * 2, 24)
   assert (tokens[:, 12:] == 0).all()
-  base = MODEL.apply(params, clip, t, Context(text=tokens))
+  base = small.apply(MODEL, params, clip, t, Context(text=tokens))
   # The embedding of padding has no effect.
   table = params["params"]["text"]["bytes"]["embedding"]
   params["params"]["text"]["bytes"]["embedding"] = table.at[text.PAD].add(7.0)
-  assert same(MODEL.apply(params, clip, t, Context(text=tokens)), base)
+  assert same(small.apply(MODEL, params, clip, t, Context(text=tokens)), base)
 
 
 def test_each_frame_has_its_own_time(inputs, apply):
@@ -190,7 +192,7 @@ def test_it_takes_any_grid_that_its_patch_divides(inputs):
   own = dataclasses.replace(MODEL, senses=senses)
   for frames in (8, 4):
     cut = {name: x[:, :frames] for name, x in wide.items()}, t[:, :frames], context
-    out, want = MODEL.apply(params, *cut), own.apply(params, *cut)
+    out, want = small.apply(MODEL, params, *cut), small.apply(own, params, *cut)
     for name, x in want.items():
       assert x.shape == cut[0][name].shape
       np.testing.assert_array_equal(out[name], x)
@@ -230,8 +232,8 @@ def test_streams_have_weights_of_their_own():
 def test_bfloat16_is_close(inputs, apply):
   params = jax.jit(MODEL.init)(jax.random.key(0), *inputs)
   params = jax.tree.map(lambda x: x + 0.02, params)
-  half = dataclasses.replace(MODEL, dtype="bfloat16").apply(params, *inputs)
-  full = MODEL.apply(params, *inputs)
+  half = small.apply(dataclasses.replace(MODEL, dtype="bfloat16"), params, *inputs)
+  full = small.apply(MODEL, params, *inputs)
   for name in full:
     assert half[name].dtype == jnp.float32
     assert np.abs(half[name] - full[name]).max() < 0.05 * np.abs(full[name]).max() + 0.05

@@ -1,6 +1,7 @@
 """The second text encoder: hashed words; and text encoders that do not read a caption."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -48,9 +49,9 @@ def test_different_words_rarely_share_a_hash():
   assert len(np.unique(np.asarray(hashes) % 1024)) > 400  # Random draws would occupy 454.
 
 
+@functools.partial(jax.jit, static_argnums=(0, 6))
 def outputs(model, params, clip, t, text, encoders=None, encoded=False):
-  uses = None if encoders is None else jnp.asarray([encoders] * len(text))
-  context = Context(text=jnp.asarray(text), encoders=uses)
+  context = Context(text=text, encoders=encoders)
   if encoded:
     context = model.encode_captions(params, context)
   return model.apply(params, clip, t, context)["sight"]
@@ -59,28 +60,29 @@ def outputs(model, params, clip, t, text, encoders=None, encoded=False):
 def test_each_encoder_matters_and_none_is_the_empty_caption():
   model = small.model(word_buckets=64)
   params, (clip, t, _) = small.params(model), small.inputs()
-  text, nothing = tokenize(CAPTIONS[:2], 24), tokenize(["", ""], 24)
+  text, nothing = (jnp.asarray(tokenize(texts, 24)) for texts in (CAPTIONS[:2], ["", ""]))
+  either = [jnp.asarray([used] * 2) for used in ((True, True), (True, False), (False, True), (False, False))]
   both = outputs(model, params, clip, t, text)
-  np.testing.assert_array_equal(outputs(model, params, clip, t, text, (True, True)), both)
-  for encoders in ((True, False), (False, True)):
+  np.testing.assert_array_equal(outputs(model, params, clip, t, text, either[0]), both)
+  for encoders in either[1:3]:
     one = outputs(model, params, clip, t, text, encoders)
     assert np.abs(one - both).max() > 1e-4
     assert np.abs(one - outputs(model, params, clip, t, nothing)).max() > 1e-4
     np.testing.assert_allclose(outputs(model, params, clip, t, text, encoders, True), one, atol=1e-5)
-  none = outputs(model, params, clip, t, text, (False, False))
+  none = outputs(model, params, clip, t, text, either[3])
   np.testing.assert_array_equal(none, outputs(model, params, clip, t, nothing))
 
 
 def test_a_dropped_encoder_has_no_gradient():
   model = small.model(word_buckets=64)
   params, (clip, t, _) = small.params(model), small.inputs()
-  text = tokenize(CAPTIONS[:2], 24)
+  text = jnp.asarray(tokenize(CAPTIONS[:2], 24))
 
   def size(encoders):
     def loss(params):
-      return jnp.square(outputs(model, params, clip, t, text, encoders)).sum()
+      return jnp.square(outputs(model, params, clip, t, text, jnp.asarray([encoders] * 2))).sum()
 
-    grads = jax.grad(loss)(params)["params"]
+    grads = jax.jit(jax.grad(loss))(params)["params"]
     parts = grads["words"]["embedding"], grads["text"]["bytes"]["embedding"]
     return [float(jnp.abs(part).max()) for part in parts]
 
@@ -116,7 +118,8 @@ def test_training_drops_them():
 
   def measured(chosen, captions):
     some = [{**x, "caption": y} for x, y in zip(examples, captions, strict=True)]
-    return chosen(params, collate(some, experiment.data.senses, experiment.network.text_length), key)[0]
+    batch = collate(some, experiment.data.senses, experiment.network.text_length)
+    return jax.jit(chosen)(params, batch, key)[0]
 
   captions = [x["caption"] for x in examples]
   dropping = Denoise().loss(none)
