@@ -26,6 +26,7 @@ def test_blocks_move_from_slow_stages_to_fast_ones_and_none_is_lost():
     even(2, 3)
 
 
+@pytest.mark.slow
 @on_devices(2)
 def test_a_pipeline_over_devices_makes_the_chunks_of_the_sequential_engine():
   model = stream_model(model__depth=3)
