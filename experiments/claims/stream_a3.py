@@ -13,6 +13,11 @@ STREAMS, CHUNKS, STEPS, GUIDANCE, NOISE = 8, 12, 4, 2.0, 0.9
 
 
 def measure(seed: int) -> dict:
+  return directions(seed, own_captions=False)
+
+
+def directions(seed: int, own_captions: bool) -> dict:
+  """The result of the claim; `own_captions` gives the clips their own captions instead of those of others."""
   import dataclasses
 
   import jax.numpy as jnp
@@ -24,7 +29,8 @@ def measure(seed: int) -> dict:
   model = load("causal")
   source = dataclasses.replace(model.source, split="test", frames=CHUNKS, seed=seed)
   examples = [source[i] for i in range(2 * STREAMS)]
-  context = encoded(model, [example["caption"] for example in examples[STREAMS:]])
+  told = examples[:STREAMS] if own_captions else examples[STREAMS:]
+  context = encoded(model, [example["caption"] for example in told])
   names = [sense.name for sense in model.system.data.senses]
   clips = {name: np.stack([example["clip"][name] for example in examples[:STREAMS]]) for name in names}
   ticks = CHUNKS + STEPS - 1
