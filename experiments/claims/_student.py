@@ -6,12 +6,12 @@ PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
 STEPS, FRAMES = 4, 4
 
 
-def student(seed: int):
+def student(seed: int, depth: int = 2):
   """A small causal student of four steps with random weights, which makes one frame at a time."""
   from experiments.claims._small import digits
   from stale_jax.testing.models import drawn
 
-  sizes = {"width": 32, "text_width": 16, "condition_width": 16, "depth": 2, "heads": 2}
+  sizes = {"width": 32, "text_width": 16, "condition_width": 16, "depth": depth, "heads": 2}
   config = digits(seed, canvas=12, frames=FRAMES, patch=1, causal=True, **sizes)
   config["senses"] = ["sight", "touch"]
   config["times"] = {**config["times"], "independent": True}

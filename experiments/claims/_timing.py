@@ -1,4 +1,4 @@
-"""Timing of several programs in alternation."""
+"""Timing of several programs in alternation, and memory."""
 
 
 def alternate(programs: dict, rounds: int, warm: int = 3) -> dict[str, float]:
@@ -23,3 +23,11 @@ def alternate(programs: dict, rounds: int, warm: int = 3) -> dict[str, float]:
       if number >= warm:
         seconds[name].append(time.perf_counter() - began)
   return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def resident() -> int:
+  """The resident memory of this process, in bytes."""
+  import os
+  from pathlib import Path
+
+  return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -11,7 +11,7 @@ FRAMES, FROM, CHUNKS, STEPS = 4096, 48, 30, 4
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._timing import alternate
+  from experiments.claims._timing import alternate, resident
   from stale_jax.pipeline import load
 
   model = load("causal")
@@ -26,9 +26,9 @@ def measure(seed: int) -> dict:
 
   long, short, timed = movie(), movie(), CHUNKS * model.system.diffusion.rollout.chunk
   advance(long, FRAMES // 2)
-  half = _resident()
+  half = resident()
   advance(long, FRAMES // 2 - timed)
-  grown = (_resident() - half) / 2**20
+  grown = (resident() - half) / 2**20
   advance(short, FROM)
   medians = alternate({"late": lambda: next(long), "early": lambda: next(short)}, CHUNKS, warm=0)
   value = medians["late"] / medians["early"]
@@ -40,11 +40,3 @@ def measure(seed: int) -> dict:
     "milliseconds": {name: 1000 * seconds for name, seconds in medians.items()},
     "frames": FRAMES,
   }
-
-
-def _resident() -> int:
-  """The resident memory of this process, in bytes."""
-  import os
-  from pathlib import Path
-
-  return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -68,6 +68,23 @@ class Settings(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Entered:
+  """A clip as it enters the trunk.
+
+  Attributes:
+    inputs: tokens, conditions and positions.
+    layout: what attention needs to know of them.
+    present: the senses of the clip, with its height and width.
+    heads: the heads whose outputs are requested.
+  """
+
+  inputs: Inputs
+  layout: TokenLayout
+  present: tuple[Sense, ...]
+  heads: tuple[Head, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
   """A transformer as a pure function of its parameters.
 
@@ -115,10 +132,30 @@ class Network:
     Returns:
       (outputs, name of `requested` -> its values, each leaf in a tuple as `Module.sow` stores it).
     """
+    entered = self.enter(params, clip, t, context, cache, more_keys, key, requested)
+    return_aux = tuple(name for collection in requested for name in _AUX.get(collection, ()))
+    streams, aux = self.run_trunk(params, entered, entered.inputs.streams, key, return_aux)
+    outputs, sown = self.leave(params, entered, streams, key)
+    senses = tuple(sense.name for sense in entered.present)
+    return outputs, {**_collections(aux, requested, senses), **sown}
+
+  def part(self, blocks: range) -> "Network":
+    """The network with a contiguous range of its blocks, whose parameters are all that "blocks" then holds.
+
+    Chained, `enter` and `run_trunk` of consecutive parts and `leave` of the last one compute what the whole
+    network does. `trunk` must be a `trunk.Trunk`.
+    """
+    trunk = dataclasses.replace(self.trunk, depth=len(blocks), first=blocks.start)
+    return dataclasses.replace(self, trunk=trunk)
+
+  def enter(
+    self, params, clip: Clip, t, context: Context, cache, more_keys=None, key=None, requested=()
+  ) -> Entered:
+    """Embeds the clip; see `__call__` for the arguments."""
     # The height and width of the clip may differ from those with which the model was built.
     present = tuple(sense.on(clip[sense.name].shape[2:]) for sense in self.senses if sense.name in clip)
     inputs = self.embedding(params, clip, t, context, present, key)
-    heads = [head for head in self.heads if head.name in requested]
+    heads = tuple(head for head in self.heads if head.name in requested)
     for head in heads:
       inputs = head.enter(params, inputs)
     inputs, extra = self._with_extra_keys(inputs, present, cache, more_keys)
@@ -131,8 +168,23 @@ class Network:
       extra=extra,
       trained=self.trained,
     )
-    return_aux = tuple(name for collection in requested for name in _AUX.get(collection, ()))
-    streams, aux = self._run_trunk(params, inputs, layout, key, return_aux)
+    return Entered(inputs=inputs, layout=layout, present=present, heads=heads)
+
+  def run_trunk(
+    self, params, entered: Entered, streams: dict[str, Array], key=None, return_aux: tuple[str, ...] = ()
+  ) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Applies the blocks to `streams`; returns (stream -> tokens, block -> auxiliary outputs)."""
+    inputs = entered.inputs
+    lanes = of_clip(with_heads(self.lanes, self.heads), inputs.streams)
+    streams, conditions = join(lanes, streams), join(lanes, inputs.conditions)
+    streams, aux = self.trunk(params, lanes, streams, conditions, entered.layout, key, return_aux)
+    return split(lanes, streams, inputs.tokens), aux
+
+  def leave(
+    self, params, entered: Entered, streams: dict[str, Array], key=None
+  ) -> tuple[Clip, dict[str, Any]]:
+    """Returns (outputs, collection -> those of its head) from the tokens after the last block."""
+    inputs, present = entered.inputs, entered.present
     lanes = of_clip(self.lanes[1:], {sense.name: streams[sense.name] for sense in present})
     final = Final(
       streams=streams,
@@ -141,10 +193,9 @@ class Network:
       tokens=inputs.tokens,
       senses=present,
     )
-    head_outputs = {head.name: head(params, final, key) for head in heads}
+    head_outputs = {head.name: head(params, final, key) for head in entered.heads}
     sown = {name: {part: (x,) for part, x in parts.items()} for name, parts in head_outputs.items()}
-    senses = tuple(sense.name for sense in present)
-    return output(params, final, self.dtype), {**_collections(aux, requested, senses), **sown}
+    return output(params, final, self.dtype), sown
 
   def _with_extra_keys(
     self, inputs: Inputs, present: tuple[Sense, ...], cache, more_keys
@@ -158,13 +209,6 @@ class Network:
     if more_keys is not None:
       extra.append(more_keys(keys.angles, keys.tokens))
     return inputs, tuple(extra)
-
-  def _run_trunk(self, params, inputs: Inputs, layout: TokenLayout, key, return_aux: tuple[str, ...]):
-    """Returns (stream -> tokens after the trunk, block -> auxiliary outputs)."""
-    lanes = of_clip(with_heads(self.lanes, self.heads), inputs.streams)
-    streams, conditions = join(lanes, inputs.streams), join(lanes, inputs.conditions)
-    streams, aux = self.trunk(params, lanes, streams, conditions, layout, key, return_aux)
-    return split(lanes, streams, inputs.tokens), aux
 
 
 def with_heads(lanes: tuple[Lane, ...], heads: tuple[Head, ...]) -> tuple[Lane, ...]:

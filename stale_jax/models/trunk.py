@@ -30,6 +30,7 @@ class Trunk:
     declared: the declarations of the blocks' stacked parameters.
     number: the field `number` of `parameters.Draws` of the blocks if the trunk is unrolled.
     skip: indices of blocks that are not applied.
+    first: index of the first block, if the trunk is a part of a deeper one.
   """
 
   block: Block
@@ -38,6 +39,7 @@ class Trunk:
   declared: Any
   number: int = 1
   skip: tuple[int, ...] = ()
+  first: int = 0
 
   def __call__(
     self,
@@ -80,7 +82,8 @@ class Trunk:
 
   def applied(self, blocks: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
     """Returns the index and the parameters of each block that is applied."""
-    return [(layer, tree) for layer, tree in enumerate(self.layers(blocks)) if layer not in self.skip]
+    layers = enumerate(self.layers(blocks), self.first)
+    return [(layer, tree) for layer, tree in layers if layer not in self.skip]
 
   def layers(self, blocks: dict[str, Any]) -> list[dict[str, Any]]:
     """Unstacks the parameters: returns a list with the parameters of each block."""

@@ -203,28 +203,41 @@ class StreamBatch:
       entering: what enters.
       scale: scale of guidance; not used without guidance.
     """
-    rows = self._enter(state, entering)
-    is_live = rows.number >= 0
-    negative = slice(0, self.negatives)
-    which = jnp.concatenate([is_live, is_live[negative]]).ravel()
-    begins = jnp.concatenate([rows.begins, rows.begins[negative]]).ravel()
-    cache = state.cache.replace(frames=jnp.where(which & begins, 0, state.cache.frames))
+    rows = self.enter(state, entering)
+    cache = self.begin(rows, state.cache)
     outputs, new = self._evaluate(params, rows, cache)
+    cache = self.remember(rows, cache, new)
+    rows, emitted = self.leave(rows, outputs, state.keys, scale)
+    count = state.count + entering.which.astype(jnp.int32)
+    return state.replace(rows=rows, cache=cache, count=count), emitted
+
+  def begin(self, rows: Rows, cache: KVCache) -> KVCache:
+    """The caches, emptied for the chunks that start anew."""
+    begins = self._per_evaluation((rows.number >= 0) & rows.begins)
+    return cache.replace(frames=jnp.where(begins, 0, cache.frames))
+
+  def remember(self, rows: Rows, cache: KVCache, new) -> KVCache:
+    """The caches with the keys and values of the chunks, of all blocks or of some."""
+    which = self._per_evaluation(rows.number >= 0)
     if self.refresh > -1:
       cache = refresh_sinks(cache, new, self._patch, self.sinks, self.refresh, which)
-    cache = push(cache, new, self._patch, self.sinks, which=which)
+    return push(cache, new, self._patch, self.sinks, which=which)
+
+  def leave(self, rows: Rows, outputs: Clip, keys, scale) -> tuple[Rows, Emitted]:
+    """(the rows at their next levels, what leaves) from the network's outputs."""
     rows, clean = self._estimate(rows, outputs, scale)
-    count = state.count + entering.which.astype(jnp.int32)
-    return (
-      state.replace(rows=self._advance(rows, clean, state.keys), cache=cache, count=count),
-      Emitted(clip={name: x[-1] for name, x in clean.items()}, number=rows.number[-1]),
-    )
+    emitted = Emitted(clip={name: x[-1] for name, x in clean.items()}, number=rows.number[-1])
+    return self._advance(rows, clean, keys), emitted
+
+  def _per_evaluation(self, x: Bool[Array, "levels streams"]) -> Bool[Array, "rows"]:
+    """One value for each row of an evaluation, those without caption last."""
+    return jnp.concatenate([x, x[: self.negatives]]).ravel()
 
   def _times(self, rows: Rows) -> Float[Array, "levels streams chunk"]:
     times = jnp.asarray(self.levels, jnp.float32)[:, None] * rows.scale
     return jnp.broadcast_to(times[..., None], (*times.shape, self.chunk))
 
-  def _enter(self, state: StreamState, entering: Entering) -> Rows:
+  def enter(self, state: StreamState, entering: Entering) -> Rows:
     """The rows with the new chunks in row 0: their sources, noised to the first level."""
     first = jnp.broadcast_to((self.levels[0] * entering.scale)[:, None], (len(state.keys), self.chunk))
     source = entering.source
@@ -248,6 +261,12 @@ class StreamBatch:
     Returns:
       (outputs, sense -> [(levels + negatives) * streams, chunk, *shape]; new keys and values).
     """
+    outputs, sown = self.model.apply(params, *self.inputs(rows), cache, mutable=["kv"])
+    new = tuple({block: kinds[kind][0] for block, kinds in sown["kv"].items()} for kind in ("keys", "values"))
+    return outputs, new
+
+  def inputs(self, rows: Rows) -> tuple[Clip, Float[Array, "rows chunk"], Context]:
+    """Noised clips, times and contexts of an evaluation, those without caption last."""
     inputs = rows.x, self._times(rows), rows.context
     x, t, context = jax.tree.map(_flat, inputs)
     if self.negatives:
@@ -255,9 +274,7 @@ class StreamBatch:
       context_u = context_u.drop_condition(jnp.ones(len(t_u), bool))
       every, negative = (x, t, context), (x_u, t_u, context_u)
       x, t, context = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), every, negative)
-    outputs, sown = self.model.apply(params, x, t, context, cache, mutable=["kv"])
-    new = tuple({block: kinds[kind][0] for block, kinds in sown["kv"].items()} for kind in ("keys", "values"))
-    return outputs, new
+    return x, t, context
 
   def _estimate(self, rows: Rows, outputs: Clip, scale) -> tuple[Rows, Clip]:
     """(the rows, with the anchors of the first level; the estimates of x0, with guidance)."""

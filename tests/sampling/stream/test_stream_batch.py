@@ -7,46 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stale_jax.clip import Context
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import empty_cache, push
 from stale_jax.processes import corrupt, fold_keys
 from stale_jax.processes.interpolant import anchored
-from stale_jax.sampling.stream.batch import Entering, stream_batch, ticking
+from stale_jax.sampling.stream.batch import ticking
 from stale_jax.testing.models import drawn
-from stale_jax.text import tokenize
 from tests import micro
-
-LEVELS = (1.0, 0.9, 0.6)
-PROMPTS = ["a red seven moves left quickly", "a cyan two moves down slowly"]
+from tests.streams import LEVELS, PROMPTS, encoded, entering, keys, programs, stream_model
 
 
 @pytest.fixture(scope="module")
 def model():
-  return drawn(micro.config(source__patch=1, model__causal=True, times__independent=True))
-
-
-def programs(model, levels=LEVELS, **options):
-  parts = model.system.network, model.system.diffusion.process, model.system.data.senses
-  options = {"chunk": 1, "window": 4, **options}
-  return stream_batch(*parts, levels=levels, **options)
-
-
-def keys(*seeds):
-  return jax.vmap(jax.random.key)(jnp.array(seeds, jnp.uint32))
-
-
-def encoded(model, prompts):
-  network = model.system.network
-  context = Context(text=jnp.asarray(tokenize(prompts, network.text_length)))
-  return jax.jit(network.encode_captions)(model.params, context)
-
-
-def entering(context, which, begins=None, **more):
-  which = jnp.asarray(which)
-  begins = jnp.zeros(len(which), bool) if begins is None else jnp.asarray(begins)
-  more = {"source": None, "scale": jnp.ones(len(which), jnp.float32), **more}
-  return Entering(which=which, begins=begins, context=context, **more)
+  return stream_model()
 
 
 def run(model, stream, schedule, context, seeds, scale=2.0, sources=None):
