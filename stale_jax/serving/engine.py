@@ -8,6 +8,7 @@ the streams move with it. After `warm`, nothing is compiled.
 import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,14 @@ class Row:
   begins: bool = False
   source: dict[str, np.ndarray] | None = None
   scale: float = 1.0
+
+
+@runtime_checkable
+class Ticker(Protocol):
+  """What `live.Live` needs of an engine."""
+
+  def tick(self, streams: Mapping[str, Row]) -> dict[str, tuple[int, Clip]]:
+    """See `Engine.tick`."""
 
 
 class Engine:

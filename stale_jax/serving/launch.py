@@ -91,8 +91,8 @@ def build_server(
   capacity = min(table.capacity(period, _SHARE), most_streams)
   if capacity < 1:
     raise UserError(
-      f"a tick of one stream takes {table.seconds[1]:.2f} s, and its {programs.chunk} frames last {period:g} s: "
-      f"this device is too slow. Use fewer --steps than {steps}."
+      f"a tick of one stream takes {table.seconds[1]:.2f} s, and its {programs.chunk} frames last {period:g} "
+      f"s: this device is too slow. Use fewer --steps than {steps}."
     )
   engine.warm([size for size in table.seconds if size <= table.batch(capacity)])
   log("engine ready", capacity=capacity, period_seconds=period, levels=len(programs.levels))

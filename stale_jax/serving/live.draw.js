@@ -105,7 +105,7 @@ export class Plot {
     const top = Math.max(...this.values.flat().filter(Number.isFinite), 1e-6) * 1.1;
     context.font = '11px system-ui, sans-serif';
     context.fillStyle = style.getPropertyValue('--dim');
-    context.fillText(`${top.toPrecision(2)} ${this.unit}`, 8, 15);
+    context.fillText(`${top < 10 ? top.toFixed(1) : Math.round(top)} ${this.unit}`, 8, 15);
     this.series.forEach(([name, colour, dashes], i) => {
       context.strokeStyle = context.fillStyle = colour;
       context.lineWidth = 1.5;
@@ -120,7 +120,7 @@ export class Plot {
       context.stroke();
       if (this.series.length > 1) context.fillText(name, 8 + 110 * i, height - 8);
     });
-    const last = this.values.map((values, i) => `${this.series[i][0]} ${values.at(-1)?.toPrecision(3)} ${this.unit}`);
+    const last = this.values.map((values, i) => `${this.series[i][0]} ${Math.round(10 * values.at(-1)) / 10} ${this.unit}`);
     canvas.setAttribute('aria-label', last.join(', '));
   }
 }

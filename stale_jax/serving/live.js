@@ -102,7 +102,7 @@ setInterval(ping, 2000);
 
 // A chunk has arrived.
 function made({header, frames, sound}) {
-  for (const frame of frames) queue.push({...frame, header});
+  frames.forEach((frame, i) => queue.push({...frame, header, isFirst: !i}));
   // More than two chunks in the queue would only add delay.
   if (queue.length > 3 * about.chunk) queue = queue.slice(-2 * about.chunk);
   if (state.state !== 'streaming') say('Streaming.', 'streaming');
@@ -154,7 +154,7 @@ async function play(now) {
   measure(frame);
 }
 
-function measure({sight, header}) {
+function measure({sight, header, isFirst}) {
   const pixels = sight?.rgb ?? null, moved = 100 * change(before, pixels);
   before = pixels;
   if (Number.isFinite(moved)) {
@@ -162,8 +162,9 @@ function measure({sight, header}) {
     liveliness.add(moved);
   }
   const age = 1000 * (performance.now() / 1000 + offset - header.made);
-  latency.add(age, trip);
-  if (counted++ % about.rate < 1) {  // Once a second.
+  if (isFirst) latency.add(age, trip);
+  if (isFirst && performance.now() > counted + 1000) {  // Once a second.
+    counted = performance.now();
     const stills = still > 1 ? `; nothing has moved for ${still} frames` : '';
     if (Number.isFinite(moved)) one('liveliness-text').textContent =
       `${moved.toFixed(1)} % of the brightness changes from frame to frame${stills}.`;

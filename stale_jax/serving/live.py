@@ -8,7 +8,8 @@ and close streams and change prompts, under a lock that is never held during a t
   again later, with the same bits.
 - A prompt takes effect with the next chunk that enters.
 - A reader that is slow loses its own oldest chunks (`outbox`).
-- A stream without a connection is kept for some seconds, in which its client can resume it.
+- A stream without a connection is kept for some seconds, in which its client can resume it. If there is no
+  other room, it must make room after five seconds.
 """
 
 import secrets
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from stale_jax.serving.engine import Engine
+from stale_jax.serving.engine import Ticker
 from stale_jax.serving.limits import Limits
 from stale_jax.serving.logs import log, log_failure
 from stale_jax.serving.metrics import Metrics
@@ -25,6 +26,7 @@ from stale_jax.serving.refusal import RefusalError
 from stale_jax.serving.sources import Sources
 from stale_jax.serving.stream import Stream
 
+_GRACE = 5.0  # Seconds after which a stream without a connection makes room if there is no other.
 _RETRY = 10.0  # Seconds after which a refused client may try again.
 
 
@@ -43,7 +45,7 @@ class Live:
     has_failed: whether the engine has stopped after an error.
   """
 
-  def __init__(self, engine: Engine, capacity: int, period: float, limits: Limits, metrics: Metrics):
+  def __init__(self, engine: Ticker, capacity: int, period: float, limits: Limits, metrics: Metrics):
     self.capacity, self.period, self.limits, self.metrics = capacity, period, limits, metrics
     self.is_draining = self.has_failed = False
     self._engine, self._streams = engine, dict[str, Stream]()
@@ -102,6 +104,10 @@ class Live:
           f"a client may have {self.limits.streams_per_client} streams; close one.",
           retry_after=_RETRY,
         )
+      gone = [s for s in live if s.left_at is not None and time.monotonic() - s.left_at >= _GRACE]
+      if len(live) >= self.capacity and gone:
+        self._remove(min(gone, key=lambda s: s.left_at), "idle")
+        live = [s for s in live if s.id in self._streams]
       if len(live) >= self.capacity:
         raise RefusalError(
           "full",

@@ -97,8 +97,9 @@ def page(server: Server) -> str:
   content = (
     f'<main class="stale"><h1>stale_jax live</h1><p class="lead">{html.escape(spec["info"]["description"])} '
     f'The machine-readable document is <a href="/openapi.json">openapi.json</a>.</p>{"".join(parts)}'
-    '<section class="movie"><h2>Messages to the WebSocket</h2><table><tr><th>type</th><th>fields</th><th>meaning</th></tr>'
-    f'{messages}</table></section><section class="movie"><h2>Errors</h2><table><tr><th>code</th>'
+    '<section class="movie"><h2>Messages to the WebSocket</h2><table><tr><th>type</th><th>fields</th>'
+    f"<th>meaning</th></tr>{messages}</table></section>"
+    '<section class="movie"><h2>Errors</h2><table><tr><th>code</th>'
     f"<th>status</th><th>meaning</th></tr>{codes}</table></section></main>"
   )
   return document("stale_jax live: interface", content)
