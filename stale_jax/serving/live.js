@@ -89,7 +89,7 @@ function told(event) {
     stop(event.reason === 'closed' ? 'Stopped.' : `The stream has ended: ${event.reason}.`, event.reason !== 'closed');
   } else if (event.type === 'error') {
     if (event.fatal && event.code === 'idle') return;  // The connection closes, and is resumed.
-    if (event.fatal) stop(event.message, true);
+    if (event.fatal || !stream) stop(event.message, true);
     else say(event.message, null, true);
     state.error = event.code;
   }

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
 
@@ -74,3 +75,53 @@ class Client:
 
   def close(self):
     self._socket.close()
+
+
+class Proxy:
+  """A network between a browser and a server, whose connections can be cut.
+
+  Attributes:
+    address: where it listens.
+  """
+
+  def __init__(self, target):
+    host, port = target.split(":")
+    self._target, self._pairs, self._is_up = (host, int(port)), [], True
+    self._listening = socket.create_server(("127.0.0.1", 0))
+    self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+    threading.Thread(target=self._accept, daemon=True).start()
+
+  def cut(self):
+    """Breaks all connections, and refuses new ones until `mend`."""
+    self._is_up = False
+    for one in self._pairs:
+      with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    self._pairs.clear()
+
+  def mend(self):
+    self._is_up = True
+
+  def close(self):
+    self.cut()
+    self._listening.close()
+
+  def _accept(self):
+    with contextlib.suppress(OSError):
+      while True:
+        near, _ = self._listening.accept()
+        if not self._is_up:
+          near.close()
+          continue
+        far = socket.create_connection(self._target)
+        self._pairs += [near, far]
+        for pair in ((near, far), (far, near)):
+          threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+  def _pump(self, source, sink):
+    with contextlib.suppress(OSError):
+      while data := source.recv(1 << 16):
+        sink.sendall(data)
+    for one in (source, sink):
+      with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)

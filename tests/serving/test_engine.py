@@ -6,24 +6,29 @@ import numpy as np
 import pytest
 
 from stale_jax.clip import Context
-from stale_jax.sampling.stream.batch import Entering, stream_batch, ticking
+from stale_jax.sampling import replaced
+from stale_jax.sampling.samplers.stream import StreamRollout
+from stale_jax.sampling.stream.batch import Entering, ticking
 from stale_jax.serving.engine import Engine, Row
 from stale_jax.text import tokenize
 from tests.serving.served import PROMPTS
 
-GUIDANCE = 2.0
+
+@pytest.fixture(scope="module")
+def settings(live_model):
+  return live_model.settings(solver="consistency", steps=2)
 
 
 @pytest.fixture(scope="module")
-def programs(live_model):
+def programs(live_model, settings):
+  """Equal to those of the server of `served`, so that they are compiled once."""
   system = live_model.system
-  parts = system.network, system.diffusion.process, system.data.senses
-  return stream_batch(*parts, levels=(1.0, 0.6), chunk=1, window=4, negative="once")
+  return StreamRollout.build(replaced(system.diffusion.rollout, how="stream"), system).programs(settings)
 
 
 @pytest.fixture(scope="module")
-def engine(live_model, programs):
-  engine = Engine(live_model.system, live_model.params, programs, GUIDANCE)
+def engine(live_model, programs, settings):
+  engine = Engine(live_model.system, live_model.params, programs, settings.guidance, sources=True)
   engine.warm((1, 2))
   return engine
 
@@ -58,10 +63,12 @@ def directly(model, programs, prompts, seeds, ticks, begins=()):
       which=jnp.ones(len(seeds), bool),
       begins=jnp.full(len(seeds), tick in begins),
       context=context(tick),
-      source=None,
+      source={s.name: jnp.zeros((len(seeds), 1, *s.shape)) for s in programs.senses},
       scale=jnp.ones(len(seeds), jnp.float32),
     )
-    state, emitted = ticking()(programs, model.params, state, entering, jnp.float32(GUIDANCE))
+    state, emitted = ticking()(
+      programs, model.params, state, entering, jnp.float32(model.settings().guidance)
+    )
     made.append(jax.tree.map(np.asarray, emitted.clip))
   return made[1:]  # The first leaves in the second tick.
 
