@@ -37,7 +37,8 @@ class Client:
   """A client of one stream, which remembers what it was told and shown."""
 
   def __init__(self, address, **options):
-    self._socket = connect(f"ws://{address}/live", max_size=None, **options)
+    self._context = connect(f"ws://{address}/live", max_size=None, max_queue=None, **options)
+    self._socket = self._context.__enter__()
     self.events, self.chunks = [], []
 
   def send(self, kind, **fields):

@@ -79,7 +79,7 @@ def test_it_streams_switches_and_survives_a_lost_connection(page, network):
   assert page.run("document.body.dataset.stream") == stream and chunk(page) > before
   assert page.run("document.getElementById('prompt').value") == PROMPTS[1]
   page("Page.reload")
-  page.wait("document.body.dataset.state === 'streaming'")
+  page.wait("document.body?.dataset.state === 'streaming' && document.body.dataset.state === 'streaming'")
   assert page.run("document.body.dataset.stream") == stream and chunk(page) > before
   page.click("#stop")
   page.wait("document.body.dataset.state === 'idle'")

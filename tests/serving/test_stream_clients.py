@@ -1,5 +1,6 @@
 """Clients of a real server: streams, prompts, sound, pictures, lost connections, misbehaviour."""
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -23,11 +24,10 @@ def open_client(served):
 
   yield build
   for client in clients:
-    try:
-      client.send("close")
-      client.until("closed")
-    except (ConnectionClosed, OSError, TimeoutError):
-      pass
+    if {"opened", "resumed"} & {event["type"] for event in client.events}:
+      with contextlib.suppress(ConnectionClosed, OSError, TimeoutError):
+        client.send("close")
+        client.until("closed")
     client.close()
 
 
