@@ -22,7 +22,9 @@ def weights(tmp_path_factory):
   return path
 
 
-def test_misuse_is_one_line():
+def test_misuse_is_one_line(tmp_path):
+  other = tmp_path / "other.safetensors"
+  save_weights(other, drawn(micro.config()).params, micro.config())
   with socket.create_server(("127.0.0.1", 0)) as taken:
     port = taken.getsockname()[1]
     for flags, words in (
@@ -32,8 +34,7 @@ def test_misuse_is_one_line():
       (["--port=70000"], "port"),
       (["--steps=0"], "steps"),
       (["--port=0", "--workdir=nothing_here"], "nothing_here"),
-      (["--port=0", "--workdir=autoencoder"], "autoencoder"),
-      (["--port=0", "--workdir=shipped"], "the model is not causal"),
+      (["--port=0", f"--workdir={other}"], "the model is not causal"),
     ):
       code, out, err = programs.finish("serve", *flags)
       said = err.splitlines()[-1]
