@@ -3,6 +3,10 @@
 `tick` makes one chunk of every stream. Streams that are new get a free slot, and those that have left free
 theirs. The batch has the smallest compiled size that holds all streams; when the size changes, the states of
 the streams move with it. After `warm`, nothing is compiled.
+
+In the batch, the first chunk of a stream would leave after as many ticks as there are levels. `prime` makes
+the first of these ticks for the stream alone, whenever there is time, and the next tick of the batch takes it
+in with its chunks in flight.
 """
 
 import collections
@@ -48,7 +52,18 @@ class Row:
 
 @runtime_checkable
 class Ticker(Protocol):
-  """What `live.Live` needs of an engine."""
+  """What `live.Live` needs of an engine.
+
+  Attributes:
+    depth: number of ticks until a chunk leaves.
+    alone: seconds of `prime`.
+  """
+
+  depth: int
+  alone: float
+
+  def prime(self, name: str, row: Row) -> None:
+    """See `Engine.prime`."""
 
   def tick(self, streams: Mapping[str, Row]) -> dict[str, tuple[int, Clip]]:
     """See `Engine.tick`."""
@@ -73,12 +88,14 @@ class Engine:
     self._slots: list[str | None] = []
     self._state: StreamState | None = None
     self._sizes: tuple[int, ...] = ()
+    self._primed: dict[str, StreamState] = {}  # Streams of their own, which `tick` will take in.
+    self.depth, self.alone = len(programs.levels), float("inf")
 
   def measure(self, sizes: Sequence[int], repeats: int = 10) -> CostTable:
     """Compiles and measures ticks of `sizes` streams, in steady state."""
 
     def make_tick(size: int) -> Callable[[], None]:
-      state, rows = self._start(size), [Row(prompt="", seed=0)] * size
+      state, rows = self._start(size), [_ROW] * size
 
       def tick() -> None:
         nonlocal state
@@ -87,18 +104,37 @@ class Engine:
 
       return tick
 
-    return measure(make_tick, sizes, repeats)
+    table = measure(make_tick, sizes, repeats)
+    self.alone = table.seconds.get(1, self.alone)
+    return table
 
   def warm(self, sizes: Sequence[int]) -> None:
     """Compiles everything that `tick` needs for batches of `sizes` streams, and starts with the smallest."""
     self._sizes = tuple(sorted(sizes))
+    self._first = _begun(self.programs, self._start(1), np.zeros(1, bool), np.zeros(1, np.uint32))
+    alone, _ = self._tick(_copied(self._first), [_ROW])
     for size, larger in zip(self._sizes, [*self._sizes[1:], None], strict=True):
       state = _begun(self.programs, self._start(size), np.zeros(size, bool), np.zeros(size, np.uint32))
-      state, _ = self._tick(state, [Row(prompt="", seed=0)] * size)
+      state, _ = self._tick(state, [_ROW] * size)
+      state = _put(self.programs, state, alone, np.int32(0))
       if larger is not None:
         _taken(self.programs, state, np.zeros(larger, np.int32))
         _taken(self.programs, self._start(larger), np.zeros(size, np.int32))
     self._state, self._slots = self._start(self._sizes[0]), [None] * self._sizes[0]
+
+  def prime(self, name: str, row: Row) -> None:
+    """Moves a stream by one level that `tick` has not seen yet, without the others; nothing leaves.
+
+    Args:
+      name: id of the stream.
+      row: what it does. To be called at most `depth` - 1 times for each stream.
+    """
+    if name not in self._primed:
+      self._primed[name] = _begun(
+        self.programs, _copied(self._first), np.ones(1, bool), np.array([row.seed], np.uint32)
+      )
+    self._primed[name], _ = self._tick(self._primed[name], [row])
+    jax.block_until_ready(self._primed[name].count)
 
   def tick(self, streams: Mapping[str, Row]) -> dict[str, tuple[int, Clip]]:
     """Moves all streams by one level.
@@ -114,7 +150,8 @@ class Engine:
     new = [name for name in streams if name not in self._slots]
     if new:
       self._seat({name: streams[name].seed for name in new})
-    idle = Row(prompt="", seed=0, enters=False)
+    self._primed.clear()
+    idle = dataclasses.replace(_ROW, enters=False)
     rows = [idle if name is None else streams[name] for name in self._slots]
     self._state, emitted = self._tick(self._state, rows)
     clip, numbers = on_host(emitted.clip), np.asarray(emitted.number)
@@ -131,6 +168,9 @@ class Engine:
       slot = self._slots.index(None)
       self._slots[slot], which[slot], numbers[slot] = name, True, seed
     self._state = _begun(self.programs, self._state, which, numbers)
+    for name in seeds.keys() & self._primed.keys():
+      slot = np.int32(self._slots.index(name))
+      self._state = _put(self.programs, self._state, self._primed[name], slot)
 
   def _fit(self, count: int) -> None:
     """Changes the size of the batch, in steps between neighbouring sizes, to the least that holds `count`."""
@@ -178,6 +218,9 @@ class Engine:
     return self._encoded[prompt]
 
 
+_ROW = Row(prompt="", seed=0)
+
+
 def _stacked(contexts: Sequence[Context]) -> Context:
   """Contexts of one row each as one batch."""
   return jax.tree.map(lambda *x: np.concatenate(x), *contexts)
@@ -206,5 +249,27 @@ def _take(programs: StreamBatch, state: StreamState, index: Int[Array, "slots"])
   )
 
 
+def _place(programs: StreamBatch, state: StreamState, one: StreamState, slot: Int[Array, ""]) -> StreamState:
+  """The state with the stream of `one`, a batch of one, in `slot`."""
+  streams = len(state.keys)
+
+  def of_cache(x: Float[Array, "rows *shape"] | Int[Array, "rows"], new):
+    rows = jnp.reshape(x, (-1, streams, *x.shape[1:])).at[:, slot].set(new)
+    return jnp.reshape(rows, x.shape)
+
+  return StreamState(
+    rows=jax.tree.map(lambda x, new: x.at[:, slot].set(new[:, 0]), state.rows, one.rows),
+    cache=jax.tree.map(of_cache, state.cache, one.cache),
+    keys=state.keys.at[slot].set(one.keys[0]),
+    count=state.count.at[slot].set(one.count[0]),
+  )
+
+
+def _copied(state: StreamState) -> StreamState:
+  """A copy, since `StreamBatch.tick` consumes its state."""
+  return jax.tree.map(jnp.copy, state)
+
+
+_put = jax.jit(_place, static_argnums=0)
 _begun = jax.jit(_begin, static_argnums=0)
 _taken = jax.jit(_take, static_argnums=0)

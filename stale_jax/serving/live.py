@@ -6,6 +6,8 @@ and close streams and change prompts, under a lock that is never held during a t
 - Admission: a stream beyond the capacity is refused, so that those that were admitted keep their rate.
   Streams of jobs are made while there is room. A client takes the place of the newest job, which is made
   again later, with the same bits.
+- The first ticks of a new stream are made for it alone, in the time that is left before the next tick, so
+  that its first chunk need not wait for as many periods as there are noise levels.
 - A prompt takes effect with the next chunk that enters.
 - A reader that is slow loses its own oldest chunks (`outbox`).
 - A stream without a connection is kept for some seconds, in which its client can resume it. If there is no
@@ -27,6 +29,7 @@ from stale_jax.serving.sources import Sources
 from stale_jax.serving.stream import Stream
 
 _GRACE = 5.0  # Seconds after which a stream without a connection makes room if there is no other.
+_MARGIN = 1.5  # A tick for a new stream must fit so many times into the time that is left.
 _RETRY = 10.0  # Seconds after which a refused client may try again.
 
 
@@ -234,15 +237,34 @@ class Live:
             self._remove(stream, "idle")
           elif stream.is_over:
             self._remove(stream, "done")
-        if self._streams and now >= due:
+        new = self._to_prime(due)
+        if new is None and self._streams and now >= due:
           return list(self._streams.values())
-        self._changed.wait(max(due - now, 0) if self._streams else None)
+        if new is not None:
+          row = new.row()
+          self._changed.release()
+          try:
+            self._engine.prime(new.id, row)
+          finally:
+            self._changed.acquire()
+        else:
+          self._changed.wait(max(due - now, 0) if self._streams else None)
     return None
+
+  def _to_prime(self, due: float) -> Stream | None:
+    """A new stream for which there is time to make a tick of its own."""
+    if any(s.is_seated for s in self._streams.values()):
+      if time.monotonic() + _MARGIN * self._engine.alone > due:
+        return None
+    new = (s for s in self._streams.values() if not s.is_seated and not s.is_job and s.sources is None)
+    return next((s for s in new if s.ticks < self._engine.depth - 1), None)
 
   def _tick(self, streams: list[Stream], deadline: float) -> bool:
     """Makes one chunk of each stream; returns whether they were finished in time."""
     with self._changed:
       rows = {stream.id: stream.row() for stream in streams}
+      for stream in streams:
+        stream.is_seated = True
     began = time.monotonic()
     made = self._engine.tick(rows)
     ended = time.monotonic()

@@ -25,6 +25,8 @@ class Stream:
     is_job: whether it may be interrupted and made again later.
     entered: number of chunks that have entered.
     emitted: number of chunks that have left.
+    ticks: number of ticks that it has taken part in, alone or with the others.
+    is_seated: whether it is in the batch of all streams.
     left_at: when its connection was lost; None while it is connected.
   """
 
@@ -40,6 +42,8 @@ class Stream:
   is_job: bool = False
   entered: int = 0
   emitted: int = 0
+  ticks: int = 0
+  is_seated: bool = False
   left_at: float | None = None
 
   def __post_init__(self):
@@ -47,6 +51,7 @@ class Stream:
 
   def row(self) -> Row:
     """What the stream does in the next tick."""
+    self.ticks += 1
     row = Row(prompt=self.prompt, seed=self.seed, enters=self.last is None or self.entered < self.last)
     if row.enters and self.sources is not None:
       row = dataclasses.replace(row, **self.sources.next())

@@ -113,6 +113,22 @@ def test_streams_come_and_go_without_compilation_and_do_not_change_others(
   engine.tick({})
 
 
+def test_a_primed_stream_emits_in_its_first_tick_of_the_batch(live_model, programs, engine, compilations):
+  row = Row(prompt=PROMPTS[0], seed=7)
+  made = [engine.tick({"b": Row(prompt=PROMPTS[1], seed=2)})]
+  engine.prime("a", row)
+  for _ in range(4):
+    made.append(engine.tick({"a": row, "b": Row(prompt=PROMPTS[1], seed=2)}))
+  assert compilations == [] and [chunks["a"][0] for chunks in made[1:]] == [0, 1, 2, 3]
+  assert [chunks["b"][0] for chunks in made[1:]] == [0, 1, 2, 3]
+  expected = directly(live_model, programs, lambda _: PROMPTS, (7, 2), 5)
+  for chunks, reference in zip(made[1:], expected, strict=True):
+    for i, name in enumerate("ab"):
+      for sense, x in chunks[name][1].items():
+        np.testing.assert_allclose(x, reference[sense][i], atol=2e-4)
+  engine.tick({})
+
+
 def test_a_stream_that_pauses_skips_no_chunk(engine):
   numbers = []
   for tick in range(8):

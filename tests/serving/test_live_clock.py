@@ -19,18 +19,27 @@ DEPTH = 3
 class Engine:
   """Emits the chunk that entered DEPTH - 1 ticks ago; its picture is the length of its prompt."""
 
+  depth = DEPTH
+
   def __init__(self, seconds=0.0):
+    self.alone = seconds
     self.flight, self.seconds, self.ticks, self.fails = {}, seconds, 0, False
+
+  def prime(self, name, row):
+    assert not self._moved({name: row})
 
   def tick(self, rows):
     self.ticks += 1
     if self.fails:
       raise RuntimeError("device lost")
+    self.flight = {name: flight for name, flight in self.flight.items() if name in rows}
+    return self._moved(rows)
+
+  def _moved(self, rows):
     time.sleep(self.seconds)
     made = {}
-    self.flight = {name: self.flight.get(name, (0, [])) for name in rows}
     for name, row in rows.items():
-      count, flight = self.flight[name]
+      count, flight = self.flight.get(name, (0, []))
       flight.append((count, len(row.prompt)) if row.enters else None)
       self.flight[name] = (count + row.enters, flight)
       if len(flight) == DEPTH and (leaving := flight.pop(0)) is not None:
@@ -89,6 +98,17 @@ def test_chunks_come_at_the_rate_and_with_their_prompts(make):
   intervals = np.diff([c.made for c in log.chunks])
   assert np.median(intervals) == pytest.approx(0.05, rel=0.2)
   assert live.metrics.misses._value.get() <= 1
+
+
+def test_the_first_chunk_does_not_wait_for_all_levels(make):
+  live, old, new = make(period=0.3), Log(), Log()
+  live.open("a", "c", old)
+  wait(lambda: len(old.chunks) == 1, seconds=0.25)  # At once, since nobody else waits.
+  began = time.monotonic()
+  live.open("b", "c", new)
+  wait(lambda: len(new.chunks) == 1)
+  assert time.monotonic() - began < 0.45 and new.chunks[0].number == 0
+  assert live.metrics.misses._value.get() == 0
 
 
 def test_beyond_the_capacity_streams_are_refused_and_the_others_stay(make):
