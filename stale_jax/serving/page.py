@@ -14,11 +14,14 @@ ASSETS = {
   "/live.js": ((_FOLDER / "live.js",), "text/javascript"),
   "/live.draw.js": ((_FOLDER / "live.draw.js",), "text/javascript"),
 }
-_EXAMPLES = (
-  "a red seven moves left quickly",
-  "a cyan two moves down slowly",
-  "a yellow five moves right quickly",
-)
+# Model -> prompts that the page suggests; those of other models are not known.
+_EXAMPLES = {
+  "causal": (
+    "a red seven moves left quickly",
+    "a cyan two moves down slowly",
+    "a yellow five moves right quickly",
+  )
+}
 
 
 def asset(path: str) -> tuple[str, str]:
@@ -31,13 +34,14 @@ def live_page(server: Server) -> str:
   """The page, with what it must know about the streams."""
   about = json.dumps(server.about()).replace("<", "\\u003c")
   text = (_FOLDER / "live.html").read_text(encoding="utf-8")
+  examples = _EXAMPLES.get(server.model, ())
   values = {
     "about": about,
     "by": html.escape(server.about()["generated_by"]),
     "model": html.escape(server.model),
-    "prompt": html.escape(_EXAMPLES[0]),
+    "prompt": html.escape(examples[0] if examples else ""),
     "most": str(server.prompt_bytes),
-    "examples": "".join(f'<option value="{html.escape(example)}">' for example in _EXAMPLES),
+    "examples": "".join(f'<option value="{html.escape(example)}">' for example in examples),
   }
   for name, value in values.items():
     text = text.replace("{{" + name + "}}", value)
