@@ -40,7 +40,7 @@ class Session:
     rate = _SOURCE_RATE * server.rate
     self._pictures = TokenBucket(rate, max(1, round(2 * rate)))
     self._stream: Stream | None = None
-    self._reader, self._errors = 0, 0
+    self._reader, self._errors, self._floods = 0, 0, 0
     self._has_sound, self._waveform = False, None
     self._is_over = False
 
@@ -97,14 +97,14 @@ class Session:
     """Tells the client about an error; too many of them, or a refused stream, end the connection."""
     self._server.metrics.refusals.labels(error.code).inc()
     self._errors += 1
+    self._floods += error.code == "too_fast"
     if self._errors >= self._server.limits.errors:
-      error = RefusalError(
-        "too_many_errors", f"{self._errors} messages were refused, the last: {error.message}"
-      )
-      await self._end(error)
+      self._server.metrics.refusals.labels("too_many_errors").inc()
+      text = f"{self._errors} messages were refused; the last: {error.message}"
+      await self._end(RefusalError("too_many_errors", text))
     elif error.code in (*_LATER, "unauthorized", "no_such_stream"):
       await self._end(error)
-    elif error.code != "too_fast" or self._errors == 1 or self._errors % 10 == 0:
+    elif error.code != "too_fast" or self._floods % 10 == 1:  # An answer to each would add to the flood.
       await self._tell(error.event(fatal=False))
 
   async def _end(self, error: RefusalError) -> None:

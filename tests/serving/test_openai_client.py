@@ -12,6 +12,8 @@ from stale_jax.serving.jobs import Jobs
 from tests.serving.served import PROMPTS
 
 openai = pytest.importorskip("openai")
+# The client warns that the service of OpenAI itself ends.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
