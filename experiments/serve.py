@@ -13,7 +13,7 @@ from absl import flags
 from experiments.main import run
 
 WORKDIR = flags.DEFINE_string(
-  "workdir", "causal", "Run folder, weights file, or name of a packaged model; it must be causal."
+  "workdir", "causal", "A run, weights, or the name of a packaged model, which must be causal."
 )
 HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; other machines need --token_file.")
 PORT = flags.DEFINE_integer(

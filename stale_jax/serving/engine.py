@@ -26,7 +26,7 @@ from stale_jax.sampling.stream.schedule import CostTable, measure
 from stale_jax.system import System
 from stale_jax.text import tokenize
 
-_ENCODED = 256  # Encoded prompts that are kept.
+_ENCODED = 64  # Encoded prompts that are kept.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

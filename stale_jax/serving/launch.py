@@ -31,6 +31,7 @@ from stale_jax.serving.sources import Sources, SourceSettings
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # Numbers of streams that are measured.
 _SHARE = 0.9  # Of the period that a tick may take.
+_MOST_CONNECTIONS = 2000  # Of all clients together.
 _MOST_MESSAGE = 1 << 22  # Bytes beyond which the web server closes a WebSocket without a named error.
 
 
@@ -99,7 +100,7 @@ def build_server(
   metrics = Metrics()
   live = Live(engine, capacity, period, limits, metrics)
   senses = {sense.name: sense for sense in system.data.senses}
-  name = Path(model.name).name
+  name = "".join(c if c.isascii() and c.isprintable() else "?" for c in Path(model.name).name)
   return Server(
     model=name,
     senses=system.data.senses,
@@ -160,6 +161,7 @@ async def _run(server: Server, listening: socket.socket) -> None:
     access_log=False,
     server_header=False,
     ws_max_size=_MOST_MESSAGE,
+    limit_concurrency=_MOST_CONNECTIONS,
     timeout_graceful_shutdown=5,
     lifespan="on",
   )

@@ -1,7 +1,11 @@
 """The page in a real browser: it opens, streams, switches its prompt, survives a lost connection, records."""
 
+import time
+
+import numpy as np
 import pytest
 
+from stale_jax.media import png
 from tests.media.browser import PROGRAM, Browser
 from tests.serving.served import PROMPTS, Proxy
 
@@ -113,6 +117,28 @@ def test_sound_gauges_plots_recording_and_pictures(page):
   assert page.run("[...document.querySelectorAll('meter')].some((m) => m.value > 0)")
   assert "change" in page.run("document.getElementById('liveliness').getAttribute('aria-label')")
   assert "%" in text(page, "liveliness-text") and "round trip" in text(page, "latency-text")
+
+
+def test_a_file_is_the_source(page, served, tmp_path):
+  picture = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
+  (tmp_path / "source.png").write_bytes(png(picture))
+  page.click("input[value=file]")
+  root = page("DOM.getDocument")["root"]["nodeId"]
+  field = page("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+  page("DOM.setFileInputFiles", nodeId=field, files=[str(tmp_path / "source.png")])
+  ask(page, PROMPTS[0])
+  page.wait("document.body.dataset.state === 'streaming' && document.body.dataset.stream")
+  sources = served[1].live.find(page.run("document.body.dataset.stream"), token(page)).sources
+  last = chunk(page)
+  page.wait(f"+document.body.dataset.chunk > {last}")
+  end = time.monotonic() + 20
+  while not sources.skipped:  # The same picture again and again is skipped.
+    assert time.monotonic() < end
+    time.sleep(0.05)
+
+
+def token(page):
+  return page.run("JSON.parse(sessionStorage.stream).token")
 
 
 def test_keyboard_and_phone(page):
