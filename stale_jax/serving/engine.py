@@ -23,6 +23,7 @@ from stale_jax.clip import Clip, Context
 from stale_jax.mesh import on_host
 from stale_jax.sampling.stream.batch import Entering, StreamBatch, StreamState, ticking
 from stale_jax.sampling.stream.schedule import CostTable, measure
+from stale_jax.sampling.stream.slots import put_stream
 from stale_jax.system import System
 from stale_jax.text import tokenize
 
@@ -116,7 +117,7 @@ class Engine:
     for size, larger in zip(self._sizes, [*self._sizes[1:], None], strict=True):
       state = _begun(self.programs, self._start(size), np.zeros(size, bool), np.zeros(size, np.uint32))
       state, _ = self._tick(state, [_ROW] * size)
-      state = _put(self.programs, state, alone, np.int32(0))
+      state = _put(state, np.int32(0), alone)
       if larger is not None:
         _taken(self.programs, state, np.zeros(larger, np.int32))
         _taken(self.programs, self._start(larger), np.zeros(size, np.int32))
@@ -170,7 +171,7 @@ class Engine:
     self._state = _begun(self.programs, self._state, which, numbers)
     for name in seeds.keys() & self._primed.keys():
       slot = np.int32(self._slots.index(name))
-      self._state = _put(self.programs, self._state, self._primed[name], slot)
+      self._state = _put(self._state, slot, self._primed[name])
 
   def _fit(self, count: int) -> None:
     """Changes the size of the batch, in steps between neighbouring sizes, to the least that holds `count`."""
@@ -249,27 +250,11 @@ def _take(programs: StreamBatch, state: StreamState, index: Int[Array, "slots"])
   )
 
 
-def _place(programs: StreamBatch, state: StreamState, one: StreamState, slot: Int[Array, ""]) -> StreamState:
-  """The state with the stream of `one`, a batch of one, in `slot`."""
-  streams = len(state.keys)
-
-  def of_cache(x: Float[Array, "rows *shape"] | Int[Array, "rows"], new):
-    rows = jnp.reshape(x, (-1, streams, *x.shape[1:])).at[:, slot].set(new)
-    return jnp.reshape(rows, x.shape)
-
-  return StreamState(
-    rows=jax.tree.map(lambda x, new: x.at[:, slot].set(new[:, 0]), state.rows, one.rows),
-    cache=jax.tree.map(of_cache, state.cache, one.cache),
-    keys=state.keys.at[slot].set(one.keys[0]),
-    count=state.count.at[slot].set(one.count[0]),
-  )
-
-
 def _copied(state: StreamState) -> StreamState:
   """A copy, since `StreamBatch.tick` consumes its state."""
   return jax.tree.map(jnp.copy, state)
 
 
-_put = jax.jit(_place, static_argnums=0)
+_put = jax.jit(put_stream)
 _begun = jax.jit(_begin, static_argnums=0)
 _taken = jax.jit(_take, static_argnums=0)
