@@ -7,9 +7,10 @@ and close streams and change prompts (`admission`).
   that its first chunk need not wait for as many periods as there are noise levels.
 - A reader that is slow loses its own oldest chunks (`outbox`).
 - A tick that is late counts as a miss of every stream; lost time is not caught up.
-- While there are streams of jobs alone, the thread does not wait between ticks.
+- While nobody has seen a chunk, because all streams are new or of jobs, ticks follow one another at once.
 """
 
+import math
 import threading
 import time
 
@@ -55,9 +56,10 @@ class Live(Admission):
       due = time.monotonic()
       while (streams := self._next(due)) is not None:
         began = max(due, time.monotonic())
-        due = began + (0.0 if all(s.is_job for s in streams) else self.period)
-        if not self._tick(streams, due):
-          due = max(due, time.monotonic())  # Lost time is not caught up.
+        waits = any(s.is_watched for s in streams)
+        due = began + self.period if waits else began
+        self._tick(streams, due if waits else math.inf)
+        due = max(due, time.monotonic())  # Lost time is not caught up.
     except Exception:  # Of the device or the compiler.
       log_failure("engine failed")
       self.has_failed = True
@@ -87,14 +89,15 @@ class Live(Admission):
 
   def _to_prime(self, due: float) -> Stream | None:
     """A new stream for which there is time to make a tick of its own."""
-    if any(s.is_seated for s in self._streams.values()):
-      if time.monotonic() + _MARGIN * self._engine.alone > due:
-        return None
+    if not any(s.is_watched for s in self._streams.values()):
+      return None
+    if time.monotonic() + _MARGIN * self._engine.alone > due:
+      return None
     new = (s for s in self._streams.values() if not s.is_seated and not s.is_job and s.sources is None)
     return next((s for s in new if s.ticks < self._engine.depth - 1), None)
 
-  def _tick(self, streams: list[Stream], deadline: float) -> bool:
-    """Makes one chunk of each stream; returns whether they were finished in time."""
+  def _tick(self, streams: list[Stream], deadline: float) -> None:
+    """Makes one chunk of each stream, which is late after `deadline`."""
     with self._changed:
       rows = {stream.id: stream.row() for stream in streams}
       for stream in streams:
@@ -107,11 +110,10 @@ class Live(Admission):
       stream = by_id[name]
       prompt = stream.left()
       stream.receiver.put(Chunk(number=number, prompt=prompt, made=ended, clip=clip))
-    is_late = ended > deadline and not all(stream.is_job for stream in streams)
+    is_late = ended > deadline
     self.metrics.ticks.inc()
     self.metrics.tick_seconds.observe(ended - began)
     self.metrics.chunks.inc(len(made))
     self.metrics.misses.inc(len(made) if is_late else 0)
     if is_late:
       log("late tick", seconds=round(ended - began, 3), late=round(ended - deadline, 3), streams=len(streams))
-    return not is_late

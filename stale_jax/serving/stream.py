@@ -68,6 +68,11 @@ class Stream:
     return self._prompts.popleft()
 
   @property
+  def is_watched(self) -> bool:
+    """Whether a client has chunks of it, and waits for more."""
+    return not self.is_job and self.emitted > 0
+
+  @property
   def is_over(self) -> bool:
     """Whether all its chunks have left."""
     return self.last is not None and self.emitted >= self.last
