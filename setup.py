@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_namespace_packages, setup
 
 _CURATE = ["apache-beam>=2.77", "scenedetect-headless>=0.7,<0.8"]
+# The server, and what its web framework needs to read forms and WebSockets.
+_SERVE = ["prometheus-client", "python-multipart", "starlette>=0.40", "uvicorn>=0.30", "websockets>=13"]
 _LIBTPU = "jax[tpu]>=0.10,<0.13; sys_platform == 'linux' and platform_machine == 'x86_64'"
 
 setup(
@@ -29,7 +31,11 @@ setup(
   ],
   python_requires=">=3.11,<3.14",
   packages=find_namespace_packages(include=["stale_jax*", "configs*", "experiments*"]),
-  package_data={"stale_jax": ["weights/*"], "stale_jax.media": ["*.css", "*.js"]},
+  package_data={
+    "stale_jax": ["weights/*"],
+    "stale_jax.media": ["*.css", "*.js"],
+    "stale_jax.serving": ["live.*"],
+  },
   install_requires=[
     "absl-py",
     "array_record",
@@ -65,13 +71,17 @@ setup(
     "gcs": ["gcsfs"],
     # To make data sets of clips from folders of videos.
     "curate": _CURATE,
+    # To serve movies live, and to load a server.
+    "serve": _SERVE,
     "dev": [
       *_CURATE,
+      *_SERVE,
       "beartype",
       "distributed",  # For Beam's Dask runner.
       "gcp-storage-emulator",
       "gcsfs",
       "lxml",
+      "openai",  # The client of the server's jobs.
       "pytest",
       "pytest-xdist",
       "ruff",

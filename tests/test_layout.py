@@ -36,7 +36,7 @@ ROWS = [
   {"objectives", "sampling"},
   {"system"},
   {"evaluation", "media"},
-  {"hosts", "training", "config", "checkpoints", "zoo", "serving", "planning", "launching"},
+  {"hosts", "training", "config", "checkpoints", "zoo", "planning", "launching"},
   {
     "checks",
     "movie",
@@ -54,6 +54,7 @@ ROWS = [
     "inpainting",
     "masks",
     "benchmark",
+    "serving",
   },
   {"testing"},
 ]

@@ -35,7 +35,11 @@ def suffix(codec: str) -> str:
 
 
 def write_video(
-  path: AnyPath, clip: Mapping[str, np.ndarray], senses: Mapping[str, Sense], codec: str = "h264"
+  path: AnyPath,
+  clip: Mapping[str, np.ndarray],
+  senses: Mapping[str, Sense],
+  codec: str = "h264",
+  metadata: Mapping[str, str] | None = None,
 ) -> None:
   """Writes sight [frames, height, width, 3], and sound if the clip has it, to `path`.
 
@@ -52,6 +56,7 @@ def write_video(
     clip: sense -> array [frames, ...] in [-1, 1].
     senses: sense -> its description; the rates are in Hz.
     codec: "h264" or "vp9".
+    metadata: tags of the file, such as "comment".
 
   Raises:
     UserError: the codec is unknown or missing from this PyAV, or the clip has no sight.
@@ -65,7 +70,7 @@ def write_video(
   size = enlarge(to_bytes(clip["sight"][:1])).shape[1:3]
   rate = Fraction(senses["sight"].rate).limit_denominator(1001)
   wave = synthesise(clip["sound"], senses["sound"]) if "sound" in clip else None
-  kinds = {"container": container, "codec": encoder, "sound_codec": sound_codec}
+  kinds = {"container": container, "codec": encoder, "sound_codec": sound_codec, "metadata": metadata}
   try:
     mux(path, frames, size, rate, wave, **kinds)
   except av.codec.codec.UnknownCodecError as error:

@@ -23,6 +23,7 @@ def mux(
   container: str,
   codec: tuple[str, Mapping[str, str]],
   sound_codec: str,
+  metadata: Mapping[str, str] | None = None,
 ) -> None:
   """Writes a video file.
 
@@ -36,6 +37,7 @@ def mux(
     container: "mp4" or "webm".
     codec: name of FFmpeg's video encoder, and its options.
     sound_codec: name of FFmpeg's audio encoder.
+    metadata: tags of the file, such as "comment".
 
   Raises:
     av.codec.codec.UnknownCodecError: this FFmpeg lacks one of the encoders.
@@ -43,6 +45,7 @@ def mux(
   layout = "mono" if wave is None or wave.ndim == 1 else "stereo"
   options = {"movflags": "+faststart"} if container == "mp4" else {}
   with av.open(str(path), "w", format=container, options=options) as file:
+    file.metadata.update(metadata or {})
     video = file.add_stream(codec[0], rate=rate, options=dict(codec[1]))
     audio = None if wave is None else file.add_stream(sound_codec, rate=SOUND_RATE, layout=layout)
     video.height, video.width = size
