@@ -30,8 +30,8 @@ from stale_jax.serving.server import Server
 from stale_jax.serving.sources import Sources, SourceSettings
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # Numbers of streams that are measured.
-# Of the period that a tick may take. The rest is for encoding and sending, and for clients on the same machine:
-# with .9, ticks of 16 streams that took .39 s alone took up to .59 s under load.
+# Of the period that a tick may take. The rest is for encoding and sending, and for clients on the same
+# machine: with .9, ticks of 16 streams that took .39 s alone took up to .59 s under load.
 _SHARE = 0.7
 _MOST_CONNECTIONS = 2000  # Of all clients together.
 _MOST_MESSAGE = 1 << 22  # Bytes beyond which the web server closes a WebSocket without a named error.
