@@ -144,9 +144,9 @@ def test_misbehaviour_costs_nobody_else_a_chunk(open_client, served):
       garbage.send("ping", sent=0)
     while garbage.next():
       pass
-  # The last error may be lost, since the client has not stopped sending.
-  assert "too_fast" in {event.get("code") for event in garbage.events}
-  assert served[1].metrics.refusals.labels("too_many_errors")._value.get() >= 1
+  # The errors themselves may be lost, since the client has not stopped sending.
+  for code in ("too_fast", "too_many_errors"):
+    assert served[1].metrics.refusals.labels(code)._value.get() >= 1
   huge = open_client()
   with pytest.raises((ConnectionClosed, OSError)):
     huge.send_raw(b"x" * (1 << 23))
