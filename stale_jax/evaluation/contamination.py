@@ -114,9 +114,9 @@ def evaluate_contamination(
   Raises:
     UserError: the model was not trained on digits or has no sight, or `clips` is below 1.
   """
-  without_bias('the suite "contamination"', model.system)
   models = [model] if reference is None else [model, reference]
   source, *_ = [digits_of("contamination", m.system.data.source, m.system) for m in models]
+  without_bias('the suite "contamination"', model.system)
   if clips < 1:
     raise UserError(f"clips={clips}: at least 1 is needed.")
   losses = [{split: handwriting_losses(m, split, seed=seed) for split in ("train", "test")} for m in models]

@@ -87,6 +87,7 @@ class Denoise:
       messup=self.messup,
       corruption=self.corruption,
       conditioning=diffusion.artv or diffusion.first,
+      has_relation=bool(experiment.network.relation_width),
     )
     return on_floats(loss)
 
@@ -105,6 +106,7 @@ class DenoisingLoss:
     encoder_dropout: the share of examples that each text encoder does not read.
     messup, corruption: see `Denoise`.
     conditioning: draws the frames that condition the others.
+    has_relation: whether the network has a relation, which shifts the noised clips.
   """
 
   network: Any
@@ -116,6 +118,7 @@ class DenoisingLoss:
   messup: MessUp = MessUp()
   corruption: ConditionCorruption = ConditionCorruption()
   conditioning: FirstFrames | Artv = FirstFrames()
+  has_relation: bool = False
 
   def __call__(self, params, batch: Batch, key: PRNGKeyArray) -> tuple[jax.Array, dict[str, Any]]:
     key_drop, key_predict = jax.random.split(key)
@@ -147,7 +150,7 @@ class DenoisingLoss:
   def _relation(self, params):
     """Returns the function (clip, context) -> h of the network's relation; None if it has none."""
     network = self.network
-    if not network.relation_width:
+    if not self.has_relation:
       return None
     return lambda clip, context: network.relate(params, clip, network.encode_captions(params, context))
 
