@@ -68,3 +68,13 @@ def micro_run(tmp_path_factory) -> Path:
       code, _, err = programs.finish("train", *micro.arguments(folder))
       assert code == 0, err
   return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+  """A real browser, for the tests of one module."""
+  from tests.media.browser import Browser
+
+  browser = Browser(tmp_path_factory.mktemp("profile"))
+  yield browser
+  browser.close()

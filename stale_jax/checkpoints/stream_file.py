@@ -88,4 +88,4 @@ def _check(path: AnyPath, stored: dict[str, np.ndarray], wanted: dict[str, Any])
     there = _bits(np.zeros(wanted[name].shape, wanted[name].dtype)) if name in wanted else None
     found = stored.get(name)
     if there is None or found is None or (there.shape, there.dtype) != (found.shape, found.dtype):
-      raise UserError(f"{path} is of another stream batch: {name} differs; {advice}.")
+      raise UserError(f"{path} was saved from another stream batch: {name} differs; {advice}.")

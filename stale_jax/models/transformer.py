@@ -156,7 +156,8 @@ class Transformer(nn.Module):
 
   @nn.nowrap
   def relate(self, params: dict[str, Any], clip: Clip, context: Context) -> Clip:
-    """The relation h of a clean clip, or an estimate of one, to its encoded caption (`models.relation`)."""
+    """The relation h of a clean clip, or an estimate of one, to its caption (`models.relation`)."""
+    context = self.encode_captions(params, context) if context.encoded is None else context
     return self.network.relation(params["params"]["relation"], clip, context.encoded)
 
   @nn.compact

@@ -1,7 +1,7 @@
 """Which streams are admitted: a registry under a lock that is never held during a tick.
 
-- A stream beyond the capacity is refused, so that those that were admitted keep their rate. Streams of jobs
-  are made while there is room. A client takes the place of the newest job, which is made again later.
+- A stream beyond the capacity is refused, so that the admitted streams keep their rate. Streams of jobs are
+  made while there is room. A client takes the place of the newest job, which is made again later.
 - A stream without a connection is kept for some seconds, in which its client can resume it. If there is no
   other room, it must make room after five seconds.
 - A prompt takes effect with the next chunk that enters.

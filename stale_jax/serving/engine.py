@@ -1,8 +1,8 @@
 """The device side of the server: one stream batch whose size follows the number of streams.
 
-`tick` makes one chunk of every stream. Streams that are new get a free slot, and those that have left free
-theirs. The batch has the smallest compiled size that holds all streams; when the size changes, the states of
-the streams move with it. After `warm`, nothing is compiled.
+`tick` makes one chunk of every stream. A new stream gets a free slot, and the slot of a stream that has left
+becomes free. The batch has the smallest compiled size that holds all streams; when the size changes, the
+states of the streams move with it. After `warm`, nothing is compiled.
 
 In the batch, the first chunk of a stream would leave after as many ticks as there are levels. `prime` makes
 the first of these ticks for the stream alone, whenever there is time, and the next tick of the batch takes it
@@ -17,13 +17,13 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, UInt32
 
 from stale_jax.clip import Clip, Context
 from stale_jax.mesh import on_host
 from stale_jax.sampling.stream.batch import Entering, StreamBatch, StreamState, ticking
 from stale_jax.sampling.stream.schedule import CostTable, measure
-from stale_jax.sampling.stream.slots import put_stream
+from stale_jax.sampling.stream.slots import put_stream, take_streams
 from stale_jax.system import System
 from stale_jax.text import tokenize
 
@@ -119,8 +119,8 @@ class Engine:
       state, _ = self._tick(state, [_ROW] * size)
       state = _put(state, np.int32(0), alone)
       if larger is not None:
-        _taken(self.programs, state, np.zeros(larger, np.int32))
-        _taken(self.programs, self._start(larger), np.zeros(size, np.int32))
+        _taken(state, np.zeros(larger, np.int32))
+        _taken(self._start(larger), np.zeros(size, np.int32))
     self._state, self._slots = self._start(self._sizes[0]), [None] * self._sizes[0]
 
   def prime(self, name: str, row: Row) -> None:
@@ -181,7 +181,7 @@ class Engine:
       size = self._sizes[at + (1 if target > len(self._slots) else -1)]
       taken = [i for i, name in enumerate(self._slots) if name is not None]
       index = np.array([*taken, *[0] * size][:size], np.int32)
-      self._state = _taken(self.programs, self._state, index)
+      self._state = _taken(self._state, index)
       self._slots = [*(self._slots[i] for i in taken), *[None] * size][:size]
       # Copies in free slots are not evaluated for anybody; `_begun` empties them before they are used.
 
@@ -234,22 +234,6 @@ def _begin(
   return programs.reset(state, which, jax.vmap(jax.random.key)(seeds))
 
 
-def _take(programs: StreamBatch, state: StreamState, index: Int[Array, "slots"]) -> StreamState:
-  """The state of a batch whose slot i holds the stream of slot index[i]."""
-  streams = len(state.keys)
-
-  def of_cache(x: Float[Array, "rows *shape"] | Int[Array, "rows"]):
-    rows = jnp.take(jnp.reshape(x, (-1, streams, *x.shape[1:])), index, 1)
-    return jnp.reshape(rows, (-1, *x.shape[1:]))
-
-  return StreamState(
-    rows=jax.tree.map(lambda x: jnp.take(x, index, 1), state.rows),
-    cache=jax.tree.map(of_cache, state.cache),
-    keys=state.keys[index],
-    count=state.count[index],
-  )
-
-
 def _copied(state: StreamState) -> StreamState:
   """A copy, since `StreamBatch.tick` consumes its state."""
   return jax.tree.map(jnp.copy, state)
@@ -257,4 +241,4 @@ def _copied(state: StreamState) -> StreamState:
 
 _put = jax.jit(put_stream)
 _begun = jax.jit(_begin, static_argnums=0)
-_taken = jax.jit(_take, static_argnums=0)
+_taken = jax.jit(take_streams)

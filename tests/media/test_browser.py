@@ -3,7 +3,7 @@
 import pytest
 
 from stale_jax.media import write_page
-from tests.media.browser import PROGRAM, Browser
+from tests.media.browser import PROGRAM
 from tests.media.examples import movie, walk
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: apt-get install chromium")
@@ -27,13 +27,6 @@ _STATE = """(async () => {
     paused: video.paused,
   };
 })()"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-  browser = Browser(tmp_path_factory.mktemp("profile"))
-  yield browser
-  browser.close()
 
 
 @pytest.fixture(params=["h264", "vp9"])

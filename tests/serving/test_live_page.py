@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stale_jax.media import png
-from tests.media.browser import PROGRAM, Browser
+from tests.media.browser import PROGRAM
 from tests.serving.served import PROMPTS, Proxy
 
 pytestmark = [
@@ -18,13 +18,6 @@ _LIT = """(() => {
   const data = document.getElementById('screen').getContext('2d').getImageData(0, 0, 12, 12).data;
   return data.reduce((sum, value, i) => sum + (i % 4 < 3 ? value : 0), 0);
 })()"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-  browser = Browser(tmp_path_factory.mktemp("profile"))
-  yield browser
-  browser.close()
 
 
 @pytest.fixture

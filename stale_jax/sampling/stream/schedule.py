@@ -99,7 +99,7 @@ def latency(period: float, levels: int) -> float:
 
 
 def ready(buffered: Sequence[int], chunk: int) -> list[bool]:
-  """Which streams take a chunk in the next tick: those that have buffered all of its frames.
+  """Whether each stream takes a chunk in the next tick: it does if all frames of the chunk are buffered.
 
   So the number of these streams times `chunk` never exceeds the number of frames buffered.
 

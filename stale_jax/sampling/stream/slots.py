@@ -11,12 +11,12 @@ from jaxtyping import Array, Int
 from stale_jax.sampling.stream.batch import StreamState
 
 
-def take_stream(state: StreamState, slot: int | Int[Array, ""]) -> StreamState:
-  """The stream in `slot` alone, as a batch of one stream."""
+def take_streams(state: StreamState, slots: Int[Array, "new"]) -> StreamState:
+  """The batch whose stream i is that of slot slots[i]."""
   streams = len(state.keys)
 
   def taken(x):
-    return jax.lax.dynamic_slice_in_dim(x, slot, 1, 1)
+    return jnp.take(x, slots, 1)
 
   def of_cache(x):
     return jnp.reshape(taken(_levels(x, streams)), (-1, *x.shape[1:]))
@@ -24,9 +24,14 @@ def take_stream(state: StreamState, slot: int | Int[Array, ""]) -> StreamState:
   return StreamState(
     rows=jax.tree.map(taken, state.rows),
     cache=jax.tree.map(of_cache, state.cache),
-    keys=state.keys[jnp.asarray(slot)][None],
-    count=state.count[jnp.asarray(slot)][None],
+    keys=state.keys[slots],
+    count=state.count[slots],
   )
+
+
+def take_stream(state: StreamState, slot: int | Int[Array, ""]) -> StreamState:
+  """The stream in `slot` alone, as a batch of one stream."""
+  return take_streams(state, jnp.asarray(slot)[None])
 
 
 def put_stream(state: StreamState, slot: int | Int[Array, ""], stream: StreamState) -> StreamState:

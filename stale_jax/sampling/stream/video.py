@@ -72,8 +72,8 @@ class VideoToVideo:
 
     Args:
       state: the state after the previous chunks.
-      source: chunks of the sources, sense -> [streams, chunk, *shape]; those that have not arrived may hold
-        anything.
+      source: chunks of the sources, sense -> [streams, chunk, *shape]. The values of a chunk that has not
+        arrived do not matter.
       context: captions, encoded.
       arrived: streams whose source has a new chunk; the states of the others do not change.
       keys: PRNG keys of the streams.

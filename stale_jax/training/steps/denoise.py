@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -87,7 +88,7 @@ class Denoise:
       messup=self.messup,
       corruption=self.corruption,
       conditioning=diffusion.artv or diffusion.first,
-      has_relation=bool(experiment.network.relation_width),
+      relate=experiment.network.relate if experiment.network.relation_width else None,
     )
     return on_floats(loss)
 
@@ -106,7 +107,7 @@ class DenoisingLoss:
     encoder_dropout: the share of examples that each text encoder does not read.
     messup, corruption: see `Denoise`.
     conditioning: draws the frames that condition the others.
-    has_relation: whether the network has a relation, which shifts the noised clips.
+    relate: the relation that shifts the noised clips, (params, clip, context) -> h; None for no bias.
   """
 
   network: Any
@@ -118,7 +119,7 @@ class DenoisingLoss:
   messup: MessUp = MessUp()
   corruption: ConditionCorruption = ConditionCorruption()
   conditioning: FirstFrames | Artv = FirstFrames()
-  has_relation: bool = False
+  relate: Callable | None = None
 
   def __call__(self, params, batch: Batch, key: PRNGKeyArray) -> tuple[jax.Array, dict[str, Any]]:
     key_drop, key_predict = jax.random.split(key)
@@ -138,7 +139,7 @@ class DenoisingLoss:
     conditioning, batch, loss_batch = self.conditioning.condition(batch, key_first)
     denoiser = self._denoiser(params, batch, {"perturb": key_inside})
     denoiser = self.messup.perturb(denoiser, self.process, key_noise)
-    relate = self._relation(params)
+    relate = self.relate and functools.partial(self.relate, params)
     more = {"has_aux": True, "conditioning": conditioning, "relate": relate}
     prediction = predict(denoiser, self.process, self.time_sampler, batch, key_predict, **more)
     metrics = self.objective(prediction, loss_batch)
@@ -146,13 +147,6 @@ class DenoisingLoss:
       return metrics["loss"], metrics
     loss = metrics["loss"] + _PENALTY * prediction.bias
     return loss, {**metrics, "loss": loss, "bias": jnp.sqrt(prediction.bias)}
-
-  def _relation(self, params):
-    """Returns the function (clip, context) -> h of the network's relation; None if it has none."""
-    network = self.network
-    if not self.has_relation:
-      return None
-    return lambda clip, context: network.relate(params, clip, network.encode_captions(params, context))
 
   def _denoiser(self, params, batch: Batch, rngs):
     """Returns a function (clip, times, context) -> (outputs, fields of a `Prediction` such as the mask)."""
