@@ -130,7 +130,7 @@ class Jobs:
     self._thread.join(timeout=60)
 
   def create(self, prompt: str, seed: int | None, seconds: float, size: str, client: str) -> Job:
-    """Adds a job to the queue.
+    """Adds a job to the queue and returns it as it was then: queued, even if it starts right away.
 
     Raises:
       RefusalError: there are too many jobs, or the server is about to stop.
@@ -161,9 +161,10 @@ class Jobs:
       )
       self._jobs[job.id] = job
       self._save(job)
+      created = dataclasses.replace(job)
     self._wake.set()
     log("video created", video=job.id, seconds=job.seconds)
-    return job
+    return created
 
   def find(self, name: str) -> Job:
     """The job `name`; raises RefusalError if there is none."""
