@@ -1,24 +1,19 @@
-"""Pictures that a client sends for video-to-video, as the sources of chunks.
+"""Pictures that a client sends for video-to-video, as the sources of chunks (`sampling/stream/video.py`).
 
-The similarity filter (`sampling/stream/similarity.py`) skips chunks whose last picture hardly differs from
-that of the last processed chunk: then no chunk enters, and the client keeps showing the last one. The noise
-controller (`sampling/stream/noise.py`) sets how much noise a chunk gets.
+If a chunk hardly differs from the last processed one, no chunk enters, and the client keeps showing the last.
 """
 
 import collections
-import dataclasses
 import functools
 import threading
 from typing import Any
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from stale_jax.sampling.stream.noise import NoiseController
-from stale_jax.sampling.stream.similarity import SimilarityFilter
+from stale_jax.sampling.stream.video import VideoState, VideoToVideo
 from stale_jax.serving.refusal import RefusalError
 
 _MOST_PIXELS = 4096 * 4096  # Of a picture that is decoded.
@@ -43,45 +38,22 @@ def decode_picture(data: bytes, height: int, width: int) -> Float[np.ndarray, "h
   return picture[top : top + height, left : left + width].astype(np.float32) / 127.5 - 1
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SourceSettings:
-  """How sources are used.
-
-  Attributes:
-    similarity: the filter of pictures that hardly change.
-    noise: the controller of the noise level.
-  """
-
-  similarity: SimilarityFilter = dataclasses.field(default_factory=SimilarityFilter)
-  noise: NoiseController = dataclasses.field(default_factory=NoiseController)
-
-  @functools.cached_property
-  def skips(self) -> Any:
-    """The filter, compiled."""
-    return jax.jit(lambda state, frame, key: self.similarity(state, frame, jax.random.key(key)))
-
-  @functools.cached_property
-  def noises(self) -> Any:
-    """The controller, compiled."""
-    return jax.jit(self.noise)
-
-
 class Sources:
   """The pictures of one stream: the newest that a chunk needs.
 
   Args:
-    settings: how they are used.
+    video: the rules of video-to-video.
     frames: pictures of a chunk.
     seed: seed of the filter's draws.
   """
 
-  def __init__(self, settings: SourceSettings, frames: int, seed: int):
-    self._settings, self._frames, self._seed = settings, frames, seed
+  def __init__(self, video: VideoToVideo, frames: int, seed: int):
+    self._decide, self._keys = _deciding(video), jax.random.key(np.uint32(seed % 2**32))[None]
+    self._video, self._frames = video, frames
     self._lock = threading.Lock()
     self._pictures: collections.deque[np.ndarray] = collections.deque(maxlen=frames)
     self._last: np.ndarray | None = None
-    self._filter = self._noise = None
-    self._draws = 0
+    self._state: VideoState | None = None
     self.skipped = 0
 
   def add(self, picture: Float[np.ndarray, "height width 3"]) -> None:
@@ -98,16 +70,19 @@ class Sources:
       return {}
     pictures = pictures or [self._last]
     self._last = pictures[-1]
-    if self._filter is None:
-      self._filter = self._settings.similarity.start(jnp.asarray(self._last))
-      self._noise = self._settings.noise.start(jnp.asarray(pictures[0]))
-    self._draws += 1
-    key = np.uint32((self._seed * 1_000_003 + self._draws) % 2**32)
-    self._filter, is_processed = self._settings.skips(self._filter, self._last, key)
-    self._noise = self._settings.noises(self._noise, self._last)
-    if not is_processed:
-      self.skipped += 1
-      return {"enters": False}
     # A chunk with fewer pictures begins with copies of its first one.
     sight = np.stack([pictures[0]] * (self._frames - len(pictures)) + pictures)
-    return {"source": {"sight": sight}, "scale": float(self._noise.noise)}
+    source = {"sight": sight[None]}
+    if self._state is None:
+      self._state = self._video.start(source)
+    self._state, enters, scale = self._decide(self._state, source, np.ones(1, bool), self._keys)
+    if not enters[0]:
+      self.skipped += 1
+      return {"enters": False}
+    return {"source": {"sight": sight}, "scale": float(scale[0])}
+
+
+@functools.cache
+def _deciding(video: VideoToVideo) -> Any:
+  """`VideoToVideo.decide`, compiled once for all streams."""
+  return jax.jit(video.decide)

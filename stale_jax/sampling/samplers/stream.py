@@ -6,14 +6,14 @@ one batch, whenever their prompts change.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from stale_jax.clip import Clip, Sense
+from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process
@@ -87,7 +87,8 @@ class StreamRollout:
   def _chunks(self, programs: StreamBatch, params, request: Request) -> Iterator[Clip]:
     chunk, movies = self.rollout.chunk, len(request)
     context_of, tick = request.contexts(self.network.text_length), ticking()
-    encode = jax.jit(self.network.encode_captions)
+    # Compiled once for all requests.
+    encode = functools.partial(compiled(type(self.network).encode_captions), self.network)
     context = context_of(0)
     encoded = encode(params, context)
     state = programs.start(params, encoded, request.keys)
@@ -99,13 +100,13 @@ class StreamRollout:
           begins = np.any(np.asarray(now.text) != np.asarray(context.text), 1)
         context, encoded = now, encode(params, now)
       entering = Entering(
-        which=jnp.full(movies, number < count),
-        begins=jnp.asarray(begins),
+        which=np.full(movies, number < count),
+        begins=begins,
         context=encoded,
         source=None,
-        scale=jnp.ones(movies, jnp.float32),
+        scale=np.ones(movies, np.float32),
       )
-      state, emitted = tick(programs, params, state, entering, jnp.float32(request.settings.guidance))
+      state, emitted = tick(programs, params, state, entering, np.float32(request.settings.guidance))
       if number >= len(programs.levels) - 1:
         clip = on_host(emitted.clip)
         yield {name: x[:, : request.frames - made * chunk] for name, x in clip.items()}

@@ -9,7 +9,7 @@ import dataclasses
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from stale_jax.clip import Clip, Context
 from stale_jax.sampling.stream.batch import Entering
@@ -59,6 +59,38 @@ class VideoToVideo:
     """Forgets the sources of the streams in `which`."""
     return state.replace(seen=jnp.where(which, 0, state.seen))
 
+  def decide(
+    self,
+    state: VideoState,
+    source: Clip,
+    arrived: Bool[Array, "streams"],
+    keys: Key[Array, "streams"],
+  ) -> tuple[VideoState, Bool[Array, "streams"], Float[Array, "streams"]]:
+    """Decides about one chunk of each stream.
+
+    Args:
+      state: the state after the previous chunks.
+      source: chunks of the sources, sense -> [streams, chunk, *shape]; only `sense` is read. The values of a
+        chunk that has not arrived do not matter.
+      arrived: streams whose source has a new chunk; the states of the others do not change.
+      keys: PRNG keys of the streams.
+
+    Returns:
+      (the new state, which chunks enter, the factors on their noise levels). Streams in `arrived` that do not
+      enter show their last output again.
+    """
+    chunks, is_first = source[self.sense], state.seen == 0
+    before = _where(is_first, self.start(source), state)
+    own = jax.vmap(jax.random.fold_in)(keys, state.seen)
+    similarity, is_processed = jax.vmap(self.similarity)(before.similarity, chunks, own)
+
+    def controlled(noise, frames):
+      return jax.lax.scan(lambda noise, frame: (self.noise(noise, frame), None), noise, frames)[0]
+
+    noise = jax.vmap(controlled)(before.noise, chunks)
+    after = VideoState(similarity=similarity, noise=noise, seen=state.seen + 1)
+    return _where(arrived, after, state), arrived & is_processed, noise.noise
+
   def __call__(
     self,
     state: VideoState,
@@ -68,40 +100,16 @@ class VideoToVideo:
     keys: Key[Array, "streams"],
     begins: Bool[Array, "streams"] | None = None,
   ) -> tuple[VideoState, Entering]:
-    """Decides about one chunk of each stream.
+    """What enters the stream batch; see `decide`.
 
     Args:
-      state: the state after the previous chunks.
-      source: chunks of the sources, sense -> [streams, chunk, *shape]. The values of a chunk that has not
-        arrived do not matter.
+      state, source, arrived, keys: see `decide`.
       context: captions, encoded.
-      arrived: streams whose source has a new chunk; the states of the others do not change.
-      keys: PRNG keys of the streams.
       begins: streams that start anew and see no earlier chunk; None: none.
-
-    Returns:
-      (the new state, what enters). Streams in `arrived` that do not enter show their last output again.
     """
-    chunks, is_first = source[self.sense], state.seen == 0
-    fresh = self.start(source)
-    before = _where(is_first, fresh, state)
-    own = jax.vmap(jax.random.fold_in)(keys, state.seen)
-    similarity, is_processed = jax.vmap(self.similarity)(before.similarity, chunks, own)
-
-    def controlled(noise, frames):
-      return jax.lax.scan(lambda noise, frame: (self.noise(noise, frame), None), noise, frames)[0]
-
-    noise = jax.vmap(controlled)(before.noise, chunks)
-    after = VideoState(similarity=similarity, noise=noise, seen=state.seen + 1)
-    which = arrived & is_processed
-    entering = Entering(
-      which=which,
-      begins=jnp.zeros(len(which), bool) if begins is None else begins,
-      context=context,
-      source=source,
-      scale=noise.noise,
-    )
-    return _where(arrived, after, state), entering
+    state, which, scale = self.decide(state, source, arrived, keys)
+    begins = jnp.zeros(len(which), bool) if begins is None else begins
+    return state, Entering(which=which, begins=begins, context=context, source=source, scale=scale)
 
 
 def _where(which: Bool[Array, "streams"], a: VideoState, b: VideoState) -> VideoState:
