@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import uvicorn
 
 from stale_jax.checks import check_generates
 from stale_jax.errors import UserError
+from stale_jax.evaluation.liveliness import change_of
 from stale_jax.files import make_folder
 from stale_jax.pipeline import Model
 from stale_jax.sampling import replaced
@@ -34,6 +36,7 @@ SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # Numbers of stream
 # Of the period that a tick may take. The rest is for encoding and sending, and for clients on the same
 # machine: with .9, ticks of 16 streams that took .39 s alone took up to .59 s under load.
 _SHARE = 0.7
+_REAL_CLIPS = 16  # With which the page compares movies.
 _MOST_CONNECTIONS = 2000  # Of all clients together.
 _MOST_MESSAGE = 1 << 22  # Bytes beyond which the web server closes a WebSocket without a named error.
 
@@ -115,9 +118,21 @@ def build_server(
     jobs=Jobs(live, senses, name, programs.chunk, folder),
     limits=limits,
     metrics=metrics,
+    real_change=_real_change(model),
     access=access,
     sources=functools.partial(Sources, VideoToVideo(), programs.chunk) if takes_sources else None,
   )
+
+
+def _real_change(model: Model) -> float | None:
+  """How much real clips change from frame to frame; None if they do not change or cannot be read here."""
+  try:
+    clips = [model.source[index]["clip"]["sight"] for index in range(min(len(model.source), _REAL_CLIPS))]
+  except UserError:
+    return None
+  # Clips of a source may have different shapes.
+  change = float(np.median([change_of(np.asarray(clip)[None]) for clip in clips]))
+  return change if change > 0 else None
 
 
 def _table(engine: Engine, sizes: list[int], period: float) -> CostTable:

@@ -125,10 +125,10 @@ export class Plot {
   }
 }
 
-// Mean absolute difference of two pictures' bytes, from 0 to 1.
+// Mean absolute difference of the colours of two pictures, from 0 to 1; their opaque pixels are RGBA bytes.
 export function change(a, b) {
   if (!a || !b || a.length !== b.length) return NaN;
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += Math.abs(a[i] - b[i]);
-  return sum / a.length / 255;
+  return sum / (0.75 * a.length) / 255;
 }

@@ -5,7 +5,7 @@ const about = JSON.parse(document.getElementById('about').textContent);
 const one = (id) => document.getElementById(id);
 const screen = one('screen'), status = one('status'), form = one('form'), state = document.body.dataset;
 const show = gauges(one('gauges'), about.senses);
-const liveliness = new Plot(one('liveliness'), [['change', '#7c66dc']], '%');
+const liveliness = new Plot(one('liveliness'), [['motion', '#7c66dc']], '%');
 const latency = new Plot(one('latency'), [['age of a frame', '#2a78d6'], ['round trip', '#e08a1e', [4, 3]]], 'ms');
 const period = 1000 / about.rate;
 const PATIENCE = [250, 500, 1000, 2000, 4000, 8000];  // Milliseconds before each attempt to reconnect.
@@ -21,6 +21,7 @@ one('feel').hidden = !about.senses.touch || !(navigator.vibrate || navigator.get
 one('access-row').hidden = !about.needs_access;
 one('source-row').hidden = !about.takes_source;
 if (about.senses.sight) [screen.height, screen.width] = about.senses.sight.shape;
+const pen = screen.getContext('2d', {willReadFrequently: true});
 // What is recorded and saved: enlarged, with a line that says that it is generated.
 const taken = document.createElement('canvas');
 taken.width = 512;
@@ -134,7 +135,7 @@ async function play(now) {
   const frame = queue.shift(), {header} = frame;
   if (frame.sight) {
     const image = await picture(frame.sight);
-    screen.getContext('2d').drawImage(image, 0, 0, screen.width, screen.height);
+    pen.drawImage(image, 0, 0, screen.width, screen.height);
     const context = taken.getContext('2d');
     context.imageSmoothingEnabled = false;
     context.drawImage(image, 0, 0, 512, tall);
@@ -154,11 +155,14 @@ async function play(now) {
   measure(frame);
 }
 
+// Liveliness here: how much the picture changes from frame to frame, in per cent of what real clips change,
+// or of the brightness if the server has no real clips.
 function measure({sight, header, isFirst}) {
-  const pixels = sight?.rgb ?? null, moved = 100 * change(before, pixels);
+  const pixels = sight ? pen.getImageData(0, 0, screen.width, screen.height).data : null;
+  const changed = change(before, pixels), moved = 100 * changed / (about.real_change ?? 1);
   before = pixels;
   if (Number.isFinite(moved)) {
-    still = moved < 100 / 255 ? still + 1 : 0;
+    still = changed < 1 / 255 ? still + 1 : 0;
     liveliness.add(moved);
   }
   const age = 1000 * (performance.now() / 1000 + offset - header.made);
@@ -166,7 +170,8 @@ function measure({sight, header, isFirst}) {
   if (isFirst && performance.now() > counted + 1000) {  // Once a second.
     counted = performance.now();
     const stills = still > 1 ? `; nothing has moved for ${still} frames` : '';
-    if (Number.isFinite(moved)) one('liveliness-text').textContent =
+    if (Number.isFinite(moved)) one('liveliness-text').textContent = about.real_change ?
+      `It changes ${moved.toFixed(0)} % as much from frame to frame as real clips do${stills}.` :
       `${moved.toFixed(1)} % of the brightness changes from frame to frame${stills}.`;
     one('latency-text').textContent = `A frame is shown ${Math.round(age)} ms after it was made; the round trip ` +
       `takes ${Number.isFinite(trip) ? trip.toFixed(0) : '?'} ms. A new prompt is seen after about ` +

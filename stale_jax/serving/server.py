@@ -25,6 +25,8 @@ class Server:
     cuts: whether a new prompt starts the movie anew, unless the client says otherwise.
     prompt_bytes: bytes of the longest prompt.
     live, jobs, limits, metrics: see there.
+    real_change: mean absolute difference of neighbouring frames of real clips, in [0, 1], with which the page
+      compares movies (`evaluation.liveliness.change_of`); None if there are no real clips here.
     access: the access token; None if none is needed.
     sources: seed -> a queue of pictures; None if the server takes none.
   """
@@ -39,6 +41,7 @@ class Server:
   jobs: Jobs
   limits: Limits
   metrics: Metrics
+  real_change: float | None = None
   access: str | None = None
   sources: Callable[[int], Sources] | None = None
 
@@ -65,6 +68,7 @@ class Server:
       "rate": self.rate,
       "chunk": self.chunk,
       "delay_seconds": self.live.period * self.depth,
+      "real_change": self.real_change,
       "takes_source": self.sources is not None,
       "needs_access": self.access is not None,
       "limits": {

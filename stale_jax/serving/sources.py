@@ -45,6 +45,10 @@ class Sources:
     video: the rules of video-to-video.
     frames: pictures of a chunk.
     seed: seed of the filter's draws.
+
+  Attributes:
+    last: the newest picture of the last chunk; None before the first.
+    skipped: number of chunks that the filter has skipped.
   """
 
   def __init__(self, video: VideoToVideo, frames: int, seed: int):
@@ -52,7 +56,7 @@ class Sources:
     self._video, self._frames = video, frames
     self._lock = threading.Lock()
     self._pictures: collections.deque[np.ndarray] = collections.deque(maxlen=frames)
-    self._last: np.ndarray | None = None
+    self.last: np.ndarray | None = None
     self._state: VideoState | None = None
     self.skipped = 0
 
@@ -66,10 +70,10 @@ class Sources:
     with self._lock:
       pictures = list(self._pictures)
       self._pictures.clear()
-    if not pictures and self._last is None:
+    if not pictures and self.last is None:
       return {}
-    pictures = pictures or [self._last]
-    self._last = pictures[-1]
+    pictures = pictures or [self.last]
+    self.last = pictures[-1]
     # A chunk with fewer pictures begins with copies of its first one.
     sight = np.stack([pictures[0]] * (self._frames - len(pictures)) + pictures)
     source = {"sight": sight[None]}

@@ -17,6 +17,9 @@ _FLAGS = (
   "--disable-gpu",
   "--disable-dev-shm-usage",
   "--mute-audio",
+  # A webcam that shows a moving test picture, without the question whether it may be used.
+  "--use-fake-device-for-media-stream",
+  "--use-fake-ui-for-media-stream",
   "--window-size=1100,900",
 )
 _PATIENCE = 60  # Seconds for one answer.

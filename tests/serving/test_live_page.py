@@ -108,7 +108,7 @@ def test_sound_gauges_plots_recording_and_pictures(page):
   names = page.run("[...document.querySelectorAll('meter')].map((m) => m.getAttribute('aria-label'))")
   assert {name.partition(":")[0] for name in names} == {"touch", "sound"}
   assert page.run("[...document.querySelectorAll('meter')].some((m) => m.value > 0)")
-  assert "change" in page.run("document.getElementById('liveliness').getAttribute('aria-label')")
+  assert "motion" in page.run("document.getElementById('liveliness').getAttribute('aria-label')")
   assert "%" in text(page, "liveliness-text") and "round trip" in text(page, "latency-text")
 
 
@@ -128,6 +128,73 @@ def test_a_file_is_the_source(page, served, tmp_path):
   while not sources.skipped:  # The same picture again and again is skipped.
     assert time.monotonic() < end
     time.sleep(0.05)
+
+
+def test_the_webcam_is_the_source(page, served):
+  page.click("input[value=webcam]")
+  ask(page, PROMPTS[0])
+  page.wait("document.body.dataset.state === 'streaming' && document.body.dataset.stream")
+  sources = served[1].live.find(page.run("document.body.dataset.stream"), token(page)).sources
+  end, seen = time.monotonic() + 30, []
+  while len(seen) < 3:  # Different pictures of the webcam have arrived.
+    assert time.monotonic() < end
+    if sources.last is not None and not any(np.array_equal(sources.last, picture) for picture in seen):
+      seen.append(sources.last)
+    time.sleep(0.05)
+  assert seen[0].shape == (12, 12, 3) and seen[0].std() > 0.1
+  page.click("#stop")
+  page.wait("document.body.dataset.state === 'idle'")
+
+
+def test_sound_is_audible_and_touch_moves_gamepads_and_phones(page):
+  page.run("""(() => {
+    window.felt = {pad: [], phone: []};
+    const playEffect = async (kind, effect) => { felt.pad.push([kind, effect]); };
+    navigator.getGamepads = () => [null, {vibrationActuator: {playEffect}}];
+    navigator.vibrate = (ms) => { felt.phone.push(ms); return true; };
+    const connect = AudioNode.prototype.connect;
+    AudioNode.prototype.connect = function (to) {
+      if (to instanceof AudioDestinationNode) {
+        window.tap ??= this.context.createAnalyser();
+        connect.call(this, window.tap);
+      }
+      return connect.apply(this, arguments);
+    };
+    window.loudest = 0;
+    setInterval(() => {
+      if (!window.tap) return;
+      const samples = new Float32Array(tap.fftSize);
+      tap.getFloatTimeDomainData(samples);
+      loudest = Math.max(loudest, ...samples.map(Math.abs));
+    }, 20);
+  })()""")
+  ask(page, PROMPTS[0])
+  page.wait("document.body.dataset.state === 'streaming'")
+  assert page.run("felt.pad.length + felt.phone.length") == 0
+  page.click("#feel")
+  page.click("#sound")
+  page.wait("loudest > 0.01 && felt.pad.length > 3 && felt.phone.length > 3")
+  kind, effect = page.run("felt.pad[0]")
+  assert kind == "dual-rumble" and 0 < effect["duration"] <= 1000
+  assert all(0 <= effect[name] <= 1 for name in ("strongMagnitude", "weakMagnitude"))
+  page.click("#sound")
+  page.click("#feel")
+  page.run("new Promise((done) => setTimeout(done, 1500))")
+  page.run("loudest = 0, felt.pad.length = 0")
+  page.run("new Promise((done) => setTimeout(done, 500))")
+  assert page.run("[loudest, felt.pad.length]") == [0, 0]
+
+
+def test_liveliness_compares_with_real_clips(page, served):
+  real = served[1].real_change
+  assert (
+    0.01 < real < 0.5
+    and page.run("JSON.parse(document.getElementById('about').textContent).real_change") == real
+  )
+  ask(page, PROMPTS[0])
+  page.wait("document.getElementById('liveliness-text').textContent.includes('as real clips do')")
+  shown = float(text(page, "liveliness-text").split("changes ")[1].split(" %")[0])
+  assert shown > 0
 
 
 def token(page):
