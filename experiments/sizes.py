@@ -43,7 +43,7 @@ def generated(count: int, seed: int) -> tuple[dict, dict]:
   from stale_jax.pipeline import load
   from stale_jax.sizes import sized
 
-  model, rng = load(), np.random.default_rng(seed)
+  model, rng = load("digits"), np.random.default_rng(seed)
   wanted = {name: rng.integers(0, classes, count) for name, classes in LABELS.items()}
   prompts = [caption({name: int(x[i]) for name, x in wanted.items()}) for i in range(count)]
   clips = {}

@@ -328,7 +328,8 @@ def load(
 ) -> Model:
   """Loads a model from a run folder (newest EMA), a weights file, or by name from the package.
 
-  The package contains "shipped", the default, "causal", for small movies of any length, and "autoencoder".
+  The package contains "shipped", the default; "digits", which is the default at present; "causal", for small
+  movies of any length; and "autoencoder".
 
   Args:
     path: path or name of the model.

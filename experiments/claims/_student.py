@@ -15,7 +15,7 @@ def student(seed: int, depth: int = 2):
   config = digits(seed, canvas=12, frames=FRAMES, patch=1, causal=True, **sizes)
   config["senses"] = ["sight", "touch"]
   config["times"] = {**config["times"], "independent": True}
-  config["training"]["init_from"] = "shipped"
+  config["training"]["init_from"] = "digits"
   config["sampling"] |= {"solver": "consistency", "steps": STEPS, "guidance": 1.0}
   config["self_forcing"], config["rollout"] = {"frames": 3 * FRAMES}, {"sinks": 1, "noise": 0.1}
   return drawn(config, seed)

@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
   from stale_jax.media import write_video
   from stale_jax.pipeline import load
 
-  model = load()
+  model = load("digits")
   reader = fitted_reader(dataclasses.replace(model.source, split="train"))
   given, seeds = task(model, CLIPS, seed), range(seed, seed + CLIPS)
   source, senses = given.clip["sight"], model.source.senses

@@ -20,7 +20,7 @@ def measure(seed: int) -> dict:
   from stale_jax.pipeline import load
   from stale_jax.processes import GaussianFlow, Reflected, UniformFlow
 
-  model = load()
+  model = load("digits")
   given, seeds = task(model, CLIPS, seed), range(seed, seed + CLIPS)
   errors, least = {}, np.inf
   for process in (UniformFlow(), Reflected(), GaussianFlow()):

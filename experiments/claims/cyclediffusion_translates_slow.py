@@ -21,7 +21,7 @@ def measure(seed: int) -> dict:
   from stale_jax.evaluation.reader import fitted_reader
   from stale_jax.pipeline import load
 
-  model = load()
+  model = load("digits")
   reader = fitted_reader(dataclasses.replace(model.source, split="train"))
   given, seeds = task(model, CLIPS, seed), range(seed, seed + CLIPS)
   source = given.clip["sight"]

@@ -33,7 +33,7 @@ def measure(seed: int) -> dict:
   )
   from stale_jax.pipeline import load
 
-  model, adaptive = load(), Classifier()
+  model, adaptive = load("digits"), Classifier()
   exhaustive = Classifier(times=adaptive.times[-1:], keep=())
 
   def task(split, label, count, seed):

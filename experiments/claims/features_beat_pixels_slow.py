@@ -18,7 +18,7 @@ def measure(seed: int) -> dict:
   from stale_jax.pipeline import load
   from stale_jax.testing.models import drawn_like
 
-  model = load()
+  model = load("digits")
   splits = labelled_splits(model, CLIPS, seed)
   networks = {"trained": model, "random": drawn_like(model, seed)}
   found = {name: sweep(each, splits, TIMES, seed) for name, each in networks.items()}

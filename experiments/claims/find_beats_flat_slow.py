@@ -33,7 +33,7 @@ def measure(seed: int) -> dict:
   from stale_jax.pipeline import load
   from stale_jax.sampling.noise_prior import Coarse
 
-  model = load()
+  model = load("digits")
   reader = fitted_reader(dataclasses.replace(model.source, split="train"))
   test = dataclasses.replace(model.source, split="test")
   real = reader(np.stack([test[i]["clip"]["sight"] for i in range(REAL)])).features

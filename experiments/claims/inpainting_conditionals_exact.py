@@ -46,7 +46,7 @@ def measure(seed: int) -> dict:
   marginal = exact[(kinds == 2).all(1)]
   blind = float(np.abs(np.where((kinds == 2)[..., None], marginal, exact) - exact).max())
 
-  model = load()
+  model = load("digits")
   senses = model.system.data.senses
   train = stacked(model.source, senses, range(CLIPS))
   held_out = stacked(model.source.test_split(seed), senses, range(HELD_OUT))

@@ -29,7 +29,7 @@ def measure(seed: int) -> dict:
   from stale_jax.sampling.inpainting import CircuitSettings, fit, random_circuit
   from stale_jax.sampling.inpainting.em import stacked
 
-  model = load()
+  model = load("digits")
   senses = model.system.data.senses
   test = model.source.test_split(seed)
   examples = [test[index] for index in range(CLIPS)]

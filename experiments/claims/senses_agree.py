@@ -9,7 +9,7 @@ def measure(seed: int) -> dict:
   from stale_jax.evaluation import evaluate_captions
   from stale_jax.pipeline import load
 
-  scores, _ = evaluate_captions(load(), clips=192, seed=1000 * seed)
+  scores, _ = evaluate_captions(load("digits"), clips=192, seed=1000 * seed)
   for name, value in scores["sense_f1_each"].items():
     print(f"{name:8} F1 {value:.3f}   on real clips {scores['real']['sense_f1_each'][name]:.3f}")
   return {

@@ -17,7 +17,7 @@ def measure(seed: int) -> dict:
   from stale_jax.sampling import classifier_free, prior, solve
   from stale_jax.text import tokenize
 
-  model = load()
+  model = load("digits")
   senses, frames = model.system.data.senses, model.frames
   context = Context(
     text=jnp.asarray(tokenize(["a red seven moves left quickly"] * 4, model.system.network.text_length))

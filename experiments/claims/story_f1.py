@@ -22,7 +22,7 @@ def measure(seed: int) -> dict:
   from stale_jax.testing.joint_attention import Joint
   from stale_jax.text import tokenize
 
-  model = load()
+  model = load("digits")
   experiment, panels = model.system, len(PROMPTS)
   seeds = [seed + i for i in range(panels)]
   plain = model.sample(PROMPTS, seeds, batch=panels, steps=4)

@@ -23,7 +23,7 @@ def measure(seed: int) -> dict:
   from stale_jax.sampling.samplers import ClipProgram, clip_program
   from stale_jax.sampling.story import Story
 
-  model = load()
+  model = load("digits")
   experiment = model.system
 
   def temporaries(panels: int) -> int:

@@ -26,7 +26,7 @@ def measure(seed: int) -> dict:
   from stale_jax.models.entropy import key_scale
   from stale_jax.pipeline import load
 
-  model = load()
+  model = load("digits")
   layers = [captured(model, model.source, t, seed, 0) for t in TIMES]
   trained = {name: x.shape[1:3] for name, x in layers[0][1][0][1].items()}
   tokens = sum(math.prod(shape) for shape in trained.values())
