@@ -18,6 +18,7 @@ NO_TRAINING = {"__init__", "base", "launch_h100", "launch_v5e", "of_run"}
 VARIANTS = {
   "autoencoder_real_gpu": ("folder", "shards"),
   "autoencoder_videos": ("folder", "shards"),
+  "cartoons_small": ("frames", "short", "clips"),
   "latent_videos": ("folder", "shards"),
   "real_gpu": ("folder", "shards", "plan"),
   "stale_1b": ("480p", "720p"),
@@ -58,6 +59,8 @@ BEGINS_WITH = {
   "recipe_video": "recipe_images",
   "recipe_fine": "recipe_video",
   "cartoons_student": "cartoons",
+  "cartoons_small:short": "cartoons_small:frames",
+  "cartoons_small:clips": "cartoons_small:short",
   "latent_digits": "autoencoder_digits",
   "latent_videos:folder": "autoencoder_videos:folder",
   "latent_videos:shards": "autoencoder_videos:shards",
