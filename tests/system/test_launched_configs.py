@@ -91,7 +91,7 @@ class Runs:
     start = {"training.init_from": self.launch(before)} if before else {}
     if name.startswith("stale_") or variant == "plan":
       return {**SHORT, **LARGE}
-    videos = self.sources[variant or ("folder" if name == "folder" else "shards")]
+    videos = self.sources["folder" if "folder" in (name, variant) else "shards"]
     size = SECOND if "real" in name else VIDEO
     if name.startswith("autoencoder"):
       small = DRAWN.get(name, {**size, "path": videos})
