@@ -96,7 +96,7 @@ def reader():
 def read(clip) -> list[str]:
   """What is seen in each clip, as a caption."""
   labels = reader()(clip["sight"]).labels
-  return [caption({name: labels[name][i] for name in LABELS}) for i in range(len(clip["sight"]))]
+  return [caption({name: int(labels[name][i]) for name in LABELS}) for i in range(len(clip["sight"]))]
 
 
 def travels(clip) -> np.ndarray:
