@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, UInt32
 
 from stale_jax.clip import Clip, Context
 from stale_jax.mesh import on_host
-from stale_jax.sampling.stream.batch import Entering, StreamBatch, StreamState, ticking
+from stale_jax.sampling.stream.batch import Entering, StreamBatch, StreamState, caption_encoder, ticking
 from stale_jax.sampling.stream.schedule import CostTable, measure
 from stale_jax.sampling.stream.slots import put_stream, take_streams
 from stale_jax.system import System
@@ -84,7 +84,7 @@ class Engine:
   def __init__(self, system: System, params, programs: StreamBatch, guidance: float, sources: bool = False):
     self.programs, self._params, self._network = programs, params, system.network
     self._guidance, self._has_sources = jnp.float32(guidance), sources
-    self._encode = jax.jit(system.network.encode_captions)
+    self._encode = caption_encoder(system.network)
     self._encoded: collections.OrderedDict[str, Context] = collections.OrderedDict()
     self._slots: list[str | None] = []
     self._state: StreamState | None = None

@@ -131,7 +131,7 @@ def _real_change(model: Model) -> float | None:
   except UserError:
     return None
   # Clips of a source may have different shapes.
-  change = float(np.median([change_of(np.asarray(clip)[None]) for clip in clips]))
+  change = float(np.median([change_of(clip[None]) for clip in clips]))
   return change if change > 0 else None
 
 

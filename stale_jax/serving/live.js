@@ -5,7 +5,7 @@ const about = JSON.parse(document.getElementById('about').textContent);
 const one = (id) => document.getElementById(id);
 const screen = one('screen'), status = one('status'), form = one('form'), state = document.body.dataset;
 const show = gauges(one('gauges'), about.senses);
-const liveliness = new Plot(one('liveliness'), [['motion', '#7c66dc']], '%');
+const liveliness = new Plot(one('liveliness'), [['change', '#7c66dc']], '%');
 const latency = new Plot(one('latency'), [['age of a frame', '#2a78d6'], ['round trip', '#e08a1e', [4, 3]]], 'ms');
 const period = 1000 / about.rate;
 const PATIENCE = [250, 500, 1000, 2000, 4000, 8000];  // Milliseconds before each attempt to reconnect.

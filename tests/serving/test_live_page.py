@@ -108,7 +108,7 @@ def test_sound_gauges_plots_recording_and_pictures(page):
   names = page.run("[...document.querySelectorAll('meter')].map((m) => m.getAttribute('aria-label'))")
   assert {name.partition(":")[0] for name in names} == {"touch", "sound"}
   assert page.run("[...document.querySelectorAll('meter')].some((m) => m.value > 0)")
-  assert "motion" in page.run("document.getElementById('liveliness').getAttribute('aria-label')")
+  assert "change" in page.run("document.getElementById('liveliness').getAttribute('aria-label')")
   assert "%" in text(page, "liveliness-text") and "round trip" in text(page, "latency-text")
 
 

@@ -6,14 +6,12 @@ one batch, whenever their prompts change.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
 
 from stale_jax.clip import Clip, Sense
-from stale_jax.compilation import compiled
 from stale_jax.errors import UserError
 from stale_jax.mesh import on_host
 from stale_jax.processes import Process
@@ -21,7 +19,7 @@ from stale_jax.sampling.samplers.causal_programs import check_chunks
 from stale_jax.sampling.samplers.request import Request, parts_of, refuse
 from stale_jax.sampling.samplers.rollout import Rollout
 from stale_jax.sampling.settings import Sampling
-from stale_jax.sampling.stream.batch import Entering, StreamBatch, stream_batch, ticking
+from stale_jax.sampling.stream.batch import Entering, StreamBatch, caption_encoder, stream_batch, ticking
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,8 +85,7 @@ class StreamRollout:
   def _chunks(self, programs: StreamBatch, params, request: Request) -> Iterator[Clip]:
     chunk, movies = self.rollout.chunk, len(request)
     context_of, tick = request.contexts(self.network.text_length), ticking()
-    # Compiled once for all requests.
-    encode = functools.partial(compiled(type(self.network).encode_captions), self.network)
+    encode = caption_encoder(self.network)
     context = context_of(0)
     encoded = encode(params, context)
     state = programs.start(params, encoded, request.keys)

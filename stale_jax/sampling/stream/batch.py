@@ -18,6 +18,7 @@ one chunk at a time, a movie has the same bits.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -26,7 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from stale_jax.clip import Clip, Context, Sense
-from stale_jax.compilation import OnMesh
+from stale_jax.compilation import OnMesh, compiled
 from stale_jax.errors import UserError
 from stale_jax.models.kv_cache import KVCache, empty_cache, push, refresh_sinks
 from stale_jax.processes import Process, corrupt, fold_keys
@@ -295,9 +296,6 @@ class StreamBatch:
   def _advance(self, rows: Rows, clean: Clip, keys) -> Rows:
     """Noises the estimates to their next level and moves all rows down by one; row 0 becomes empty."""
     down = jax.tree.map(lambda x: jnp.roll(x, 1, 0), rows)
-    down = down.replace(number=down.number.at[0].set(-1))
-    if len(self.levels) == 1:
-      return down
     # All levels in one draw: on the CPU, each draw costs as much as ten small operations.
     before, after = (jnp.asarray(part, jnp.float32) for part in (self.levels[:-1], self.levels[1:]))
     times = (after / before)[:, None, None] * self._times(rows)[:-1]
@@ -306,7 +304,7 @@ class StreamBatch:
       self.process, {name: _flat(x[:-1]) for name, x in clean.items()}, _flat(times), _flat(own)
     )
     x = {name: jnp.concatenate([x[:1], noised[name].x_t.reshape(x[1:].shape)]) for name, x in rows.x.items()}
-    return down.replace(x=x)
+    return down.replace(x=x, number=down.number.at[0].set(-1))
 
 
 def _flat(x: Array) -> Array:
@@ -323,6 +321,11 @@ def _noise_keys(keys: Key[Array, "streams"], number: Int[Array, "streams"], leve
 def ticking() -> OnMesh:
   """`StreamBatch.tick`, compiled once per stream batch and number of streams; its state is donated."""
   return OnMesh(StreamBatch.tick, static_argnums=0, donate_argnums=2)
+
+
+def caption_encoder(network) -> Callable[[Any, Context], Context]:
+  """(params, context) -> the context with its captions encoded, compiled once per network."""
+  return functools.partial(compiled(type(network).encode_captions), network)
 
 
 def stream_batch(
