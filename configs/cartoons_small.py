@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from configs import cartoons
 
 # Stage -> (frames of a clip, clips per batch, steps).
-STAGES = {"frames": (1, 64, 6000), "short": (4, 32, 4000), "clips": (16, 16, 3000)}
+STAGES = {"frames": (2, 64, 4000), "short": (4, 32, 4000), "clips": (16, 16, 3000)}
 
 
 def get_config(stage: str = "clips") -> ConfigDict:
@@ -31,6 +31,7 @@ def get_config(stage: str = "clips") -> ConfigDict:
     height=32,
     width=32,
     frames=frames,
+    patch=2,
     spatial_patch=4,
     characters=("burglar", "cop", "girl", "fairy", "lumberjack", "fan"),
     actions=("walks", "runs", "jumps", "cartwheels", "dances", "waves", "to_car", "chases"),

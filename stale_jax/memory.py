@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from stale_jax.errors import UserError
 from stale_jax.gpu_memory import claim_gpu_memory
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # Parameters of mallopt(3).
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # Parameters of mallopt(3).
 _BLOCK = bytes(1 << 20)
 
 
@@ -28,9 +28,15 @@ def keep_memory() -> None:
   """
   claim_gpu_memory()
   library = ctypes.CDLL(None)
-  if jax.default_backend() == "cpu" and hasattr(library, "mallopt"):
-    library.mallopt(_MMAP_MAX, 0)
-    library.mallopt(_TRIM_THRESHOLD, -1)
+  mallopt = library.mallopt if hasattr(library, "mallopt") else lambda parameter, value: None
+  # By default, threads have memory of their own, of which glibc keeps at most 64 MiB. The threads of the CPU
+  # backend start together with the backend.
+  mallopt(_ARENA_MAX, 1)
+  if jax.default_backend() == "cpu":
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, -1)
+  else:
+    mallopt(_ARENA_MAX, 0)
 
 
 def host_memory() -> int:
