@@ -7,10 +7,14 @@ layers, [outputs, inputs]:
   transformer.blocks.0.sight_qkv.lora_B.weight   [outputs, rank]
 
 The product is multiplied by alpha / rank. diffusers stores both numbers as JSON in the metadata of the file,
-under "lora_adapter_metadata", each with the prefix "transformer.". Where a file has none, alpha is the rank,
-as in PEFT; a tensor MODULE.alpha, as other programs write it, has precedence. DiffFit has no common layout;
-its tensors are named in the same way: `transformer.blocks.0.sight_out.gamma`, and `....dense.bias` for the
-difference from the bias.
+under "lora_adapter_metadata", each with the prefix "transformer."; but not every program reads them. So files
+are written with alpha = rank, the default of all programs, and with the factor in lora_B. Files are read
+with the prefix "transformer." (of diffusers' pipelines), without one (of its models) or with PEFT's. Their
+alpha is that of the metadata, or of PEFT's `adapter_config.json` beside the file, else the rank; a tensor
+MODULE.alpha, as other programs write it, has precedence.
+
+DiffFit has no common layout; its tensors are named in the same way: `transformer.blocks.0.sight_out.gamma`,
+and `....dense.bias` for the difference from the bias.
 """
 
 import json
@@ -34,6 +38,11 @@ from stale_jax.models.parameters import Parameter, by_path
 FILE = "adapter.safetensors"
 _METADATA = "lora_adapter_metadata"
 _PREFIX = "transformer."
+# The file and the settings in a folder of PEFT, and the prefix of its names.
+_PEFT_FILE, _PEFT_SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+_PEFT_PREFIX = "base_model.model."
+# Settings of PEFT's LoraConfig under which an adapter is more than a product with one factor.
+_UNREAD = ("alpha_pattern", "use_dora", "use_rslora", "fan_in_fan_out", "lora_bias")
 _MATRICES = {"lora/a": "lora_A.weight", "lora/b": "lora_B.weight"}
 
 
@@ -49,7 +58,7 @@ def save_adapter(
     adapter: the trained parameters of the adapter.
     about: further facts for the reader, as JSON, for example the name of the base.
   """
-  arrays = by_path(settings.declare(declared), on_host(adapter))
+  arrays = by_path(settings.declare(declared), on_host(settings.scaled(adapter)))
   tensors = {_tensor(name): _stored(name, np.asarray(x, np.float32)) for name, x in arrays.items()}
   metadata = {"format": "pt", "about": json.dumps(about)}
   lora = _lora_metadata(settings, sorted(tensors))
@@ -97,7 +106,7 @@ def load_adapter(path: str | AnyPath, declared: Any) -> Any:
   """Reads an adapter file, of this package or of PEFT or diffusers.
 
   Args:
-    path: the file, or the folder of a run that trained an adapter.
+    path: the file, or the folder of a run that trained an adapter, or a folder of PEFT.
     declared: the declarations of the network's parameters.
 
   Returns:
@@ -107,7 +116,8 @@ def load_adapter(path: str | AnyPath, declared: Any) -> Any:
     UserError: there is no such file, it is no adapter, or it does not fit the network.
   """
   path = at(path)
-  path = path / FILE if path.is_dir() else path
+  if path.is_dir():
+    path = path / (FILE if (path / FILE).is_file() else _PEFT_FILE)
   if not path.is_file():
     raise UserError(f"no adapter at {path}: give an adapter file (.safetensors) or the folder of its run.")
   tensors, alpha = _read(path)
@@ -147,10 +157,9 @@ def _read(path: AnyPath) -> tuple[dict[str, np.ndarray], Any]:
   for name, x in tensors.items():
     if not np.isfinite(x).all():
       raise UserError(f"{path}: {name} holds NaN or infinite values: its training has diverged; train anew.")
-  stated = {}
-  if _METADATA in metadata:
-    stated = parse_object(metadata[_METADATA], f"{_METADATA} in {path}", "use another copy of the file")
-  common = stated.get(f"{_PREFIX}lora_alpha")
+  common = _stated_alpha(path, metadata)
+  bare = {name.removeprefix(_PEFT_PREFIX).removeprefix(_PREFIX): x for name, x in tensors.items()}
+  tensors = {_PREFIX + name: x for name, x in bare.items()}
   own = {
     name.removesuffix(".alpha"): float(x.item()) for name, x in tensors.items() if name.endswith(".alpha")
   }
@@ -159,6 +168,24 @@ def _read(path: AnyPath) -> tuple[dict[str, np.ndarray], Any]:
     return own.get(name.partition(".lora_")[0], common)
 
   return {name: x for name, x in tensors.items() if not name.endswith(".alpha")}, alpha
+
+
+def _stated_alpha(path: AnyPath, metadata: Mapping[str, str]) -> float | None:
+  """The alpha in the metadata of a file, or in the settings beside it; None if neither has one."""
+  beside, advice = path.parent / _PEFT_SETTINGS, "use another copy of it"
+  if _METADATA in metadata:
+    stated = parse_object(metadata[_METADATA], f"{_METADATA} in {path}", advice)
+  elif path.name == _PEFT_FILE and beside.is_file():
+    stated = parse_object(beside.read_text(), str(beside), advice)
+  else:
+    return None
+  stated = {name.removeprefix(_PREFIX): value for name, value in stated.items()}
+  if refused := [name for name in _UNREAD if stated.get(name)]:
+    raise UserError(f"{path} was made with {refused[0]}={stated[refused[0]]!r}, which cannot be read.")
+  found = stated.get("lora_alpha")
+  if found is not None and (isinstance(found, bool) or not isinstance(found, int | float)):
+    raise UserError(f"{path} states lora_alpha={found!r}, which is no number; {advice}.")
+  return found
 
 
 def _rank(tensors: Mapping[str, np.ndarray], path: AnyPath) -> int | None:
@@ -200,5 +227,5 @@ def _lora_metadata(settings: Lora | DiffFit, tensors: Sequence[str]) -> dict[str
   )
   if not modules:
     return {}
-  fields = {"r": settings.rank, "lora_alpha": settings.alpha, "target_modules": modules}
+  fields = {"r": settings.rank, "lora_alpha": settings.rank, "target_modules": modules}
   return {f"{_PREFIX}{name}": value for name, value in {**fields, "peft_type": "LORA"}.items()}

@@ -1,6 +1,7 @@
 """Adapter files: the documented layout of PEFT and diffusers, and what does not fit is named in one line."""
 
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from stale_jax.checkpoints.adapter_file import load_adapter, save_adapter, weigh
 from stale_jax.errors import UserError
 from stale_jax.models.adapters import ADAPTERS, DiffFit, Lora
 from stale_jax.models.parameters import draw
+from tests.goldens import make_peft
 from tests.models import small
 
 SETTINGS = {"lora": Lora(rank=3, alpha=6.0, targets=("qkv", "down")), "difffit": DiffFit()}
@@ -49,13 +51,51 @@ def test_lora_has_the_layout_of_peft_and_the_metadata_of_diffusers(tmp_path):
   ends = ("lora_A.weight", "lora_B.weight")
   assert tensors.keys() == {f"transformer.{module}.{end}" for module in modules for end in ends}
   stated = json.loads(metadata["lora_adapter_metadata"])
-  assert metadata["format"] == "pt" and stated["transformer.r"] == 3 and stated["transformer.lora_alpha"] == 6
+  assert metadata["format"] == "pt" and stated["transformer.r"] == 3 and stated["transformer.lora_alpha"] == 3
   assert stated["transformer.target_modules"] == sorted(modules)
-  # A linear layer of PyTorch: y = W x, and PEFT adds (lora_alpha / r) B A x.
+  # A linear layer of PyTorch: y = W x, and PEFT adds (lora_alpha / r) B A x. The file has a factor of 1.
   a, b = (tensors[f"transformer.blocks.1.sight_down.{end}"] for end in ends)
   assert a.shape == (3, 128) and b.shape == (32, 3)
   added = settings.scaled(tree)["params"]["blocks"]["sight_down"]["lora"]
-  np.testing.assert_allclose((6 / 3) * b @ a, (added["a"][1] @ added["b"][1]).T, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(b @ a, (added["a"][1] @ added["b"][1]).T, rtol=1e-5, atol=1e-5)
+
+
+def added_by(tree) -> dict[str, np.ndarray]:
+  """Layer -> what `tree` adds to its output at the input of `make_peft`."""
+  out = {}
+  for name, layer in tree["params"]["blocks"].items():
+    a, b = (np.asarray(layer["lora"][matrix]) for matrix in "ab")
+    for block in range(2):
+      out[f"blocks.{block}.{name}"] = make_peft.probe(a.shape[1]) @ a[block] @ b[block]
+  return out
+
+
+@pytest.mark.parametrize("of", make_peft.FILES)
+def test_diffusers_and_peft_add_what_we_add(of, tmp_path):
+  """They have loaded a file of this package, and each has written one (`goldens.make_peft`)."""
+  path = make_peft.FILES[of]
+  if of == "ours":  # What they have loaded is what is written today.
+    settings = SETTINGS["lora"]
+    save_adapter(tmp_path / "a.safetensors", settings, MODEL.declared, tree_of(settings), {})
+    (tensors, metadata), (loaded, stated) = content(tmp_path / "a.safetensors"), content(path)
+    jax.tree.map(np.testing.assert_array_equal, tensors, loaded)
+    assert metadata == stated
+  here = added_by(load_adapter(path, MODEL.declared))
+  with np.load(make_peft.ADDED) as file:
+    there = {name.removeprefix(f"{of}/"): file[name] for name in file if name.startswith(f"{of}/")}
+  assert len(there) == (12 if of == "ours" else 2)
+  for name, x in here.items():
+    np.testing.assert_allclose(x, there.get(name, 0 * x), rtol=1e-5, atol=1e-4)
+
+
+def test_adapters_that_are_more_than_a_product_are_refused(tmp_path):
+  copy = tmp_path / "peft"
+  shutil.copytree(make_peft.FILES["peft"], copy)
+  stated = json.loads((copy / "adapter_config.json").read_text())
+  for change, said in (({"use_dora": True}, "use_dora=True"), ({"lora_alpha": "8"}, "no number")):
+    (copy / "adapter_config.json").write_text(json.dumps({**stated, **change}))
+    with pytest.raises(UserError, match=said):
+      load_adapter(copy, MODEL.declared)
 
 
 def test_files_of_other_programs_are_read(tmp_path):
