@@ -47,6 +47,7 @@ ROWS = [
     "cells",
     "story",
     "editing",
+    "guidance_by_energy",
     "classification",
     "finding",
     "teleport",

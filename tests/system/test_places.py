@@ -25,6 +25,7 @@ BUCKETS = {
   ("adapters", "out"): ("--merge=x",),
   ("classify", "plot"): ("--input=movie.npz", PROMPT, "--prompt=another"),
   ("edit", "out"): ("--input=movie.npz", PROMPT),
+  ("guide", "out"): (PROMPT, "--energy=x:y"),
   ("sheet", "out"): (PROMPT,),
   ("story", "out"): (PROMPT,),
   ("cartoon_reader", "out"): (),
