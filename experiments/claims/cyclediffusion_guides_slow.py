@@ -2,8 +2,8 @@
 
 Guidance in the space of codes (CycleDiffusion, arXiv 2210.05559, section 3.4; `sampling/editing/langevin`),
 with the shipped model. The energy is the squared distance of the digit, in the last frame, from a line at a
-fifth of the picture's width. Value: the mean energy at the end divided by that at the beginning, over clips of
-24 test captions; bar: .7. Also needed:
+fifth of the picture's width. Value: the mean energy at the end divided by that at the beginning, over the
+clips of 24 test captions; bar: .7. Also needed:
 
 - the mean square of the noise, in coordinates in which the prior is N(0, 1), is between .8 and 1.2;
 - the digits of the captions are read from the guided clips at least .8 times as often as before;
