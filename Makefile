@@ -16,9 +16,10 @@ movie: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-# The tests that `make test` leaves out.
+# The tests that `make test` leaves out; or a part of them: make test-slow SLOW="slow and not long".
+SLOW ?= slow
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(SLOW)"
 
 lint: .venv/installed
 	$(BIN)/ruff check .

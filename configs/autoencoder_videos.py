@@ -11,12 +11,12 @@ Hardware: 2 CPU cores at this size. Time: not measured. Result: not stated, sinc
 
 from ml_collections import ConfigDict
 
-from configs import autoencoder_digits, folder, shards
+from configs import autoencoder_digits, base, folder, shards
 
 
 def get_config(source: str = "folder") -> ConfigDict:
   config = autoencoder_digits.get_config()
-  config.source = {"folder": folder, "shards": shards}[source].get_config().source
+  config.source = base.variant(source, {"folder": folder, "shards": shards}).get_config().source
   # The first frame is encoded alone, then groups of two frames.
   config.source.frames = 9
   config.source.patch = (1, 8, 8)

@@ -18,14 +18,14 @@ The world has six of the twelve characters, eight of the fifteen actions and thr
 
 from ml_collections import ConfigDict
 
-from configs import cartoons
+from configs import base, cartoons
 
 # Stage -> (frames of a clip, clips per batch, steps).
 STAGES = {"frames": (2, 64, 4000), "short": (4, 32, 4000), "clips": (16, 16, 3000)}
 
 
 def get_config(stage: str = "clips") -> ConfigDict:
-  frames, batch, steps = STAGES[stage]
+  frames, batch, steps = base.variant(stage, STAGES)
   config = cartoons.get_config()
   config.source.update(
     height=32,

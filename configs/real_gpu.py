@@ -16,7 +16,7 @@ from configs import autoencoder_real_gpu, base
 
 
 def get_config(source: str = "folder") -> ConfigDict:
-  start = "noise" if source == "plan" else "folder"
+  start = base.variant(source, {"plan": "noise", "folder": "folder", "shards": "folder"})
   config = base.get_config(start, times="logit_normal", optimizer="muon")
   if source == "plan":
     # 17 frames are 1 + 16 / 4 = 5 latent frames.

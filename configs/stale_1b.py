@@ -16,7 +16,7 @@ LATENTS = {"480p": (60, 104), "720p": (90, 160)}
 
 
 def get_config(resolution: str = "480p") -> ConfigDict:
-  height, width = LATENTS[resolution]
+  height, width = base.variant(resolution, LATENTS)
   config = base.get_config("noise", times="logit_normal")
   # 81 frames are 1 + 80 / 4 = 21 latent frames: 32,760 tokens at 480p (480x832), 75,600 at 720p (720x1280).
   config.source.update(frames=21, height=height, width=width, channels=16, patch=(1, 2, 2), rate=4.0)

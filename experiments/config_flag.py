@@ -63,7 +63,14 @@ class _Parser(flags.ArgumentParser):
   def parse(self, path: str) -> ConfigDict:
     """The complete config of the file at `path`, which may end in ":ARGUMENT"."""
     file, colon, argument = path.partition(":")
-    loaded = self.loader.parse(f"{find_config(file)}{colon}{argument}")
+    try:
+      loaded = self.loader.parse(f"{find_config(file)}{colon}{argument}")
+    except TypeError as error:  # Its message ends with that of the config, after a stack trace.
+      said = str(error).strip().splitlines()[-1]
+      if "positional argument" in said:
+        need = f"has no variants: leave out :{argument}" if colon else "needs a variant: add :NAME"
+        raise UserError(f"{file} {need}.") from error
+      raise UserError(f"{file}: {said}") from error
     stated = loaded if isinstance(loaded, dict) else loaded.to_dict()
     config = self.complete(stated, _overrides(self.name))
     config.lock()

@@ -19,10 +19,12 @@ if version("jaxlib").startswith("0.10."):  # XLA dies of a flag that it does not
 os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 
 # What is compiled or fitted once serves the workers and all programs that they start. The first of these
-# processes makes the folder, new for each session; JAX_COMPILATION_CACHE_DIR names one to keep.
+# processes makes the folder, new for each session; STALE_JAX_TESTS_CACHE names one to keep.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-  cache = tempfile.mkdtemp(prefix="stale_jax_tests_")
-  atexit.register(shutil.rmtree, cache, ignore_errors=True)
+  cache = os.environ.get("STALE_JAX_TESTS_CACHE")
+  if cache is None:
+    cache = tempfile.mkdtemp(prefix="stale_jax_tests_")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
   os.environ["XDG_CACHE_HOME"] = cache
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{cache}/xla")
 os.environ.setdefault("STALE_JAX_QUIET", "1")  # Programs print no progress lines (stale_jax/progress.py).

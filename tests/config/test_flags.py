@@ -91,3 +91,17 @@ def test_the_difference_between_two_configs_is_printed():
 def test_misuse_is_one_line(arguments, words):
   code, out, err = finish("config", DIGITS, *arguments)
   assert code == 2 and not out and err.count("\n") == 1 and words in err, err
+
+
+@pytest.mark.parametrize(
+  ("config", "words"),
+  [
+    ("stale_1b.py:4k", "unknown variant '4k' of the config: valid: 480p, 720p"),
+    ("cartoons_small.py:frame", "did you mean 'frames'"),
+    ("digits.py:large", "configs/digits.py has no variants: leave out :large"),
+    ("of_run.py", "configs/of_run.py needs a variant"),
+  ],
+)
+def test_an_unknown_variant_is_one_line(config, words):
+  code, out, err = finish("config", f"--config=configs/{config}")
+  assert code == 2 and not out and err.count("\n") == 1 and words in err, err

@@ -128,6 +128,7 @@ def honest(few_real_clips):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.system
 class TestRealClipsAndFakes:
   def test_real_clips_score_as_real_clips(self, honest):

@@ -32,6 +32,7 @@ def table(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_table_goes_on_and_is_that_of_one_that_was_not(table, tmp_path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   arguments = [f"--table={table}", "--seeds=2"]

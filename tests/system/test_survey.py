@@ -370,6 +370,7 @@ def test_the_table_and_the_cases_agree():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_a_row_is_done(name, tmp_path):
   make, check = CASES[name]
