@@ -23,8 +23,8 @@ ENERGY = flags.DEFINE_string("energy", None, "Energy of the clips, as module:fun
 OUT = flags.DEFINE_string(
   "out", None, "Folder to write the movies and index.html to: a path, or gs://BUCKET/FOLDER."
 )
-WEIGHT = flags.DEFINE_float("weight", None, "Factor of the energy; default: 100.")
-ITERATIONS = flags.DEFINE_integer("iterations", None, "Number of steps of the dynamics; default: 30.")
+WEIGHT = flags.DEFINE_float("weight", None, "Factor of the energy; default: 3000.")
+ITERATIONS = flags.DEFINE_integer("iterations", None, "Number of steps of the dynamics; default: 20.")
 SIZE = flags.DEFINE_float("size", None, "Size of a step, between 0 and 1; default: 0.2.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the noise.", lower_bound=0, upper_bound=2**32 - 1)
 STEPS = flags.DEFINE_integer("steps", None, "Solver steps; default: the config's.")

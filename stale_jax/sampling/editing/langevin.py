@@ -41,12 +41,13 @@ class Langevin:
 
   Attributes:
     weight: factor of the energy. A change of the energy by 1 / weight weighs as much as one nat of the prior.
+      The noise has thousands of values, so that an energy between 0 and 1 needs a weight of some thousands.
     iterations: number of steps; each samples the clip once and computes a gradient.
     size: h, the size of a step.
   """
 
-  weight: float = number(100.0, least=0)
-  iterations: int = number(30, least=1, most=100_000)
+  weight: float = number(3000.0, least=0)
+  iterations: int = number(20, least=1, most=100_000)
   size: float = number(0.2, above=0, below=1)
 
   def __post_init__(self):
