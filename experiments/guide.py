@@ -33,14 +33,15 @@ flags.mark_flags_as_required(["prompt", "energy", "out"])
 
 
 def main() -> None:
+  from stale_jax.evaluation.rewards import imported_function
   from stale_jax.files import at, make_folder
-  from stale_jax.guidance_by_energy import check_guides, guide_movies, imported_energy
+  from stale_jax.guidance_by_energy import check_guides, guide_movies
   from stale_jax.media import write_page
   from stale_jax.pipeline import load
 
   out = at(OUT.value)
   sys.path.insert(0, os.getcwd())  # The module of an energy may lie there.
-  energy = imported_energy(ENERGY.value)
+  energy = imported_function("energy", ENERGY.value)
   model = load(WORKDIR.value)
   check_guides(model)
   dynamics = {"weight": WEIGHT.value, "iterations": ITERATIONS.value, "size": SIZE.value}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -53,10 +52,13 @@ class _Programs:
   guiding: Guiding | None
   energy: Energy
 
-  def begin(self, keys: Key[Array, "batch"], times: Float[Array, "grid batch frames"]) -> Clip:
-    """The noise of `Model.sample`, as draws of N(0, 1)."""
+  def begin(
+    self, params: Any, context: Context, keys: Key[Array, "batch"], times: Float[Array, "grid batch frames"]
+  ) -> tuple[Clip, Context]:
+    """Returns (the noise of `Model.sample`, as draws of N(0, 1); `context` with its captions encoded)."""
     drawn = prior(self.process, self.senses, times.shape[-1], keys)
-    return {name: self.process.to_normal(x) for name, x in drawn.items()}
+    w = {name: self.process.to_normal(x) for name, x in drawn.items()}
+    return w, self.network.encode_captions(params, context)
 
   def step(
     self,
@@ -71,7 +73,6 @@ class _Programs:
     iteration: Int[Array, ""],
   ) -> tuple[Clip, Clip, Float[Array, "batch"]]:
     """See `langevin_step`."""
-    context = self.network.encode_captions(params, context)
 
     def denoiser_of(network):
       return functools.partial(network.apply, params)
@@ -101,7 +102,7 @@ def guide_by_energy(
     **overrides: settings of `Sampling`: steps, guidance, interval, shift. The solver is not used.
 
   Raises:
-    UserError: a prompt or setting is invalid, the model is none of this kind, or the energies are not one
+    UserError: a prompt or setting is invalid, `model` is not of that kind, or the energy does not return one
       finite number per clip.
   """
   check_guides(model)
@@ -128,8 +129,8 @@ def guide_by_energy(
   begin, step = compiled(_Programs.begin), compiled(_Programs.step)
   parts = []
   for rows in batches(count, width):
-    arguments = Context(text=text[rows]), keys[rows], times, guidance, jnp.float32(settings.weight)
-    w, energies = begin(programs, keys[rows], times), []
+    w, context = begin(programs, model.params, Context(text=text[rows]), keys[rows], times)
+    arguments, energies = (context, keys[rows], times, guidance, jnp.float32(settings.weight)), []
     for iteration in range(settings.iterations + 1):
       # The last evaluation is of the result.
       size = jnp.float32(settings.size if iteration < settings.iterations else 0)
@@ -166,7 +167,6 @@ def guide_movies(
   """
   stated = {name: value for name, value in dynamics.items() if value is not None}
   langevin, seeds = construct(Langevin, stated, "langevin"), [seed] * len(prompts)
-  settings = {name: value for name, value in settings.items() if value is not None}
   guided = guide_by_energy(model, prompts, seeds, energy, langevin, **settings)
   before = model.sample(prompts, seeds, solver="euler", how="all_frames", **settings)
   senses = build_senses(list(guided.clip), model.source)
@@ -195,24 +195,6 @@ def check_guides(model: Model) -> None:
     kind = "generates latents"
   if kind:
     raise UserError(f"{model.name} {kind}, so that an energy cannot guide it; use another model.")
-
-
-def imported_energy(name: str) -> Energy:
-  """The function MODULE:FUNCTION.
-
-  Raises:
-    UserError: it cannot be imported.
-  """
-  module, colon, function = name.partition(":")
-  if not colon:
-    raise UserError(f"--energy={name}: give MODULE:FUNCTION, a JAX function from clips to energies.")
-  try:
-    found = vars(importlib.import_module(module)).get(function)
-  except ImportError as error:
-    raise UserError(f"--energy={name}: cannot import {module}: {error}") from error
-  if not callable(found):
-    raise UserError(f"--energy={name}: {module} has no function {function}.")
-  return found
 
 
 def _check_energy(energy: Energy, senses: Sequence[Sense], frames: int, batch: int) -> None:

@@ -28,15 +28,16 @@ def keep_memory() -> None:
   """
   claim_gpu_memory()
   library = ctypes.CDLL(None)
-  mallopt = library.mallopt if hasattr(library, "mallopt") else lambda parameter, value: None
+  if not hasattr(library, "mallopt"):
+    return
   # By default, threads have memory of their own, of which glibc keeps at most 64 MiB. The threads of the CPU
   # backend start together with the backend.
-  mallopt(_ARENA_MAX, 1)
+  library.mallopt(_ARENA_MAX, 1)
   if jax.default_backend() == "cpu":
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, -1)
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, -1)
   else:
-    mallopt(_ARENA_MAX, 0)
+    library.mallopt(_ARENA_MAX, 0)
 
 
 def host_memory() -> int:

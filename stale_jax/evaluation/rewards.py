@@ -47,7 +47,7 @@ def build_reward(name: str, source: Source) -> Reward:
   if not colon:
     known = "LABEL:CLASS such as digit:seven, liveliness, or MODULE:FUNCTION"
     raise UserError(f"unknown --reward={name}: give {known}.")
-  return _imported(name, first, second)
+  return _checked(name, imported_function("reward", name))
 
 
 def class_reward(source: Source, label: str, index: int) -> Reward:
@@ -67,14 +67,25 @@ def liveliness(clips: Clip) -> Float[np.ndarray, "clips"]:
   return np.array([one(np.asarray(sight)) for sight in clips["sight"]])
 
 
-def _imported(name: str, module: str, function: str) -> Reward:
+def imported_function(flag: str, name: str) -> Callable:
+  """The Python function MODULE:FUNCTION, the value `name` of --`flag`.
+
+  Raises:
+    UserError: it cannot be imported.
+  """
+  module, colon, function = name.partition(":")
+  if not colon:
+    raise UserError(f"--{flag}={name}: give MODULE:FUNCTION.")
   try:
     found = vars(importlib.import_module(module)).get(function)
   except ImportError as error:
-    raise UserError(f"--reward={name}: cannot import {module}: {error}") from error
+    raise UserError(f"--{flag}={name}: cannot import {module}: {error}") from error
   if not callable(found):
-    raise UserError(f"--reward={name}: {module} has no function {function}.")
+    raise UserError(f"--{flag}={name}: {module} has no function {function}.")
+  return found
 
+
+def _checked(name: str, found: Callable) -> Reward:
   def reward(clips: Clip) -> Float[np.ndarray, "clips"]:
     rewards = np.asarray(found(clips))
     if rewards.shape != (count := len(next(iter(clips.values()))),):

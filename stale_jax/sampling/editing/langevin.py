@@ -14,8 +14,8 @@ In the paper the first factor is 1 - h^2 / 2. With the square root, the step wit
 exactly, for any step size h (preconditioned Crank-Nicolson: Cotter et al., arXiv 1202.0709). The noise of
 uniform processes stays in the box, since only w moves.
 
-The gradient runs through the whole sampler. Its steps are recomputed in the backward pass, so that the memory
-is that of one step, and of one clip per step.
+The gradient runs through the whole sampler. The backward pass evaluates the network again, so that memory
+holds the activations of one step of the sampler at a time, and the clip after every step.
 """
 
 import dataclasses
