@@ -1,4 +1,4 @@
-"""The shipped model's setup with cr-hinge: a hinge loss that predicts a clip's labels from a fixed token.
+"""The digits model's setup with cr-hinge: a hinge loss that predicts a clip's labels from a fixed token.
 
 python -m experiments.train --config=configs/digits_cringe.py --workdir=runs/digits_cringe
 python -m experiments.evaluate --workdir=runs/digits_cringe --suite=labels

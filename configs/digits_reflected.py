@@ -1,4 +1,4 @@
-"""The shipped model's data, network and budget under reflected diffusion instead of a flow.
+"""The digits model's data, network and budget under reflected diffusion instead of a flow.
 
 python -m experiments.train --config=configs/digits_reflected.py --workdir=runs/digits_reflected
 

@@ -1,4 +1,4 @@
-"""Digits in the latent space of an autoencoder, on twice the shipped model's canvas: 32x32 pixels, 9 frames.
+"""Digits in the latent space of an autoencoder, on a canvas of twice the size: 32x32 pixels, 9 frames.
 
 python -m experiments.train --config=configs/latent_digits.py --workdir=runs/latent_digits
 python -m experiments.evaluate --workdir=runs/latent_digits --suite=captions --clips=240

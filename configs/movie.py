@@ -1,4 +1,4 @@
-"""Sixty more training steps of the shipped model, for `make movie`.
+"""Sixty more training steps of the model of digits, for `make movie`.
 
 python -m experiments.train --config=configs/movie.py --workdir=runs/movie
 

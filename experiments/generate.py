@@ -1,7 +1,7 @@
 """Makes movies from prompts: video, sensory effects, exact arrays, and a page that shows them.
 
 python -m experiments.generate [--workdir=runs/digits] --prompt="a red seven moves left quickly" --out=movies
-python -m experiments.generate --input=movie.npz --mask=left [--prompt=... --circuit=shipped] --out=filled
+python -m experiments.generate --input=movie.npz --mask=left [--prompt=... --circuit=digits] --out=filled
 
 With --input, what --mask leaves of a movie is kept, and the rest is made (docs/inpainting.md).
 """
@@ -51,7 +51,7 @@ MASK = flags.DEFINE_string(
   "frames, names of senses, or a file (white in a PNG; other than 0 in an .npy [frames, height, width]).",
 )
 CIRCUIT = flags.DEFINE_string(
-  "circuit", None, "File of experiments.circuit, or shipped: steers the first steps with its conditionals."
+  "circuit", None, "File of experiments.circuit, or digits: steers the first steps with its conditionals."
 )
 STEER_WEIGHT = flags.DEFINE_float("steer_weight", None, "Weight of the circuit, from 0 to 1 (default).")
 STEER_SHARE = flags.DEFINE_float("steer_share", None, "Share of the steps that are steered; default: 0.2.")

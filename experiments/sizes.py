@@ -1,4 +1,4 @@
-"""Compares ways of generating clips of other sizes than in training, with the shipped model of digits.
+"""Compares ways of generating clips of other sizes than in training, with the packaged model of digits.
 
 python -m experiments.sizes [--clips=12 --seed=0]
 

@@ -41,7 +41,7 @@ def compiler_options(platform: str | None = None, *, deterministic: bool = False
   On a GPU, cuBLAS computes matrix products. By default, XLA would compile and time many kernels by Triton for
   each product. On an H200, an older version of the step of a model with 1.3 billion parameters was then not
   compiled after two minutes, while a fifth of its blocks compiled in 18 seconds with cuBLAS. On a machine
-  without a GPU, where nothing is timed, the step of the shipped model compiles in 20 seconds instead of 26.
+  without a GPU, where nothing is timed, the step of the model of digits compiles in 20 seconds instead of 26.
 
   An option in XLA_FLAGS has precedence.
 

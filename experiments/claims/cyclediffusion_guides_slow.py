@@ -1,7 +1,7 @@
 """Langevin dynamics on the noise lowers an energy by 30%, and the noise stays as large as that of the prior.
 
 Guidance in the space of codes (CycleDiffusion, arXiv 2210.05559, section 3.4; `sampling/editing/langevin`),
-with the shipped model. The energy is the squared distance of the digit, in the last frame, from a line at a
+with the model of digits. The energy is the squared distance of the digit, in the last frame, from a line at a
 fifth of the picture's width. Value: the mean energy at the end divided by that at the beginning, over the
 clips of 24 test captions; bar: .7. Also needed:
 

@@ -1,6 +1,6 @@
 """A clip that is encoded to the noise of a sampler and decoded by the same sampler is returned (to 1e-4).
 
-The DPM-Encoder (arXiv 2210.05559; `sampling/editing`) with the shipped model, 8 test clips in all senses, 20
+The DPM-Encoder (arXiv 2210.05559; `sampling/editing`) with the digits model, 8 test clips in all senses, 20
 steps. Value: the greatest difference of any value, over eta = .1 and 1, and over three processes: uniform
 flow, with which the model was trained, and reflected and Gaussian flow, with which it was not, because the
 round trip must not depend on the network being right. Bar: 1e-4. Decoding with another prompt must change the

@@ -1,6 +1,6 @@
 """A real clip whose caption is given another digit shows this digit (.8) where the old one was.
 
-CycleDiffusion (arXiv 2210.05559; `sampling/editing`) edits 48 test clips with the shipped model and the
+CycleDiffusion (arXiv 2210.05559; `sampling/editing`) edits 48 test clips with the model of digits and the
 default settings of `experiments.edit`: each clip is encoded with its caption and decoded with a caption that
 differs only in the digit. Value: the share of edited clips in which a reader reads the new digit. Bar: .8.
 The mean distance between the centres of mass of the ink in a clip and in its source must be at most half of

@@ -1,6 +1,6 @@
 """Prompts alone classify test clips by digit, colour, direction and speed, each with an accuracy of .8.
 
-The Diffusion Classifier (arXiv 2303.16203; `stale_jax.classification`) with the shipped model and default
+The Diffusion Classifier (arXiv 2303.16203; `stale_jax.classification`) with the model of digits and default
 settings. It sees sight alone: the sound of a digit would tell which it is. The prompts of a clip are its
 caption with each digit (48 clips), or with each colour, direction or speed (24 clips). Value: the lowest of
 the four accuracies. Bar: .8. Also:

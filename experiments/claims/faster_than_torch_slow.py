@@ -1,4 +1,4 @@
-"""Forward, backward and AdamW of the shipped model's network take at most .90 of the time of PyTorch eager.
+"""Forward, backward and AdamW of the digits model's network take at most .90 of the time of PyTorch eager.
 
 Both run the same transformer with the same weights, on the CPU in float32. The loss and the gradient norm of
 the first step must agree to .1%. Steps alternate in one process. Value: the ratio of the median times of a

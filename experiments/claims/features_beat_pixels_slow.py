@@ -1,6 +1,6 @@
 """A linear probe reads the digit from the denoiser's features better than from random features or pixels.
 
-Diffusion features (arXiv 2307.08702; `evaluation.features`) of the shipped model, which sees sight alone and
+Diffusion features (arXiv 2307.08702; `evaluation.features`) of the digits model, which sees sight alone and
 no caption. The tokens after each block are averaged over space and time, at five noise levels; validation
 clips choose block, noise level and penalty. Value: the accuracy on 320 test clips, whose handwriting no probe
 was fitted to, divided by that of the same sweep over a network with random weights and open gates. Bar: 1.3.

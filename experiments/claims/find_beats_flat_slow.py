@@ -1,6 +1,6 @@
 """A prior tuned with 480 calls of the sampler raises the log-probability of a digit by .5 of its spread.
 
-FIND (arXiv 2407.19453; `sampling.search`) tunes the initial noise of the shipped model, which makes clips
+FIND (arXiv 2407.19453; `sampling.search`) tunes the initial noise of the model of digits, which makes clips
 without a prompt in 4 steps, so that a reader reads a three, a five or a seven in their sight, one digit per
 search. Only the noise of the other senses is tuned: they have few values, and sight follows them. Value: the
 mean over the three searches of the gain in mean log-probability, in standard deviations of the

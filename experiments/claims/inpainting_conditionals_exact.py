@@ -52,9 +52,9 @@ def measure(seed: int) -> dict:
   held_out = stacked(model.source.test_split(seed), senses, range(HELD_OUT))
   lone = CircuitSettings(groups=1, leaf_states=1, states=1, root_states=1, epochs=1)
   likelihoods = {
-    "circuit": compare(load_circuit("shipped"), train, held_out)["log_likelihood"],
+    "circuit": compare(load_circuit("digits"), train, held_out)["log_likelihood"],
     "one state": compare(fit(train, lone, seed), train, held_out)["log_likelihood"],
-    "independent": compare(load_circuit("shipped"), train, held_out)["independent"],
+    "independent": compare(load_circuit("digits"), train, held_out)["independent"],
   }
   least = 0.95 * likelihoods["independent"]
   conditions = {

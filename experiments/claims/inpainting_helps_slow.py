@@ -1,7 +1,7 @@
 """With a circuit, the hidden half of a clip is filled in with less error (.95 of that without it).
 
 Tractable in-painting (arXiv 2401.03349; `sampling/inpainting`). The left half of the sight of 48 test clips
-is hidden, and all that is known is the other half: neither a prompt nor another sense. The shipped model
+is hidden, and all that is known is the other half: neither a prompt nor another sense. The model of digits
 fills in all else, without and with the packaged circuit in the first steps, with the same sampler, noise and
 settings (guidance 1, the defaults of `experiments.generate --circuit`). Value: the mean squared error of the
 hidden half with the circuit, divided by that without it. Bar: .95.
@@ -37,7 +37,7 @@ def measure(seed: int) -> dict:
   unknown = {"sight": read_mask("left", {s.name: s for s in senses}, model.frames)["sight"]}
   hidden = np.broadcast_to(unknown["sight"], sight.shape)
   reader = fitted_reader(dataclasses.replace(model.source, split="train"))
-  trained = load_circuit("shipped")
+  trained = load_circuit("digits")
   lone = CircuitSettings(groups=1, leaf_states=1, states=1, root_states=1, epochs=1)
   random = random_circuit(jax.random.key(seed), senses, model.frames, _sizes(trained))
   circuits = {

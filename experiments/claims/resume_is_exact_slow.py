@@ -1,6 +1,6 @@
 """A run killed with -9 at random moments ends with the same bits as an uninterrupted run.
 
-The shipped configuration is trained at full size for 24 steps, and killed three times. Value: the number of
+The configuration of digits is trained at full size for 24 steps, and killed three times. Value: the number of
 arrays of the final state that differ. Bar: 0.
 """
 

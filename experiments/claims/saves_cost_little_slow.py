@@ -1,6 +1,6 @@
 """A save every 100 steps of half a second stalls training for at most 2% of the time.
 
-The shipped configuration is trained with batches of 128 for 300 steps, and saved after every hundredth.
+The configuration of digits is trained with batches of 128 for 300 steps, and saved after every hundredth.
 Value: how much longer the ten steps after a save take than ten other steps (they wait for the copy, and share
 the CPU with the background writer), divided by the time of 100 steps. Bar: .02. A step must take at least .5
 s.

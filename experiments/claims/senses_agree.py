@@ -1,6 +1,6 @@
 """What a generated movie sounds, feels, smells and tastes like agrees with what it shows (mean F1).
 
-The shipped model makes 192 clips. Value: the F1 of the events in each other sense against the events that
+The model of digits makes 192 clips. Value: the F1 of the events in each other sense against the events that
 follow from sight by the rules of the source `digits`, averaged over senses. Bar: .9.
 """
 

@@ -1,6 +1,6 @@
 """From the uniform prior no value ever leaves [-1, 1], at any step count, any guidance, and for any network.
 
-Values are checked at every step of every solver at guidance 10, for the shipped model and for a network that
+Values are checked at every step of every solver at guidance 10, for the digits model and for a network that
 outputs noise. Value: the number of cases (process, network, solver, step count) in which a value leaves the
 box. Bar: 0. The greatest absolute value under `GaussianFlow` is printed for contrast.
 """
@@ -82,7 +82,7 @@ def measure(seed: int) -> dict:
     counts = (1, 4, 64)
     for steps, worst in zip(counts, greatest(process, noise, solver, counts, 10.0), strict=True):
       rows.append((type(process).__name__, "noise", solver, steps, 10.0, worst))
-  # The shipped network, with its own process.
+  # The packaged network, with its own process.
   process, counts = model.system.diffusion.process, (1, 4, 20)
   for steps, worst in zip(counts, greatest(process, trained, "euler", counts, 10.0), strict=True):
     rows.append((type(process).__name__, "shipped", "euler", steps, 10.0, worst))

@@ -1,4 +1,4 @@
-"""While the shipped configuration trains, the loop waits for a batch less than 2% of the time.
+"""While the configuration of digits trains, the loop waits for a batch less than 2% of the time.
 
 Trains `configs/digits.py` for 64 steps. The first 24, which compile and use up the batches that were read
 ahead, are left out. Value: the share of the time of the other steps that was spent waiting for the loader

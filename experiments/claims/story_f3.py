@@ -1,7 +1,7 @@
 """A tile limits the memory of a story: at 32 panels it is at most 1.1 times that at 8.
 
 A tile is a group of panels that are denoised together (`sampling/story.py`); here it has four. The guided
-sampler of the shipped model that makes all frames of a clip together is compiled. The memory is that of the
+sampler of the model of digits that makes all frames of a clip together is compiled. The memory is that of the
 compiler's temporary buffers, which hold all tokens, keys and values. It excludes the weights, which would
 hide the growth, and one clip per panel, which every sampler holds; `with_the_clips` is the ratio if clips are
 included. Value: the memory at 32 panels divided by that at 8. Bar: 1.1.

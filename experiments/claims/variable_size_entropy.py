@@ -1,6 +1,6 @@
 """Scaled attention keeps the entropy of trained layers closer to that of training (half the predicted gain).
 
-Attention-entropy scaling (arXiv 2306.08645; `models.entropy`) in the shipped model. Queries of sight in the
+Attention-entropy scaling (arXiv 2306.08645; `models.entropy`) in the model of digits. Queries of sight in the
 last frame of 16 real test clips, noised to t = .9, .7 and .5, attend to T = 160 keys of the senses; to N = 4T
 keys, those of four clips; and to N = T / 4 keys, a random quarter. So the keys are of the same kind and at
 the positions of training, and only their number changes. With H the entropy of the attention, averaged over

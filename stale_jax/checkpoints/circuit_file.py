@@ -20,7 +20,7 @@ from stale_jax.files import AnyPath, at, local_copy, one_line, write_whole
 from stale_jax.sampling.inpainting.circuit import Circuit, splits
 
 # The circuit of the packaged model.
-SHIPPED_CIRCUIT = at(__file__).parents[1] / "weights" / "digits_circuit.safetensors"
+DIGITS_CIRCUIT = at(__file__).parents[1] / "weights" / "digits_circuit.safetensors"
 
 
 _STEP = 0.05  # Resolution of a log-probability in a file.
@@ -37,14 +37,14 @@ def save_circuit(path: AnyPath, circuit: Circuit, about: Mapping[str, Any]) -> N
 
 
 def load_circuit(path: str | AnyPath) -> Circuit:
-  """Reads a circuit; "shipped" is the one of the packaged model.
+  """Reads a circuit; "digits" is the packaged one.
 
   Raises:
     UserError: there is no such file, or it is not a circuit.
   """
-  path = SHIPPED_CIRCUIT if str(path) == "shipped" else at(path)
+  path = DIGITS_CIRCUIT if str(path) == "digits" else at(path)
   if not path.is_file():
-    raise UserError(f"no circuit at {path}: fit one with experiments.circuit, or give 'shipped'.")
+    raise UserError(f"no circuit at {path}: fit one with experiments.circuit, or give 'digits'.")
   try:
     with local_copy(path) as file, safe_open(file, framework="numpy") as file:
       tensors = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}

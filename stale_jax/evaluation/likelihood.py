@@ -160,7 +160,7 @@ def clip_bits(
     prompts: one caption per clip.
     clip: clean clips, sense -> [n, frames, *shape].
     seed: seed of the dequantisation noise and of the probes.
-    steps: number of Heun steps along the path. On the shipped model, 32 steps give .09 bits more than 64.
+    steps: number of Heun steps along the path. On the model of digits, 32 steps give .09 bits more than 64.
     probes: number of probes of Hutchinson's estimate.
 
   Raises:

@@ -26,9 +26,9 @@ MOVIES = {
   "all_frames_reflected": ("reflected", ("sight",), {"solver": "ancestral", **SHORT}),
   "all_frames_cycle": ("cycle", ("sight",), SHORT),
   "all_frames_judged": ("judged", ("sight",), SHORT),
-  "all_frames_shipped": ("shipped", ("sight", "sound"), {"how": "windows"}),
+  "all_frames_digits": ("digits", ("sight", "sound"), {"how": "windows"}),
   # A causal rollout beyond the clip length.
-  "causal_shipped": ("shipped", None, {"seconds": 1.5}),
+  "causal_digits": ("digits", None, {"seconds": 1.5}),
   "causal_causal": ("causal", None, {"seconds": 2.0, "steps": 10}),
   "causal_one_by_one": (
     "causal",
@@ -58,7 +58,7 @@ SCRIPTS = {
 }
 # The same, going on from the frames of PLACED.
 CONTINUED = {
-  "first_causal": ("shipped", ("sight",), {**SHORT}),
+  "first_causal": ("digits", ("sight",), {**SHORT}),
   "first_window": ("first", None, SHORT),
   "first_next_frame": ("artv", None, SHORT),
 }

@@ -94,7 +94,7 @@ def moved(params):
 
 
 def path_of(name: str) -> str:
-  return name if name in ("shipped", "causal") else str(cases.FOLDER / f"{name}.safetensors")
+  return name if name in ("digits", "causal") else str(cases.FOLDER / f"{name}.safetensors")
 
 
 def make_models() -> None:

@@ -12,7 +12,7 @@ import pytest
 from flax import traverse_util
 
 from stale_jax.checkpoints.convert import converted, is_unstacked
-from stale_jax.checkpoints.named import CAUSAL, SHIPPED
+from stale_jax.checkpoints.named import CAUSAL, DIGITS
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import load_weights, save_weights
 from stale_jax.config import build
@@ -96,7 +96,7 @@ def test_weights_of_the_former_layout_are_stacked_when_they_are_read(kind, tmp_p
   chex.assert_trees_all_equal(load_weights(tmp_path / "old.safetensors")[0], params)
 
 
-@pytest.mark.parametrize("path", [SHIPPED, CAUSAL])
+@pytest.mark.parametrize("path", [DIGITS, CAUSAL])
 def test_the_shipped_weights_have_the_declared_shapes(path):
   params, config = load_weights(path)
   declared = build(config).network.declared
@@ -105,7 +105,7 @@ def test_the_shipped_weights_have_the_declared_shapes(path):
 
 
 def test_few_arrays_are_kept():
-  state = training_program(build(load_weights(SHIPPED)[1])).state
+  state = training_program(build(load_weights(DIGITS)[1])).state
   assert len(jax.tree.leaves(state)) <= 600
 
 

@@ -25,7 +25,7 @@ def golden():
 
 
 def model(name: str):
-  return load(name if name in ("shipped", "causal") else cases.FOLDER / f"{name}.safetensors")
+  return load(name if name in ("digits", "causal") else cases.FOLDER / f"{name}.safetensors")
 
 
 def check(golden, case: str, movies) -> None:
@@ -43,8 +43,8 @@ SLOW = {
   *("all_frames_unguided", "all_frames_heun", "all_frames_consistency", "all_frames_micro"),
   *(
     "all_frames_judged",
-    "all_frames_shipped",
-    "causal_shipped",
+    "all_frames_digits",
+    "causal_digits",
     "causal_one_by_one",
     "causal_remedies",
     "windows_causal",

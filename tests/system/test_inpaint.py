@@ -142,7 +142,7 @@ def test_masks_in_files_and_words(model, tmp_path):
   [
     (["--mask=lefft"], "did you mean 'left'"),
     (["--mask=left", "--seconds=3"], "--seconds does not go with --input"),
-    (["--mask=left", "--circuit=shipped"], "the circuit"),
+    (["--mask=left", "--circuit=digits"], "the circuit"),
     (["--mask=left", "--circuit=none.safetensors"], "none.safetensors: fit one"),
     (["--mask=left", "--steer_weight=0.5"], "needs a circuit"),
     (["--mask=left", "--workdir=autoencoder"], "autoencoder"),

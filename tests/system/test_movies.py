@@ -147,7 +147,7 @@ def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
     ("excavate", ["--std=.01", "--out={new}/x"], "std=0.01 is out of reach"),
     ("excavate", ["--std=.5", "--out={new}/x"], "relative standard deviation of 0.5"),
     ("excavate", ["--std=a,.1"], "--std=a,.1"),
-    ("excavate", ["--workdir=shipped"], "no snapshots"),
+    ("excavate", ["--workdir=digits"], "no snapshots"),
     ("excavate", ["--workdir={file}/none"], "no weights at"),
     ("evaluate", ["--suite=likelihood", "--clips=1"], "clips=1"),
     ("evaluate", ["--suite=likelihood", "--guidance=2"], "--guidance"),

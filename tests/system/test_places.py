@@ -90,7 +90,7 @@ def test_other_addresses_are_refused_at_once(program, flag):
 @pytest.mark.slow
 def test_results_are_written_into_a_bucket():
   with storage() as bucket:
-    flags = ("--workdir=shipped", "--suite=captions", "--clips=8", "--steps=1")
+    flags = ("--workdir=digits", "--suite=captions", "--clips=8", "--steps=1")
     code, _, err = finish("evaluate", *flags, f"--sheet={BUCKET}/sheets/sheet.png", **bucket)
     assert code == 0, err
     assert fetch(bucket, "sheets/sheet.png").startswith(b"\x89PNG")

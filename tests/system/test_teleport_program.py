@@ -39,10 +39,10 @@ def test_a_movie_is_made_from_a_measured_file_at_another_size(weights, tmp_path)
 @pytest.mark.parametrize(
   ("program", "flags", "words"),
   [
-    ("teleport", ("--workdir=shipped",), "UniformFlow, which has no closed form"),
-    ("teleport", ("--workdir=shipped", "--rank=0"), "teleport.rank=0"),
-    ("generate", ("--workdir=shipped", PROMPT, "--teleport=none"), "UniformFlow, which has no closed form"),
-    ("generate", ("--workdir=shipped", PROMPT, "--width=18"), "width=18 must be a multiple of 4"),
+    ("teleport", ("--workdir=digits",), "UniformFlow, which has no closed form"),
+    ("teleport", ("--workdir=digits", "--rank=0"), "teleport.rank=0"),
+    ("generate", ("--workdir=digits", PROMPT, "--teleport=none"), "UniformFlow, which has no closed form"),
+    ("generate", ("--workdir=digits", PROMPT, "--width=18"), "width=18 must be a multiple of 4"),
   ],
 )
 def test_misuse_is_one_line_and_writes_nothing(tmp_path, program, flags, words):

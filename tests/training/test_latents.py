@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import latent_digits
-from stale_jax.checkpoints.named import SHIPPED
+from stale_jax.checkpoints.named import DIGITS as WEIGHTS
 from stale_jax.checkpoints.weights import save_weights
 from stale_jax.config import build
 from stale_jax.config.latents import build_latents
@@ -103,7 +103,7 @@ def test_clips_are_coded_once_for_each_autoencoder(coders, tmp_path, capsys):
 
 def test_what_cannot_code_is_refused(coders, tmp_path):
   with pytest.raises(UserError, match="is not an autoencoder"):
-    build_latents({"source": DIGITS, "autoencoder": str(SHIPPED)})
+    build_latents({"source": DIGITS, "autoencoder": str(WEIGHTS)})
   with pytest.raises(UserError, match="no weights at"):
     build_latents({"source": DIGITS, "autoencoder": str(tmp_path / "nothing")})
   with pytest.raises(UserError, match="must divide"):

@@ -120,6 +120,6 @@ def test_a_kind_of_training_is_chosen_on_the_command_line(base, tmp_path):
   assert code == 0 and "merged" in stdout, err
   assert equal(load(out).params, load(base, adapters=[(tmp_path / "run", 0.5)]).params)
   code, _, err = programs.finish(
-    "adapters", "--workdir=shipped", merge, f"--out={tmp_path / 'no.safetensors'}"
+    "adapters", "--workdir=digits", merge, f"--out={tmp_path / 'no.safetensors'}"
   )
   assert code == 2 and "transformer.blocks" in err and not (tmp_path / "no.safetensors").exists()

@@ -12,7 +12,7 @@ import pytest
 from configs import autoencoder_digits, digits, digits_causal, movie
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.load import newest_ema
-from stale_jax.checkpoints.named import AUTOENCODER, CAUSAL, SHIPPED
+from stale_jax.checkpoints.named import AUTOENCODER, CAUSAL, DIGITS
 from stale_jax.checkpoints.reading import newest_state
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import load_weights, save_weights
@@ -319,13 +319,13 @@ def test_the_hard_mode_is_not_trained(tmp_path):
   assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_the_shipped_model_is_what_its_config_makes():
-  assert SHIPPED.stat().st_size < 20e6
-  params, config = load_weights(SHIPPED)
+def test_the_model_of_digits_is_what_its_config_makes():
+  assert DIGITS.stat().st_size < 20e6
+  params, config = load_weights(DIGITS)
   assert build(config) == build(digits.get_config().to_dict())
   shapes = jax.eval_shape(lambda: init_params(build(movie.get_config().to_dict()), jax.random.key(0)))
   assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
-  scores = json.loads(SHIPPED.with_suffix(".json").read_text())
+  scores = json.loads(DIGITS.with_suffix(".json").read_text())
   assert scores["captions"]["clips"] == 480
 
 
