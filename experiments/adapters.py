@@ -1,7 +1,7 @@
 """Merges adapters into the weights of a model, and writes them as a weights file.
 
-python -m experiments.adapters --merge=runs/hats --merge=green.safetensors:0.5
-  --out=merged.safetensors [--workdir=digits]
+python -m experiments.adapters --workdir=digits --merge=runs/hats --merge=green.safetensors:0.5 \\
+  --out=merged.safetensors
 
 The result is a model like any other: it needs neither the adapters nor the model on which they were trained.
 """

@@ -1,6 +1,6 @@
 """Classifies movies by prompts alone, without training (Diffusion Classifier).
 
-python -m experiments.classify --input=clip.mp4 --prompt="a red seven moves left quickly" \\
+python -m experiments.classify --workdir=digits --input=clip.mp4 --prompt="a red seven moves left quickly" \\
   --prompt="a red two moves left quickly"
 
 Each input is a video, or an .npz file that experiments.generate wrote. The first frames are classified, as

@@ -1,7 +1,7 @@
 """Edits a movie with a prompt, without training (CycleDiffusion), and writes a page of both movies.
 
-python -m experiments.edit --input=clip.mp4 --prompt="a red two moves left quickly" --out=edited \\
-  [--source_prompt="a red seven moves left quickly"]
+python -m experiments.edit --workdir=digits --input=clip.mp4 --prompt="a red two moves left quickly" \\
+  [--source_prompt="a red seven moves left quickly"] --out=edited
 
 The input is a video, or an .npz file that experiments.generate wrote. The first frames are edited, as many as
 the model's training clips have.

@@ -1,7 +1,7 @@
 """Tunes the distribution of the initial noise to a reward (FIND), and writes it to a small file.
 
-python -m experiments.find --prompt="" --reward=digit:five --out=prior.safetensors
-python -m experiments.generate --prompt="" --prior=prior.safetensors --out=movies
+python -m experiments.find --workdir=digits --prompt="" --reward=digit:five --out=prior.safetensors
+python -m experiments.generate --workdir=digits --prompt="" --prior=prior.safetensors --out=movies
 
 The model stays as it is. The reward is LABEL:CLASS (digit, colour, direction or speed, for models of digits),
 liveliness, or MODULE:FUNCTION, a function from clips, sense -> [clips, frames, ...] in [-1, 1], to one number

@@ -1,7 +1,7 @@
 """Makes movies from prompts: video, sensory effects, exact arrays, and a page that shows them.
 
-python -m experiments.generate [--workdir=runs/digits] --prompt="a red seven moves left quickly" --out=movies
-python -m experiments.generate --input=movie.npz --mask=left [--prompt=... --circuit=digits] --out=filled
+python -m experiments.generate [--workdir=digits] --prompt="a red seven moves left quickly" --out=movies
+python -m experiments.generate --workdir=digits --input=movie.npz --mask=left --circuit=digits --out=filled
 
 With --input, what --mask leaves of a movie is kept, and the rest is made (docs/inpainting.md).
 """

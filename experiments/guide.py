@@ -1,7 +1,7 @@
 """Makes movies of low energy, without training: Langevin dynamics on the sampler's noise (CycleDiffusion).
 
-python -m experiments.guide --prompt="a red seven moves left quickly" --energy=my_energies:at_the_top \\
-  --out=guided
+python -m experiments.guide --workdir=digits --prompt="a red seven moves left quickly" \\
+  --energy=my_energies:at_the_top --out=guided
 
 The energy is MODULE:FUNCTION, a JAX function from clips, sense -> [clips, frames, ...] in [-1, 1], to one
 number per clip; less is better. The page shows each movie above the one from which it began.

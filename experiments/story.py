@@ -1,6 +1,6 @@
 """Makes a story: movies (panels) of one character, the transitions between them, and a page that shows them.
 
-python -m experiments.story --prompt="a red seven moves left slowly" \\
+python -m experiments.story --workdir=digits --prompt="a red seven moves left slowly" \\
   --prompt="a blue seven moves left slowly" --out=story
 """
 
