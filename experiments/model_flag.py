@@ -15,7 +15,7 @@ def define_model() -> flags.FlagHolder:
   return flags.DEFINE_string(
     "workdir",
     None,
-    "Run folder, weights file, or packaged model (shipped, digits, causal, autoencoder); default: shipped.",
+    "Run folder, weights file, or packaged model (cartoons, digits, causal, autoencoder); default: cartoons.",
   )
 
 

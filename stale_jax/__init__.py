@@ -1,7 +1,7 @@
 """Maximum-entropy video diffusion in JAX.
 
 model = stale_jax.load()
-movie = model.generate("a red seven moves left quickly", seed=0)
+movie = model.generate("a burglar in a green striped shirt runs right through a museum at night", seed=0)
 """
 
 import importlib

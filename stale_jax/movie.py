@@ -13,6 +13,15 @@ import numpy as np
 from stale_jax.clip import Clip, Sense
 from stale_jax.files import AnyPath
 from stale_jax.media import movie_html, save_movie
+from stale_jax.sampling import Rollout, Sampling
+
+# Setting -> its default, for the settings that `Movie.facts` leaves out if they are at their default.
+_DEFAULTS = {
+  field.name: field.default
+  for settings in (Sampling, Rollout)
+  for field in dataclasses.fields(settings)
+  if field.name not in ("solver", "steps", "guidance")
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +52,11 @@ class Movie:
 
   @property
   def facts(self) -> str:
-    """Seed and settings as one line, for the page of movies."""
-    return ", ".join(f"{name} {value}" for name, value in {"seed": self.seed, **self.how}.items())
+    """Seed and settings as one line, for the page of movies; the JSON beside a movie has all of them."""
+    told = {
+      name: value for name, value in self.how.items() if value != _DEFAULTS.get(name, dataclasses.MISSING)
+    }
+    return ", ".join(f"{name} {value}" for name, value in {"seed": self.seed, **told}.items())
 
   @property
   def seconds(self) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stale_jax.checkpoints.adapter_file import weighted
+from stale_jax.checkpoints.named import DEFAULT
 from stale_jax.checks import (
   check_budget,
   check_first,
@@ -328,8 +329,8 @@ def load(
 ) -> Model:
   """Loads a model from a run folder (newest EMA), a weights file, or by name from the package.
 
-  The package contains "shipped", the default; "digits", which is the default at present; "causal", for small
-  movies of any length; and "autoencoder".
+  The package contains "cartoons", the default; "digits"; "causal", a smaller model of digits; and
+  "autoencoder".
 
   Args:
     path: path or name of the model.
@@ -348,7 +349,7 @@ def load(
   """
   keep_memory()
   keep_compiled()
-  name = "shipped" if path is None else str(path)
+  name = DEFAULT if path is None else str(path)
   shape = None if mesh is None else construct(MeshShape, mesh, "mesh")
   with Stage(f"loading {name}"):
     return Model(*loaded(name, turns, forms, shape, weighted(adapters)))

@@ -3,10 +3,17 @@
 from pathlib import Path
 
 _FOLDER = Path(__file__).parents[1] / "weights"
-# The model of digits, the autoencoder, and the causal model of digits for movies of any length.
+# The models of cartoons and of digits, the autoencoder, and a smaller causal model of digits.
+CARTOONS = _FOLDER / "cartoons.safetensors"
 DIGITS = _FOLDER / "digits.safetensors"
 AUTOENCODER = _FOLDER / "autoencoder.safetensors"
 CAUSAL = _FOLDER / "causal.safetensors"
-SHIPPED = DIGITS  # The default model.
-# Names that can be used in place of a file or folder.
-NAMED = {"shipped": SHIPPED, "digits": DIGITS, "causal": CAUSAL, "autoencoder": AUTOENCODER}
+# Names that can be used in place of a file or folder. Earlier runs call the model of digits "shipped".
+NAMED = {
+  "cartoons": CARTOONS,
+  "digits": DIGITS,
+  "causal": CAUSAL,
+  "autoencoder": AUTOENCODER,
+  "shipped": DIGITS,
+}
+DEFAULT = "cartoons"

@@ -93,7 +93,7 @@ def _build_adapter(config: Mapping[str, Any]) -> Adapter | None:
     return None
   adapter = choose(ADAPTERS, config["adapter"], "adapter")
   if not config["training"]["init_from"]:
-    raise UserError("adapter: an adapter needs trained weights; set training.init_from, for example shipped.")
+    raise UserError("adapter: an adapter needs trained weights; set training.init_from, for example digits.")
   for name in STEPS:
     if config[name] is not None:
       raise UserError(f"adapter: config.{name} trains the whole network; leave one of the two sections out.")

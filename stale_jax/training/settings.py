@@ -19,7 +19,7 @@ class TrainingSettings:
     encoder_dropout: for models with `model.word_buckets`: the shares of examples in which the encoder of
       bytes, and independently that of words, does not read the caption. Examples without both are without
       their caption. Stable Diffusion 3 drops each of its encoders in .464 of the examples.
-    init_from: weights to start from: a run's folder, a weights file, or a packaged model ("shipped",
+    init_from: weights to start from: a run's folder, a weights file, or a packaged model ("cartoons",
       "digits", "causal", "autoencoder"); "" draws them at random.
     log_every, checkpoint_every: steps between two log lines, and between two checkpoints.
     skips: steps in a row whose loss or gradient may be not finite. They are skipped and counted; the run

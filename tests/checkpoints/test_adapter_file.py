@@ -36,7 +36,7 @@ def content(path):
 def test_a_file_is_read_as_it_was_written(kind, tmp_path):
   settings, path = SETTINGS[kind], tmp_path / "a.safetensors"
   tree = tree_of(settings)
-  save_adapter(path, settings, MODEL.declared, tree, {"base": "shipped"})
+  save_adapter(path, settings, MODEL.declared, tree, {"base": "digits"})
   jax.tree.map(np.testing.assert_array_equal, load_adapter(path, MODEL.declared), settings.scaled(tree))
 
 

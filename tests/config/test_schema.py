@@ -106,7 +106,7 @@ def test_every_key_is_there_to_be_set(overrides, changed):
 
 def test_another_variant_keeps_the_keys_it_shares():
   tree = resolve_for(
-    load("movie") | {"optimizer": {"name": "muon", "momentum": 0.5, "b2": 0.5}}, {"optimizer.name": "adamw"}
+    load("digits") | {"optimizer": {"name": "muon", "momentum": 0.5, "b2": 0.5}}, {"optimizer.name": "adamw"}
   )
   assert tree["optimizer"]["b2"] == 0.5 and "momentum" not in tree["optimizer"]
   source = resolve_for(load("folder"), {"source.name": "shards", "source.takedown": "x"})["source"]

@@ -48,6 +48,7 @@ DRAWN = {
   "autoencoder_digits": DIGITS,
   "latent_digits": DIGITS,
   "cartoons_small": {**VIDEO, "frames": 6},
+  "movie": {**VIDEO, "frames": 6},
   "cartoons": {**VIDEO, "frames": 6},
   "cartoons_student": {**VIDEO, "frames": 6},
 }
@@ -55,7 +56,7 @@ DRAWN = {
 BEGINS_WITH = {
   "camera_lora": "digits_causal",
   "digits_self_forcing": "digits_causal",
-  "movie": "digits",
+  "movie": "cartoons_small:clips",
   "recipe_video": "recipe_images",
   "recipe_fine": "recipe_video",
   "cartoons_student": "cartoons",

@@ -109,7 +109,7 @@ def test_bits_of_real_clips_are_a_suite(run):
 def test_a_budget_buys_a_movie_and_says_what_it_cost(tmp_path):
   prompt, out = "a red seven moves left quickly", tmp_path / "movies"
   bought = ("--budget_cents=0.1", "--price_per_hour=1", "--solver=euler")
-  code, said, err = finish("generate", f"--prompt={prompt}", f"--out={out}", *bought)
+  code, said, err = finish("generate", "--workdir=digits", f"--prompt={prompt}", f"--out={out}", *bought)
   assert code == 0, err
   info = json.loads((out / "a-red-seven-moves-left-quickly-0.json").read_text())
   assert info["solver"] == "euler" and info["steps"] in (1, 2, 4, 8, 16, 32, 64, 128)
@@ -198,5 +198,7 @@ def test_the_notebook_runs_with_the_shipped_model(tmp_path, monkeypatch):
   names = {}
   for cell in code[1:]:
     exec(cell, names)
-  assert names["movie"].clip["sight"].shape == (8, 16, 16, 3)
-  assert (tmp_path / "movies" / "a-cyan-two-moves-down-slowly-1.mp4").stat().st_size > 1000
+  assert names["movie"].clip["sight"].shape == (16, 32, 32, 3)
+  assert (
+    tmp_path / "movies" / "a-fairy-in-a-purple-tunic-dances-on-a-stage-by-day-1.mp4"
+  ).stat().st_size > 1000

@@ -94,7 +94,9 @@ def test_results_are_written_into_a_bucket():
     code, _, err = finish("evaluate", *flags, f"--sheet={BUCKET}/sheets/sheet.png", **bucket)
     assert code == 0, err
     assert fetch(bucket, "sheets/sheet.png").startswith(b"\x89PNG")
-    code, out, err = finish("generate", PROMPT, "--steps=1", f"--out={BUCKET}/movies", **bucket)
+    code, out, err = finish(
+      "generate", "--workdir=digits", PROMPT, "--steps=1", f"--out={BUCKET}/movies", **bucket
+    )
     assert code == 0 and f"{BUCKET}/movies/index.html" in out, err
     endings = sorted(name.partition(".")[2] for name in names(bucket, "movies/"))
     assert endings == ["html", "json", "mp4", "npz", "sem.xml"]

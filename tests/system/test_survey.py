@@ -46,8 +46,9 @@ def case(name: str, make: Callable):
 
 
 def program(name: str, *flags) -> str:
-  """Runs a program; returns the last line of its stdout."""
-  code, said, err = finish(name, *flags)
+  """Runs a program, with the model of digits unless it trains; returns the last line of its stdout."""
+  model = [] if name == "train" else ["--workdir=digits"]
+  code, said, err = finish(name, *model, *flags)
   assert code == 0, err
   return said.splitlines()[-1]
 
@@ -270,7 +271,7 @@ def _(clip):
       senses = {sense: SOURCE.senses[sense] for sense in clip}
       save_movie(Path(name), str(i), {sense: x[i] for sense, x in clip.items()}, senses, {"prompt": ""})
     files = [f"--input={name}/{i}.npz" for i in range(len(factors))]
-    code, said, err = finish("classify", *files, *asked(*prompts), "--senses=sight")
+    code, said, err = finish("classify", "--workdir=digits", *files, *asked(*prompts), "--senses=sight")
   assert code == 0, err
   return [json.loads(line)["prompt"] for line in said.splitlines()] == [caption(labels) for labels in factors]
 

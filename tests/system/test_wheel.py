@@ -53,7 +53,7 @@ def python(wheel, tmp_path_factory):
 def test_the_wheel_alone_generates_and_trains(python, tmp_path):
   found = run(python, "-c", "import stale_jax; print(stale_jax.__file__)", cwd=tmp_path)
   assert "site-packages" in found and str(ROOT) not in found
-  prompt = "--prompt=a red seven moves left quickly"
+  prompt = "--prompt=a fan in a red T-shirt waves on a stage at night"
   run(python, "-m", "experiments.generate", prompt, "--out=movies", "--steps=4", cwd=tmp_path)
   assert (tmp_path / "movies/index.html").stat().st_size > 10_000 and list(
     (tmp_path / "movies").glob("*.mp4")

@@ -9,10 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from configs import autoencoder_digits, digits, digits_causal, movie
+from configs import autoencoder_digits, cartoons_small, digits, digits_causal, movie
 from stale_jax.checkpoints.fingerprint import fingerprint, word_sums
 from stale_jax.checkpoints.load import newest_ema
-from stale_jax.checkpoints.named import AUTOENCODER, CAUSAL, DIGITS
+from stale_jax.checkpoints.named import AUTOENCODER, CARTOONS, CAUSAL, DIGITS
 from stale_jax.checkpoints.reading import newest_state
 from stale_jax.checkpoints.store import Checkpointer
 from stale_jax.checkpoints.weights import load_weights, save_weights
@@ -323,10 +323,20 @@ def test_the_model_of_digits_is_what_its_config_makes():
   assert DIGITS.stat().st_size < 20e6
   params, config = load_weights(DIGITS)
   assert build(config) == build(digits.get_config().to_dict())
-  shapes = jax.eval_shape(lambda: init_params(build(movie.get_config().to_dict()), jax.random.key(0)))
+  shapes = jax.eval_shape(lambda: init_params(build(config), jax.random.key(0)))
   assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
   scores = json.loads(DIGITS.with_suffix(".json").read_text())
   assert scores["captions"]["clips"] == 480
+
+
+def test_the_model_of_cartoons_is_what_its_config_makes():
+  assert CARTOONS.stat().st_size < 40e6
+  params, config = load_weights(CARTOONS)
+  assert build(config) == build(cartoons_small.get_config().to_dict())
+  shapes = jax.eval_shape(lambda: init_params(build(movie.get_config().to_dict()), jax.random.key(0)))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
+  scores = json.loads(CARTOONS.with_suffix(".json").read_text())
+  assert scores["cartoons"]["clips"] == 96
 
 
 def test_the_causal_model_of_the_package_is_what_its_config_makes():
