@@ -55,8 +55,10 @@ plans-gpu: .venv/installed
 	  $(BIN)/python -m experiments.plan --config=configs/real_gpu.py:plan --topology=$$gpu:1 \
 	    --json=docs/plans/real_gpu_$$gpu-1.json || exit; \
 	done
-	$(BIN)/python -m experiments.plan --config=configs/cartoons.py --topology=h200:1 \
-	  --json=docs/plans/cartoons_h200-1.json
+	for config in cartoons cartoons_small; do \
+	  $(BIN)/python -m experiments.plan --config=configs/$$config.py --topology=h200:1 \
+	    --json=docs/plans/$${config}_h200-1.json || exit; \
+	done
 
 # Runs all benchmarks of a GPU, into docs/results/gpu_*.json. Each has a time limit, and one that fails does not
 # stop the others: at most 290 seconds after the installation.
