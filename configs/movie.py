@@ -12,8 +12,8 @@ from configs import cartoons_small
 
 def get_config() -> ConfigDict:
   config = cartoons_small.get_config()
-  config.training.update(init_from="cartoons", steps=20, log_every=2, checkpoint_every=20)
+  config.training.update(init_from="cartoons", steps=10, log_every=1, checkpoint_every=10)
   # New clips, and a learning rate that is small enough to keep the quality.
   config.seed = 1
-  config.optimizer = {"name": "adamw", "learning_rate": 1e-4, "warmup": 10}
+  config.optimizer = {"name": "adamw", "learning_rate": 1e-4, "warmup": 5}
   return config
