@@ -1,6 +1,6 @@
 """Five-sense cartoons of 32x32 pixels, frame by frame, of a smaller world, for two CPU cores.
 
-The model learns single frames first, which cost a sixteenth of a clip, then short clips, then whole clips:
+The model learns single frames first, which cost a sixth of a clip, then short clips, then whole clips:
 
 python -m experiments.train --config=configs/cartoons_small.py:frames --workdir=runs/frames
 python -m experiments.train --config=configs/cartoons_small.py:short --workdir=runs/short \
@@ -9,7 +9,7 @@ python -m experiments.train --config=configs/cartoons_small.py --workdir=runs/ca
   --config.training.init_from=runs/short
 
 Hardware: 2 CPU cores (x86 with AVX-512), on which the three stages took 2.1, 0.15 and 1.7 hours; the last saw
-41,600 clips. Result: the packaged model "cartoons", whose scores are in docs/results.md. One H200 should need
+41,600 clips. Result: the packaged model "cartoons", whose scores are in docs/results.md. One H200 needs at
 least 6.5 ms for a step of whole clips (docs/plans/cartoons_small_h200-1.json), where two cores took 2.2 s.
 A token covers two frames, which trains 2.8 times as fast as one of a single frame.
 The world has six of the twelve characters, eight of the fifteen actions and three of the five scenes of

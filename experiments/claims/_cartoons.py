@@ -1,14 +1,7 @@
-"""What the claims on cartoons share: the model that ships, and the fakes that must fail."""
+"""What the claims on cartoons share: the fakes that must fail."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
-
-
-def shipped():
-  """The packaged model of cartoons."""
-  from stale_jax.pipeline import load
-
-  return load("cartoons")
 
 
 def judged(

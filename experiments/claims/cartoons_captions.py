@@ -11,8 +11,9 @@ CLIPS = 96
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cartoons import judged, shipped
+  from experiments.claims._cartoons import judged
   from stale_jax.evaluation.cartoons import FACTORS, evaluate_cartoons
+  from stale_jax.pipeline import load
   from stale_jax.testing.cartoon_models import Frozen, NearestTrainingClip, OtherCaption
 
   def measured(model) -> dict:
@@ -27,4 +28,4 @@ def measure(seed: int) -> dict:
     more = {name: found[name] for name in ("kid", "kid_floor", "liveliness", "nearest_train")}
     return {"value": found["mean"], "conditions": conditions, "each": each, "real": real, **more}
 
-  return judged(measured, (OtherCaption, Frozen, NearestTrainingClip), shipped(), 0.9)
+  return judged(measured, (OtherCaption, Frozen, NearestTrainingClip), load("cartoons"), 0.9)

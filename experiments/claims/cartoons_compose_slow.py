@@ -12,8 +12,9 @@ CLIPS = 192
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cartoons import judged, shipped
+  from experiments.claims._cartoons import judged
   from stale_jax.evaluation.cartoons import evaluate_composition
+  from stale_jax.pipeline import load
   from stale_jax.testing.cartoon_models import Frozen, NearestTrainingClip, OtherCaption
 
   def measured(model) -> dict:
@@ -22,4 +23,4 @@ def measure(seed: int) -> dict:
     conditions = {"seen at least .5": found["triple_seen"] >= 0.5}
     return {"value": found["triple"], "conditions": conditions, **found}
 
-  return judged(measured, (OtherCaption, Frozen, NearestTrainingClip), shipped(), 0.9)
+  return judged(measured, (OtherCaption, Frozen, NearestTrainingClip), load("cartoons"), 0.9)

@@ -11,8 +11,9 @@ CLIPS = 96
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cartoons import judged, shipped
+  from experiments.claims._cartoons import judged
   from stale_jax.evaluation.cartoons import evaluate_cartoons
+  from stale_jax.pipeline import load
   from stale_jax.testing.cartoon_models import Frozen, OtherSenses
 
   def measured(model) -> dict:
@@ -22,4 +23,4 @@ def measure(seed: int) -> dict:
     each, real = found["sense_f1_each"], found["real"]["sense_f1_each"]
     return {"value": found["sense_f1"], "conditions": {}, "each": each, "real": real}
 
-  return judged(measured, (OtherSenses, Frozen), shipped(), 0.9)
+  return judged(measured, (OtherSenses, Frozen), load("cartoons"), 0.9)

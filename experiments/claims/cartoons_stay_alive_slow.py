@@ -11,8 +11,9 @@ WINDOWS, MOVIES = 50, 6
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cartoons import judged, shipped
+  from experiments.claims._cartoons import judged
   from stale_jax.evaluation.cartoons import evaluate_identity
+  from stale_jax.pipeline import load
   from stale_jax.testing.cartoon_models import Frozen, OtherFigures
 
   def measured(model) -> dict:
@@ -33,4 +34,4 @@ def measure(seed: int) -> dict:
     }
     return {"value": live / real["liveliness"], "conditions": conditions, **more}
 
-  return judged(measured, (Frozen, OtherFigures), shipped(), 0.8)
+  return judged(measured, (Frozen, OtherFigures), load("cartoons"), 0.8)

@@ -12,8 +12,9 @@ STORIES = 24
 
 
 def measure(seed: int) -> dict:
-  from experiments.claims._cartoons import judged, shipped
+  from experiments.claims._cartoons import judged
   from stale_jax.evaluation.cartoons import evaluate_stories
+  from stale_jax.pipeline import load
   from stale_jax.testing.cartoon_models import IndependentPanels, OnePanel
 
   def measured(model) -> dict:
@@ -22,4 +23,4 @@ def measure(seed: int) -> dict:
     conditions = {"at most .03 of what captions state is lost": found["lost"] <= 0.03}
     return {"value": found["ratio"], "conditions": conditions, **found}
 
-  return judged(measured, (IndependentPanels, OnePanel), shipped(), 0.6, at_most=True)
+  return judged(measured, (IndependentPanels, OnePanel), load("cartoons"), 0.6, at_most=True)

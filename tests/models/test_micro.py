@@ -107,6 +107,7 @@ def test_what_is_asked_for_is_made_and_refused_where_it_is_not_heard():
   assert np.abs(one.clip["sight"] - two.clip["sight"]).max() > 1e-3
   movie = model.generate("a red one", fps=16.0, seconds=0.5)
   assert movie.clip["sight"].shape[0] == 8 and movie.senses[0].rate == 16 and "fps 16" in movie.facts
+  assert ", steps " in movie.facts and "norm_limit" not in movie.facts and "norm_limit" in movie.how
   many = model.sample(["a red one"] * 3, [0] * 3, micro={"motion": [0.1, 2.0, 0.1]}, guidance=1.0)["sight"]
   np.testing.assert_array_equal(many[0], many[2])
   np.testing.assert_allclose(many[:2], [one.clip["sight"], two.clip["sight"]], atol=1e-5)

@@ -84,4 +84,7 @@ nbformat.write(notebook, "done.ipynb")
   assert all(cell["execution_count"] for cell in code)
   # Three movies display themselves.
   assert sum("<video" in "".join(output.get("data", {}).get("text/html", "")) for output in shown) == 3
-  assert (tmp_path / "movies").is_dir() and (tmp_path / "runs/first/weights.safetensors").exists()
+  assert "%pip install" in "".join(code[0]["source"])
+  assert any("'sight': (16, 32, 32, 3)" in "".join(o.get("data", {}).get("text/plain", "")) for o in shown)
+  movie = tmp_path / "movies" / "a-fairy-in-a-purple-tunic-dances-on-a-stage-by-day-1.mp4"
+  assert movie.stat().st_size > 1000 and (tmp_path / "runs/first/weights.safetensors").exists()
