@@ -19,5 +19,7 @@ def get_config() -> ConfigDict:
   config.times = {"name": "uniform", "independent": True}
   # The sampler of the student, in training as in generation.
   config.sampling = {"solver": "consistency", "steps": 4, "guidance": 1.0, "shift": 6.0, "batch": 32}
+  # It learns to continue from its own rollouts.
+  config.first.share = 0.0
   config.self_forcing = {"every": 3, "guidance": 3.0, "interval": (0.5, 0.98)}
   return config

@@ -1,5 +1,7 @@
 """Makes a story: movies (panels) of one character, the transitions between them, and a page that shows them.
 
+Transitions are made by the packaged motion predictor, for frames of its size.
+
 python -m experiments.story --workdir=digits --prompt="a red seven moves left slowly" \\
   --prompt="a blue seven moves left slowly" --out=story
 """
@@ -43,12 +45,15 @@ def main() -> None:
   seen = np.stack([movie.clip["sight"] for movie in movies])
   with Stage("making the transitions and the page"):
     motion = load_motion()
-    fits = motion.shape == sight.shape and len(movies) > 1
-    between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits else []
+    fits = motion.shape == sight.shape
+    between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits and len(movies) > 1 else []
     make_folder(out)
     panels = [(movie.clip, movie.prompt, movie.save(out)) for movie in movies]
     command = shlex.join(["python", "-m", "experiments.story", *sys.argv[1:]])
     write_story(out / "index.html", panels, list(between), movies[0].facts, command)
+  if not fits:
+    made, (height, width, _) = "x".join(map(str, motion.shape[:2])), sight.shape
+    print(f"no transitions: the motion predictor makes frames of {made} pixels, not of {height}x{width}.")
   print(f"{len(movies)} panel(s): {out / 'index.html'}")
 
 

@@ -18,7 +18,7 @@ NO_TRAINING = {"__init__", "base", "launch_h100", "launch_v5e", "of_run"}
 VARIANTS = {
   "autoencoder_real_gpu": ("folder", "shards"),
   "autoencoder_videos": ("folder", "shards"),
-  "cartoons_small": ("frames", "short", "clips"),
+  "cartoons_small": ("frames", "short", "clips", "long"),
   "latent_videos": ("folder", "shards"),
   "real_gpu": ("folder", "shards", "plan"),
   "stale_1b": ("480p", "720p"),
@@ -47,21 +47,22 @@ DIGITS = {"canvas": 16, "frames": 3}
 DRAWN = {
   "autoencoder_digits": DIGITS,
   "latent_digits": DIGITS,
-  "cartoons_small": {**VIDEO, "frames": 6},
-  "movie": {**VIDEO, "frames": 6},
-  "cartoons": {**VIDEO, "frames": 6},
-  "cartoons_student": {**VIDEO, "frames": 6},
+  "cartoons_small": {**VIDEO, "frames": 10},
+  "movie": {**VIDEO, "frames": 10},
+  "cartoons": {**VIDEO, "frames": 10},
+  "cartoons_student": {**VIDEO, "frames": 10},
 }
 # The run whose weights each begins with, or is in the space of.
 BEGINS_WITH = {
   "camera_lora": "digits_causal",
   "digits_self_forcing": "digits_causal",
-  "movie": "cartoons_small:clips",
+  "movie": "cartoons_small:long",
   "recipe_video": "recipe_images",
   "recipe_fine": "recipe_video",
   "cartoons_student": "cartoons",
   "cartoons_small:short": "cartoons_small:frames",
   "cartoons_small:clips": "cartoons_small:short",
+  "cartoons_small:long": "cartoons_small:clips",
   "latent_digits": "autoencoder_digits",
   "latent_videos:folder": "autoencoder_videos:folder",
   "latent_videos:shards": "autoencoder_videos:shards",
