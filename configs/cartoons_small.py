@@ -12,9 +12,9 @@ python -m experiments.train --config=configs/cartoons_small.py --workdir=runs/ca
   --config.training.init_from=runs/clips
 
 Hardware: 2 CPU cores (x86 with AVX-512), on which the four stages took 6 hours; the last two saw 82,000
-clips. Result: the packaged model "cartoons", whose scores are in docs/results.md. It took 650 more steps of
-the third stage before the last one, and before these, the weights of touch and sound were .2. One H200 needs
-at least 6.5 ms for a step of whole clips (docs/plans/cartoons_small_h200-1.json), where two cores took 2.2 s.
+clips. Result: the packaged model "cartoons", whose scores are in docs/results.md. It was trained for 650 more
+steps of the third stage; until these, touch and sound had weights of .2. One H200 needs at least 6.5 ms for a
+step of whole clips (docs/plans/cartoons_small_h200-1.json), where two cores took 2.2 s.
 A token covers two frames, which trains 2.8 times as fast as one of a single frame.
 The world has six of the twelve characters, eight of the fifteen actions and three of the five scenes of
 `configs/cartoons.py`. The model is one of pixels: an autoencoder loses the figures (with eight numbers for

@@ -45,15 +45,15 @@ def main() -> None:
   seen = np.stack([movie.clip["sight"] for movie in movies])
   with Stage("making the transitions and the page"):
     motion = load_motion()
-    fits = motion.shape == sight.shape
-    between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits and len(movies) > 1 else []
+    fits, several = motion.shape == sight.shape, len(movies) > 1
+    between = motion.between(seen[:-1, -1], seen[1:, 0]) if fits and several else []
     make_folder(out)
     panels = [(movie.clip, movie.prompt, movie.save(out)) for movie in movies]
     command = shlex.join(["python", "-m", "experiments.story", *sys.argv[1:]])
     write_story(out / "index.html", panels, list(between), movies[0].facts, command)
-  if not fits:
-    made, (height, width, _) = "x".join(map(str, motion.shape[:2])), sight.shape
-    print(f"no transitions: the motion predictor makes frames of {made} pixels, not of {height}x{width}.")
+  if several and not fits:
+    made, needed = ("x".join(map(str, shape[:2])) for shape in (motion.shape, sight.shape))
+    print(f"no transitions: the motion predictor makes frames of {made} pixels, not of {needed}.")
   print(f"{len(movies)} panel(s): {out / 'index.html'}")
 
 
