@@ -82,6 +82,7 @@ setup(
       "gcsfs",
       "lxml",
       "openai",  # The client of the server's jobs.
+      "pillow",  # For experiments.cartoon_pictures.
       "pytest",
       "pytest-xdist",
       "ruff",

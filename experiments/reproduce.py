@@ -11,13 +11,13 @@ that they train.
 import datetime
 import json
 import platform
-import subprocess
 import time
 from pathlib import Path
 
 from absl import flags
 
 from experiments import claims
+from experiments.checkout import commit
 from experiments.main import run
 
 LIST = flags.DEFINE_boolean("list", False, "Lists the claims and exits.")
@@ -55,30 +55,17 @@ def _check(name: str) -> bool:
 
   from stale_jax.files import write_whole
 
-  commit, began = _commit(), time.monotonic()
+  now, began = commit(), time.monotonic()
   measured = claims.module(name).measure(SEED.value)
   seconds = time.monotonic() - began
   machine = f"{platform.machine()} {platform.system()}, {jax.devices()[0].device_kind}, jax {jax.__version__}"
   result = {"claim": name, **measured, "seed": SEED.value, "machine": machine}
   if RESULTS.value is not None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    record = {**result, "seconds": round(seconds, 1), "date": today, "commit": commit}
+    record = {**result, "seconds": round(seconds, 1), "date": today, "commit": now}
     write_whole(Path(RESULTS.value) / f"{name}.json", json.dumps(record, indent=1) + "\n")
   print(json.dumps(result))
   return bool(result["holds"])
-
-
-def _commit() -> str | None:
-  """The commit of the checkout, with "+" if tracked files differ from it; None outside a checkout."""
-
-  def git(*arguments: str) -> str:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-  try:
-    return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-  except (OSError, subprocess.CalledProcessError):
-    return None
 
 
 if __name__ == "__main__":
