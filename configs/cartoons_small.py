@@ -59,8 +59,8 @@ def get_config(stage: str = "long") -> ConfigDict:
     word_buckets=1024,
     dtype="float32",
   )
-  # Ten steps are as good as twenty, and a guidance of 2.5 as one of 4, which shows more glaring colours. With a
-  # shift of 8, nine of the ten steps are at times above .47, and small things, such as props, are blurred.
+  # Ten steps are as good as twenty, and a guidance of 2.5 as one of 4, which shows more glaring colours. With
+  # a shift of 8, the last of ten steps begins at t = .47, and small things, such as props, are blurred.
   config.sampling.update(steps=10, guidance=2.5, shift=4.0)
   if stage == "long":
     # As in training, eight frames follow eight others. With fewer at a time, movies decay faster.

@@ -17,30 +17,24 @@ class TimeSampler(Protocol):
   """A distribution on [0, 1], given by its quantile function.
 
   Attributes:
-    independent: whether each chunk of a clip has its own time.
-    chunk: number of frames of a chunk.
+    independent: whether each frame of a clip has its own time.
   """
 
   independent: bool
-  chunk: int
 
   def quantile(self, u: Float[Array, "..."]) -> Float[Array, "..."]: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Density:
-  """Base class of the distributions: the fields that they share.
+  """Base class of the distributions: the field that they share.
 
   Attributes:
     independent: whether each frame of a clip has its own time (Diffusion Forcing, arXiv 2407.01392), so that
       some frames may be clean while others are generated. Otherwise all frames share one time.
-    chunk: (independent) number of consecutive frames that share a time. For models that generate several
-      frames at a time, such as CausVid (arXiv 2412.07772), the value of `rollout.chunk`: in training, no
-      frame then learns from a less noisy one that generation does not have.
   """
 
   independent: bool = False
-  chunk: int = number(1, least=1)
 
   def __post_init__(self):
     check_fields(self, "times")
@@ -128,21 +122,19 @@ def stratified(key: PRNGKeyArray, density: TimeSampler, batch: int) -> Float[Arr
 def clip_times(
   key: PRNGKeyArray, density: TimeSampler, batch: int, frames: int
 ) -> Float[Array, "batch frames"]:
-  """Draws one time per clip or, if `density.independent`, one per chunk of frames.
+  """Draws one time per clip or, if `density.independent`, one per frame.
 
-  Draws are stratified over the batch; independent draws are stratified for each chunk. The last chunk may be
-  shorter.
+  Draws are stratified over the batch; independent draws are stratified for each frame.
   """
   if not density.independent:
     return jnp.broadcast_to(stratified(key, density, batch)[:, None], (batch, frames))
 
   def one(key):
     key_draw, key_order = jax.random.split(key)
-    # Permuted, since otherwise the times of two chunks would differ by the same amount in every clip.
+    # Permuted, since otherwise the times of two frames would differ by the same amount in every clip.
     return jax.random.permutation(key_order, stratified(key_draw, density, batch))
 
-  times = jax.vmap(one, out_axes=1)(jax.random.split(key, -(-frames // density.chunk)))
-  return jnp.repeat(times, density.chunk, axis=1)[:, :frames]
+  return jax.vmap(one, out_axes=1)(jax.random.split(key, frames))
 
 
 def grid(steps: int, factor: float = 1.0) -> Float[Array, "{steps}+1"]:

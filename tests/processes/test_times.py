@@ -125,12 +125,3 @@ def test_independent_frames_have_times_of_their_own():
   assert np.abs(apart).max() < 4 / np.sqrt(512)
   # No two frames differ by the same amount in every clip.
   assert min(np.std((t[:, i] - t[:, j]) % 1) for i in range(5) for j in range(i)) > 0.2
-
-
-def test_frames_of_a_chunk_share_a_time():
-  sampler = LogitNormal(independent=True, chunk=3)
-  t = np.asarray(clip_times(jax.random.key(0), sampler, 64, 8))
-  apart = np.asarray(clip_times(jax.random.key(0), LogitNormal(independent=True), 64, 3))
-  np.testing.assert_array_equal(t, apart[:, [0, 0, 0, 1, 1, 1, 2, 2]])  # The last chunk is shorter.
-  with pytest.raises(UserError, match="chunk"):
-    build_time_sampler({"name": "uniform", "independent": True, "chunk": 0})
