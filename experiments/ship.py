@@ -80,7 +80,8 @@ def _table(scores: Mapping[str, Any]) -> dict[str, Any]:
   rows += [
     ["mean of these nine", *(_short(one["mean"]) for one in both)],
     ["senses agree with sight (F1)", *(_short(one["sense_f1"]) for one in both)],
-    ["of that " + ", ".join(each[0]), *(", ".join(map(_short, one.values())) for one in each)],
+    ["of that " + ", ".join(each[0]), *map(_list, each)],
+    ["smell and taste agree with the caption (F1)", *(_list(one["captioned_f1_each"]) for one in both)],
     ["liveliness of the second half of a clip", *(_short(one["liveliness"]) for one in both)],
     ["kernel distance to real clips", f"{scores['kid']:.2f}", f"{scores['kid_floor']:.2f}"],
     ["distance to the nearest training clip", *(_short(one["nearest_train"]) for one in both)],
@@ -92,6 +93,10 @@ def _table(scores: Mapping[str, Any]) -> dict[str, Any]:
     "finding": f"Of what captions say, the {_FACTORS.get(factor, factor)} is most often missed. Of the other "
     f"senses, {sense} agrees least with sight.",
   }
+
+
+def _list(scores: Mapping[str, float]) -> str:
+  return ", ".join(map(_short, scores.values()))
 
 
 def _short(value: float) -> str:

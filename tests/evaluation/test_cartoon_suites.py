@@ -15,7 +15,7 @@ from stale_jax.evaluation.cartoons import (
   evaluate_identity,
   evaluate_stories,
 )
-from stale_jax.evaluation.cartoons.agreement import agreement
+from stale_jax.evaluation.cartoons.agreement import agreement, captioned_agreement
 from stale_jax.evaluation.cartoons.composition import asked_for, has_unseen_pair, has_unseen_triple
 from stale_jax.evaluation.cartoons.identity import kept, variance
 from stale_jax.evaluation.cartoons.questions import happenings
@@ -60,6 +60,17 @@ def test_real_senses_agree_with_sight_and_others_do_not(read):
   assert max(others.values()) < 0.6
   still = agreement({name: np.repeat(x[:, :1], 16, 1) for name, x in clip.items()}, reading)
   assert still["touch"] < 0.3 and still["sound"] < 0.7
+
+
+def test_smell_and_taste_are_compared_with_captions_whatever_is_seen(read):
+  clip, reading = read
+  wanted = [
+    {factor: int(values[number]) for factor, values in reading.labels.items()} for number in range(CLIPS)
+  ]
+  unseen = {name: x for name, x in clip.items() if name != "sight"}
+  assert captioned_agreement(unseen, wanted) == {"smell": 1.0, "taste": 1.0}
+  assert max(captioned_agreement(unseen, wanted[1:] + wanted[:1]).values()) < 0.6
+  assert captioned_agreement({"sound": clip["sound"]}, wanted) == {}
 
 
 def test_small_errors_of_the_senses_are_forgiven(read):

@@ -5,6 +5,8 @@ labels. An impulse is felt if a channel rises, beyond what fades and what is hel
 that the rules give to the seen event.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -12,7 +14,7 @@ from stale_jax.clip import Clip, intensity
 from stale_jax.data.sources.cartoons.actions import Timing
 from stale_jax.data.sources.cartoons.cast import BUILDS, CHARACTERS
 from stale_jax.data.sources.cartoons.events import CONTACTS, RULES
-from stale_jax.data.sources.cartoons.labels import LABELS
+from stale_jax.data.sources.cartoons.labels import LABELS, Labels
 from stale_jax.data.sources.cartoons.props import SCENTS
 from stale_jax.data.sources.cartoons.scenes import SCENES
 from stale_jax.data.sources.cartoons.senses import (
@@ -61,15 +63,35 @@ def agreement(clip: Clip, reading: Reading, rate: float = RATE) -> dict[str, flo
     on_stage = reading.labels["scene"] == LABELS["scene"].index("stage")
     tune = loud[:, :, len(HEARD) :].max((1, 2)) >= 0.4
     scores["sound"] = (events + f1(tune, on_stage) + _panning(pairs, reading)) / 3
-  if "smell" in cut:
-    scores["smell"] = f1(cut["smell"][:, -1] >= 0.5, _scents(reading.labels))
-  if "taste" in cut:
-    tasted = cut["taste"].mean(1)
-    rule = np.stack([taste(int(character)) for character in reading.labels["character"]])
-    scores["taste"] = f1(*(np.stack([x >= 0.75, x >= 0.25], -1) for x in (tasted, rule)))
+  scores |= _smell_and_taste(cut, reading.labels)
   if "balance" in cut:
     off = np.abs(2 * cut["balance"] - 1 - reading.balance[:, :count])
     scores["balance"] = float(np.mean(off <= _NEAR))
+  return scores
+
+
+def captioned_agreement(clip: Clip, wanted: Sequence[Labels]) -> dict[str, float]:
+  """Measures smell and taste, as `agreement` does, against the captions instead of what is seen.
+
+  If smell agrees with the caption but not with sight, the model knows the prop and does not show it.
+
+  Args:
+    clip: the senses [n, frames, channels].
+    wanted: the labels of each caption.
+  """
+  cut = {sense: intensity(clip[sense][:, :FRAMES]) for sense in ("smell", "taste") if sense in clip}
+  factors = ("scene", "prop", "character")
+  return _smell_and_taste(cut, {factor: np.array([one[factor] for one in wanted]) for factor in factors})
+
+
+def _smell_and_taste(cut: Clip, labels: dict[str, Int[np.ndarray, "n"]]) -> dict[str, float]:
+  scores = {}
+  if "smell" in cut:
+    scores["smell"] = f1(cut["smell"][:, -1] >= 0.5, _scents(labels))
+  if "taste" in cut:
+    tasted = cut["taste"].mean(1)
+    rule = np.stack([taste(int(character)) for character in labels["character"]])
+    scores["taste"] = f1(*(np.stack([x >= 0.75, x >= 0.25], -1) for x in (tasted, rule)))
   return scores
 
 
@@ -155,7 +177,7 @@ def _panning(pairs: Float[np.ndarray, "n frames kinds 2"], reading: Reading) -> 
 
 
 def _scents(labels: dict[str, Int[np.ndarray, "n"]]) -> Bool[np.ndarray, "n scents"]:
-  """Which scents the seen scene and prop have."""
+  """Which scents the scene and the prop have."""
   by_scene = labels["scene"][:, None] == np.arange(len(SCENES))
   by_prop = labels["prop"][:, None] == 1 + np.arange(len(SCENTS))
   scents = [*(scene.scent for scene in SCENES.values()), *SCENTS.values()]

@@ -11,7 +11,7 @@ from stale_jax.data.sources.cartoons import Cartoons
 from stale_jax.data.sources.cartoons.labels import Labels
 from stale_jax.errors import UserError
 from stale_jax.evaluation.cartoons.accuracy import FACTORS, accuracy
-from stale_jax.evaluation.cartoons.agreement import agreement
+from stale_jax.evaluation.cartoons.agreement import agreement, captioned_agreement
 from stale_jax.evaluation.cartoons.reader import Reading, shipped_reader
 from stale_jax.evaluation.kernel_distance import kernel_distance
 from stale_jax.evaluation.liveliness import Liveliness, change_of
@@ -70,6 +70,7 @@ def evaluate_cartoons(model, clips: int = 96, seed: int = 0, **overrides) -> tup
       for each factor (see `accuracy`); mean: over the nine of FACTORS.
     sense_f1_each: sense -> agreement with sight, see `agreement`; sense_f1: its mean, None without other
       senses.
+    captioned_f1_each: smell and taste against the captions instead of sight, see `captioned_agreement`.
     liveliness: see `evaluation.liveliness`, with the halves of a clip as windows.
     kid, kid_floor: kernel distances to real test clips, of the generated clips and of as many training clips.
     nearest_train: see `memorisation.nearest_ratio`; clips are compared as in the suite `memorisation`.
@@ -120,6 +121,7 @@ def _scores(clip: Clip, wanted: list[Labels], reading: Reading, rate: float) -> 
     "mean": float(np.mean([found[factor] for factor in FACTORS if factor in found])),
     "sense_f1": float(np.mean(list(senses.values()))) if senses else None,
     "sense_f1_each": senses,
+    "captioned_f1_each": captioned_agreement(clip, wanted),
   }
 
 
