@@ -55,14 +55,14 @@ def _check(name: str) -> bool:
 
   from stale_jax.files import write_whole
 
-  now, began = commit(), time.monotonic()
+  measured_at, began = commit(), time.monotonic()
   measured = claims.module(name).measure(SEED.value)
   seconds = time.monotonic() - began
   machine = f"{platform.machine()} {platform.system()}, {jax.devices()[0].device_kind}, jax {jax.__version__}"
   result = {"claim": name, **measured, "seed": SEED.value, "machine": machine}
   if RESULTS.value is not None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    record = {**result, "seconds": round(seconds, 1), "date": today, "commit": now}
+    record = {**result, "seconds": round(seconds, 1), "date": today, "commit": measured_at}
     write_whole(Path(RESULTS.value) / f"{name}.json", json.dumps(record, indent=1) + "\n")
   print(json.dumps(result))
   return bool(result["holds"])

@@ -31,8 +31,8 @@ _FACTORS = {"colour": "colour of the garment", "time": "time of day", "character
 
 def main() -> None:
   import jax
-  import numpy as np
 
+  from stale_jax.checkpoints.fit import difference
   from stale_jax.checkpoints.load import model_at
   from stale_jax.checkpoints.named import CARTOONS
   from stale_jax.checkpoints.weights import save_weights
@@ -47,9 +47,11 @@ def main() -> None:
   config = CONFIG.value.to_dict()
   params, _ = model_at(WORKDIR.value)
   shapes = jax.eval_shape(lambda: init_params(build(config), jax.random.key(0)))
-  if jax.tree.map(np.shape, params) != jax.tree.map(lambda x: x.shape, shapes):
-    raise UserError(f"--config: the model of {WORKDIR.value} is another one; use the config of that run.")
-  # Where the weights came from is of no use without these files.
+  if text := difference(params, shapes, "the weights", "this config"):
+    raise UserError(
+      f"--config: the model of {WORKDIR.value} is another one: {text}; use the config of that run."
+    )
+  # The run that these weights began with is not part of the package.
   save_weights(CARTOONS, params, {**config, "training": {**config["training"], "init_from": ""}})
   model = load("cartoons")
   scores, _ = evaluate_cartoons(model, CLIPS)
@@ -62,7 +64,7 @@ def main() -> None:
     "setting": f"configs/cartoons_small.py; experiments.evaluate --suite=cartoons, {CLIPS} captions of the "
     "test split; {steps} steps, shift {shift:g}, guidance {guidance:g} at times from {interval[0]:g} to "
     "{interval[1]:g}".format(**sampling),
-    "date": datetime.date.today().isoformat(),
+    "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     "commit": commit(),
     "source": f"python -m experiments.evaluate --suite=cartoons --clips={CLIPS}",
   }
