@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
   # New clips, and a learning rate that is small enough to keep the quality.
   config.seed = 1
   config.optimizer = {"name": "adamw", "learning_rate": 1e-4, "warmup": 5}
-  # Few steps are taken, so that fast compilation matters more. With batches of four, the suite of 16 clips and
+  # Few steps are taken, so that fast compilation matters more. In batches of four, the suite of 16 clips and
   # the three movies share their programs.
   config.model.scan = True
   config.sampling.batch = 4
