@@ -2,8 +2,8 @@
 
 python -m experiments.train --config=configs/movie.py --workdir=runs/movie
 
-Hardware: 2 CPU cores, on which `make movie` takes four minutes after the installation (two more), measured
-without AVX-512 and with nothing compiled before. Almost half of that is spent on compiling.
+Hardware: 2 CPU cores without AVX-512, on which `make movie` takes four minutes after the installation, if
+nothing has been compiled before. Almost half of that time is spent on compiling.
 """
 
 from ml_collections import ConfigDict

@@ -10,17 +10,20 @@ from stale_jax.memory import zeros_on_disk
 
 # In a process of its own: what is asked of the C library is asked for good.
 PROGRAM = """
-import resource
+import resource, statistics
 import jax, jax.numpy as jnp
 from stale_jax.memory import keep_memory
 
 step = jax.jit(lambda x: jnp.broadcast_to(x, (1 << 24,)) + 1)  # 64 MiB, 16,384 pages.
 
 def faults():
-  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-  for _ in range(100):
+  counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
+  for _ in range(41):
     step(1.0).block_until_ready()
-  return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+  # The backend frees a result after the next one was asked for, at times several, so that a few calls need
+  # more memory than was there before.
+  return statistics.median(after - before for before, after in zip(counts, counts[1:]))
 
 usual = faults()
 keep_memory()
@@ -32,9 +35,7 @@ print(usual, faults())
 def test_memory_that_a_step_frees_is_kept_for_the_next():
   done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
   usual, kept = map(int, done.stdout.split())
-  # Threads of the backend free a result some time after the next one was asked for, so that several blocks
-  # may be held at once; each of them costs its pages once.
-  assert usual > 1_600_000 and kept < usual / 10
+  assert usual > 7_500 and kept < 250  # Pages per call.
 
 
 def test_an_array_on_the_disk_is_zeros_until_written_to_and_leaves_no_file(tmp_path, monkeypatch):
